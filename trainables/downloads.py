@@ -1,0 +1,151 @@
+"""Files of known SHA-256, found in a folder or downloaded to a cache: no other bytes are let through."""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from filelock import FileLock
+
+from trainables.errors import InputError
+
+STALL_SECONDS = 20.0
+"""A mirror is given up that lets so much time pass before it answers, or between two pieces of its answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteFile:
+    """A file as it lies on its mirrors."""
+
+    name: str
+    bytes: int
+    sha256: str
+
+
+def difference(data: bytes, file: RemoteFile) -> str | None:
+    """Return in what way ``data`` is not ``file``, with both checksums, or None when it is."""
+    received = hashlib.sha256(data).hexdigest()
+    if received == file.sha256:
+        return None
+    if not data:
+        looks = "empty"
+    elif data[:256].lstrip().startswith(b"<"):
+        looks = "a page of HTML or XML in place of the file"
+    elif len(data) < file.bytes:
+        looks = f"truncated, or another file: {len(data):,} of {file.bytes:,} bytes"
+    elif len(data) > file.bytes:
+        looks = f"another file: longer than {file.bytes:,} bytes"
+    else:
+        looks = "damaged: the right length, but other bytes"
+    return f"{looks}\n      SHA-256 expected {file.sha256}\n      SHA-256 received {received}"
+
+
+def placed_contents(files: Sequence[RemoteFile], folder: Path, mirrors: Sequence[str]) -> list[bytes]:
+    """Return the contents of ``files``, which the user has placed in ``folder``; nothing is written there.
+
+    Raises:
+        InputError: some are missing or wrong; all of them are named.
+    """
+    contents, problems = [], []
+    for file in files:
+        try:
+            data = (folder / file.name).read_bytes()
+        except OSError as error:
+            problems.append(f"{file.name}: {'missing' if isinstance(error, FileNotFoundError) else error.strerror}")
+            continue
+        contents.append(data)
+        if problem := difference(data, file):
+            swapped = [other.name for other in files if difference(data, other) is None]
+            problems.append(f"{file.name}: {f'holds {swapped[0]}; ' if swapped else ''}{problem}")
+    if problems:
+        raise InputError(
+            "\n    ".join([f"{folder} does not hold what it should", *problems]),
+            f"the files as they lie on {' and '.join(mirrors)}",
+            f"download the files named above from there into {folder}, "
+            "or leave out --data-dir and CAE_STUDY_DATA to have them downloaded to the user's cache",
+        )
+    return contents
+
+
+def cached_bytes(file: RemoteFile, folder: Path, mirrors: Sequence[str], stall_seconds: float = STALL_SECONDS) -> bytes:
+    """Return the contents of ``file`` out of the cache ``folder``, downloaded there first when missing or wrong.
+
+    Of several processes that ask at once one downloads; the others wait and find the file. A cache that holds the
+    file may be read-only.
+
+    Args:
+        file: what is wanted.
+        folder: the cache; made when missing.
+        mirrors: addresses, each ending in a slash, tried in this order.
+        stall_seconds: see `STALL_SECONDS`.
+
+    Raises:
+        InputError: no mirror gave the file, or the cache cannot be written.
+    """
+    path = folder / file.name
+    data = _intact(path, file)
+    if data is not None:
+        return data
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder / ".lock"):
+            data = _intact(path, file)
+            if data is None:
+                path.unlink(missing_ok=True)
+                data = _download(file, folder, mirrors, stall_seconds)
+                # Always this name, so that what a killed process left of it is overwritten by the next.
+                part = folder / f".{file.name}.part"
+                part.write_bytes(data)
+                os.replace(part, path)
+    except (OSError, NotImplementedError) as error:  # filelock raises the latter where files cannot be locked
+        raise InputError(
+            f"the cache {folder} cannot be used: {error}",
+            f"a folder that can be written, with room for {file.bytes:,} bytes",
+            "set XDG_CACHE_HOME to such a folder",
+        ) from error
+    return data
+
+
+def _intact(path: Path, file: RemoteFile) -> bytes | None:
+    try:
+        data = path.read_bytes()
+    except OSError:
+        return None
+    return data if difference(data, file) is None else None
+
+
+def _download(file: RemoteFile, folder: Path, mirrors: Sequence[str], stall_seconds: float) -> bytes:
+    reasons = []
+    for mirror in mirrors:
+        try:
+            data = _get(mirror + file.name, file.bytes + 1, stall_seconds)
+            reason = difference(data, file)
+        except TimeoutError:
+            reason = f"silent for {stall_seconds:g} s"
+        except (OSError, http.client.HTTPException) as error:
+            reason = str(error) or type(error).__name__
+        if reason is None:
+            return data
+        reasons.append(f"{mirror}: {reason}")
+    raise InputError(
+        "\n    ".join([f"{file.name} could not be downloaded from any mirror", *reasons]),
+        f"{file.bytes:,} bytes with SHA-256 {file.sha256}",
+        f"try again when the network is back, or download the file elsewhere and place it as {folder / file.name}",
+    )
+
+
+def _get(address: str, at_most: int, stall_seconds: float) -> bytes:
+    """Return the first ``at_most`` bytes at ``address``: a bound for servers that send without end."""
+    try:
+        with urllib.request.urlopen(address, timeout=stall_seconds) as response:
+            data: bytes = response.read(at_most)
+            return data
+    except urllib.error.HTTPError as error:
+        error.close()
+        raise

@@ -1,0 +1,17 @@
+"""The one exception for a mistake of the user's, shown as a message without a traceback."""
+
+from __future__ import annotations
+
+
+class InputError(Exception):
+    """Something given by the user cannot be used.
+
+    The message has three parts, each a sentence: what was received, what is accepted, what to do.
+    """
+
+    def __init__(self, received: str, accepted: str, remedy: str) -> None:
+        super().__init__(f"{received}\n  accepted: {accepted}\n  to do:    {remedy}")
+        self.received, self.accepted, self.remedy = received, accepted, remedy
+
+    def __reduce__(self) -> tuple[type[InputError], tuple[str, str, str]]:
+        return type(self), (self.received, self.accepted, self.remedy)

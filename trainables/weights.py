@@ -1,0 +1,44 @@
+"""Weights of a trained model as one safetensors file that says itself what it is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+
+from trainables.autoencoder import Autoencoder
+from trainables.errors import InputError
+from trainables.settings import Settings
+
+
+def pack_weights(model: Autoencoder, settings: Settings, trial_id: str) -> bytes:
+    """Return the weights with the settings that rebuild the module, as the bytes of a safetensors file."""
+    header = {"trial_id": trial_id, "settings": settings.as_dict(), "image_size": model.image_size}
+    state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    return safetensors.torch.save(state, metadata={"cae_study": json.dumps(header)})
+
+
+def load_model(path: str | Path) -> Autoencoder:
+    """Return the trained module of a weights file, in evaluation mode, on the processor.
+
+    Raises:
+        InputError: there is no such file, or it was not written by `pack_weights`.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"no weights file {path}", "RESULTS/weights/TRIAL_ID.safetensors", "check the path")
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            header: dict[str, Any] = json.loads((file.metadata() or {})["cae_study"])
+        state = safetensors.torch.load_file(path)
+    except (safetensors.SafetensorError, KeyError, json.JSONDecodeError) as error:
+        raise InputError(
+            f"{path} is not a weights file of a study ({error})", "a file of RESULTS/weights", "train the trial again"
+        ) from error
+    settings = Settings(**header["settings"])
+    model = Autoencoder(settings.variant(), settings.code_size, settings.filters, header["image_size"])
+    model.load_state_dict(state)
+    return model.eval().requires_grad_(False)
