@@ -73,6 +73,23 @@ def test_switches_carry_the_image_in_model_3_alone() -> None:
     assert started("model_4").encode_with_switches(IMAGES)[1] == {}
 
 
+def test_unpooling_with_switches_equals_max_unpool2d_of_the_encoders_maxima() -> None:
+    """Model 3's decoder puts its values where the encoder's maxima were, zeros elsewhere."""
+    model = started("model_3")
+    _, switches = model.encode_with_switches(IMAGES[:2])
+    stage = next(stage for stage in model.decoder_stages if stage.unpool_level == 1)
+    maps = torch.rand(2, 26, 12, 12)
+    unpooled = torch.zeros(2, 26, 24, 24)
+    unpooled.flatten(2).scatter_(2, switches[1].flatten(2), maps.flatten(2))
+    expected = torch.nn.functional.conv_transpose2d(unpooled, model.weight(stage.layer), model.bias(stage.layer))
+    torch.testing.assert_close(model.preactivate(stage, maps, switches), expected, rtol=1e-4, atol=1e-4)
+    maxima = torch.nn.functional.conv2d(
+        IMAGES[:2], model.weight(model.stages[0].layer), model.bias(model.stages[0].layer)
+    )
+    _, positions = torch.nn.functional.max_pool2d(maxima, 2, return_indices=True)
+    assert (positions == switches[1]).double().mean() > 0.999  # rounding may decide between near-equal values
+
+
 def test_model_3_cannot_decode_a_code_alone() -> None:
     """The message says what is missing."""
     model = started("model_3")

@@ -155,9 +155,7 @@ def test_validation_is_measured_on_images_that_are_not_trained(pixels: Tensor) -
     """The figure after an epoch is that of measuring the model afresh."""
     training = Training(settings_of(), 1, pixels[:160], pixels[160:])
     figures = training.train_epoch()
-    assert (figures.validation_cross_entropy, figures.validation_squared_error) == measure(
-        training.model, pixels[160:]
-    )
+    assert (figures.validation_cross_entropy, figures.validation_squared_error) == measure(training.model, pixels[160:])
     assert Training(settings_of(), 1, pixels[:160]).train_epoch().validation_cross_entropy is None
 
 

@@ -23,7 +23,7 @@ from trainables.architectures import (
 from trainables.errors import InputError
 
 Switches = dict[int, Tensor]
-"""Positions of the encoder's maxima by level, 1 or 2: (batch, maps, side, side) uint8, see `formulations.max_pool`."""
+"""Positions of the encoder's maxima by level, 1 or 2: (batch, maps, side, side) int64, as ``max_pool2d`` gives them."""
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "sigmoid": torch.sigmoid,
@@ -139,7 +139,7 @@ class Autoencoder(nn.Module):
         if layer.kind == "conv":
             maps = formulations.convolve(maps, weight, bias, layer.stride)
             if stage.pool_level is not None and self.pooling == "max":
-                maps, position = formulations.max_pool(maps)
+                maps, position = F.max_pool2d(maps, 2, return_indices=True)
                 if self.unpooling == "switches":
                     switches[stage.pool_level] = position
             return maps
@@ -149,7 +149,7 @@ class Autoencoder(nn.Module):
             if self.unpooling == "corner":
                 return formulations.unpool_corner_and_deconvolve(maps, weight, bias)
             if self.unpooling == "switches":
-                maps = formulations.unpool_switches(maps, switches[stage.unpool_level])
+                maps = F.max_unpool2d(maps, switches[stage.unpool_level], [2, 2])
             else:
                 maps = formulations.unpool_tile(maps if self.unpooling == "tile" else 0.25 * maps)
         return formulations.deconvolve(maps, weight, bias)
@@ -158,7 +158,7 @@ class Autoencoder(nn.Module):
         """Return the stage's output: its activation, then the average where that is how it pools."""
         maps = _ACTIVATIONS[stage.layer.activation](preactivation)
         if stage.pool_level is not None and self.pooling == "average":
-            maps = formulations.average_pool(maps)
+            maps = F.avg_pool2d(maps, 2)
         return maps
 
 

@@ -1,0 +1,106 @@
+"""One Optuna study a cell: suggests its search trials and learns from their rows."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import optuna
+from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
+from optuna.trial import TrialState
+
+from study.config import StudyConfig
+from study.space import FILTERS_RANGE, STARTUP_TRIALS, Cell, published_filters, widest, within_budget
+from trainables.architectures import architecture_named
+from trainables.settings import Settings
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+_STATES = {
+    "complete": TrialState.COMPLETE,
+    "pruned": TrialState.PRUNED,
+    "diverged": TrialState.FAIL,
+    "failed": TrialState.FAIL,
+}
+
+
+class CellSearch:
+    """The search of one cell: TPE over learning rate and, within the parameter budget, filter counts.
+
+    A suggestion is seeded by (base seed, cell, number) and made from the rows known by then, so a search that is
+    rebuilt from rows goes on where it was.
+    """
+
+    def __init__(self, config: StudyConfig, cell: Cell) -> None:
+        self.config, self.cell = config, cell
+        self._architecture = architecture_named(cell.architecture)
+        self._recipe = config.tuned_recipe
+        self._study = optuna.create_study(direction="minimize")
+        self._asked: dict[int, optuna.Trial] = {}
+
+    def suggest(self, number: int) -> Settings:
+        """Return the settings of search trial ``number``, from 0; the first is the published point."""
+        entropy = [self.config.seed, zlib.crc32(str(self.cell).encode()), number]
+        seed = int(np.random.SeedSequence(entropy).generate_state(1)[0])
+        self._study.sampler = optuna.samplers.TPESampler(
+            seed=seed, n_startup_trials=STARTUP_TRIALS, multivariate=False, constant_liar=True
+        )
+        published = published_filters(self.cell)
+        if number == 0:
+            point: dict[str, Any] = {"learning_rate": self._settings().learning_rate}
+            if published and within_budget(self.cell, published):
+                point |= {"filters_1": published[0], "filters_2": published[1]}
+            self._study.enqueue_trial(point)
+        trial = self._study.ask()
+        self._asked[number] = trial
+        learning_rate = trial.suggest_float("learning_rate", *self._recipe.learning_rate_range, log=True)
+        if published is None:
+            return self._settings(learning_rate)
+        # The second range depends on the first count, so that no suggestion is over the parameter budget.
+        filters_1 = trial.suggest_int("filters_1", FILTERS_RANGE[0], widest(self.cell), log=True)
+        filters_2 = trial.suggest_int("filters_2", FILTERS_RANGE[0], widest(self.cell, filters_1), log=True)
+        return self._settings(learning_rate, (filters_1, filters_2))
+
+    def tell(self, row: Mapping[str, Any]) -> None:
+        """Learn how a search trial of this cell ended, from its row of `trials`."""
+        state = _STATES[row["status"]]
+        value = row["validation_cross_entropy"]
+        known = value is not None and state != TrialState.FAIL
+        trial = self._asked.pop(row["number"], None)
+        if trial is None:
+            params = {name: row[name] for name in self._distributions(row)}
+            self._study.add_trial(
+                optuna.trial.create_trial(
+                    state=state,
+                    value=value if state == TrialState.COMPLETE else None,
+                    params=params,
+                    distributions=self._distributions(row),
+                    intermediate_values={row["epochs"]: value} if known else {},
+                )
+            )
+            return
+        if known:
+            trial.report(value, row["epochs"])
+        self._study.tell(trial, value if state == TrialState.COMPLETE else None, state=state)
+
+    def _settings(self, learning_rate: float | None = None, filters: tuple[int, int] | None = None) -> Settings:
+        return self._recipe.settings(
+            self._architecture,
+            self.cell.code_size,
+            self.config.epochs,
+            batch_size=self.config.batch_size,
+            learning_rate=learning_rate,
+            filters=filters,
+        )
+
+    def _distributions(self, row: Mapping[str, Any]) -> dict[str, BaseDistribution]:
+        distributions: dict[str, BaseDistribution] = {
+            "learning_rate": FloatDistribution(*self._recipe.learning_rate_range, log=True)
+        }
+        if row["filters_1"] is not None:
+            least = FILTERS_RANGE[0]
+            distributions["filters_1"] = IntDistribution(least, widest(self.cell), log=True)
+            distributions["filters_2"] = IntDistribution(least, widest(self.cell, row["filters_1"]), log=True)
+        return distributions

@@ -1,0 +1,89 @@
+"""Codes that need no training: principal components and the pixels themselves, the controls of the comparison."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+from trainables.errors import InputError
+
+_BLOCK = 10_000
+"""Images that are widened to float64 at a time."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Control:
+    """What a control makes of the images.
+
+    Attributes:
+        train_codes: (n, code_size) float32.
+        test_codes: (m, code_size) float32.
+        reconstructions: of the test images, (m, height, width) float32; PCA's may leave [0, 1].
+        squared_error: of the reconstructions, per test image, of pixels in [0, 1].
+    """
+
+    train_codes: NDArray[np.float32]
+    test_codes: NDArray[np.float32]
+    reconstructions: NDArray[np.float32]
+    squared_error: float
+
+
+def pca(train_pixels: NDArray[np.uint8], test_pixels: NDArray[np.uint8], code_size: int) -> Control:
+    """Return the first ``code_size`` principal components of the training images as a code, and the decoding by them.
+
+    Exact, from the eigenvectors of the covariance; the sign of each is such that its largest entry is positive.
+    PCA_COST
+
+    Args:
+        train_pixels: (n, height, width) uint8.
+        test_pixels: (m, height, width) uint8.
+        code_size: components.
+
+    Raises:
+        InputError: there are fewer pixels than components.
+    """
+    train, test = _flat(train_pixels), _flat(test_pixels)
+    if not 1 <= code_size <= train.shape[1]:
+        raise InputError(
+            f"{code_size} principal components of images of {train.shape[1]} pixels",
+            f"1 to {train.shape[1]}",
+            "give another code size",
+        )
+    with threadpool_limits(limits=1):  # as a trial
+        mean, components = _components(train, code_size)
+        train_codes = np.matmul(train - mean, components)
+        test_codes = np.matmul(test - mean, components)
+        reconstructions = np.matmul(test_codes, components.T) + mean
+    squared_error = np.square(reconstructions - test).sum(axis=1).mean(dtype=np.float64)
+    return Control(train_codes, test_codes, reconstructions.reshape(test_pixels.shape), float(squared_error))
+
+
+def raw_pixels(train_pixels: NDArray[np.uint8], test_pixels: NDArray[np.uint8]) -> Control:
+    """Return the pixels, in [0, 1], as a code of as many units, which is its own reconstruction.
+
+    Args:
+        train_pixels: (n, height, width) uint8.
+        test_pixels: (m, height, width) uint8.
+    """
+    test = _flat(test_pixels)
+    return Control(_flat(train_pixels), test, test.reshape(test_pixels.shape), squared_error=0.0)
+
+
+def _flat(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    return np.divide(pixels.reshape(len(pixels), -1), 255, dtype=np.float32)
+
+
+def _components(pixels: NDArray[np.float32], count: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the mean, (pixels,), and the components, (pixels, count), in the order of falling variance."""
+    mean = pixels.mean(axis=0, dtype=np.float64)
+    covariance = np.zeros((len(mean), len(mean)))
+    for start in range(0, len(pixels), _BLOCK):
+        centred = pixels[start : start + _BLOCK] - mean
+        covariance += centred.T @ centred
+    components: NDArray[np.float64] = np.linalg.eigh(covariance).eigenvectors[:, ::-1][:, :count]
+    largest = np.abs(components).argmax(axis=0)
+    components = components * np.sign(components[largest, np.arange(count)])
+    return mean.astype(np.float32), components.astype(np.float32)
