@@ -12,11 +12,14 @@ import pytest
 import scipy.stats
 
 from analysis import comparison
+from analysis.provenance import missing, provenance
 from analysis.ranking import against_best, marks
 from analysis.results import StudyResults, load_studies, load_study
 from analysis.tables import Absent, Table
 from tests.synthetic import LEVELS, MEAN_IMAGE_CROSS_ENTROPY, level_effect, true_score, write_synthetic_study
 from trainables.architectures import ARCHITECTURES
+
+Tables = dict[str, Table | Absent]
 
 SQUARED_ERROR = ("reconstruction", "squared_error")
 
@@ -26,6 +29,12 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> StudyResults:
     """All architectures at code size 10, three seeds, with the mishaps of `tests.synthetic.MISHAPS` and ablations."""
     folder = write_synthetic_study(tmp_path_factory.mktemp("study"), code_sizes=(10,), ablations=True)
     return load_study(folder)
+
+
+@pytest.fixture(scope="module")
+def tables(results: StudyResults) -> Tables:
+    """Every table of that study, by name."""
+    return {table.name: table for table in comparison.comparison_tables(results)}
 
 
 def made(tmp_path: Path, **arguments: Any) -> StudyResults:
@@ -54,9 +63,9 @@ def scores_of(architecture: str, arm: str = "tuned", numbers: tuple[int, ...] = 
     return np.array([true_score(evaluator, metric, architecture, 10, arm, number) for number in numbers])
 
 
-def test_reconstruction_is_mean_and_t_interval_over_seeds(results: StudyResults) -> None:
+def test_reconstruction_is_mean_and_t_interval_over_seeds(tables: Tables) -> None:
     """As SciPy gives them for the three runs of a cell."""
-    row = line(comparison.reconstruction(results), "model_4")
+    row = line(tables["reconstruction"], "model_4")
     for metric in ("squared_error", "cross_entropy"):
         values = scores_of("model_4", metric=metric)
         low, high = scipy.stats.t.interval(0.95, 2, values.mean(), scipy.stats.sem(values))
@@ -67,9 +76,9 @@ def test_reconstruction_is_mean_and_t_interval_over_seeds(results: StudyResults)
     assert row["reconstruction_squared_error_per_pixel"] == pytest.approx(scores_of("model_4").mean() / 784)
 
 
-def test_runs_that_go_wrong_are_counted_and_only_collapsed_ones_averaged(results: StudyResults) -> None:
+def test_runs_that_go_wrong_are_counted_and_only_collapsed_ones_averaged(tables: Tables) -> None:
     """One diverged, one failed and one collapsed run, each in a cell of its own."""
-    table = comparison.reconstruction(results)
+    table = tables["reconstruction"]
     diverged, failed = line(table, "model_1", "published"), line(table, "unpool_only")
     collapsed = line(table, "model_2", "published")
     assert diverged[["diverged", "failed", "collapsed"]].tolist() == [1, 0, 0]
@@ -83,9 +92,9 @@ def test_runs_that_go_wrong_are_counted_and_only_collapsed_ones_averaged(results
     assert collapsed[name] == pytest.approx(np.mean(values))
 
 
-def test_controls_stand_beside_without_interval_or_rank(results: StudyResults) -> None:
+def test_controls_stand_beside_without_interval_or_rank(tables: Tables) -> None:
     """PCA is computed once and has no cross-entropy; the classic auto-encoder has seeds but more parameters."""
-    table = comparison.reconstruction(results)
+    table = tables["reconstruction"]
     pca = line(table, "pca", "control")
     assert pca["reconstruction_squared_error"] == pytest.approx(26.71)
     absent = [
@@ -98,26 +107,26 @@ def test_controls_stand_beside_without_interval_or_rank(results: StudyResults) -
     assert classic["reconstruction_squared_error"] < line(table, "model_5")["reconstruction_squared_error"]
     assert pd.isna(classic["reconstruction_squared_error_mark"])
     assert "raw_pixels" not in set(shown(table).frame["architecture"])
-    assert line(comparison.classification(results), "raw_pixels", "control", 784)["linear_classifier_error"] > 0
+    assert line(tables["classification"], "raw_pixels", "control", 784)["linear_classifier_error"] > 0
 
 
-def test_model_3_is_not_ranked_by_reconstruction_but_by_classification(results: StudyResults) -> None:
+def test_model_3_is_not_ranked_by_reconstruction_but_by_classification(tables: Tables) -> None:
     """Its switches carry the image past the code: shown, with a footnote."""
-    table = shown(comparison.reconstruction(results))
+    table = shown(tables["reconstruction"])
     row = line(table, "model_3")
     assert row["reconstruction_squared_error"] == table.frame["reconstruction_squared_error"].min()
     assert row["reconstruction_squared_error_mark"] == "unranked"
     assert line(table, "model_5")["reconstruction_squared_error_mark"] == "best"
     assert any("switches carry the image past the code" in note for note in table.footnotes)
-    classification = shown(comparison.classification(results))
+    classification = shown(tables["classification"])
     assert line(classification, "model_3")["linear_classifier_error_mark"] == ""
     assert line(classification, "model_5")["linear_classifier_error_mark"] == "best"
     assert not any("switches" in note for note in classification.footnotes)
 
 
-def test_the_family_of_holm_is_the_column_of_the_table(results: StudyResults) -> None:
+def test_the_family_of_holm_is_the_column_of_the_table(tables: Tables) -> None:
     """Ranked: models 1, 2, 4, 5 and unpool_only in either arm, so eight tests a metric."""
-    frame = shown(comparison.differences(results)).frame
+    frame = shown(tables["differences"]).frame
     tests = frame[(frame["evaluator"] == "reconstruction") & (frame["metric"] == "squared_error")]
     assert len(tests) == 8
     expected = {}
@@ -138,7 +147,7 @@ def test_the_family_of_holm_is_the_column_of_the_table(results: StudyResults) ->
         assert row.p_holm == pytest.approx(adjusted[row.architecture, row.arm])
         assert row.worse == (adjusted[row.architecture, row.arm] < 0.05)
     # The collapsed run of model 2 makes its mean useless, so it cannot be told from the best, which is then no best.
-    table = comparison.reconstruction(results)
+    table = tables["reconstruction"]
     assert line(table, "model_2", "published")["reconstruction_squared_error_mark"] == "tie"
     assert line(table, "model_5", "published")["reconstruction_squared_error_mark"] == "tie"
     assert line(table, "model_4", "published")["reconstruction_squared_error_mark"] == ""
@@ -190,9 +199,9 @@ def test_without_common_seeds_nobody_is_called_best() -> None:
         assert set(marks(tests)["mark"]) == {""}
 
 
-def test_reliance_shows_that_model_3_passes_the_code_by(results: StudyResults) -> None:
+def test_reliance_shows_that_model_3_passes_the_code_by(tables: Tables) -> None:
     """The mean code costs it little, another image's switches everything."""
-    table = comparison.reliance(results)
+    table = tables["reliance"]
     model_3, model_4 = line(table, "model_3"), line(table, "model_4")
     own = scores_of("model_4")
     assert model_4["own_code_squared_error"] == pytest.approx(own.mean())
@@ -203,9 +212,9 @@ def test_reliance_shows_that_model_3_passes_the_code_by(results: StudyResults) -
     assert model_3["other_switches_squared_error"] > 80
 
 
-def test_stability_is_the_share_of_runs_that_converge_and_their_spread(results: StudyResults) -> None:
+def test_stability_is_the_share_of_runs_that_converge_and_their_spread(tables: Tables) -> None:
     """Neither diverged nor failed nor collapsed."""
-    table = comparison.stability(results)
+    table = tables["stability"]
     assert line(table, "model_4")["converged_share"] == 1
     for cell in (("model_1", "published"), ("model_2", "published"), ("unpool_only", "tuned")):
         assert line(table, *cell)["converged_share"] == pytest.approx(2 / 3)
@@ -215,9 +224,9 @@ def test_stability_is_the_share_of_runs_that_converge_and_their_spread(results: 
     assert spread["reconstruction_squared_error_maximum"] == pytest.approx(good.max())
 
 
-def test_ablations_are_differences_to_the_base_paired_by_seed(results: StudyResults) -> None:
+def test_ablations_are_differences_to_the_base_paired_by_seed(tables: Tables) -> None:
     """Mean of the levels' effects, worked out by hand; Holm over the seven levels."""
-    frame = shown(comparison.ablations(results)).frame.set_index("level")
+    frame = shown(tables["ablations"]).frame.set_index("level")
     name = "reconstruction_squared_error_difference"
     levels = [level for group in LEVELS.values() for level in group]
     assert sorted(frame.index) == sorted(levels)
@@ -232,7 +241,7 @@ def test_ablations_are_differences_to_the_base_paired_by_seed(results: StudyResu
     assert frame.loc[smallest, f"{name}_p_holm"] == pytest.approx(7 * p_values[smallest])
     assert frame.loc["tile", f"{name}_mark"] == "significant"
     assert frame.loc["switches", f"{name}_mark"] == "unranked"
-    assert any("its decoder has no unpooling" in note for note in shown(comparison.ablations(results)).footnotes)
+    assert any("its decoder has no unpooling" in note for note in shown(tables["ablations"]).footnotes)
 
 
 def test_an_ablated_code_size_is_compared_with_the_cell_that_it_was_taken_from(results: StudyResults) -> None:
@@ -250,9 +259,9 @@ def test_an_ablated_code_size_is_compared_with_the_cell_that_it_was_taken_from(r
     assert row["reconstruction_squared_error_difference"] == pytest.approx(np.mean(effects))
 
 
-def test_sizes_are_those_declared_at_the_published_filter_counts(results: StudyResults) -> None:
+def test_sizes_are_those_declared_at_the_published_filter_counts(tables: Tables) -> None:
     """And the tuned ones follow from the tuned filter counts."""
-    table = comparison.sizes(results)
+    table = tables["sizes"]
     for name, record in ARCHITECTURES.items():
         arm = "tuned" if name == "classic_autoencoder" else "published"
         row = line(table, name, arm)
@@ -263,9 +272,9 @@ def test_sizes_are_those_declared_at_the_published_filter_counts(results: StudyR
     assert tuned["parameters"] < published["parameters"]
 
 
-def test_architectures_show_their_maps_layer_by_layer(results: StudyResults) -> None:
+def test_architectures_show_their_maps_layer_by_layer(tables: Tables) -> None:
     """Model 4 as in the paper's network file of the same design."""
-    frame = shown(comparison.architectures(results)).frame.set_index("architecture")
+    frame = shown(tables["architectures"]).frame.set_index("architecture")
     assert frame.loc["model_4", "layers"] == (
         "1@28, conv5 26@24, pool 26@12, conv5 36@8, pool 36@4, fc 250, code, fc 250, "
         "deconv4 36@4, unpool 36@8, deconv5 26@12, unpool 26@24, deconv5 1@28"
@@ -273,20 +282,20 @@ def test_architectures_show_their_maps_layer_by_layer(results: StudyResults) -> 
     assert list(frame.index) == [*ARCHITECTURES, "pca", "raw_pixels"]
 
 
-def test_cost_puts_device_seconds_beside_what_they_buy(results: StudyResults) -> None:
+def test_cost_puts_device_seconds_beside_what_they_buy(tables: Tables) -> None:
     """Two seconds an epoch of four, and one more a seed's number."""
-    row = line(comparison.cost(results), "model_4")
+    row = line(tables["cost"], "model_4")
     assert row["device_seconds"] == pytest.approx(np.mean([9.0, 10.0, 11.0]))
     assert row["epochs"] == 4
-    assert row["multiply_adds"] == line(comparison.sizes(results), "model_4")["multiply_adds"]
+    assert row["multiply_adds"] == line(tables["sizes"], "model_4")["multiply_adds"]
     assert row["linear_classifier_error"] == pytest.approx(
         scores_of("model_4", evaluator="linear_classifier", metric="error").mean()
     )
 
 
-def test_search_shows_the_best_trial_and_what_tuning_gained(results: StudyResults) -> None:
+def test_search_shows_the_best_trial_and_what_tuning_gained(tables: Tables) -> None:
     """Of twelve: three pruned but one of them failed, one diverged; number 1 is the best, number 0 the published."""
-    frame = shown(comparison.search(results)).frame.set_index("architecture")
+    frame = shown(tables["search"]).frame.set_index("architecture")
     row = frame.loc["model_4"]
     assert row[["runs", "complete", "pruned", "diverged", "failed"]].tolist() == [12, 8, 2, 1, 1]
     assert row["best_number"] == 1
@@ -361,11 +370,13 @@ def test_every_table_or_its_absence_is_there_for_a_study_that_has_just_begun(
 def test_a_users_own_architecture_is_compared_like_any_other(tmp_path: Path) -> None:
     """Its layers are not known here, its parameters are in the rows."""
     results = made(tmp_path, architectures=("model_4", "mine"))
-    tables = {table.name: table for table in comparison.comparison_tables(results)}
-    assert line(tables["reconstruction"], "mine")["label"] == "mine"
-    assert line(tables["reconstruction"], "model_4")["reconstruction_squared_error_mark"] == "best"
-    assert line(tables["sizes"], "mine")["parameters"] == 100_000
-    assert pd.isna(line(tables["cost"], "mine")["multiply_adds"])
+    table = comparison.reconstruction(results)
+    assert line(table, "mine")["label"] == "mine"
+    assert line(table, "model_4")["reconstruction_squared_error_mark"] == "best"
+    assert line(comparison.sizes(results), "mine")["parameters"] == 100_000
+    assert pd.isna(line(comparison.cost(results), "mine")["multiply_adds"])
+    frame = shown(comparison.architectures(results)).frame.set_index("architecture")
+    assert frame.loc["mine", "label"] == "mine"
 
 
 def test_several_studies_are_told_apart_in_every_table(tmp_path: Path) -> None:
@@ -390,6 +401,8 @@ def test_a_folder_without_a_configuration_still_gives_tables(tmp_path: Path) -> 
     """study.json of another hand: only the name is needed."""
     made(tmp_path)
     (tmp_path / "study" / "study.json").write_text(json.dumps({"name": "synthetic"}))
-    tables = comparison.comparison_tables(load_study(tmp_path / "study"))
-    assert line(tables[1], "model_4")["parameters"] > 0
-    assert isinstance(tables[2], Table)
+    results = load_study(tmp_path / "study")
+    assert line(comparison.sizes(results), "model_4")["parameters"] > 0
+    assert isinstance(comparison.reconstruction(results), Table)
+    assert missing(results) == []
+    assert provenance(results)[0][1]["folder"] == str(tmp_path / "study")

@@ -11,12 +11,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from rich.console import Console
 
 from analysis import rendering
 from analysis.comparison import comparison_tables
+from analysis.provenance import provenance
 from analysis.report import main, write_report
 from analysis.results import ResultsError, StudyResults, load_study
 from analysis.tables import Absent, Column, Table
@@ -73,11 +75,12 @@ def test_numbers_in_csv_are_those_of_the_frames(report: Path, tables: tuple[Tabl
     """Full precision, nothing formatted."""
     for table in tables:
         if isinstance(table, Table):
-            read = pd.read_csv(report.parent / "tables" / f"{table.name}.csv", keep_default_na=True)
-            assert len(read) == len(table.frame)
+            with open(report.parent / "tables" / f"{table.name}.csv", newline="", encoding="utf-8") as file:
+                rows = list(csv.DictReader(file))
+            assert len(rows) == len(table.frame)
             for column in table.frame.select_dtypes("number"):
-                expected = table.frame[column].astype("float64")
-                pd.testing.assert_series_equal(read[column].astype("float64"), expected, rtol=0, atol=0)
+                read = [float(row[column] or "nan") for row in rows]
+                np.testing.assert_array_equal(read, table.frame[column].astype("float64").to_numpy(na_value=np.nan))
 
 
 def test_markdown_tables_have_as_many_cells_in_every_line(report: Path, tables: tuple[Table | Absent, ...]) -> None:
@@ -156,6 +159,15 @@ def test_the_report_says_where_its_figures_come_from(report: Path) -> None:
     assert all((report.parent / link).is_file() for link in linked)
 
 
+def test_code_with_local_changes_is_named_as_such(tmp_path: Path) -> None:
+    """A commit alone would promise too much."""
+    results = load_study(small(tmp_path))
+    for dirty, text in ((True, "cccccccccccc (with local changes)"), (False, "cccccccccccc"), (pd.NA, "cccccccccccc")):
+        trials = results.trials.assign(git_dirty=pd.array([dirty] * len(results.trials), dtype="boolean"))
+        changed = StudyResults(results.studies, trials, results.epochs, results.scores, results.codes)
+        assert provenance(changed)[0][1]["code"] == text
+
+
 def test_a_partial_study_gives_a_partial_report_that_says_what_is_missing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -180,15 +192,17 @@ def test_a_partial_study_gives_a_partial_report_that_says_what_is_missing(
     assert not (folder / "report" / "tables" / "classification.csv").exists()
 
 
-def test_a_table_of_an_earlier_report_does_not_outlive_its_rows(tmp_path: Path) -> None:
+def test_a_table_of_an_earlier_report_does_not_outlive_its_rows(
+    results: StudyResults, tables: tuple[Table | Absent, ...], tmp_path: Path
+) -> None:
     """Otherwise old numbers would stand beside new ones."""
-    results = load_study(small(tmp_path / "study"))
-    write_report(results, tmp_path / "report")
-    assert (tmp_path / "report" / "tables" / "clustering.csv").is_file()
-    without = StudyResults(results.studies, results.trials, results.epochs, results.scores[:0], results.codes)
-    write_report(without, tmp_path / "report")
-    assert not (tmp_path / "report" / "tables" / "clustering.csv").exists()
-    assert (tmp_path / "report" / "tables" / "stability.csv").is_file()
+    write_report(results, tmp_path, tables)
+    assert (tmp_path / "tables" / "clustering.csv").is_file()
+    now = [Absent("clustering", "Clustering", "gone") if table.name == "clustering" else table for table in tables]
+    text = write_report(results, tmp_path, now).read_text(encoding="utf-8")
+    assert "- Clustering: gone\n" in text
+    assert not list((tmp_path / "tables").glob("clustering.*"))
+    assert (tmp_path / "tables" / "stability.csv").is_file()
 
 
 def test_mistakes_end_in_one_screen_and_status_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -220,11 +234,13 @@ def test_flags_that_do_not_exist_end_with_status_2() -> None:
     assert raised.value.code == 2
 
 
-def test_a_folder_that_cannot_be_written_is_an_error_of_results(results: StudyResults, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_an_error_of_results(
+    results: StudyResults, tables: tuple[Table | Absent, ...], tmp_path: Path
+) -> None:
     """So that a launch can say it, too."""
     (tmp_path / "file").write_text("")
     with pytest.raises(ResultsError, match="cannot be written"):
-        write_report(results, tmp_path / "file")
+        write_report(results, tmp_path / "file", tables)
 
 
 def test_two_studies_are_compared_in_a_folder_of_their_own(

@@ -15,13 +15,19 @@ from analysis.results import ResultsError, confirmed, load_studies, load_study, 
 from study.rows import SCHEMA_VERSION, TABLES
 from tests.synthetic import true_score, write_synthetic_study
 
-CELLS = {"architectures": ("model_1", "model_4"), "code_sizes": (10,), "search_trials": 6, "mishaps": {}}
+CELLS = {"architectures": ("model_1", "model_4"), "code_sizes": (10,), "search_trials": 3, "mishaps": {}}
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small study with one file a trial: 2 cells of 3 search and 6 confirmed trials, PCA and raw pixels."""
+    return write_synthetic_study(tmp_path_factory.mktemp("written"), **CELLS, codes=True, one_file_a_trial=True)
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A small study with one file a trial: 2 cells of 6 search and 6 confirmed trials, PCA and raw pixels."""
-    return write_synthetic_study(tmp_path / "study", **CELLS, codes=True, one_file_a_trial=True)
+def folder(written: Path, tmp_path: Path) -> Path:
+    """A copy of it to spoil."""
+    return shutil.copytree(written, tmp_path / "study")
 
 
 def rewrite(path: Path, table: pa.Table, **metadata: str) -> None:
@@ -34,7 +40,7 @@ def test_every_row_is_there_once_and_typed(folder: Path) -> None:
     """Counts follow from the arguments of the generator; whole numbers stay whole where some are absent."""
     results = load_study(folder)
     assert results.problems == ()
-    assert len(results.trials) == 2 * (6 + 6) + 2
+    assert len(results.trials) == 2 * (3 + 6) + 2
     assert len(results.codes) == 60 * (2 * 2 + 1)
     assert results.trials["code_size"].dtype == "int64"
     assert results.trials["seed"].dtype == pd.Int64Dtype()
@@ -260,12 +266,14 @@ def test_several_studies_stand_side_by_side(folder: Path, tmp_path: Path) -> Non
     other = write_synthetic_study(tmp_path / "other", **CELLS, name="other", one_file_a_trial=True)
     both = load_studies([other, folder])
     assert [study.name for study in both.studies] == ["other", "synthetic"]
-    assert both.trials.groupby("study", observed=True).size().to_dict() == {"other": 26, "synthetic": 26}
+    assert both.trials.groupby("study", observed=True).size().to_dict() == {"other": 20, "synthetic": 20}
     assert both.trials["study"].cat.categories.tolist() == ["other", "synthetic"]
     assert both.trials["trial_id"].is_unique
     counts = scored(both).groupby("study", observed=True).size()
     assert counts["other"] == counts["synthetic"]
     assert both.trials["architecture"].cat.ordered
+    with pytest.raises(ResultsError, match="given 2 times"):
+        load_studies([folder, f"{folder}/"])
     same = shutil.copytree(folder, tmp_path / "copy")
     assert [study.name for study in load_studies([folder, same]).studies] == [str(folder), str(same)]
 

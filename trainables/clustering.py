@@ -83,7 +83,7 @@ def require_umap() -> None:
     if importlib.util.find_spec("umap") is None:
         raise InputError(
             "clustering by UMAP was asked for, and umap-learn is not installed",
-            "umap-learn 0.5.9 or later",
+            "the package umap-learn (not umap, which is another one)",
             "install the extra: pip install -e '.[umap]', or leave UMAP out",
         )
 

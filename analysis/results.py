@@ -1,0 +1,207 @@
+"""The results of a study as typed pandas frames, read from its folder of Parquet files.
+
+::
+
+    from analysis.results import load_study, scored
+    results = load_study("results/sample-mnist")
+    results.trials.groupby(["architecture", "status"], observed=True).size()
+
+A row of ``trials`` is a trial's commit: rows of the other tables without it are left out. Columns that a file of an
+older schema lacks are null; a newer schema is refused. A file that cannot be read, and one with rows of another study,
+is named in ``problems``; the rest is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from analysis.reading import ResultsError as ResultsError
+from analysis.reading import located, read_manifest, read_table
+from study.rows import ARMS, PHASES, STATUSES, TABLES
+from trainables.architectures import ARCHITECTURES, CONTROLS
+
+COLLAPSE_TOLERANCE = 0.03
+"""A run whose training cross-entropy is not this share below the mean image's has collapsed. Source: the protocol."""
+
+_KEYS = {
+    "trials": ["trial_id"],
+    "epochs": ["trial_id", "epoch"],
+    "scores": ["trial_id", "split", "evaluator", "metric"],
+    "codes": ["trial_id", "image"],
+}
+_TRIAL_COLUMNS_OF_SCORES = [
+    "trial_id",
+    "study",
+    "phase",
+    "arm",
+    "dataset",
+    "architecture",
+    "code_size",
+    "number",
+    "seed",
+    "factor",
+    "level",
+    "unpooling",
+    "status",
+    "full_budget",
+    "collapsed",
+]
+_LABELS = {
+    "trials": ["study", "phase", "arm", "dataset", "architecture", "status"],
+    "scores": ["split", "evaluator", "metric", "unit", "direction"],
+}
+_ORDERS = {"architecture": (*ARCHITECTURES, *CONTROLS), "arm": ARMS, "phase": PHASES, "status": STATUSES}
+
+
+@dataclass(frozen=True)
+class Study:
+    """One study among the results: its name there, where it lies, and its study.json."""
+
+    name: str
+    path: str
+    manifest: Mapping[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class StudyResults:
+    """The rows of a study, or of several side by side (`side_by_side`), as frames.
+
+    Compared and hashed by identity, so that what is worked out from it can be kept; change no frame in place.
+
+    Attributes:
+        studies: what was read; several only when they are compared.
+        trials: one row a trial, with ``collapsed`` and ``full_budget`` added.
+        epochs: one row a trial and epoch.
+        scores: one row a trial, split, evaluator and metric.
+        codes: one row a trial and test image.
+        problems: a sentence for each file that was left out, in whole or in part.
+    """
+
+    studies: tuple[Study, ...]
+    trials: pd.DataFrame
+    epochs: pd.DataFrame
+    scores: pd.DataFrame
+    codes: pd.DataFrame
+    problems: tuple[str, ...] = field(default=())
+
+    @property
+    def path(self) -> str:
+        """Folder of the (first) study."""
+        return self.studies[0].path
+
+    @property
+    def manifest(self) -> Mapping[str, Any]:
+        """The study.json of the (first) study."""
+        return self.studies[0].manifest
+
+
+def load_study(path: str | Path) -> StudyResults:
+    """Read the study in folder ``path``, which may be a URI such as ``s3://bucket/results/sample-mnist``.
+
+    Raises:
+        ResultsError: there is no such folder, it holds no study, or the study was written by a newer version.
+    """
+    filesystem, root = located(path)
+    manifest = read_manifest(filesystem, root, str(path))
+    problems: list[str] = []
+    # Trials first: what a trial's row commits is written before it, so a study that still runs is read consistently.
+    trials = read_table("trials", filesystem, root, manifest, problems)
+    committed = trials["trial_id"].combine_chunks()
+    frames = {"trials": _with_flags(_typed(trials, "trials"))}
+    for name in ("epochs", "scores", "codes"):
+        table = read_table(name, filesystem, root, manifest, problems)
+        if name == "scores":
+            table = _finite(table, problems)
+        frames[name] = _typed(table.filter(pc.is_in(table["trial_id"], value_set=committed)), name)
+    return StudyResults((Study(str(manifest["name"]), str(path), manifest),), **frames, problems=tuple(problems))
+
+
+def load_studies(paths: Sequence[str | Path]) -> StudyResults:
+    """Read one study, or several for a comparison of studies.
+
+    Raises:
+        ResultsError: as `load_study`, or a folder is given twice.
+    """
+    given = [str(path).rstrip("/") for path in paths]
+    if twice := [path for path in given if given.count(path) > 1]:
+        raise ResultsError(f"{twice[0]}: given {len(twice)} times", "each study once", "remove all but one")
+    return side_by_side([load_study(path) for path in paths])
+
+
+def side_by_side(parts: Sequence[StudyResults]) -> StudyResults:
+    """Join the rows of several studies; column ``study`` of ``trials`` tells them apart, by name or else by path.
+
+    Trial ids are unique in a study only, so each is prefixed by the study's name when there are several.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    names = [part.studies[0].name for part in parts]
+    if len(set(names)) < len(names):
+        names = [part.path for part in parts]
+    tables: dict[str, list[pd.DataFrame]] = {name: [] for name in TABLES}
+    for study, part in zip(names, parts, strict=True):
+        for name in TABLES:
+            frame: pd.DataFrame = getattr(part, name)
+            tables[name].append(frame.assign(trial_id=(study + ":") + frame["trial_id"].astype("str")))
+        tables["trials"][-1] = tables["trials"][-1].assign(study=study)
+    joined = {name: _with_order(pd.concat(frames, ignore_index=True), name) for name, frames in tables.items()}
+    joined["trials"]["study"] = pd.Categorical(joined["trials"]["study"].astype("str"), names, ordered=True)
+    studies = tuple(Study(name, part.path, part.manifest) for name, part in zip(names, parts, strict=True))
+    return StudyResults(studies, **joined, problems=tuple(problem for part in parts for problem in part.problems))
+
+
+def scored(results: StudyResults) -> pd.DataFrame:
+    """Return every score with what it belongs to: one row a trial, split, evaluator and metric."""
+    return results.trials[_TRIAL_COLUMNS_OF_SCORES].merge(results.scores, on="trial_id", validate="one_to_many")
+
+
+def confirmed(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of ``frame`` that tables are made of: complete full-budget trials of confirm, and controls."""
+    return frame[(frame["phase"] == "confirm") & frame["full_budget"]]
+
+
+def _finite(scores: pa.Table, problems: list[str]) -> pa.Table:
+    """Leave out values that no mean may contain; a writer that keeps to the schema writes none."""
+    finite = scores.filter(pc.is_finite(scores["value"]))
+    if len(finite) < len(scores):
+        problems.append(f"scores: {len(scores) - len(finite)} values are not finite; left out")
+    return finite
+
+
+def _typed(table: pa.Table, name: str) -> pd.DataFrame:
+    """Return ``table`` as a frame: integers stay integers, labels are categories, each key is there once."""
+    nullable = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
+    frame: pd.DataFrame = table.to_pandas(types_mapper=nullable.get, categories=_LABELS.get(name, ()))
+    whole = [column.name for column in TABLES[name] if column.type == pa.int64() and not column.nullable]
+    frame = frame.astype(dict.fromkeys(whole, "int64"))
+    return _with_order(frame.drop_duplicates(_KEYS[name], keep="last", ignore_index=True), name)
+
+
+def _with_order(frame: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Make labels categories; those of trials have the order of tables and figures, unknown names last, sorted."""
+    frame = frame.astype(dict.fromkeys(_LABELS.get(name, ()), "category"))
+    if name == "trials":
+        for column, order in _ORDERS.items():
+            labels = frame[column].cat
+            unknown = sorted(set(labels.categories) - set(order))
+            frame[column] = labels.set_categories([*order, *unknown], ordered=True)
+    return frame
+
+
+def _with_flags(trials: pd.DataFrame) -> pd.DataFrame:
+    """Add ``collapsed`` and ``full_budget``.
+
+    Collapsed: complete, and the training cross-entropy is within 3 % of that of predicting the mean image, or above it.
+    Full budget: complete, and no epoch short of those planned; a control plans none.
+    """
+    complete = trials["status"] == "complete"
+    limit = (1 - COLLAPSE_TOLERANCE) * trials["mean_image_cross_entropy"]
+    short = (trials["epochs"] < trials["epochs_planned"]).fillna(False).astype(bool)
+    return trials.assign(collapsed=complete & (trials["train_cross_entropy"] >= limit), full_budget=complete & ~short)

@@ -1,0 +1,84 @@
+"""What a table is: numbers in a tidy frame, and how its columns are called and shown.
+
+The same record is rendered in the terminal, as CSV, Markdown, LaTeX and HTML.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import pandas as pd
+
+Kind = Literal["text", "count", "counts", "fixed", "general", "estimate", "difference"]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One shown column.
+
+    Attributes:
+        name: column of the frame. An ``estimate`` or ``difference`` called NAME is a mean that comes with
+            NAME_half_width, NAME_n and, where it is ranked or tested, NAME_mark. ``counts`` are several columns, their
+            names and values joined by a slash.
+        header: as shown.
+        kind: how values are written. ``fixed`` has ``digits`` decimals, ``general`` has ``digits`` significant ones.
+        digits: see ``kind``.
+        main: whether a terminal and a printed page show it; CSV and Markdown show all.
+    """
+
+    name: str
+    header: str
+    kind: Kind = "text"
+    digits: int = 2
+    main: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table with its numbers.
+
+    Attributes:
+        name: of its files, and to refer to it.
+        title: a few words.
+        caption: what is shown, with units and the sense of intervals and marks.
+        frame: one row a line, at full precision; it may have more columns than are shown.
+        columns: what is shown, from left to right.
+        sections: columns whose change begins a new section, with a heading instead of a column where space is short.
+        footnotes: sentences.
+        detail: long and for reference: kept in files, not in the report itself.
+    """
+
+    name: str
+    title: str
+    caption: str
+    frame: pd.DataFrame
+    columns: tuple[Column, ...]
+    sections: tuple[Column, ...] = ()
+    footnotes: tuple[str, ...] = ()
+    detail: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """A table without rows: what is missing, and how to get it; no reason where nothing is missing."""
+
+    name: str
+    title: str
+    reason: str
+
+
+MARKS = {"best": "*", "tie": "=", "unranked": "†", "significant": "*"}
+"""What follows a value that is marked so."""
+
+MARKS_CAPTION = (
+    "* better than every other ranked model of the same code size and arm, = not told apart from the best (paired t "
+    "test by seed, Holm-adjusted over the column, 5 %)."
+)
+ESTIMATE_CAPTION = "Mean ± half of the 95 % t interval over seeds (number of seeds), collapsed runs included."
+FAILURES = Column("diverged/failed/collapsed", "d/f/c", "counts")
+FAILURES_CAPTION = "d/f/c: runs that diverged, failed, collapsed (ended no better than the mean image)."
+SWITCHES_FOOTNOTE = (
+    "† Not ranked or tested: switches carry the image past the code, so this reconstruction says little of the code "
+    "(see the table on reliance)."
+)

@@ -1,0 +1,177 @@
+"""Whole studies on a real local Ray: rows, resuming, determinism, interruptions."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from study.config import study_config
+from study.plan import planned
+
+ROOT = Path(__file__).resolve().parents[1]
+ARCHITECTURES = ("model_3", "unpool_only")
+TINY = ("--preset", "quick", "--architectures", *ARCHITECTURES, "--trials", "4", "--seeds", "2", "--epochs", "3")
+TIMES = ["started_at", "finished_at", "seconds", "device_seconds", "git_dirty"]
+
+pytestmark = pytest.mark.slow
+
+
+def launch(results: Path, *arguments: str) -> subprocess.Popen[str]:
+    """Start the command line in a process of its own."""
+    environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    return subprocess.Popen(
+        [sys.executable, str(ROOT / "study" / "launch.py"), *TINY, "--results-dir", str(results), *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        cwd=results.parent,
+    )
+
+
+def finished(results: Path, *arguments: str) -> str:
+    """Run the command line to its end, which must be a success, and return what it printed."""
+    process = launch(results, *arguments)
+    out, err = process.communicate(timeout=600)
+    assert process.returncode == 0, out + err
+    return out
+
+
+def rows(results: Path, table: str) -> pd.DataFrame:
+    """Read a table of the study as README says, in a fixed order."""
+    # Arrow's types, in which a seed stays a whole number beside the controls that have none.
+    frame = pd.read_parquet(results / "quick-digits" / table, dtype_backend="pyarrow")
+    keys = {"trials": ["trial_id"], "epochs": ["trial_id", "epoch"]}
+    return frame.sort_values(keys.get(table, ["trial_id", "split", "evaluator", "metric"])).reset_index(drop=True)
+
+
+def planned_ids() -> list[str]:
+    """Return the ids of the tiny study's plan."""
+    config = study_config("quick", architectures=ARCHITECTURES, trials=4, seeds=2, epochs=3)
+    return sorted(owed.trial_id for owed in planned(config))
+
+
+def wait_for_rows(process: subprocess.Popen[str], results: Path, count: int) -> None:
+    """Return when ``count`` trials are committed while the study still runs."""
+    deadline = time.monotonic() + 300
+    while len(list((results / "quick-digits" / "trials").glob("*.parquet"))) < count:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def complete(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A complete study, one trial at a time, and what it printed."""
+    results = tmp_path_factory.mktemp("complete") / "results"
+    return results, finished(results, "--concurrency", "1")
+
+
+def test_every_planned_trial_ends_once_with_its_rows(complete: tuple[Path, str]) -> None:
+    """Search trials have validation figures, confirmed ones scores, weights and codes."""
+    results, _ = complete
+    trials = rows(results, "trials")
+    assert trials.trial_id.tolist() == planned_ids()
+    assert set(trials.status) <= {"complete", "pruned"}
+    assert (trials.status[trials.phase == "confirm"] == "complete").all()
+    searched = trials[(trials.phase == "search") & (trials.status == "complete")]
+    assert searched.validation_cross_entropy.notna().all()
+    epochs = rows(results, "epochs").groupby("trial_id").size()
+    trained = trials[trials.arm != "control"].set_index("trial_id")
+    assert epochs.to_dict() == trained.epochs.to_dict()
+    scores = rows(results, "scores")
+    confirmed = trials[trials.phase == "confirm"].trial_id
+    assert set(scores.trial_id) == set(confirmed)
+    assert scores.value.notna().all()
+    weights = {path.stem for path in (results / "quick-digits" / "weights").iterdir()}
+    assert weights == set(trials.trial_id[(trials.phase == "confirm") & (trials.arm != "control")])
+    codes = pd.read_parquet(results / "quick-digits" / "codes")
+    assert codes.groupby("trial_id").size()["confirm-pca-code10"] == 360
+
+
+def test_search_prunes_within_cells(complete: tuple[Path, str]) -> None:
+    """Every cell has a trial with the full budget; a pruned one says so."""
+    trials = rows(complete[0], "trials")
+    searched = trials[trials.phase == "search"]
+    assert (searched[searched.status == "complete"].groupby("architecture").size() >= 1).all()
+    pruned = searched[searched.status == "pruned"]
+    assert (pruned.epochs < pruned.epochs_planned).all()
+    assert pruned.reason.notna().all()
+
+
+def test_rows_say_which_code_data_versions_and_hardware_made_them(complete: tuple[Path, str]) -> None:
+    """No provenance column is empty."""
+    trials = rows(complete[0], "trials")
+    for column in ("study_sha256", "dataset_sha256", "versions", "host", "device", "started_at", "finished_at"):
+        assert trials[column].notna().all(), column
+    assert {"python", "torch", "ray", "optuna"} <= set(json.loads(trials.versions[0]))
+    manifest = json.loads((complete[0] / "quick-digits" / "study.json").read_text())
+    assert manifest["study_sha256"] == trials.study_sha256[0]
+
+
+def test_the_tables_name_every_architecture_and_control(complete: tuple[Path, str]) -> None:
+    """What the launcher prints at its end."""
+    for label in ("Model 3", "Unpool only", "PCA"):
+        assert label in complete[1]
+
+
+def test_a_complete_study_launched_again_runs_nothing(complete: tuple[Path, str]) -> None:
+    """It prints the tables again."""
+    before = rows(complete[0], "trials")
+    out = finished(complete[0], "--concurrency", "1")
+    assert "done already" in out
+    assert "PCA" in out
+    pd.testing.assert_frame_equal(rows(complete[0], "trials"), before)
+
+
+def test_the_same_seed_gives_the_same_rows_also_after_sigkill(
+    complete: tuple[Path, str], tmp_path: Path
+) -> None:
+    """One trial at a time on a processor; killed in the middle, then the same command: nothing is run again."""
+    results = tmp_path / "results"
+    process = launch(results, "--concurrency", "1")
+    wait_for_rows(process, results, 5)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    kept = {path.stem for path in (results / "quick-digits" / "trials").glob("*.parquet")}
+    before = rows(results, "trials").set_index("trial_id")
+    finished(results, "--concurrency", "1")
+    trials = rows(results, "trials")
+    assert trials.trial_id.tolist() == planned_ids()
+    after = trials.set_index("trial_id").loc[before.index]
+    assert len(kept) >= 5
+    pd.testing.assert_frame_equal(after, before)  # times too: not one of them was run again
+    pd.testing.assert_frame_equal(
+        trials.drop(columns=TIMES), rows(complete[0], "trials").drop(columns=TIMES), check_exact=True
+    )
+    for table in ("epochs", "scores"):
+        ours, theirs = rows(results, table), rows(complete[0], table)
+        drop = [column for column in ("seconds",) if column in ours]
+        pd.testing.assert_frame_equal(ours.drop(columns=drop), theirs.drop(columns=drop), check_exact=True)
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_interrupting_stops_soon_and_says_how_to_go_on(sent: signal.Signals, tmp_path: Path) -> None:
+    """Within ten seconds, with exit status 130, and no worker stays behind."""
+    results = tmp_path / "results"
+    process = launch(results, "--concurrency", "2")
+    wait_for_rows(process, results, 2)
+    process.send_signal(sent)
+    asked = time.monotonic()
+    _, err = process.communicate(timeout=60)
+    assert time.monotonic() - asked < 10
+    assert process.returncode == 130
+    assert "the same command goes on" in err
+    assert "Traceback" not in err
+    assert rows(results, "trials").trial_id.is_unique
+    time.sleep(1)
+    listed = subprocess.run(["ps", "-eo", "ppid,args"], capture_output=True, text=True, check=True).stdout
+    assert not [line for line in listed.splitlines() if "ray::Trial" in line and line.split()[0] == str(process.pid)]
