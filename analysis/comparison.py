@@ -153,9 +153,10 @@ def layers(results: StudyResults) -> Table | Absent:
     order = list(dict.fromkeys(scores["metric"].astype("str")))
     frame = means.pivot(index=by, columns="metric", values="mean")[order].reset_index()
     frame["layer"] = frame["evaluator"].astype("str").str.removeprefix("layer_")
-    first_seen = {name: place for place, name in enumerate(dict.fromkeys(scores["evaluator"].astype("str")))}
-    frame = frame.assign(_place=frame["evaluator"].astype("str").map(first_seen)).sort_values([*CELL, "_place"])
-    frame = frame.drop(columns=["_place", "evaluator"]).reset_index(drop=True)
+    # In the order in which a model's layers were measured, from image to output.
+    places = scores[["architecture", "evaluator"]].drop_duplicates().reset_index(drop=True).reset_index(names="_place")
+    frame = frame.merge(places, on=["architecture", "evaluator"]).sort_values([*CELL, "_place"], ignore_index=True)
+    frame = frame.drop(columns=["_place", "evaluator"])
     return Table(
         "layers",
         title,
