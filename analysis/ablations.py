@@ -24,7 +24,6 @@ MEASURES = (
 )
 _MAIN = 2
 _LEVEL = [*CELL, "factor", "level"]
-_SETTINGS = ["study", "architecture", "arm", "filters_1", "filters_2", "learning_rate"]
 
 
 def ablations(results: StudyResults) -> Table | Absent:
@@ -81,18 +80,8 @@ def ablations(results: StudyResults) -> Table | Absent:
 
 
 def base_code_sizes(trials: pd.DataFrame) -> pd.Series[int]:
-    """Return the code size of the configuration that each trial belongs to: its own but where that is the factor.
-
-    An ablation of the code size belongs to the confirmed trial that agrees with it in all else that is searched; where
-    those of several code sizes do (the published arm's), to the first.
-    """
-    ablated = (trials["phase"] == "ablate") & (trials["factor"] == "code_size")
-    confirmations = trials.loc[trials["phase"] == "confirm", [*_SETTINGS, "code_size"]]
-    known = confirmations.sort_values("code_size").drop_duplicates(_SETTINGS)
-    found = trials.loc[ablated, _SETTINGS].merge(known, on=_SETTINGS, how="left")["code_size"]
-    sizes = trials["code_size"].astype("Int64")
-    sizes[ablated] = found.astype("Int64").to_numpy()
-    return sizes.fillna(trials["code_size"]).astype("int64")
+    """Return the code size of the configuration that each trial belongs to: its own but where that is the factor."""
+    return trials["base_code_size"].fillna(trials["code_size"]).astype("int64")
 
 
 def _at_base(results: StudyResults, code_sizes: pd.Series[int]) -> StudyResults:

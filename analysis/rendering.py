@@ -1,24 +1,19 @@
-"""Tables as text: for the terminal, and as CSV, Markdown and LaTeX.
+"""Tables as text: CSV, Markdown and LaTeX.
 
-`lines` gives what all of them show, so that anything else (a page, a slide) shows the same.
+`lines` gives what all of them show, so that anything else (a terminal, a page) shows the same.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
 import pandas as pd
 
 from analysis.tables import MARKS, Column, Table
-
-if TYPE_CHECKING:
-    import rich.table
-    from rich.console import RenderableType
 
 ABSENT = "—"
 _LATEX = {
@@ -142,53 +137,6 @@ def csv(table: Table) -> str:
     return table.frame.to_csv(index=False, lineterminator="\n")
 
 
-def terminal(table: Table) -> RenderableType:
-    """Return the main columns as something that rich prints; it reads well at 80 columns."""
-    from rich.console import Group
-    from rich.text import Text
-
-    columns = [column for column in table.columns if column.main]
-    shown = list(lines(table, columns))
-    texts = [
-        [_terminal_cell(cell, column, table) for cell, column in zip(line.cells, columns, strict=True)]
-        for line in shown
-    ]
-    # Each section is a rich table of its own, so that its heading may be wider than a column; the widths are the same.
-    widths = [max((len(row[place]) for row in texts), default=0) for place in range(len(columns))]
-    parts: list[RenderableType] = [Text(table.title, "bold")]
-    for section, group in itertools.groupby(zip(shown, texts, strict=True), lambda pair: pair[0].section):
-        if len(parts) == 1:
-            parts.append(_terminal_grid(columns, widths, show_header=True))
-        if section:
-            parts.append(Text(heading(table, section), "italic"))
-        grid = _terminal_grid(columns, widths, show_header=False)
-        for line, row in group:
-            grid.add_row(*(Text(text, "bold" if cell.bold else "") for text, cell in zip(row, line.cells, strict=True)))
-        parts += [grid, Text()]
-    notes = (table.caption, *table.footnotes)
-    return Group(*parts, *(Text(note) for note in notes), Text())
-
-
-def _terminal_grid(columns: Sequence[Column], widths: Sequence[int], *, show_header: bool) -> rich.table.Table:
-    import rich.box
-    import rich.table
-    from rich.text import Text
-
-    grid = rich.table.Table(
-        box=rich.box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), show_header=show_header
-    )
-    for column, width in zip(columns, widths, strict=True):
-        least = max(width, *map(len, column.header.split()))
-        side: Literal["left", "right"] = "left" if column.kind == "text" else "right"
-        grid.add_column(Text(column.header), justify=side, min_width=least, max_width=least)
-    return grid
-
-
-def _terminal_cell(cell: Cell, column: Column, table: Table) -> str:
-    # Where some values have marks the others have a space, so that numbers stay aligned.
-    return f"{cell.text} {cell.mark or ' '}" if f"{column.name}_mark" in table.frame else cell.text
-
-
 def heading(table: Table, section: Sequence[str]) -> str:
     """Return the heading of a section, such as ``code size 10, tuned``."""
     texts = zip(table.sections, section, strict=True)
@@ -203,13 +151,17 @@ def _number_text(row: dict[Any, Any], column: Column, value: float) -> str:
     if column.kind == "general":
         return f"{value:.{column.digits}g}"
     sign = "+" if column.kind == "difference" else ""
-    text = f"{value:{sign}.{column.digits}f}"
     half_width, n = row.get(f"{column.name}_half_width"), row.get(f"{column.name}_n")
-    text += "" if _is_absent(half_width) else f" ± {half_width:.{column.digits}f}"
+    if _is_absent(half_width):
+        text = f"{value:{sign}.{column.digits}f}"
+    else:
+        # Decimals beside an uncertainty of tens or hundreds would say nothing.
+        digits = max(0, column.digits - max(0, len(f"{half_width:.0f}") - 1))
+        text = f"{value:{sign}.{digits}f} ± {half_width:.{digits}f}"
     return text if _is_absent(n) else f"{text} ({n:.0f})"
 
 
-def _is_absent(value: object) -> bool:
+def _is_absent(value: Any) -> bool:
     return value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value))
 
 

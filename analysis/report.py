@@ -61,13 +61,19 @@ def print_report(results: StudyResults, tables: Sequence[Table | Absent] | None 
         results: what is reported.
         tables: those of `comparison_tables`, where they are at hand.
     """
+    # Imported here because a report that is only written needs no terminal.
     from rich.console import Console
     from rich.text import Text
+
+    from analysis.terminal import print_table
 
     console = Console()
     for table in comparison_tables(results) if tables is None else tables:
         if table.name in PRINTED:
-            console.print(rendering.terminal(table) if isinstance(table, Table) else Text(f"{_sentence(table)}\n"))
+            if isinstance(table, Table):
+                print_table(table, console)
+            else:
+                console.print(Text(f"{_sentence(table)}\n"))
     for note in (*results.problems, *missing(results)):
         console.print(Text(f"note: {note}"))
 

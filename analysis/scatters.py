@@ -104,7 +104,7 @@ def codes_of(results: StudyResults, trial_ids: pd.Series[str]) -> tuple[dict[str
 
 def draw_points(axes: Axes, points: Floats, labels: NDArray[Any]) -> Axes:
     """Draw ``points (images, 2)`` coloured by ``labels (images,)`` and return ``axes``."""
-    finite: NDArray[np.bool_] = np.isfinite(points).all(axis=1)
+    finite = np.isfinite(points.sum(axis=1))
     labels, points = labels[: len(points)][finite], points[finite]
     colours = np.asarray([*CLASS_COLOURS, CLASS_COLOURS[-1]])
     place = np.where(labels < 0, len(CLASS_COLOURS), labels % len(CLASS_COLOURS))

@@ -44,6 +44,7 @@ TRIALS = _schema(
     _column("number", _INT, "", "number of the search trial in its cell from 0, or of the seed from 1", nullable=False),
     _column("factor", _TEXT, "", "the one setting that an ablation changes; null in other phases"),
     _column("level", _TEXT, "", "the value that an ablation gives to its factor; null in other phases"),
+    _column("base_code_size", _INT, "units", "of the confirmed configuration that an ablation starts from, else null"),
     _column("seed", _INT, "", "seed of starting weights and of the order of images; null where nothing is drawn"),
     _column("status", _TEXT, "", "complete, pruned, diverged or failed", nullable=False),
     _column("reason", _TEXT, "", "why the trial did not complete; null where it did"),

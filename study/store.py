@@ -161,7 +161,7 @@ class Store:
 
     def _write_table(self, name: str, stem: str, table: pa.Table) -> None:
         sink = pa.BufferOutputStream()
-        pyarrow.parquet.write_table(table, sink, compression="zstd")
+        pyarrow.parquet.write_table(table, sink, compression="zstd", write_page_checksum=True)
         self._write(self.folder / name / f"{stem}.parquet", sink.getvalue())
 
     def _write(self, path: Path, content: bytes | pa.Buffer) -> None:

@@ -110,6 +110,7 @@ class Ledger:
             "number": owed.number,
             "factor": owed.factor,
             "level": owed.level.label if owed.level else None,
+            "base_code_size": owed.cell.code_size if owed.level else None,
             "seed": owed.seed,
             "status": outcome.status,
             "reason": outcome.reason,
@@ -164,7 +165,7 @@ class RowWriter(tune.Callback):
             self._ledger.commit(report.trial_id, Outcome("pruned", "behind the other trials of its cell"))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
-        """Commit as failed what the trial still owed, with the last line of the worker's error as reason."""
+        """Commit as failed what the trial still owed, with the worker's error as reason."""
         for run in trial.config["spec"].runs:
             if self._ledger.holds(run.trial_id):
                 self._ledger.commit(run.trial_id, Outcome("failed", _reason(trial)))
@@ -216,8 +217,9 @@ def run_plan(
 
 def _reason(trial: Any) -> str:
     error = trial.get_pickled_error() or trial.get_error()
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1][:500] if lines else type(error).__name__
+    cause = getattr(error, "cause", None) or error  # what the worker raised, inside what Ray made of it
+    lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
+    return f"{type(cause).__name__}: {lines[0] if lines else 'no message'}"[:500]
 
 
 def _columns(record: Any) -> dict[str, Any]:

@@ -292,7 +292,7 @@ def _control(study: str, architecture: str, code_size: int) -> dict[str, Any]:
 def _ablation(study: str, code_size: int, number: int, epochs: int, factor: str, level: str) -> dict[str, Any]:
     trial = _trial(study, "ablate", "tuned", "model_4", code_size, number, epochs, "complete")
     value = trial["learning_rate"] * float(level[1:]) if factor == "learning_rate" else level
-    trial |= {"factor": factor, "level": level, factor: value}
+    trial |= {"factor": factor, "level": level, "base_code_size": code_size, factor: value}
     trial["trial_id"] = f"ablate-model_4-{code_size}-{factor}-{level}-{number}"
     return trial
 

@@ -245,7 +245,7 @@ def test_ablations_are_differences_to_the_base_paired_by_seed(tables: Tables) ->
 
 
 def test_an_ablated_code_size_is_compared_with_the_cell_that_it_was_taken_from(results: StudyResults) -> None:
-    """Its rows have the new code size; all that was searched agrees with the base's."""
+    """Its rows have the new code size, and beside it the base's."""
     tile = results.trials["level"] == "tile"
     changed = results.trials.assign(
         factor=results.trials["factor"].mask(tile, "code_size"),

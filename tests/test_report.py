@@ -22,6 +22,7 @@ from analysis.provenance import provenance
 from analysis.report import main, write_report
 from analysis.results import ResultsError, StudyResults, load_study
 from analysis.tables import Absent, Column, Table
+from analysis.terminal import print_table
 from tests.synthetic import write_synthetic_study
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -110,19 +111,44 @@ def test_latex_tables_are_balanced(report: Path, tables: tuple[Table | Absent, .
             assert plain.encode("ascii")
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "ascii"])
-def test_terminal_tables_fit_80_columns(tables: tuple[Table | Absent, ...], encoding: str) -> None:
-    """No number is cut off or broken over lines."""
+def printed(table: Table, width: int, encoding: str = "utf-8") -> str:
+    """Return what a terminal of this width shows."""
+    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="replace")
+    print_table(table, Console(file=stream, width=width))
+    stream.seek(0)
+    return stream.read()
+
+
+@pytest.mark.parametrize("width", [60, 80, 200])
+def test_terminal_tables_cut_no_number_off(tables: tuple[Table | Absent, ...], width: int) -> None:
+    """What there is no room for is left out as a column, and named."""
     for table in tables:
         if isinstance(table, Table):
-            stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="replace")
-            Console(file=stream, width=80).print(rendering.terminal(table))
-            stream.seek(0)
-            text = stream.read()
-            assert max(map(len, text.splitlines())) <= 80
+            text = printed(table, width)
+            assert max(map(len, text.splitlines())) <= width
             assert "…" not in text
-            if table.name == "reconstruction" and encoding == "utf-8":
-                assert re.search(r"^Model 5 +\d+\.\d\d ± \d+\.\d\d \(3\) \* +\d+\.\d\d ± ", text, re.MULTILINE)
+            left_out = " ".join(text.split()).partition("Left out for want of room: ")[2].split(".")[0].split(", ")
+            columns = [column for column in table.columns if column.main and column.header not in left_out]
+            assert columns
+            for line in rendering.lines(table, [column for column in columns if column.kind != "text"]):
+                assert all(cell.marked in text for cell in line.cells), (table.name, line)
+
+
+def test_reconstruction_and_classification_fit_80_columns_whole(tables: tuple[Table | Absent, ...]) -> None:
+    """The tables that a reader looks at first."""
+    for table in tables:
+        if table.name in ("reconstruction", "classification"):
+            assert isinstance(table, Table)
+            text = printed(table, 80)
+            assert "Left out" not in text
+            assert re.search(r"^Model 5 +\d+\.\d\d ± \d+\.\d\d \(3\) \* +\d+\.\d\d ± ", text, re.MULTILINE)
+
+
+def test_a_terminal_that_lacks_a_character_shows_a_question_mark(tables: tuple[Table | Absent, ...]) -> None:
+    """Instead of ending the report."""
+    table = next(table for table in tables if table.name == "reconstruction")
+    assert isinstance(table, Table)
+    assert "14.72 ? 1.13 (3)" in printed(table, 80, "ascii")
 
 
 def test_a_value_is_shown_with_what_is_known_of_it() -> None:
@@ -131,6 +157,7 @@ def test_a_value_is_shown_with_what_is_known_of_it() -> None:
     row = {"error": 13.64, "error_half_width": 0.42, "error_n": 3, "error_mark": "best"}
     assert rendering.cell_of(row, column) == rendering.Cell("13.6 ± 0.4 (3)", 13.64, "*", bold=True)
     assert rendering.cell_of(row | {"error_half_width": float("nan"), "error_n": 1}, column).text == "13.6 (1)"
+    assert rendering.cell_of(row | {"error_half_width": 31.27}, column).text == "14 ± 31 (3)"
     assert rendering.cell_of({"error": 26.71, "error_n": pd.NA}, column).text == "26.7"
     assert rendering.cell_of({"error": float("nan")}, column).text == "—"
     assert rendering.cell_of(row, Column("error", "Error", "difference", 2)).text == "+13.64 ± 0.42 (3)"

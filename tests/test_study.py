@@ -18,7 +18,11 @@ from study.plan import planned
 
 ROOT = Path(__file__).resolve().parents[1]
 ARCHITECTURES = ("model_3", "unpool_only")
-TINY = ("--preset", "quick", "--architectures", *ARCHITECTURES, "--trials", "4", "--seeds", "2", "--epochs", "3")
+PHASES = ("search", "confirm", "ablate")
+TINY = (
+    *("--preset", "quick", "--architectures", *ARCHITECTURES, "--trials", "4", "--seeds", "2", "--epochs", "3"),
+    *("--phase", *PHASES, "--factors", "unpooling"),
+)
 TIMES = ["started_at", "finished_at", "seconds", "device_seconds", "git_dirty"]
 
 pytestmark = pytest.mark.slow
@@ -55,7 +59,9 @@ def rows(results: Path, table: str) -> pd.DataFrame:
 
 def planned_ids() -> list[str]:
     """Return the ids of the tiny study's plan."""
-    config = study_config("quick", architectures=ARCHITECTURES, trials=4, seeds=2, epochs=3)
+    config = study_config(
+        "quick", architectures=ARCHITECTURES, trials=4, seeds=2, epochs=3, phases=PHASES, factors=("unpooling",)
+    )
     return sorted(owed.trial_id for owed in planned(config))
 
 
@@ -81,20 +87,30 @@ def test_every_planned_trial_ends_once_with_its_rows(complete: tuple[Path, str])
     trials = rows(results, "trials")
     assert trials.trial_id.tolist() == planned_ids()
     assert set(trials.status) <= {"complete", "pruned"}
-    assert (trials.status[trials.phase == "confirm"] == "complete").all()
+    assert (trials.status[trials.phase != "search"] == "complete").all()
     searched = trials[(trials.phase == "search") & (trials.status == "complete")]
     assert searched.validation_cross_entropy.notna().all()
     epochs = rows(results, "epochs").groupby("trial_id").size()
     trained = trials[trials.arm != "control"].set_index("trial_id")
     assert epochs.to_dict() == trained.epochs.to_dict()
     scores = rows(results, "scores")
-    confirmed = trials[trials.phase == "confirm"].trial_id
-    assert set(scores.trial_id) == set(confirmed)
+    assert set(scores.trial_id) == set(trials.trial_id[trials.phase != "search"])
     assert scores.value.notna().all()
     weights = {path.stem for path in (results / "quick-digits" / "weights").iterdir()}
     assert weights == set(trials.trial_id[(trials.phase == "confirm") & (trials.arm != "control")])
     codes = pd.read_parquet(results / "quick-digits" / "codes")
     assert codes.groupby("trial_id").size()["confirm-pca-code10"] == 360
+
+
+def test_ablations_change_their_factor_and_pair_with_the_confirmed_trials(complete: tuple[Path, str]) -> None:
+    """Model 3 with three other kinds of unpooling; the rest as confirmed."""
+    trials = rows(complete[0], "trials")
+    ablated = trials[trials.phase == "ablate"]
+    assert set(ablated.level) == set(ablated.unpooling) == {"corner", "tile", "average"}
+    base = trials[(trials.trial_id.str.startswith("confirm-model_3")) & (trials.arm == "tuned")]
+    for column in ("learning_rate", "filters_1", "filters_2", "activation", "pooling", "optimizer"):
+        assert set(ablated[column]) == set(base[column]), column
+    assert set(ablated.seed) == set(base.seed)
 
 
 def test_search_prunes_within_cells(complete: tuple[Path, str]) -> None:
@@ -132,9 +148,7 @@ def test_a_complete_study_launched_again_runs_nothing(complete: tuple[Path, str]
     pd.testing.assert_frame_equal(rows(complete[0], "trials"), before)
 
 
-def test_the_same_seed_gives_the_same_rows_also_after_sigkill(
-    complete: tuple[Path, str], tmp_path: Path
-) -> None:
+def test_the_same_seed_gives_the_same_rows_also_after_sigkill(complete: tuple[Path, str], tmp_path: Path) -> None:
     """One trial at a time on a processor; killed in the middle, then the same command: nothing is run again."""
     results = tmp_path / "results"
     process = launch(results, "--concurrency", "1")
@@ -175,3 +189,44 @@ def test_interrupting_stops_soon_and_says_how_to_go_on(sent: signal.Signals, tmp
     time.sleep(1)
     listed = subprocess.run(["ps", "-eo", "ppid,args"], capture_output=True, text=True, check=True).stdout
     assert not [line for line in listed.splitlines() if "ray::Trial" in line and line.split()[0] == str(process.pid)]
+
+
+def test_a_time_budget_stops_the_study_and_cut_off_trials_are_owed_again(tmp_path: Path) -> None:
+    """Nothing that was cut off is taken for pruned; the next launch would run it."""
+    results = tmp_path / "results"
+    out = finished(results, "--concurrency", "2", "--time-budget", "0.003")
+    assert "still owed" in out
+    if (results / "quick-digits" / "trials").exists() and list((results / "quick-digits" / "trials").iterdir()):
+        trials = rows(results, "trials")
+        assert len(trials) < len(planned_ids())
+        assert (trials.epochs[trials.status == "complete"] == trials.epochs_planned[trials.status == "complete"]).all()
+        assert (trials.status[trials.phase == "confirm"] == "complete").all()
+
+
+def test_a_trial_whose_worker_raises_is_failed_with_its_reason_and_the_study_goes_on(tmp_path: Path) -> None:
+    """Forty training images make no batch of fifty: all trained cells fail, the controls do not."""
+    script = f"""
+import sys
+import study.execution as execution
+from study import launch
+from trainables.datasets import Dataset, Images, load_dataset
+
+digits = load_dataset("digits")
+few = Dataset("digits", digits.training.between(0, 50), 10, digits.test.between(0, 30), "0" * 64)
+execution.load_dataset = lambda name, folder: few
+import study.config
+study.config.PRESETS = dict(study.config.PRESETS) | {{"quick": dict(study.config.PRESETS["quick"]) | {{"batch_size": 50}}}}
+sys.exit(launch.main(["--preset", "quick", "--architectures", "unpool_only", "--trials", "1", "--seeds", "1",
+                      "--epochs", "1", "--results-dir", {str(tmp_path)!r}]))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "unpool_only-code10" in done.stderr
+    trials = pd.read_parquet(tmp_path / "quick-digits" / "trials").set_index("trial_id")
+    assert trials.status.to_dict() == {
+        "search-unpool_only-code10-0000": "failed",
+        "confirm-pca-code10": "complete",
+        "confirm-raw_pixels-code784": "complete",
+        "confirm-unpool_only-code10-published-01": "complete",
+    }
+    assert "batch_size 50" in trials.reason["search-unpool_only-code10-0000"]

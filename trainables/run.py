@@ -119,13 +119,13 @@ def _train(settings: Settings, phase: str, run: Run, dataset: Dataset, clock: _C
         if not figures.finite:
             outcome = Outcome("diverged", f"a loss of epoch {figures.epoch} is not finite")
         elif training.done:
-            outcome = Outcome("complete") if searching else _measured(training, run, dataset)
+            outcome = Outcome("complete") if searching else _measured(training, phase, run, dataset)
         yield Report(run.trial_id, columns | clock.columns(), figures, outcome)
         if outcome is not None:
             return
 
 
-def _measured(training: Training, run: Run, dataset: Dataset) -> Outcome:
+def _measured(training: Training, phase: str, run: Run, dataset: Dataset) -> Outcome:
     # Imported here because scikit-learn takes a second that search trials need not wait for.
     from trainables.evaluation import evaluate_codes
     from trainables.measurement import encode, measure_layers, measure_test
@@ -143,7 +143,7 @@ def _measured(training: Training, run: Run, dataset: Dataset) -> Outcome:
         "complete",
         scores=scores,
         kept=_kept(test.codes, test.reconstructions, dataset) if run.keep_codes else None,
-        weights=pack_weights(model, training.settings, run.trial_id),
+        weights=pack_weights(model, training.settings, run.trial_id) if phase == "confirm" else None,
     )
 
 
