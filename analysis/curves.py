@@ -62,8 +62,8 @@ def learning_curves(results: StudyResults) -> Plot | Absent:
         "Cross-entropy per image after each epoch. Of confirmed runs: on the training images as they went, mean over "
         "seeds, with a band from the lowest seed to the highest; they train on the validation images too, so there is "
         "no validation curve. Of the search: the best trial of each cell on the validation images, with its training "
-        f"curve thin and pale. Dotted: what predicting the mean image costs; the axis ends {_HIGHEST - 1:.0%} above it."
-        f"{several}",
+        f"curve thin and pale. Dotted: what predicting the mean image costs; the axis ends "
+        f"{100 * (_HIGHEST - 1):.0f} % above it.{several}",
         figure,
     )
 

@@ -19,7 +19,7 @@ import pandas as pd
 
 from analysis import rendering
 from analysis.provenance import missing, provenance
-from analysis.results import StudyResults
+from analysis.results import ResultsError, StudyResults
 from analysis.tables import Absent, Column, Table
 
 if TYPE_CHECKING:
@@ -78,6 +78,35 @@ def page(
         f"<header><h1>{escape(title)}</h1>{_summary(results)}{notice}</header>"
         f'<div class="columns">{_contents(sections)}<main>{body}</main></div>{_footer(results)}',
     )
+
+
+def write_page(
+    results: StudyResults, output: str | Path, tables: Sequence[Table | Absent], *, tsne: bool = True
+) -> Path:
+    """Draw the figures to ``output/figures``, write ``output/report.html`` with them, and return its path.
+
+    Args:
+        results: what is reported.
+        output: folder of the report; made where it is missing.
+        tables: those of `comparison_tables`.
+        tsne: whether t-SNE is drawn; its points are kept in ``output``.
+
+    Raises:
+        ResultsError: the folder cannot be written.
+    """
+    # Drawing needs a second to be imported, which who reads tables need not wait for.
+    from analysis.figures import write_figures
+
+    path = Path(output) / "report.html"
+    try:
+        path.write_text(page(results, tables, write_figures(results, output, tsne=tsne)), encoding="utf-8")
+    except OSError as error:
+        raise ResultsError(
+            f"report folder {output}: cannot be written ({error.strerror or error})",
+            "a folder that this user may write",
+            "choose another one with --output",
+        ) from None
+    return path
 
 
 def table_html(table: Table, columns: Sequence[Column] | None = None) -> str:

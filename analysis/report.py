@@ -1,4 +1,4 @@
-"""The report of a study: tables in the terminal and as files.
+"""The report of a study: tables in the terminal and as files, figures, and all of it as one page.
 
 ::
 
@@ -16,6 +16,7 @@ from pathlib import Path
 
 from analysis import rendering
 from analysis.comparison import comparison_tables
+from analysis.page import write_page
 from analysis.provenance import missing, provenance
 from analysis.results import ResultsError, StudyResults, load_studies
 from analysis.tables import Absent, Table
@@ -31,6 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="report.py", description="Write the report of a study, or of several.")
     parser.add_argument("results", nargs="+", metavar="RESULTS", help="folder of a study, which holds study.json")
     parser.add_argument("--output", metavar="DIR", help="folder of the report (default: RESULTS/report)")
+    parser.add_argument("--no-tsne", action="store_true", help="leave out t-SNE: seconds a model, when first drawn")
     arguments = parser.parse_args(argv)
     # What the terminal's encoding lacks is shown as a question mark instead of ending the report.
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -39,10 +41,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         results = load_studies(arguments.results)
         tables = comparison_tables(results)
         print_report(results, tables)
-        written = write_report(results, arguments.output or default_output(results), tables)
+        folder = arguments.output or default_output(results)
+        written = write_report(results, folder, tables)
+        page = write_page(results, folder, tables, tsne=not arguments.no_tsne)
     except ResultsError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    print(f"page:   {page}")
     print(f"report: {written}")
     return 0
 

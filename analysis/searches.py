@@ -136,8 +136,8 @@ def hyperparameter_importance(results: StudyResults) -> Plot | Absent:
         name,
         title,
         "PED-ANOVA (Watanabe, Bansal and Hutter, 2023, as implemented in Optuna): how far the distribution of a "
-        f"hyperparameter among the best {TARGET_QUANTILE:.0%} of the search trials differs from that among all, as a "
-        "share of the sum over hyperparameters. Trials are ranked within their cell, those that were stopped early "
+        f"hyperparameter among the best {100 * TARGET_QUANTILE:.0f} % of the search trials differs from that among all, as "
+        "a share of the sum over hyperparameters. Trials are ranked within their cell, those that were stopped early "
         "behind complete ones, diverged ones last; the ranks of a model's code sizes are put together. Drawn where "
         f"there are {MINIMUM_TRIALS} trials or more; under a hundred it is a hint. What a search hardly "
         "varied cannot show as important.",

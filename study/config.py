@@ -12,8 +12,7 @@ from typing import Any
 
 from study.ablations import FACTORS
 from study.rows import PHASES
-from study.space import FILTERS_RANGE, PARAMETER_BUDGET, STARTUP_TRIALS, Cell
-from study.stopping import REDUCTION_FACTOR, grace_period
+from study.space import FILTERS_RANGE, PARAMETER_BUDGET, REDUCTION_FACTOR, STARTUP_TRIALS, Cell, grace_period
 from trainables.architectures import ARCHITECTURES
 from trainables.datasets import DATASETS
 from trainables.errors import InputError

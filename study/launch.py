@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from study.ablations import FACTORS
-from study.config import PRESETS, study_config
+from study.config import PRESETS, StudyConfig, study_config
 from study.rows import PHASES
 from trainables.architectures import ARCHITECTURES
 from trainables.datasets import DATASETS
@@ -23,7 +23,7 @@ from trainables.settings import RECIPES
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return 0 done, 1 cells without a result, 2 bad input, 130 stopped by the user."""
-    arguments = _parser().parse_args(argv)
+    arguments = parser().parse_args(argv)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         return _run(arguments)
@@ -35,8 +35,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _run(arguments: argparse.Namespace) -> int:
-    config = study_config(
+def config_of(arguments: argparse.Namespace) -> StudyConfig:
+    """Return the configuration that parsed arguments ask for.
+
+    Raises:
+        InputError: a value is not accepted.
+    """
+    return study_config(
         arguments.preset,
         name=arguments.name,
         dataset=arguments.dataset,
@@ -50,6 +55,10 @@ def _run(arguments: argparse.Namespace) -> int:
         seed=arguments.seed,
         factors=_tuple(arguments.factors),
     )
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    config = config_of(arguments)
     # Ray, PyTorch and SciPy take seconds to import, which a mistake in the flags need not wait for.
     from study import execution
 
@@ -67,12 +76,13 @@ def _run(arguments: argparse.Namespace) -> int:
     return execution.run(config, options)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    flags = argparse.ArgumentParser(
         prog="launch.py",
         description="Search, confirm and compare convolutional auto-encoders; the same command resumes.",
     )
-    what = parser.add_argument_group("what is studied (default: as the preset says)")
+    what = flags.add_argument_group("what is studied (default: as the preset says)")
     what.add_argument("--preset", default="paper", help=f"one of: {', '.join(PRESETS)} (default: %(default)s)")
     what.add_argument("--phase", nargs="+", metavar="PHASE", help=f"any of: {' '.join(PHASES)}")
     what.add_argument("--dataset", help=f"one of: {', '.join(DATASETS)}")
@@ -84,7 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     what.add_argument("--epochs", type=int, help="full budget of a trial, in epochs")
     what.add_argument("--seed", type=int, help="base of all seeds (default: 0)")
     what.add_argument("--factors", nargs="+", metavar="NAME", help=f"of phase ablate, any of: {' '.join(FACTORS)}")
-    where = parser.add_argument_group("where it runs and writes")
+    where = flags.add_argument_group("where it runs and writes")
     where.add_argument("--name", help="folder of the study in RESULTS_DIR (default: PRESET-DATASET)")
     where.add_argument("--results-dir", type=Path, default=Path("results"), help="(default: %(default)s)")
     where.add_argument(
@@ -97,7 +107,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     where.add_argument("--time-budget", type=_positive_float, metavar="HOURS", help="stop after so long; resume later")
     where.add_argument("--dry-run", action="store_true", help="print the plan and an estimate; run and write nothing")
-    return parser
+    return flags
 
 
 def _tuple(values: Sequence[str] | Sequence[int] | None) -> tuple[str | int, ...] | None:

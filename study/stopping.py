@@ -8,16 +8,8 @@ from typing import Any
 
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialScheduler
 
-from study.space import Cell
+from study.space import REDUCTION_FACTOR, Cell, grace_period
 from trainables.run import TrialSpec
-
-REDUCTION_FACTOR = 3
-"""Of the trials of a cell that reach a rung, the best of every three go on."""
-
-
-def grace_period(epochs: int) -> int:
-    """Return the epochs that every trial gets: a fifth, in which the learning rate warms up."""
-    return max(1, epochs // 5)
 
 
 def stopper(epochs: int) -> Any:

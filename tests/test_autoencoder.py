@@ -99,7 +99,7 @@ def test_model_3_cannot_decode_a_code_alone() -> None:
 
 
 def test_caffe_weights_have_the_fillers_share_of_zeros_and_spread() -> None:
-    """xavier of the authors' file: sqrt(3/fan_in) with out x k^2; sparse Gaussian with 25 of the outputs kept."""
+    """Xavier of the authors' file: sqrt(3/fan_in) with out x k^2; sparse Gaussian with 25 of the outputs kept."""
     model = Autoencoder(ARCHITECTURES["model_4"], 30)
     starting_weights.caffe(model, torch.Generator().manual_seed(0))
     state = model.state_dict()

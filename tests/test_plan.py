@@ -135,11 +135,13 @@ def test_a_plan_resumed_from_rows_goes_on_exactly_as_the_uninterrupted_one(cut: 
 def test_pruned_and_diverged_trials_are_done_but_never_the_best() -> None:
     """A pruned trial's early value does not win."""
     plan = Plan(small_config(architectures=("model_1",), trials=3), ())
+    best_settings = None
     for status, value in (("complete", 90.0), ("pruned", 10.0), ("diverged", 5.0)):
         taken = plan.take()
         assert taken is not None
         plan.finish(row_of(*taken, value, status))
-        best_settings = taken[1] if status == "complete" else best_settings
+        if status == "complete":
+            best_settings = taken[1]
     confirmed = [settings for owed, settings in run_all(plan) if owed.arm == "tuned"]
     assert confirmed == [best_settings, best_settings]
 

@@ -135,7 +135,7 @@ def test_files_carry_the_schema(tmp_path: Path) -> None:
 def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
     """Nothing of the user's is mixed with a study."""
     (tmp_path / "notes.txt").write_text("mine")
-    with pytest.raises(InputError, match="no study.json"):
+    with pytest.raises(InputError, match=r"no study\.json"):
         Store(tmp_path).read_manifest()
 
 
@@ -143,7 +143,7 @@ def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
 def test_a_damaged_manifest_is_refused(tmp_path: Path, content: str) -> None:
     """With the file's path."""
     (tmp_path / "study.json").write_text(content)
-    with pytest.raises(InputError, match="study.json cannot be read"):
+    with pytest.raises(InputError, match=r"study\.json cannot be read"):
         Store(tmp_path).read_manifest()
 
 

@@ -215,7 +215,8 @@ digits = load_dataset("digits")
 few = Dataset("digits", digits.training.between(0, 50), 10, digits.test.between(0, 30), "0" * 64)
 execution.load_dataset = lambda name, folder: few
 import study.config
-study.config.PRESETS = dict(study.config.PRESETS) | {{"quick": dict(study.config.PRESETS["quick"]) | {{"batch_size": 50}}}}
+quick = dict(study.config.PRESETS["quick"]) | {{"batch_size": 50}}
+study.config.PRESETS = {{"quick": quick}}
 sys.exit(launch.main(["--preset", "quick", "--architectures", "unpool_only", "--trials", "1", "--seeds", "1",
                       "--epochs", "1", "--results-dir", {str(tmp_path)!r}]))
 """
