@@ -29,7 +29,7 @@ _TITLES = {
 }
 _MEAN_IMAGE: dict[str, Any] = {"color": "#555555", "linestyle": (0, (1, 2)), "linewidth": 1.1}
 _HIGHEST = 1.3
-"""Share of the mean image's cross-entropy at which the vertical axis ends, where a first epoch was worse."""
+"""Times the mean image's cross-entropy up to which curves are in sight before their last epoch."""
 
 
 @styled
@@ -42,18 +42,22 @@ def learning_curves(results: StudyResults) -> Plot | Absent:
     sizes = spread_code_sizes(curves["code_size"])
     columns = keys(curves, ["study", "run"])
     styles = looks(sorted_names(curves))
-    level = results.trials["mean_image_cross_entropy"].mean()
-    figure, rows = grid(len(sizes), len(columns), 3.3, 2.7, sharex="all", sharey="row")
+    levels = results.trials.groupby("study", observed=True)["mean_image_cross_entropy"].mean()
+    figure, rows = grid(len(sizes), len(columns), 3.3, 2.7, sharex="all")
     for row, size in zip(rows, sizes, strict=True):
         for axes, key in zip(row, columns, strict=True):
-            draw_learning_curves(axes, where(curves, key | {"code_size": size}), styles)
+            shown = where(curves, key | {"code_size": size})
+            draw_learning_curves(axes, shown, styles)
+            level = float(levels[key["study"]])
             axes.axhline(level, **_MEAN_IMAGE)
-            if axes.get_ylim()[1] > _HIGHEST * level:
-                axes.set_ylim(top=_HIGHEST * level)
+            # First epochs may lie far above all that follows; where curves end is always in sight.
+            ends = shown.sort_values("epoch").groupby(_CURVE, observed=True).last()[["mean", "validation"]]
+            highest = np.nanmax([_HIGHEST * level, *(1.1 * ends.to_numpy(dtype=float).ravel())])
+            axes.set_ylim(top=min(axes.get_ylim()[1], float(highest)))
             study = heading({"study": key["study"]}, several_studies=len(results.studies) > 1)
             axes.set_title(f"{study}\n{_TITLES[key['run']]}".strip() if row is rows[0] else "")
-            axes.set_ylabel(f"Code size {size}\n{axes.get_ylabel()}")
-            axes.label_outer()
+            axes.set_ylabel(f"Code size {size}\n{axes.get_ylabel()}" if axes is row[0] else "")
+            axes.set_xlabel(axes.get_xlabel() if row is rows[-1] else "")
     legend(figure, styles, [Line2D([], [], label="Mean image", **_MEAN_IMAGE)])
     several = "" if len(sizes) == curves["code_size"].nunique() else " Some code sizes are left out."
     return Plot(
@@ -62,8 +66,8 @@ def learning_curves(results: StudyResults) -> Plot | Absent:
         "Cross-entropy per image after each epoch. Of confirmed runs: on the training images as they went, mean over "
         "seeds, with a band from the lowest seed to the highest; they train on the validation images too, so there is "
         "no validation curve. Of the search: the best trial of each cell on the validation images, with its training "
-        f"curve thin and pale. Dotted: what predicting the mean image costs; the axis ends "
-        f"{100 * (_HIGHEST - 1):.0f} % above it.{several}",
+        f"curve thin and pale. Dotted: what predicting the mean image costs; first epochs "
+        f"far above it are cut. Each panel has its own vertical axis.{several}",
         figure,
     )
 

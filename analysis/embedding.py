@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 EMBEDDED_IMAGES = 1_000
-"""Test images, from the first, that are embedded: more would hide each other in a panel, and take longer."""
+"""Test images, from the first, that are embedded and drawn: more would hide each other in a panel, and take longer."""
 
 PERPLEXITY = 30.0
 _VERSION = 1

@@ -14,6 +14,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from matplotlib.backend_bases import FigureCanvasBase
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_pdf import FigureCanvasPdf
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 
 from analysis.curves import learning_curves
 from analysis.forest import ablation_differences
@@ -25,12 +31,15 @@ from analysis.searches import hyperparameter_importance, learning_rate
 from analysis.tables import Absent
 from analysis.tradeoffs import error_by_code_size, error_by_cost
 
-FORMATS = ("svg", "pdf", "png")
+FORMATS: tuple[tuple[str, type[FigureCanvasBase], int, dict[str, Any]], ...] = (
+    # A date in a file would make every report differ from the one before.
+    ("svg", FigureCanvasSVG, 144, {"Date": None}),
+    ("pdf", FigureCanvasPdf, 144, {"CreationDate": None}),
+    ("png", FigureCanvasAgg, 200, {"Software": None}),
+)
+"""Suffix, what draws it, dots per inch (in vector files: of the points that are pixels there), metadata."""
 CACHE = "tsne.parquet"
 """File in the report's folder that keeps the points of t-SNE."""
-
-# A date in a file would make every report differ from the one before.
-_METADATA = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {"Software": None}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +101,7 @@ def write_figures(results: StudyResults, folder: str | Path, *, tsne: bool = Tru
         if isinstance(plot, Plot):
             written.append(write_figure(plot, target))
         else:
-            for suffix in FORMATS:
+            for suffix, *_ in FORMATS:
                 (target / f"{plot.name}.{suffix}").unlink(missing_ok=True)
             written.append(plot)
     return written
@@ -102,11 +111,13 @@ def write_figures(results: StudyResults, folder: str | Path, *, tsne: bool = Tru
 def write_figure(plot: Plot, folder: Path) -> Illustration:
     """Write ``plot`` in every format to ``folder``."""
     figure = plot.figure
-    # The layout is worked out once instead of once a format: it takes as long as the drawing.
+    # The layout is worked out once, and canvases are used directly: savefig would do it again, and draw twice.
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
-    for suffix in FORMATS:
-        figure.savefig(folder / f"{plot.name}.{suffix}", format=suffix, metadata=_METADATA[suffix])
+    for suffix, canvas, dpi, metadata in FORMATS:
+        figure.dpi = dpi
+        draw = getattr(canvas(figure), f"print_{suffix}")
+        draw(folder / f"{plot.name}.{suffix}", metadata=metadata)
     svg = (folder / f"{plot.name}.svg").read_text(encoding="utf-8")
     width, height = (round(96 * inches) for inches in figure.get_size_inches())
     return Illustration(plot.name, plot.title, plot.caption, svg, width, height)

@@ -7,6 +7,8 @@ complete one: it was stopped because it was worse at the same epoch, and leaving
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pandas as pd
 
@@ -21,7 +23,7 @@ MAXIMUM_TRIALS = 1_000
 TARGET_QUANTILE = 0.2
 
 _CELL = ["study", "architecture", "code_size"]
-_RANK_OF_STATUS = {"complete": 0, "pruned": 1, "diverged": 2}
+_PLACE_OF_STATUS = {"complete": 0, "pruned": 1, "diverged": 2}
 
 
 def importances(trials: pd.DataFrame) -> pd.DataFrame:
@@ -33,8 +35,7 @@ def importances(trials: pd.DataFrame) -> pd.DataFrame:
     ranked = rank_in_cell(trials)
     rows = []
     for study, of_study in ranked.groupby("study", observed=True):
-        groups = [("", of_study), *of_study.groupby("architecture", observed=True)]
-        for architecture, group in groups:
+        for architecture, group in [("", of_study), *of_study.groupby("architecture", observed=True)]:
             if len(group) >= MINIMUM_TRIALS:
                 for hyperparameter, importance in ped_anova(group).items():
                     rows.append((study, str(architecture), hyperparameter, importance, len(group)))
@@ -45,64 +46,49 @@ def rank_in_cell(trials: pd.DataFrame) -> pd.DataFrame:
     """Return the search trials that can be ranked, with ``rank`` from 0 (best of its cell) to 1.
 
     Complete trials come first, by validation loss; then those stopped early, the ones that went further first; then
-    those that diverged. A trial that failed says nothing of its settings.
+    those that diverged. A trial that failed says nothing of its settings. Each hyperparameter is given as its place in
+    the range that was tried for its model, from 0 to 1 on a logarithmic scale: models differ in their ranges.
     """
-    searched = trials[(trials["phase"] == "search") & trials["status"].isin(_RANK_OF_STATUS)]
+    searched = trials[(trials["phase"] == "search") & trials["status"].isin(list(_PLACE_OF_STATUS))]
     searched = searched.dropna(subset=list(HYPERPARAMETERS))
-    status = searched["status"].astype("str").map(_RANK_OF_STATUS)
-    searched = searched[(status == 2) | searched["validation_cross_entropy"].notna()]
-    order = pd.DataFrame(
-        {
-            "status": status,
-            "epochs": -searched["epochs"].fillna(0).astype("float64"),
-            "loss": searched["validation_cross_entropy"].fillna(np.inf),
-        }
-    )
-    order.loc[order["status"] == 0, "epochs"] = 0.0
-    place = searched.assign(**order.add_prefix("_")).sort_values(["_status", "_epochs", "_loss", "number"])
-    position = place.groupby(_CELL, observed=True).cumcount()
-    size = place.groupby(_CELL, observed=True)["number"].transform("size")
-    return place.assign(rank=position / (size - 1).clip(lower=1))[[*_CELL, *HYPERPARAMETERS, "rank"]]
+    status = searched["status"].astype("str").map(_PLACE_OF_STATUS)
+    unknown = searched["validation_cross_entropy"].isna() & (status < _PLACE_OF_STATUS["diverged"])
+    searched = searched.assign(
+        _status=status,
+        _epochs=-searched["epochs"].fillna(0).astype("float64").mask(status == 0, 0.0),
+        _loss=searched["validation_cross_entropy"].fillna(np.inf),
+    )[~unknown].sort_values(["_status", "_epochs", "_loss", "number"])
+    cells = searched.groupby(_CELL, observed=True)
+    ranked = searched[_CELL].assign(rank=cells.cumcount() / (cells["number"].transform("size") - 1).clip(lower=1))
+    for name in HYPERPARAMETERS:
+        values = searched[name].astype("float64").map(math.log)
+        of_model = values.groupby([searched["study"], searched["architecture"]], observed=True)
+        low, high = of_model.transform("min"), of_model.transform("max")
+        ranked[name] = ((values - low) / (high - low)).where(high > low, 0.5)
+    return ranked
 
 
 def ped_anova(ranked: pd.DataFrame) -> dict[str, float]:
     """Return the importance of each hyperparameter over the trials ``ranked``, which sum to 1."""
     import optuna
-    from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 
     if len(ranked) > MAXIMUM_TRIALS:
         places = np.linspace(0, len(ranked) - 1, MAXIMUM_TRIALS).round().astype(int)
         ranked = ranked.sort_values("rank").iloc[places]
-    # A hyperparameter that did not vary has no distribution to compare.
-    varied = [name for name in HYPERPARAMETERS if ranked[name].min() < ranked[name].max()]
-    distributions: dict[str, BaseDistribution] = {}
-    for name in varied:
-        low, high = ranked[name].min(), ranked[name].max()
-        distributions[name] = (
-            FloatDistribution(float(low), float(high), log=True)
-            if name == "learning_rate"
-            else IntDistribution(int(low), int(high), log=True)
-        )
+    distributions: dict[str, optuna.distributions.BaseDistribution] = {
+        name: optuna.distributions.FloatDistribution(0.0, 1.0) for name in HYPERPARAMETERS
+    }
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
         optuna_study = optuna.create_study()
-        optuna_study.add_trials(
-            [
-                optuna.trial.create_trial(
-                    params={name: _plain(row[name], name) for name in varied},
-                    distributions=distributions,
-                    value=float(row["rank"]),
-                )
-                for row in ranked[[*varied, "rank"]].to_dict("records")
-            ]
-        )
-        evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=TARGET_QUANTILE)
-        found = optuna.importance.get_param_importances(optuna_study, evaluator=evaluator) if varied else {}
+        for *values, rank in ranked[[*HYPERPARAMETERS, "rank"]].itertuples(index=False):
+            params = dict(zip(HYPERPARAMETERS, map(float, values), strict=True))
+            optuna_study.add_trial(
+                optuna.trial.create_trial(params=params, distributions=distributions, value=float(rank))
+            )
     finally:
         optuna.logging.set_verbosity(verbosity)
-    return {name: float(found.get(name, 0.0)) for name in HYPERPARAMETERS}
-
-
-def _plain(value: object, name: str) -> float | int:
-    return float(value) if name == "learning_rate" else int(value)  # type: ignore[arg-type, call-overload]
+    evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=TARGET_QUANTILE)
+    found = optuna.importance.get_param_importances(optuna_study, evaluator=evaluator)
+    return {name: float(found[name]) for name in HYPERPARAMETERS}

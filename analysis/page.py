@@ -8,8 +8,6 @@ from __future__ import annotations
 import base64
 import dataclasses
 import hashlib
-import itertools
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -17,10 +15,10 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from analysis import rendering
+from analysis.markup import capital, figure_html, files, files_section, table_html, table_section
 from analysis.provenance import missing, provenance
 from analysis.results import ResultsError, StudyResults
-from analysis.tables import Absent, Column, Table
+from analysis.tables import Absent, Table
 
 if TYPE_CHECKING:
     from analysis.figures import Illustration
@@ -29,10 +27,6 @@ FINDINGS, COMPARISONS = "findings", "finding_comparisons"
 """Names of the tables that are shown as findings."""
 
 _HERE = Path(__file__).parent
-_TABLE_FILES = ("csv", "md", "tex")
-_FIGURE_FILES = ("svg", "pdf", "png")
-_LONG = 60
-"""Letters from which a text needs a wide column."""
 
 
 def page(
@@ -54,11 +48,11 @@ def page(
     sections: list[tuple[str, str, list[tuple[str, str]], str]] = []
     if findings is not None:
         sections.append(("findings", "Findings", [], _findings(findings, comparisons)))
-    parts = [_table_section(table) for table in main] + ([_files_section(details)] if details else [])
+    parts = [table_section(table) for table in main] + ([files_section(details)] if details else [])
     sections.append(("tables", "Tables", [(f"table-{each.name}", each.title) for each in main], "".join(parts)))
     if drawn:
         links = [(f"figure-{each.name}", each.title) for each in drawn]
-        sections.append(("figures", "Figures", links, "".join(map(_figure, drawn))))
+        sections.append(("figures", "Figures", links, "".join(map(figure_html, drawn))))
     if gaps:
         sections.append(("missing", "What is missing", [], f"<ul>{_items(gaps)}</ul>"))
     sections.append(("provenance", "Provenance", [], ""))
@@ -69,7 +63,7 @@ def page(
         if content
     )
     notice = (
-        f'<p class="notice">This report is partial: <a href="#missing">what is missing</a> ({len(gaps)}).</p>'
+        f'<p class="notice">Not everything is here: <a href="#missing">what is missing</a> ({len(gaps)}).</p>'
         if gaps
         else ""
     )
@@ -109,76 +103,12 @@ def write_page(
     return path
 
 
-def table_html(table: Table, columns: Sequence[Column] | None = None) -> str:
-    """Return ``table`` with sortable columns, all of its own or ``columns``; a section is a group of rows."""
-    columns = table.columns if columns is None else columns
-    lines = list(rendering.lines(table, columns))
-    long = [
-        column.kind == "text" and any(len(line.cells[place].text) > _LONG for line in lines)
-        for place, column in enumerate(columns)
-    ]
-    kinds = ["text long" if is_long else _kind(column) for column, is_long in zip(columns, long, strict=True)]
-    header = "".join(
-        f'<th scope="col" class="{_kind(column)}" aria-sort="none"><button type="button">'
-        f"{escape(column.header)}</button></th>"
-        for column in columns
-    )
-    groups = []
-    for section, group in itertools.groupby(lines, lambda line: line.section):
-        heading = rendering.heading(table, section)
-        top = f'<tr class="section"><th colspan="{len(columns)}" scope="rowgroup"><span>{{}}</span></th></tr>'
-        rows = "".join(
-            f"<tr>{''.join(_cell(cell, kind) for cell, kind in zip(line.cells, kinds, strict=True))}</tr>"
-            for line in group
-        )
-        groups.append(f"<tbody>{top.format(escape(_capital(heading))) if heading else ''}{rows}</tbody>")
-    label = escape(table.title)
-    return (
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{label}"><table data-sortable>'
-        f"<thead><tr>{header}</tr></thead>{''.join(groups)}</table></div>"
-    )
-
-
-def _cell(cell: rendering.Cell, kind: str) -> str:
-    text = escape(cell.text)
-    text = f"<strong>{text}</strong>" if cell.bold else text
-    mark = f" {escape(cell.mark)}" if cell.mark else ""
-    # A text is sorted by what is shown.
-    key = "" if cell.value == cell.text else f' data-sort="{escape(str(cell.value))}"'
-    return f'<td class="{kind}"{key}>{text}{mark}</td>' if kind != "number" else f"<td{key}>{text}{mark}</td>"
-
-
-def _kind(column: Column) -> str:
-    return "text" if column.kind == "text" else "number"
-
-
-def _table_section(table: Table) -> str:
-    notes = "".join(f'<p class="caption">{escape(note)}</p>' for note in table.footnotes)
-    return (
-        f'<section id="table-{escape(table.name)}"><h3>{escape(table.title)}</h3>'
-        f'<p class="caption">{escape(table.caption)}</p>{table_html(table)}{notes}'
-        f'<p class="files">{_files("tables", table.name, _TABLE_FILES)}</p></section>'
-    )
-
-
-def _files_section(tables: Iterable[Table]) -> str:
-    items = "".join(
-        f"<li>{escape(table.title)} ({len(table.frame):,} rows): {_files('tables', table.name, _TABLE_FILES)}. "
-        f'<span class="soft">{escape(table.caption)}</span></li>'
-        for table in tables
-    )
-    return f"<h3>Further tables, in files</h3><ul>{items}</ul>"
-
-
-def _files(folder: str, name: str, suffixes: Iterable[str]) -> str:
-    return ", ".join(f'<a href="{folder}/{escape(name)}.{suffix}">{suffix.upper()}</a>' for suffix in suffixes)
-
-
 def _findings(verdicts: Table, comparisons: Table | None) -> str:
     short = [column for column in verdicts.columns if column.main]
     claims = "".join(_claim(row, comparisons) for row in verdicts.frame.to_dict("records"))
     notes = "".join(f'<p class="caption">{escape(note)}</p>' for note in verdicts.footnotes)
-    return f'<p class="caption">{escape(verdicts.caption)}</p>{table_html(verdicts, short)}{notes}{claims}'
+    links = f'<p class="files">{files("tables", verdicts.name)}</p>'
+    return f'<p class="caption">{escape(verdicts.caption)}</p>{table_html(verdicts, short)}{notes}{links}{claims}'
 
 
 def _claim(row: Mapping[Any, Any], comparisons: Table | None) -> str:
@@ -202,7 +132,7 @@ def _claim(row: Mapping[Any, Any], comparisons: Table | None) -> str:
         if len(frame):
             evidence = table_html(dataclasses.replace(comparisons, title=title, frame=frame, sections=sections))
     return (
-        f'<article class="claim"><h3>{row["claim"]}. {escape(_capital(str(row["topic"])))}: '
+        f'<article class="claim"><h3>{row["claim"]}. {escape(capital(str(row["topic"])))}: '
         f'<span class="verdict {verdict.replace(" ", "-")}">{escape(verdict)}</span></h3>'
         f"<blockquote>{escape(str(row['text']))} {escape(str(row['source']))}</blockquote>"
         f"<p>{escape(str(row['reason']))}</p>"
@@ -210,22 +140,14 @@ def _claim(row: Mapping[Any, Any], comparisons: Table | None) -> str:
     )
 
 
-def _figure(figure: Illustration) -> str:
-    svg = re.sub(r"\n\s+", "\n", figure.svg)
-    data = base64.b64encode(svg.encode()).decode()
-    return (
-        f'<figure id="figure-{escape(figure.name)}"><h3>{escape(figure.title)}</h3>'
-        f'<div class="scroll" tabindex="0" role="region" aria-label="{escape(figure.title)}">'
-        f'<img src="data:image/svg+xml;base64,{data}" alt="{escape(figure.title)}" width="{figure.width}" '
-        f'height="{figure.height}" style="--width:{figure.width}px"></div>'
-        f"<figcaption>{escape(figure.caption)} "
-        f"{_files('figures', figure.name, _FIGURE_FILES)}</figcaption></figure>"
-    )
-
-
 def _gaps(results: StudyResults, parts: Iterable[object]) -> list[str]:
-    absent = [part for part in parts if isinstance(part, Absent) and part.reason]
-    return [*results.problems, *missing(results), *(f"{part.title}: {part.reason}." for part in absent)]
+    titles: dict[str, list[str]] = {}
+    for part in parts:
+        if isinstance(part, Absent) and part.reason:
+            titles.setdefault(part.reason, []).append(part.title)
+    # No full stop: most reasons end in a command to be copied.
+    absent = [f"{', '.join(dict.fromkeys(names))}: {reason}" for reason, names in titles.items()]
+    return [*results.problems, *missing(results), *absent]
 
 
 def _summary(results: StudyResults) -> str:
@@ -275,10 +197,6 @@ def _digest(script: str) -> str:
 
 def _items(sentences: Iterable[str]) -> str:
     return "".join(f"<li>{escape(sentence)}</li>" for sentence in sentences)
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]
 
 
 def _is_empty(value: object) -> bool:

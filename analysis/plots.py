@@ -15,7 +15,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from analysis.looks import Look, shown_label
 
@@ -39,7 +39,6 @@ STYLE: Mapping[Any, Any] = MappingProxyType(
         "grid.linewidth": 0.6,
         "lines.linewidth": 1.4,
         "lines.markersize": 5.0,
-        "savefig.dpi": 200,
         "svg.hashsalt": "cae-study",  # the same rows give the same file
         "pdf.fonttype": 42,
     }
@@ -117,10 +116,8 @@ def legend(figure: Figure, looks: Mapping[str, Look], others: Iterable[Line2D] =
 
 
 def heading(key: Mapping[str, Hashable], *, several_studies: bool = False) -> str:
-    """Return the title of the panel of ``key``, such as ``Tuned arm, code size 10``."""
+    """Return the title of the panel of ``key``, such as ``Tuned arm, code size 10``, below its study if need be."""
     parts = []
-    if several_studies:
-        parts.append(str(key["study"]).replace("$", r"\$"))
     if "architecture" in key:
         parts.append(shown_label(str(key["architecture"])).strip())
     if "arm" in key and key["arm"] != "control":
@@ -128,7 +125,8 @@ def heading(key: Mapping[str, Hashable], *, several_studies: bool = False) -> st
     if "code_size" in key:
         parts.append(f"code size {key['code_size']}")
     text = ", ".join(parts)
-    return text[:1].upper() + text[1:]
+    text = text[:1].upper() + text[1:]
+    return "\n".join(filter(None, (str(key["study"]).replace("$", r"\$"), text))) if several_studies else text
 
 
 def keys(frame: pd.DataFrame, by: Sequence[str]) -> list[dict[str, Any]]:
@@ -153,16 +151,21 @@ def code_size_axis(axes: Axes, code_sizes: Sequence[int]) -> None:
     axes.set_xlabel("Code size (units)")
 
 
-def plain_log_axis(axis: Axis) -> None:
-    """Write the ticks of a logarithmic axis as plain numbers; minor ones too where it spans under a decade and a half.
+def plain_log_axis(axis: Axis, sparse_from: float = 30) -> None:
+    """Write the ticks of a logarithmic axis as plain numbers, 2s and 5s too where there is room.
 
-    Without them an axis from 12 to 40 would have the number 20 alone, or none.
+    Without them an axis from 12 to 40 would have no number at all.
+
+    Args:
+        axis: x or y of a panel.
+        sparse_from: ratio of the axis's ends from which there is no room for the 2s and 5s.
     """
 
     def minor(value: float, _: int) -> str:
         low, high = sorted(axis.get_view_interval())
-        return f"{value:g}" if high < 30 * low and f"{value:e}"[0] in "25" else ""
+        return f"{value:g}" if high < sparse_from * low else ""
 
+    axis.set_minor_locator(LogLocator(subs=(2.0, 5.0)))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(FuncFormatter(minor))
 

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
 from analysis.embedding import EMBEDDED_IMAGES, PERPLEXITY, Floats, embedded
@@ -33,7 +34,8 @@ def codes_2d(results: StudyResults) -> Plot | Absent:
     kept = trials_with_codes(results)
     kept = kept[kept["code_size"] == 2]
     if kept.empty:
-        return absent(results, name, title, "no confirmed run of code size 2 kept its codes", options="--code-sizes 2")
+        what = "no confirmed run of code size 2 kept its codes"
+        return absent(results, name, title, what, "search confirm", "--code-sizes 2")
     codes, labels = codes_of(results, kept["trial_id"])
     return _panels(
         results,
@@ -43,8 +45,8 @@ def codes_2d(results: StudyResults) -> Plot | Absent:
         ("Code unit 1 (dimensionless)", "Code unit 2 (dimensionless)"),
         name,
         title,
-        "Codes of the first test images of one confirmed run a model (the first seed), coloured by class; a digit "
-        "stands at the median of its class. The classes were not shown to any model.",
+        f"Codes of the first {EMBEDDED_IMAGES:,} test images at most of one confirmed run a model (the first seed), "
+        "coloured by class; a digit stands at the median of its class. The classes were not shown to any model.",
     )
 
 
@@ -97,6 +99,7 @@ def codes_of(results: StudyResults, trial_ids: pd.Series[str]) -> tuple[dict[str
     codes: dict[str, Floats] = {}
     labels: dict[str, NDArray[Any]] = {}
     for trial_id, group in rows.groupby("trial_id", observed=True):
+        group = group.head(EMBEDDED_IMAGES)
         codes[str(trial_id)] = np.stack(group["code"].to_list()).astype(np.float32)
         labels[str(trial_id)] = group["label"].fillna(-1).to_numpy(dtype=int)
     return codes, labels
@@ -135,9 +138,8 @@ def _panels(
         trial_id = key.pop("trial_id")
         draw_points(axes, points[trial_id][:, :2], labels[trial_id][: len(points[trial_id])])
         key.pop("code_size" if ticks else "arm")  # the same in every panel
-        if not ticks:
-            axes.set_xticks([])
-            axes.set_yticks([])
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(MaxNLocator(4) if ticks else NullLocator())
         axes.set_title(heading(key, several_studies=len(results.studies) > 1))
         axes.set_xlabel(names[0] if place + COLUMNS >= len(panels) else "")
         axes.set_ylabel(names[1] if place % COLUMNS == 0 else "")

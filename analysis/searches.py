@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from analysis.importance import HYPERPARAMETERS, MINIMUM_TRIALS, TARGET_QUANTILE, importances
 from analysis.looks import Look, looks
@@ -30,7 +31,7 @@ from analysis.provenance import absent
 from analysis.results import StudyResults
 from analysis.tables import Absent
 
-SHOWN_TRIALS = 500
+SHOWN_TRIALS = 150
 """Trials of a cell that are drawn, its best ones among them, where there are more."""
 
 _COLUMNS = 4
@@ -89,8 +90,8 @@ def draw_learning_rate(axes: Axes, frame: pd.DataFrame, look: Look) -> Axes:
     complete = frame[frame["full_budget"] & frame[_LOSS].notna()]
     pruned = frame[(frame["status"] == "pruned") & frame[_LOSS].notna()]
     lost = frame[frame["status"].isin(["diverged", "failed"])]
-    many = len(frame) > 100
-    style: dict[str, Any] = {"linestyle": "", "color": look.colour, "rasterized": many}
+    many = len(frame) > 60
+    style: dict[str, Any] = {"linestyle": "", "color": look.colour}
     axes.plot(pruned["learning_rate"], pruned[_LOSS], marker="x", markersize=4, alpha=0.6, **style)
     axes.plot(complete["learning_rate"], complete[_LOSS], marker="o", markersize=3 if many else 4.5, **style)
     top = np.full(len(lost), 0.97)
@@ -107,6 +108,7 @@ def draw_learning_rate(axes: Axes, frame: pd.DataFrame, look: Look) -> Axes:
     )
     axes.set_xscale("log")
     plain_log_axis(axes.xaxis)
+    axes.yaxis.set_major_locator(MaxNLocator(4))
     axes.margins(y=0.12)
     return axes
 
@@ -136,11 +138,12 @@ def hyperparameter_importance(results: StudyResults) -> Plot | Absent:
         name,
         title,
         "PED-ANOVA (Watanabe, Bansal and Hutter, 2023, as implemented in Optuna): how far the distribution of a "
-        f"hyperparameter among the best {100 * TARGET_QUANTILE:.0f} % of the search trials differs from that among all, as "
+        f"hyperparameter among the best {100 * TARGET_QUANTILE:.0f} % of search trials differs from that among all, as "
         "a share of the sum over hyperparameters. Trials are ranked within their cell, those that were stopped early "
-        "behind complete ones, diverged ones last; the ranks of a model's code sizes are put together. Drawn where "
-        f"there are {MINIMUM_TRIALS} trials or more; under a hundred it is a hint. What a search hardly "
-        "varied cannot show as important.",
+        "behind complete ones, diverged ones last; a marker puts the ranks of a model's code sizes together, the star "
+        "those of all models, whose ranges are laid over each other. Drawn where there are "
+        f"{MINIMUM_TRIALS} trials or more; under a hundred it is a hint. What a search hardly varied cannot show as "
+        "important.",
         figure,
     )
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,19 +35,34 @@ from analysis.tables import Absent
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """A measure as an axis: its label with unit, and whether it is logarithmic."""
+    """A measure as an axis: its label with unit, its greatest possible value, and whether it is logarithmic."""
 
     measure: Measure
     label: str
-    logarithmic: bool = False
+    greatest: float = float("inf")
+    logarithmic: bool = True
+
+    def fitting(self, values: pd.Series[float]) -> Axis:
+        """Return this axis, linear where one of the models' ``values`` has no place on a logarithmic one."""
+        return dataclasses.replace(self, logarithmic=self.logarithmic and bool((values > 0).all()))
+
+    def limits(self, view: tuple[float, float], values: pd.Series[float]) -> tuple[float, float]:
+        """Return ``view`` without what cannot be, and without what intervals many times as wide as ``values`` add."""
+        low, high = view
+        if self.logarithmic:
+            return max(low, _IN_SIGHT[0] * values.min()), min(high, _IN_SIGHT[1] * values.max(), 1.05 * self.greatest)
+        margin = 0.02 * values.max()
+        return max(low, -margin), min(high, self.greatest + margin)
 
 
-SQUARED_ERROR = Axis(
-    Measure("reconstruction", "squared_error", "1/image", "lower"), "Squared error (1/image)", logarithmic=True
-)
-LINEAR_ERROR = Axis(Measure("linear_classifier", "error", "%", "lower"), "Linear classifier error (%)")
-K_MEANS_ACCURACY = Axis(Measure("k_means", "accuracy", "", "higher"), "k-means accuracy (0 to 1)")
+SQUARED_ERROR = Axis(Measure("reconstruction", "squared_error", "1/image", "lower"), "Squared error (1/image)")
+LINEAR_ERROR = Axis(Measure("linear_classifier", "error", "%", "lower"), "Linear classifier error (%)", 100)
+K_MEANS_ACCURACY = Axis(Measure("k_means", "accuracy", "", "higher"), "k-means accuracy (0 to 1)", 1, logarithmic=False)
 AXES = (SQUARED_ERROR, LINEAR_ERROR, K_MEANS_ACCURACY)
+
+_SECONDS = Axis(Measure("", "device_seconds", "s", "lower"), "Device seconds of a run (s)")
+_IN_SIGHT = (0.4, 2.5)
+"""What a logarithmic axis shows at least: so many times the lowest mean and the highest; longer intervals are cut."""
 
 
 @styled
@@ -54,10 +70,14 @@ def error_by_code_size(results: StudyResults) -> Plot | Absent:
     """Draw what confirmed runs scored against their code size, one panel a measure and arm."""
     name, title = "error_by_code_size", "Error against code size"
     scores = confirmed_scores(results)
-    frames = {axis: estimates(select(scores, axis.measure), "value") for axis in AXES}
-    # Raw pixels reconstruct themselves, and 0 has no place on a logarithmic axis.
-    frames = {axis: frame[(frame["value"] > 0) | (not axis.logarithmic)] for axis, frame in frames.items()}
-    shown = {axis: frame for axis, frame in frames.items() if (frame["arm"] != "control").any()}
+    shown: dict[Axis, pd.DataFrame] = {}
+    for axis in AXES:
+        frame = estimates(select(scores, axis.measure), "value")
+        fitting = axis.fitting(frame.loc[frame["arm"] != "control", "value"])
+        # Raw pixels reconstruct themselves, and 0 has no place on a logarithmic axis.
+        frame = frame[(frame["value"] > 0) | (not fitting.logarithmic)]
+        if (frame["arm"] != "control").any():
+            shown[fitting] = frame
     if not shown:
         return absent(results, name, title, "no confirmed run has scores")
     everything = pd.concat(shown.values())
@@ -68,9 +88,10 @@ def error_by_code_size(results: StudyResults) -> Plot | Absent:
     figure, rows = grid(len(shown), len(panels), 4.2, 2.7, sharex="all", sharey="row")
     for row, (axis, frame) in zip(rows, shown.items(), strict=True):
         for axes, key in zip(row, panels, strict=True):
-            draw_error_by_code_size(axes, panel_rows(frame, key), styles, axis)
+            draw_error_by_code_size(axes, panel_rows(frame, key), styles, axis, sizes)
             axes.set_title(heading(key, several_studies=len(results.studies) > 1) if row is rows[0] else "")
             axes.label_outer()
+        row[0].set_ylim(axis.limits(row[0].get_ylim(), frame["value"]))
     single = len(sizes) == 1
     # Side by side the models are named below the axis.
     legend(figure, {name: look for name, look in styles.items() if is_control(name) or not single})
@@ -82,7 +103,8 @@ def error_by_code_size(results: StudyResults) -> Plot | Absent:
     return Plot(
         name,
         title,
-        "Mean over seeds on the test images with the 95 % t interval, by architecture; one column an arm. "
+        "Mean over seeds on the test images with the 95 % t interval, by architecture; one column an arm. An interval "
+        "that is much longer than the others, or leaves what can be, is cut. "
         f"{place}. Lines without filled markers are controls and the same in every column: the classic auto-encoder, "
         "which is outside the parameter budget, PCA and raw pixels. Squared error is summed over the pixels of an "
         "image. Not every lower squared error is a better code: switches carry the image past it.",
@@ -96,13 +118,14 @@ def panel_rows(frame: pd.DataFrame, key: Mapping[str, object]) -> pd.DataFrame:
     return frame[same_study & ((frame["arm"] == key["arm"]) | frame["architecture"].map(is_control).astype(bool))]
 
 
-def draw_error_by_code_size(axes: Axes, frame: pd.DataFrame, styles: Mapping[str, Look], axis: Axis) -> Axes:
-    """Draw ``frame`` (architecture, code_size, value, value_low, value_high) and return ``axes``.
+def draw_error_by_code_size(
+    axes: Axes, frame: pd.DataFrame, styles: Mapping[str, Look], axis: Axis, sizes: Sequence[int]
+) -> Axes:
+    """Draw ``frame`` (architecture, code_size, value, value_half_width) and return ``axes``.
 
-    Models are lines with intervals over the code size. With a single code size they stand side by side instead.
+    Models are lines with intervals over the code ``sizes``. With a single size they stand side by side instead.
     """
-    models = [name for name in styles if not is_control(name) and (frame["architecture"] == name).any()]
-    sizes = sorted(frame.loc[frame["architecture"].isin(models), "code_size"].unique())
+    models = [name for name in styles if not is_control(name)]
     several = len(sizes) > 1
     if several:
         span = 0.35 * min(np.diff(np.log2(sizes)))
@@ -111,7 +134,7 @@ def draw_error_by_code_size(axes: Axes, frame: pd.DataFrame, styles: Mapping[str
     else:
         offsets = {name: float(place) for place, name in enumerate(models)}
         axes.set_xticks(range(len(models)), [shown_label(name) for name in models], rotation=30, ha="right")
-        axes.set_xlabel(f"Model, at code size {sizes[0]} (units)" if sizes else "Model")
+        axes.set_xlabel(f"Model, at code size {sizes[0]} (units)")
         axes.set_xlim(-0.6, len(models) - 0.4)
     for name, look in styles.items():
         rows = frame[frame["architecture"] == name].sort_values("code_size")
@@ -152,18 +175,20 @@ def error_by_cost(results: StudyResults) -> Plot | Absent:
     panels = keys(frame, ["study", "arm"])
     styles = looks(sorted_names(frame))
     figure, rows = grid(len(shown), len(panels), 4.2, 2.9, sharex="all", sharey="row")
-    for row, axis in zip(rows, shown, strict=True):
+    for row, axis in zip(rows, (axis.fitting(frame[axis.measure.name].dropna()) for axis in shown), strict=True):
         for axes, key in zip(row, panels, strict=True):
             draw_error_by_cost(axes, where(frame, key), styles, axis)
             axes.set_title(heading(key, several_studies=len(results.studies) > 1) if row is rows[0] else "")
             axes.label_outer()
+        row[0].set_ylim(axis.limits(row[0].get_ylim(), frame[axis.measure.name]))
+    rows[0][0].set_xlim(_SECONDS.limits(rows[0][0].get_xlim(), frame["device_seconds"]))
     legend(figure, styles)
     return Plot(
         name,
         title,
         "Mean over seeds with 95 % t intervals in both directions; the number beside a point is its code size. "
-        "Device seconds are wall time multiplied by the GPUs or cores held. Down and to the left is better. "
-        + " ".join(table.footnotes),
+        "Device seconds are wall time multiplied by the GPUs or cores held. Down and to the left is better. An "
+        "interval that is much longer than the others, or leaves what can be, is cut. " + " ".join(table.footnotes),
         figure,
     )
 
@@ -186,7 +211,7 @@ def draw_error_by_cost(axes: Axes, frame: pd.DataFrame, styles: Mapping[str, Loo
                 axes.annotate(f"{size}", (x, y), (4, 4), textcoords="offset points", fontsize=7, color=look.colour)
     axes.set_xscale("log")
     plain_log_axis(axes.xaxis)
-    axes.set_xlabel("Device seconds of a run (s)")
+    axes.set_xlabel(_SECONDS.label)
     axes.set_ylabel(axis.label)
     if axis.logarithmic:
         _logarithmic_y(axes)
@@ -195,4 +220,4 @@ def draw_error_by_cost(axes: Axes, frame: pd.DataFrame, styles: Mapping[str, Loo
 
 def _logarithmic_y(axes: Axes) -> None:
     axes.set_yscale("log")
-    plain_log_axis(axes.yaxis)
+    plain_log_axis(axes.yaxis, sparse_from=500)
