@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import pandas as pd
@@ -26,6 +27,7 @@ _MAIN = 2
 _LEVEL = [*CELL, "factor", "level"]
 
 
+@lru_cache(maxsize=2)  # a table and a figure show it
 def ablations(results: StudyResults) -> Table | Absent:
     """Return one row a level of a factor: its scores minus those of the confirmed configuration."""
     title = "Ablations"

@@ -33,11 +33,12 @@ from analysis.tradeoffs import error_by_code_size, error_by_cost
 
 FORMATS: tuple[tuple[str, type[FigureCanvasBase], int, dict[str, Any]], ...] = (
     # A date in a file would make every report differ from the one before.
-    ("svg", FigureCanvasSVG, 144, {"Date": None}),
-    ("pdf", FigureCanvasPdf, 144, {"CreationDate": None}),
-    ("png", FigureCanvasAgg, 200, {"Software": None}),
+    ("svg", FigureCanvasSVG, 144, {"metadata": {"Date": None}}),
+    ("pdf", FigureCanvasPdf, 144, {"metadata": {"CreationDate": None}}),
+    # Packed half as hard: a fifth faster for files a tenth larger.
+    ("png", FigureCanvasAgg, 200, {"metadata": {"Software": None}, "pil_kwargs": {"compress_level": 3}}),
 )
-"""Suffix, what draws it, dots per inch (in vector files: of the points that are pixels there), metadata."""
+"""Suffix, what draws it, dots per inch (in vector files: of the points that are pixels there), options."""
 CACHE = "tsne.parquet"
 """File in the report's folder that keeps the points of t-SNE."""
 
@@ -114,10 +115,10 @@ def write_figure(plot: Plot, folder: Path) -> Illustration:
     # The layout is worked out once, and canvases are used directly: savefig would do it again, and draw twice.
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
-    for suffix, canvas, dpi, metadata in FORMATS:
+    for suffix, canvas, dpi, options in FORMATS:
         figure.dpi = dpi
         draw = getattr(canvas(figure), f"print_{suffix}")
-        draw(folder / f"{plot.name}.{suffix}", metadata=metadata)
+        draw(folder / f"{plot.name}.{suffix}", **options)
     svg = (folder / f"{plot.name}.svg").read_text(encoding="utf-8")
     width, height = (round(96 * inches) for inches in figure.get_size_inches())
     return Illustration(plot.name, plot.title, plot.caption, svg, width, height)

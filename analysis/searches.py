@@ -35,6 +35,16 @@ SHOWN_TRIALS = 150
 """Trials of a cell that are drawn, its best ones among them, where there are more."""
 
 _COLUMNS = 4
+_DRAWN = [
+    "study",
+    "architecture",
+    "code_size",
+    "number",
+    "status",
+    "full_budget",
+    "learning_rate",
+    "validation_cross_entropy",
+]
 _LOSS = "validation_cross_entropy"
 _ALL = Look("#000000", "*", "")
 
@@ -43,7 +53,7 @@ _ALL = Look("#000000", "*", "")
 def learning_rate(results: StudyResults) -> Plot | Absent:
     """Draw the validation loss of search trials against their learning rate, one panel a cell, the best marked."""
     name, title = "learning_rate", "Learning rate against loss"
-    trials = results.trials[(results.trials["phase"] == "search") & (results.trials["learning_rate"] > 0)]
+    trials = results.trials.loc[(results.trials["phase"] == "search") & (results.trials["learning_rate"] > 0), _DRAWN]
     if not (trials["full_budget"] & trials[_LOSS].notna()).any():
         return absent(results, name, title, "no search trial is complete", "search")
     sizes = spread_code_sizes(trials["code_size"])
