@@ -147,7 +147,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
             "epochs": 10,
             "batch_size": 10,
         },
-        # Within an hour on two cores.
+        # About an hour on two cores.
         "sample": {
             "dataset": "mnist",
             "architectures": tuple(ARCHITECTURES),
