@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -73,7 +74,9 @@ def run(config: StudyConfig, options: Options) -> int:
     if not plan.missing():
         print(f"study {config.name}: all {plan.total} trials are done already")
         return _conclude(plan, store)
+    on_sigterm = signal.getsignal(signal.SIGTERM)
     resources = cluster.connect(address, options.gpus_per_trial, options.concurrency)
+    signal.signal(signal.SIGTERM, on_sigterm)  # Ray put its own in its place, which ends without a word.
     try:
         _print_plan(config, plan, dataset, resources, options)
         stopping = CellStopping(config.epochs)
