@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import math
 import os
+import pickle
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from ray import tune
@@ -216,7 +218,14 @@ def run_plan(
 
 
 def _reason(trial: Any) -> str:
-    error = trial.get_pickled_error() or trial.get_error()
+    """Return the kind and the first line of what the worker raised.
+
+    Tune keeps the error in a file of this process; its copy in Tune's storage, which `Trial.get_error` reads, may come
+    later than the trial's end.
+    """
+    if trial.pickled_error_file is None:
+        return Path(trial.error_file).read_text().strip().splitlines()[-1][:500]
+    error = pickle.loads(Path(trial.pickled_error_file).read_bytes())
     cause = getattr(error, "cause", None) or error  # what the worker raised, inside what Ray made of it
     lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
     return f"{type(cause).__name__}: {lines[0] if lines else 'no message'}"[:500]
