@@ -122,13 +122,13 @@ def test_a_folder_of_another_configuration_is_refused_with_the_difference(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The same name with other epochs is another study."""
-    from study.execution import _manifest
+    from study.manifest import next_manifest
     from study.store import Store
     from trainables.datasets import load_dataset
 
     config = study_config("quick")
     store = Store(tmp_path / config.name)
-    store.open(_manifest(config, load_dataset("digits"), None, store.folder))
+    store.open(next_manifest(config, load_dataset("digits"), None, store.folder))
     before = sorted(tmp_path.rglob("*"))
     message = refused(capsys, "--preset", "quick", "--results-dir", str(tmp_path), "--epochs", "99")
     assert f"epochs was {config.epochs}, is 99" in message

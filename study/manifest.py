@@ -1,0 +1,84 @@
+"""study.json: what a study is and every launch of it; a folder of another identity is refused."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from study import provenance
+from study.config import StudyConfig, digest_of
+from study.plan import skipped_levels
+from study.rows import SCHEMA_VERSION
+from trainables.datasets import Dataset
+from trainables.errors import InputError
+
+
+def next_manifest(
+    config: StudyConfig, dataset: Dataset, earlier: dict[str, Any] | None, folder: Path
+) -> dict[str, Any]:
+    """Return study.json with this launch added.
+
+    Raises:
+        InputError: the folder belongs to a study of another identity.
+    """
+    identity = config.identity(dataset.sha256)
+    manifest: dict[str, Any] = {
+        "schema_version": SCHEMA_VERSION,
+        "name": config.name,
+        "study_sha256": digest_of(identity),
+        "identity": identity,
+        "config": config.as_dict(),
+        "dataset": {
+            "name": dataset.name,
+            "sha256": dataset.sha256,
+            "train_images": len(dataset.training),
+            "validation_images": len(dataset.validation),
+            "test_images": len(dataset.test),
+        },
+        "skipped_levels": skipped_levels(config),
+    }
+    launches: list[dict[str, Any]] = []
+    commit, dirty = provenance.git_state()
+    if earlier is not None:
+        if earlier["study_sha256"] != manifest["study_sha256"]:
+            raise InputError(
+                f"{folder} belongs to another study: {'; '.join(_differences(earlier['identity'], identity))}",
+                "the data, splits, recipe, space, epochs and seed that the study began with",
+                "choose another --name for this study, or repeat the earlier settings",
+            )
+        launches = earlier["launches"]
+        if launches and launches[-1]["git_commit"] != commit:
+            print(
+                f"warning: this study was begun with other code ({launches[-1]['git_commit']}); "
+                "each row says which code made it",
+                file=sys.stderr,
+            )
+    launch = {
+        "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": " ".join(sys.argv),
+        "git_commit": commit,
+        "git_dirty": dirty,
+        "versions": provenance.versions(),
+        **provenance.machine(),
+    }
+    return manifest | {"launches": [*launches, launch]}
+
+
+def _differences(earlier: dict[str, Any], now: dict[str, Any], prefix: str = "") -> list[str]:
+    found: list[str] = []
+    for name in sorted(earlier.keys() | now.keys()):
+        before, after = earlier.get(name), now.get(name)
+        # Tuples became lists in study.json.
+        after = list(after) if isinstance(after, tuple) else after
+        if isinstance(before, dict) and isinstance(after, dict):
+            found += _differences(before, after, f"{prefix}{name}.")
+        elif before != after:
+            found.append(f"{prefix}{name} was {_short(before)}, is {_short(after)}")
+    return found
+
+
+def _short(value: Any) -> str:
+    text = str(value) if not isinstance(value, dict) else "given" if value else "absent"
+    return text if len(text) <= 20 else f"{text[:12]}..."

@@ -1,0 +1,46 @@
+"""What the user sees before a study runs: what it owes and how long that takes here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from study.config import StudyConfig
+from study.estimate import estimate
+from study.plan import Plan
+from study.progress import duration
+from study.tuning import Resources
+from trainables.datasets import Dataset
+
+DAY = 86_400.0
+
+
+def print_plan(config: StudyConfig, plan: Plan, dataset: Dataset, resources: Resources, folder: Path) -> None:
+    """Print cells, trials and epochs still owed, and the time they take at the speed measured here."""
+    missing = plan.missing()
+    device = torch.device("cuda" if resources.gpus_per_trial and torch.cuda.is_available() else "cpu")
+    torch.set_num_threads(1)
+    work = estimate(config, missing, dataset, device)
+    seconds = work.device_seconds / resources.concurrency
+    cells = len(config.architectures) * len(config.code_sizes)
+    unit = "GPU" if resources.gpus_per_trial else "core"
+    owed = ", ".join(f"{count} {phase}" for phase, count in work.trials.items())
+    print(
+        f"study {config.name} on {dataset.name}: {cells} cells ({len(config.architectures)} architectures x "
+        f"{len(config.code_sizes)} code sizes)"
+    )
+    print(f"  trials:    {plan.total} in all, {plan.done} done, to run: {owed or 'none'}")
+    print(f"  epochs:    {work.epochs_at_most:,} at most; early stopping spares some of those of search")
+    print(
+        f"  at once:   {resources.concurrency} on "
+        f"{f'{resources.gpus_per_trial:g} GPU each' if resources.gpus_per_trial else 'one core each'}"
+    )
+    print(f"  estimate:  {duration(seconds)} ({work.device_seconds / 3600:.1f} {unit}-hours), measured on this machine")
+    print(f"  rows:      {folder}", flush=True)
+    if seconds > DAY:
+        print(
+            "  This is over a day. Less: --preset sample, fewer --code-sizes, --architectures, --trials, --seeds or\n"
+            "  --epochs; or let it run for a while with --time-budget HOURS and go on later with the same command.",
+            flush=True,
+        )
