@@ -11,6 +11,7 @@ import ray
 
 from study import cluster, provenance
 from study.config import StudyConfig
+from study.ledger import Ledger, provenance_columns
 from study.manifest import next_manifest
 from study.overview import print_plan
 from study.plan import Plan
@@ -18,7 +19,7 @@ from study.progress import Progress
 from study.space import Cell
 from study.stopping import CellStopping
 from study.store import Store
-from study.tuning import Ledger, provenance_columns, run_plan
+from study.tuning import run_plan
 from trainables.datasets import load_dataset
 from trainables.errors import InputError
 
