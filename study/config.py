@@ -12,7 +12,16 @@ from typing import Any
 
 from study.ablations import FACTORS
 from study.rows import PHASES
-from study.space import FILTERS_RANGE, PARAMETER_BUDGET, REDUCTION_FACTOR, STARTUP_TRIALS, Cell, grace_period
+from study.space import (
+    FILTERS_RANGE,
+    PARAMETER_BUDGET,
+    REDUCTION_FACTOR,
+    STARTUP_TRIALS,
+    Cell,
+    grace_period,
+    published_filters,
+    widest,
+)
 from trainables.architectures import ARCHITECTURES
 from trainables.datasets import DATASETS
 from trainables.errors import InputError
@@ -68,24 +77,30 @@ class StudyConfig:
 
     def __post_init__(self) -> None:
         _check_name(self.name)
+        _check_choices("preset", (self.preset,), tuple(PRESETS))
         _check_choices("data set", (self.dataset,), tuple(DATASETS))
         _check_choices("architecture", self.architectures, tuple(ARCHITECTURES))
         _check_choices("phase", self.phases, PHASES)
         _check_choices("recipe", (self.recipe,), tuple(RECIPES))
         _check_choices("factor", self.factors, tuple(FACTORS))
         _check_choices("ablated architecture", self.ablated_architectures, tuple(ARCHITECTURES))
-        if not self.code_sizes:
-            raise InputError("no code size", "at least one", "give code sizes, separated by spaces")
+        if not isinstance(self.code_sizes, tuple) or not self.code_sizes:
+            raise InputError(f"code sizes {self.code_sizes!r}", "at least one", "give code sizes, separated by spaces")
         for size in self.code_sizes:
             _check_number("code size", size, 1, 784)
         if len(set(self.code_sizes)) < len(self.code_sizes):
             raise InputError(f"code sizes {self.code_sizes}", "each code size once", "remove the second")
+        _check_number("ablated code size", self.ablated_code_size, 1, 784)
         _check_number("trials", self.trials, 1, 100_000)
         _check_number("seeds", self.seeds, 1, 1_000)
         _check_number("epochs", self.epochs, 1, 100_000)
         _check_number("seed", self.seed, 0, 1_000_000_000)
         if self.batch_size is not None:
             _check_number("batch_size", self.batch_size, 1, 1_000)
+        for name in self.architectures:
+            cell = Cell(name, max(self.code_sizes))
+            if published_filters(cell):
+                widest(cell)  # refuses a cell over the parameter budget, which its search would do too late
 
     @property
     def tuned_recipe(self) -> Recipe:
@@ -175,30 +190,40 @@ def study_config(preset: str, **changes: Any) -> StudyConfig:
     Raises:
         InputError: there is no such preset, or a value is not accepted.
     """
-    if preset not in PRESETS:
-        raise InputError(f"unknown preset {preset!r}", ", ".join(PRESETS), "choose one of these")
+    _check_choices("preset", (preset,), tuple(PRESETS))
     values = dict(PRESETS[preset]) | {name: value for name, value in changes.items() if value is not None}
     values.setdefault("name", f"{preset}-{values['dataset']}")
     return StudyConfig(preset=preset, **values)
 
 
 def _check_name(name: str) -> None:
-    if not name or not all(letter.isalnum() or letter in "-_." for letter in name) or name.startswith("."):
-        raise InputError(
-            f"name {name!r}", "letters, digits, '-', '_' and '.', not starting with '.'", "choose another name"
-        )
+    accepted = "letters, digits, '-', '_' and '.', not starting with '.', at most 100"
+    if not isinstance(name, str) or not 0 < len(name) <= 100 or not all(map(_in_names, name)) or name[0] == ".":
+        raise InputError(f"name {_shown(name)}", accepted, "choose another name")
+
+
+def _in_names(letter: str) -> bool:
+    return letter.isascii() and (letter.isalnum() or letter in "-_.")
 
 
 def _check_choices(what: str, given: tuple[str, ...], accepted: tuple[str, ...]) -> None:
-    if not given:
+    if not isinstance(given, tuple) or not given:
         raise InputError(f"no {what}", ", ".join(accepted), f"give at least one {what}")
     for name in given:
         if name not in accepted:
-            raise InputError(f"unknown {what} {name!r}", ", ".join(accepted), "choose from these")
+            raise InputError(f"unknown {what} {_shown(name)}", ", ".join(accepted), "choose from these")
     if len(set(given)) < len(given):
         raise InputError(f"{what} given twice: {' '.join(given)}", f"each {what} once", "remove the second")
 
 
 def _check_number(what: str, value: int, least: int, most: int) -> None:
-    if not least <= value <= most:
-        raise InputError(f"{what} {value}", f"a whole number from {least} to {most:,}", f"choose another {what}")
+    if type(value) is not int or not least <= value <= most:
+        raise InputError(
+            f"{what} {_shown(value)}", f"a whole number from {least} to {most:,}", f"choose another {what}"
+        )
+
+
+def _shown(value: object) -> str:
+    """Return what was received, in at most a line."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:60]}..."

@@ -11,9 +11,10 @@ import ray
 
 from study import cluster, provenance
 from study.config import StudyConfig
+from study.estimate import Estimate
 from study.ledger import Ledger, provenance_columns
 from study.manifest import next_manifest
-from study.overview import print_plan
+from study.overview import measured, print_plan
 from study.plan import Plan
 from study.progress import Progress
 from study.space import Cell
@@ -23,10 +24,17 @@ from study.tuning import run_plan
 from trainables.datasets import load_dataset
 from trainables.errors import InputError
 
+LEAST_EPOCH_LIMIT = 1_800.0
+EPOCH_LIMIT_FACTOR = 20
+"""An epoch that takes longer than the least limit, and the estimate so many times, is taken for one that hangs."""
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Where a study runs and writes; none of it changes what is studied. ``time_budget`` is in hours."""
+    """Where a study runs and writes; none of it changes what is studied.
+
+    ``time_budget`` is in hours; ``epoch_limit`` in minutes, after which an epoch is taken for one that hangs.
+    """
 
     results_dir: Path
     data_dir: Path | None = None
@@ -34,6 +42,7 @@ class Options:
     concurrency: int | None = None
     gpus_per_trial: float | None = None
     time_budget: float | None = None
+    epoch_limit: float | None = None
 
 
 def describe(config: StudyConfig, options: Options) -> None:
@@ -43,7 +52,8 @@ def describe(config: StudyConfig, options: Options) -> None:
     store = Store(options.results_dir / config.name)
     manifest = store.read_manifest()
     plan = Plan(config, store.finished() if manifest else ())
-    print_plan(config, plan, dataset, resources, store.folder)
+    work = measured(config, plan, dataset, resources)
+    print_plan(config, plan, work, resources, _epoch_limit(options, work), store.folder)
 
 
 def run(config: StudyConfig, options: Options) -> int:
@@ -71,10 +81,15 @@ def run(config: StudyConfig, options: Options) -> int:
         print(f"study {config.name}: all {plan.total} trials are done already")
         return _conclude(plan, store)
     on_sigterm = signal.getsignal(signal.SIGTERM)
-    resources = cluster.connect(address, options.gpus_per_trial, options.concurrency)
+    try:
+        resources = cluster.connect(address, options.gpus_per_trial, options.concurrency)
+    except SystemExit:
+        raise KeyboardInterrupt from None  # While Ray starts, this is its answer to SIGTERM.
     signal.signal(signal.SIGTERM, on_sigterm)  # Ray put its own in its place, which ends without a word.
     try:
-        print_plan(config, plan, dataset, resources, store.folder)
+        work = measured(config, plan, dataset, resources)
+        epoch_limit = _epoch_limit(options, work)
+        print_plan(config, plan, work, resources, epoch_limit, store.folder)
         stopping = CellStopping(config.epochs)
         searched = {row["trial_id"]: row for row in finished if row["phase"] == "search"}
         for trial_id, curve in store.curves(set(searched)).items():
@@ -86,7 +101,7 @@ def run(config: StudyConfig, options: Options) -> int:
         )
         ledger = Ledger(plan, store, Progress(plan, resources.concurrency), columns)
         seconds = None if options.time_budget is None else options.time_budget * 3600
-        run_plan(ledger, stopping, dataset, resources, seconds)
+        run_plan(ledger, stopping, dataset, resources, epoch_limit, seconds)
     finally:
         ray.shutdown()
     store.compact()
@@ -97,17 +112,28 @@ def _conclude(plan: Plan, store: Store) -> int:
     """Print what is missing, write the report and return the exit status."""
     from analysis import report
 
-    missing = plan.missing()
-    without = plan.cells_without_result()
     if store.finished():
         report.main([str(store.folder)])
     print(f"rows:   {store.folder}")
-    if missing:
-        print(f"{len(missing)} of {plan.total} trials are still owed; the same command goes on with them")
-    if without:
+    blocked = {owed.trial_id for owed in plan.blocked()}
+    if owed := [owed for owed in plan.missing() if owed.trial_id not in blocked]:
+        print(f"{len(owed)} of {plan.total} trials are still owed; the same command goes on with them")
+    if lost := plan.lost():
         print(
-            f"no search trial of {', '.join(map(str, without))} trained its full budget: see column `reason` of trials",
+            f"error: no trial of {'; '.join(map(str, lost[:10]))}{' and others' if lost[10:] else ''} gave a result"
+            f"{f', so {len(blocked)} others cannot run' if blocked else ''}: see column `reason` of trials",
             file=sys.stderr,
         )
         return 1
     return 0
+
+
+def _epoch_limit(options: Options, work: Estimate) -> float:
+    """Return the seconds after which an epoch is taken for one that hangs.
+
+    By default far above the estimate: cores may be slower elsewhere or shared, search tries wider models than the
+    measured ones, and the measuring of a trial's codes belongs to its last epoch.
+    """
+    if options.epoch_limit is not None:
+        return options.epoch_limit * 60
+    return LEAST_EPOCH_LIMIT + EPOCH_LIMIT_FACTOR * work.epoch_seconds

@@ -7,13 +7,15 @@ where a stopped one left off. See README.md.
 from __future__ import annotations
 
 import argparse
-import signal
+import os
+import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from study.ablations import FACTORS
 from study.config import PRESETS, StudyConfig, study_config
+from study.interruption import STATUS, interruptible, say_how_to_go_on
 from study.rows import PHASES
 from trainables.architectures import ARCHITECTURES
 from trainables.datasets import DATASETS
@@ -24,15 +26,15 @@ from trainables.settings import RECIPES
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return 0 done, 1 cells without a result, 2 bad input, 130 stopped by the user."""
     arguments = parser().parse_args(argv)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        return _run(arguments)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\nstopped; trials that had ended are kept, and the same command goes on with the rest", file=sys.stderr)
-        return 130
+    with interruptible():
+        try:
+            return _run(arguments)
+        except InputError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 2
+        except KeyboardInterrupt:
+            say_how_to_go_on()
+            return STATUS
 
 
 def config_of(arguments: argparse.Namespace) -> StudyConfig:
@@ -59,16 +61,19 @@ def config_of(arguments: argparse.Namespace) -> StudyConfig:
 
 def _run(arguments: argparse.Namespace) -> int:
     config = config_of(arguments)
+    # Ray reads it when it is imported: a SIGTERM while it starts would wait for work that there is not yet.
+    os.environ.setdefault("RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S", "0")
     # Ray, PyTorch and SciPy take seconds to import, which a mistake in the flags need not wait for.
     from study import execution
 
     options = execution.Options(
-        results_dir=arguments.results_dir.resolve(),
-        data_dir=arguments.data_dir.resolve() if arguments.data_dir else None,
+        results_dir=arguments.results_dir,
+        data_dir=arguments.data_dir,
         address=arguments.address,
         concurrency=arguments.concurrency,
         gpus_per_trial=arguments.gpus_per_trial,
         time_budget=arguments.time_budget,
+        epoch_limit=arguments.epoch_limit,
     )
     if arguments.dry_run:
         execution.describe(config, options)
@@ -87,25 +92,31 @@ def parser() -> argparse.ArgumentParser:
     what.add_argument("--phase", nargs="+", metavar="PHASE", help=f"any of: {' '.join(PHASES)}")
     what.add_argument("--dataset", help=f"one of: {', '.join(DATASETS)}")
     what.add_argument("--architectures", nargs="+", metavar="NAME", help=f"any of: {' '.join(ARCHITECTURES)}")
-    what.add_argument("--code-sizes", nargs="+", type=int, metavar="UNITS", help="sizes of the code layer")
+    what.add_argument("--code-sizes", nargs="+", type=_whole, metavar="UNITS", help="sizes of the code layer")
     what.add_argument("--recipe", help=f"training of the tuned arm, one of: {', '.join(RECIPES)}")
-    what.add_argument("--trials", type=int, help="search trials of each architecture and code size")
-    what.add_argument("--seeds", type=int, help="trainings of each confirmed configuration")
-    what.add_argument("--epochs", type=int, help="full budget of a trial, in epochs")
-    what.add_argument("--seed", type=int, help="base of all seeds (default: 0)")
+    what.add_argument("--trials", type=_whole, help="search trials of each architecture and code size")
+    what.add_argument("--seeds", type=_whole, help="trainings of each confirmed configuration")
+    what.add_argument("--epochs", type=_whole, help="full budget of a trial, in epochs")
+    what.add_argument("--seed", type=_whole, help="base of all seeds (default: 0)")
     what.add_argument("--factors", nargs="+", metavar="NAME", help=f"of phase ablate, any of: {' '.join(FACTORS)}")
     where = flags.add_argument_group("where it runs and writes")
     where.add_argument("--name", help="folder of the study in RESULTS_DIR (default: PRESET-DATASET)")
-    where.add_argument("--results-dir", type=Path, default=Path("results"), help="(default: %(default)s)")
+    where.add_argument("--results-dir", type=_path, default="results", help="(default: %(default)s)")
     where.add_argument(
-        "--data-dir", type=Path, help="folder that holds mnist/ (default: CAE_STUDY_DATA, or downloaded)"
+        "--data-dir", type=_path, help="folder that holds mnist/ (default: CAE_STUDY_DATA, or downloaded)"
     )
     where.add_argument("--address", help="Ray cluster to join, or 'auto' (default: RAY_ADDRESS, or start Ray here)")
-    where.add_argument("--concurrency", type=_positive_int, help="trials at once (default: one a GPU, else one a core)")
+    where.add_argument("--concurrency", type=_concurrency, help="trials at once (default: one a GPU, else one a core)")
     where.add_argument(
         "--gpus-per-trial", type=_share, help="whole or fraction (default: 1 where there is a GPU, else 0)"
     )
-    where.add_argument("--time-budget", type=_positive_float, metavar="HOURS", help="stop after so long; resume later")
+    where.add_argument("--time-budget", type=_positive, metavar="HOURS", help="stop after so long; resume later")
+    where.add_argument(
+        "--epoch-limit",
+        type=_positive,
+        metavar="MINUTES",
+        help="start a trial again whose epoch takes longer (default: 30 and 20 times the estimate)",
+    )
     where.add_argument("--dry-run", action="store_true", help="print the plan and an estimate; run and write nothing")
     return flags
 
@@ -114,25 +125,47 @@ def _tuple(values: Sequence[str] | Sequence[int] | None) -> tuple[str | int, ...
     return None if values is None else tuple(values)
 
 
-def _positive_int(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{text}: accepted is a whole number of at least 1")
+def _whole(text: str) -> int:
+    if not re.fullmatch(r"[+-]?[0-9]{1,18}", text):
+        raise argparse.ArgumentTypeError(f"{text[:40]!r}: accepted is a whole number")
+    return int(text)
+
+
+def _concurrency(text: str) -> int:
+    value = _whole(text)
+    if not 1 <= value <= 10_000:
+        raise argparse.ArgumentTypeError(f"{text}: accepted is a whole number of at least 1 and at most 10,000")
     return value
 
 
-def _positive_float(text: str) -> float:
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text}: accepted is a number above 0")
+def _positive(text: str) -> float:
+    value = _number(text)
+    if not 0 < value <= 1_000_000:
+        raise argparse.ArgumentTypeError(f"{text[:40]}: accepted is a number above 0 and at most 1,000,000")
     return value
 
 
 def _share(text: str) -> float:
-    value = float(text)
+    value = _number(text)
     if not (0 <= value < 1 or (value.is_integer() and value <= 1024)):
-        raise argparse.ArgumentTypeError(f"{text}: accepted is 0, a fraction below 1, or a whole number")
+        raise argparse.ArgumentTypeError(f"{text[:40]}: accepted is 0, a fraction below 1, or a whole number")
     return value
+
+
+def _number(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text[:40]!r}: accepted is a number") from None
+
+
+def _path(text: str) -> Path:
+    try:
+        path = Path(text).resolve()
+        path.exists()  # refuses a name that no file system takes
+    except (OSError, ValueError) as error:
+        raise argparse.ArgumentTypeError(f"{text[:40]!r} is no path of this machine: {error}"[:200]) from None
+    return path
 
 
 if __name__ == "__main__":

@@ -76,6 +76,12 @@ class Ledger:
             if (score.split, score.evaluator, score.metric) == ("test", "reconstruction", "squared_error")
         ]
         self._progress.trial_ended(row, errors[0] if errors else None)
+        if (group := running.owed.group) in self.plan.lost():
+            self._progress.group_lost(group, row)
+
+    def attempt_failed(self, trial_id: str, reason: str) -> None:
+        """Say that a trial starts again from its beginning."""
+        self._progress.attempt_failed(trial_id, reason)
 
     def holds(self, trial_id: str) -> bool:
         """Whether the trial was handed out and has not ended."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from study.config import StudyConfig
-from study.estimate import estimate
+from study.estimate import Estimate, estimate
 from study.plan import Plan
 from study.progress import duration
 from study.tuning import Resources
@@ -16,18 +16,23 @@ from trainables.datasets import Dataset
 DAY = 86_400.0
 
 
-def print_plan(config: StudyConfig, plan: Plan, dataset: Dataset, resources: Resources, folder: Path) -> None:
-    """Print cells, trials and epochs still owed, and the time they take at the speed measured here."""
-    missing = plan.missing()
+def measured(config: StudyConfig, plan: Plan, dataset: Dataset, resources: Resources) -> Estimate:
+    """Return the work that the plan still owes, at the speed of this process."""
     device = torch.device("cuda" if resources.gpus_per_trial and torch.cuda.is_available() else "cpu")
     torch.set_num_threads(1)
-    work = estimate(config, missing, dataset, device)
+    return estimate(config, plan.missing(), dataset, device)
+
+
+def print_plan(
+    config: StudyConfig, plan: Plan, work: Estimate, resources: Resources, epoch_limit: float, folder: Path
+) -> None:
+    """Print cells, trials and epochs still owed, and the time they take."""
     seconds = work.device_seconds / resources.concurrency
     cells = len(config.architectures) * len(config.code_sizes)
     unit = "GPU" if resources.gpus_per_trial else "core"
     owed = ", ".join(f"{count} {phase}" for phase, count in work.trials.items())
     print(
-        f"study {config.name} on {dataset.name}: {cells} cells ({len(config.architectures)} architectures x "
+        f"study {config.name} on {config.dataset}: {cells} cells ({len(config.architectures)} architectures x "
         f"{len(config.code_sizes)} code sizes)"
     )
     print(f"  trials:    {plan.total} in all, {plan.done} done, to run: {owed or 'none'}")
@@ -37,6 +42,7 @@ def print_plan(config: StudyConfig, plan: Plan, dataset: Dataset, resources: Res
         f"{f'{resources.gpus_per_trial:g} GPU each' if resources.gpus_per_trial else 'one core each'}"
     )
     print(f"  estimate:  {duration(seconds)} ({work.device_seconds / 3600:.1f} {unit}-hours), measured on this machine")
+    print(f"  limit:     {duration(epoch_limit)} an epoch; then its trial starts again")
     print(f"  rows:      {folder}", flush=True)
     if seconds > DAY:
         print(

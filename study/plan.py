@@ -6,6 +6,7 @@ its search is done; controls and the published arm wait for nothing. Resuming is
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,10 +16,29 @@ from study.config import PUBLISHED_RECIPE, StudyConfig
 from study.search import CellSearch
 from study.space import Cell
 from trainables.architectures import ConvolutionalAutoencoder, Filters, architecture_named
+from trainables.errors import InputError
 from trainables.run import Run, TrialSpec
 from trainables.settings import Settings, recipe_named
 
 RAW_PIXELS_SIZE = 784
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Trials that differ by number and seed only: a cell's search, or what becomes one row of the tables."""
+
+    phase: str
+    arm: str
+    cell: Cell
+    factor: str | None
+    level: str | None
+
+    def __str__(self) -> str:
+        if self.phase == "search":
+            return f"the search of {self.cell}"
+        if self.factor is not None:
+            return f"{self.cell} with {self.factor} {self.level}"
+        return str(self.cell) if self.arm == "control" else f"{self.cell}, {self.arm}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +54,11 @@ class Owed:
     keep_codes: bool = False
     factor: str | None = None
     level: Level | None = None
+
+    @property
+    def group(self) -> Group:
+        """The trials among which this one is one of several."""
+        return Group(self.phase, self.arm, self.cell, self.factor, self.level.label if self.level else None)
 
     def spec(self, settings: Settings | None) -> TrialSpec:
         """Return what a worker needs to run the trial with ``settings``, None for a control."""
@@ -147,6 +172,9 @@ class Plan:
     Args:
         config: what is owed in all.
         finished: rows of `trials` at hand.
+
+    Raises:
+        InputError: nothing is owed in all.
     """
 
     def __init__(self, config: StudyConfig, finished: Iterable[Mapping[str, Any]]) -> None:
@@ -157,16 +185,26 @@ class Plan:
         self.running: dict[str, Owed] = {}
         self._free: list[Owed] = []
         self._cells: dict[Cell, _CellState] = {}
+        self._open: Counter[Group] = Counter()  # trials of each group that have not ended
+        self._usable: set[Group] = set()
         for owed in planned(config):
             self.total += 1
+            self._open[owed.group] += 1
             if owed.trial_id in rows:
                 self.done += 1
+                self._count(owed, rows[owed.trial_id])
             elif owed.phase == "search":
                 self._state(owed.cell).waiting.insert(0, owed)
             elif owed.arm == "tuned":
                 self._state(owed.cell).confirmations.insert(0, owed)
             else:
                 self._free.insert(0, owed)
+        if not self.total:
+            raise InputError(
+                f"phase ablate has no trial: factors {' '.join(config.factors)} of {' '.join(config.architectures)}",
+                f"a factor that changes something of one of {', '.join(config.ablated_architectures)}",
+                "give other --factors or --architectures",
+            )
         for row in sorted(rows.values(), key=lambda row: (row["number"], row["trial_id"])):
             self._learn(row)
 
@@ -181,6 +219,7 @@ class Plan:
         """Count a running trial as done and learn from its row."""
         owed = self.running.pop(row["trial_id"])
         self.done += 1
+        self._count(owed, row)
         if owed.phase == "search":
             self._state(owed.cell).running -= 1
         self._learn(row)
@@ -198,6 +237,22 @@ class Plan:
         order = {owed.trial_id: position for position, owed in enumerate(planned(self.config))}
         return sorted(left, key=lambda owed: order[owed.trial_id])
 
+    def lost(self) -> list[Group]:
+        """Return the groups whose trials have all ended without one that the tables can use.
+
+        Those of a search that never trained its full budget, and others whose trials all failed: that trials diverge
+        is a result.
+        """
+        return [
+            group
+            for group, left in self._open.items()
+            if not left and group not in self._usable and not (group.phase == "search" and self._state(group.cell).best)
+        ]
+
+    def blocked(self) -> list[Owed]:
+        """Return the trials that cannot run, since the search of their cell found nothing to confirm."""
+        return [owed for cell in self.cells_without_result() for owed in self._cells[cell].confirmations]
+
     def cells_without_result(self) -> list[Cell]:
         """Return the cells whose search is over without one trial that trained its full budget: not confirmable."""
         return [
@@ -208,6 +263,11 @@ class Plan:
         if cell not in self._cells:
             self._cells[cell] = _CellState(CellSearch(self.config, cell))
         return self._cells[cell]
+
+    def _count(self, owed: Owed, row: Mapping[str, Any]) -> None:
+        self._open[owed.group] -= 1
+        if owed.phase != "search" and row["status"] != "failed":
+            self._usable.add(owed.group)
 
     def _learn(self, row: Mapping[str, Any]) -> None:
         if row["phase"] != "search":

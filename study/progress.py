@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from typing import Any, TextIO
 
-from study.plan import Plan
+from study.plan import Group, Plan
 
 
 class Progress:
@@ -36,6 +36,14 @@ class Progress:
             f"[{plan.done:{width}}/{plan.total}] {row['trial_id']:<44} {row['status']:<9} "
             f"{row['seconds'] or 0:6.1f} s  {figure or row['reason'] or ''}{self._left()}"
         )
+
+    def attempt_failed(self, trial_id: str, reason: str) -> None:
+        """Print why a trial starts again."""
+        self.say(f"{trial_id} starts again: {reason}")
+
+    def group_lost(self, group: Group, row: Mapping[str, Any]) -> None:
+        """Print that the tables will lack something, since the last of its trials, that of ``row``, ended as well."""
+        self.say(f"warning: no trial of {group} gave a result; the last ended as {row['status']}: {row['reason']}")
 
     def _left(self) -> str:
         left = self._plan.total - self._plan.done

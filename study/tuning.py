@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
-import pickle
 import tempfile
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,11 @@ from ray import tune
 from ray.tune.search import Searcher
 
 from study.ledger import Ledger
+from study.progress import duration
 from study.stopping import CellStopping
 from trainables.datasets import Dataset
 from trainables.run import Outcome, Report
-from trainables.trial import Trial
+from trainables.trial import Trial, TrialError
 
 RETRIES = 2
 """Times that a trial whose worker died is started again, from its beginning, before it is `failed`."""
@@ -52,25 +54,47 @@ class PlanSearcher(Searcher):
 class RowWriter(tune.Callback):
     """Takes the reports out of Tune's results and commits trials that end, in whichever way."""
 
-    def __init__(self, ledger: Ledger, stopping: CellStopping) -> None:
-        self._ledger, self._stopping = ledger, stopping
+    def __init__(self, ledger: Ledger, stopping: CellStopping, epoch_limit: float) -> None:
+        self._ledger, self._stopping, self._epoch_limit = ledger, stopping, epoch_limit
+        self._heard: dict[str, float] = {}  # when each trial in Tune was heard of last
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+        """Note when an attempt begins."""
+        self._heard[trial.trial_id] = time.monotonic()
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any) -> None:
         """Pass the report on; a trial that early stopping ended has no outcome of its own."""
+        self._heard[trial.trial_id] = time.monotonic()
         report: Report = result.pop("report")
         self._ledger.receive(report)
         if trial.trial_id in self._stopping.pruned and self._ledger.holds(report.trial_id):
             self._ledger.commit(report.trial_id, Outcome("pruned", "behind the other trials of its cell"))
 
-    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
-        """Commit as failed what the trial still owed, with the worker's error as reason."""
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+        """Say why an attempt ended; Tune starts the next."""
         for run in trial.config["spec"].runs:
             if self._ledger.holds(run.trial_id):
-                self._ledger.commit(run.trial_id, Outcome("failed", _reason(trial)))
+                self._ledger.attempt_failed(run.trial_id, self._reason(trial))
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+        """Commit as failed what the trial still owed, with the reason of its last attempt."""
+        for run in trial.config["spec"].runs:
+            if self._ledger.holds(run.trial_id):
+                self._ledger.commit(run.trial_id, Outcome("failed", self._reason(trial)))
+
+    def _reason(self, trial: Any) -> str:
+        """Return why the attempt ended that just did."""
+        silence = time.monotonic() - self._heard[trial.trial_id]
+        return reason_of(Path(trial.error_file).read_text(), silence, self._epoch_limit)
 
 
 def run_plan(
-    ledger: Ledger, stopping: CellStopping, dataset: Dataset, resources: Resources, time_budget: float | None
+    ledger: Ledger,
+    stopping: CellStopping,
+    dataset: Dataset,
+    resources: Resources,
+    epoch_limit: float,
+    time_budget: float | None,
 ) -> None:
     """Run what the ledger owes on the Ray that this process is connected to, until it is done or time is up.
 
@@ -79,14 +103,18 @@ def run_plan(
         stopping: early stopping, shown the search trials that are done already.
         dataset: put into Ray's object store once.
         resources: of a trial.
+        epoch_limit: seconds that an epoch, with the measuring after the last, may take before its worker is ended.
         time_budget: seconds after which no trial goes on, or None; a trial that is cut off is owed again.
     """
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # Rows are written by RowWriter alone.
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # Ctrl-C ends at once: what is not written is owed again.
+    os.environ["TUNE_PRINT_ALL_TRIAL_ERRORS"] = "0"  # A line for each says why, and `reason` in the rows.
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # Progress is shown by `progress` alone.
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # How each trial ended is said and written already.
     gpus = resources.gpus_per_trial
     trainable = tune.with_resources(
-        tune.with_parameters(Trial, dataset=dataset), {"cpu": 1, "gpu": gpus} if gpus else {"cpu": 1}
+        tune.with_parameters(Trial, dataset=dataset, epoch_limit=epoch_limit),
+        {"cpu": 1, "gpu": gpus} if gpus else {"cpu": 1},
     )
     with tempfile.TemporaryDirectory(prefix="cae-study-") as folder:
         tuner = tune.Tuner(
@@ -105,7 +133,7 @@ def run_plan(
                 # Tune wants a folder of its own; nothing in it is ever read.
                 storage_path=folder,
                 verbose=0,
-                callbacks=[RowWriter(ledger, stopping)],
+                callbacks=[RowWriter(ledger, stopping, epoch_limit)],
                 failure_config=tune.FailureConfig(max_failures=RETRIES),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             ),
@@ -113,15 +141,22 @@ def run_plan(
         tuner.fit()
 
 
-def _reason(trial: Any) -> str:
-    """Return the kind and the first line of what the worker raised.
+def reason_of(errors: str, silence: float, epoch_limit: float) -> str:
+    """Return, on one line, why the last attempt ended of those in ``errors``, Tune's text file of a trial.
 
-    Tune keeps the error in a file of this process; its copy in Tune's storage, which `Trial.get_error` reads, may come
-    later than the trial's end.
+    Tune keeps the exceptions beside it as pickles, which are not read: what workers say of themselves is text.
+
+    Args:
+        errors: of all attempts.
+        silence: seconds since the trial was heard of.
+        epoch_limit: seconds after which a silent worker ends itself.
     """
-    if trial.pickled_error_file is None:
-        return Path(trial.error_file).read_text().strip().splitlines()[-1][:500]
-    error = pickle.loads(Path(trial.pickled_error_file).read_bytes())
-    cause = getattr(error, "cause", None) or error  # what the worker raised, inside what Ray made of it
-    lines = [line.strip() for line in str(cause).splitlines() if line.strip()]
-    return f"{type(cause).__name__}: {lines[0] if lines else 'no message'}"[:500]
+    last = errors.rpartition("Failure # ")[2]
+    _, raised, told = last.rpartition(f"{TrialError.__name__}: ")
+    if raised:
+        return told.splitlines()[0]
+    if silence >= epoch_limit:
+        return f"no report for {duration(silence)}; an epoch may take {duration(epoch_limit)}"
+    # Ray's own words on a worker or a node that died: that it did, fields that are indented, and the cause.
+    lines = [line.strip() for line in last.splitlines()[1:] if line.strip() and not line.startswith("\t")]
+    return " ".join(lines[1:] or lines).partition(" Some common causes")[0][:500] or "its worker died without a word"

@@ -39,7 +39,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (["--architectures", "model_1", "model_1"], "twice"),
         (["--code-sizes", "0"], "code size 0"),
         (["--code-sizes", "10", "10"], "each code size once"),
-        (["--code-sizes", "ten"], "invalid int value"),
+        (["--code-sizes", "ten"], "'ten': accepted is a whole number"),
         (["--preset", "fast"], "quick, sample, paper"),
         (["--dataset", "cifar"], "mnist"),
         (["--recipe", "secret"], "caffe, modern"),

@@ -156,9 +156,30 @@ def test_a_cell_whose_search_trials_all_failed_is_named_and_not_confirmed() -> N
     assert taken[0] is not None
     failed = taken[0][0].cell
     assert plan.cells_without_result() == [failed]
+    assert [(group.phase, group.cell) for group in plan.lost()] == [("search", failed)]
+    assert {owed.cell for owed in plan.blocked()} == {failed}
+    assert len(plan.blocked()) == 2
     confirmed = {owed.cell for owed, _ in run_all(plan) if owed.arm == "tuned"}
     assert failed not in confirmed
     assert plan.exhausted
+
+
+def test_a_group_is_lost_when_its_last_trial_failed_and_not_when_one_diverged() -> None:
+    """That a configuration diverges is a result; that its trials fail is none."""
+    config = small_config(architectures=("model_1",), trials=1)
+    plan = Plan(config, ())
+    statuses = {"search": "complete", "control": "failed", "published": "failed", "tuned": "diverged"}
+    lost = []
+    while (taken := plan.take()) is not None:
+        owed = taken[0]
+        plan.finish(row_of(*taken, status=statuses["search" if owed.phase == "search" else owed.arm]))
+        lost.append(sorted(map(str, plan.lost())))
+    everything = ["model_1-code10, published", "pca-code10", "raw_pixels-code784"]
+    assert lost[-1] == everything
+    assert lost[0] == []
+    rows = [row_of(owed, None, status=statuses.get(owed.phase, "failed")) for owed in planned(config)]
+    resumed = Plan(config, [row | {"learning_rate": 0.01} for row in rows])
+    assert {*map(str, resumed.lost())} == {*everything, "model_1-code10, tuned"}
 
 
 @pytest.mark.parametrize("change", [{"trials": 5}, {"seeds": 3}, {"architectures": ("model_1", "model_4", "model_5")}])

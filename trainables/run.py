@@ -5,6 +5,7 @@ Ray is not known here: `trial` wraps these reports for Ray Tune, and anything el
 
 from __future__ import annotations
 
+import math
 import platform
 import socket
 import time
@@ -139,6 +140,8 @@ def _measured(training: Training, phase: str, run: Run, dataset: Dataset) -> Out
     if not (np.isfinite(train_codes).all() and np.isfinite(test.codes).all()):
         return Outcome("diverged", "a code is not finite")
     scores += evaluate_codes(train_codes, dataset.training.labels, test.codes, dataset.test.labels, run.seed or 0)
+    if wrong := [score for score in scores if not math.isfinite(score.value)]:
+        return Outcome("diverged", f"{wrong[0].metric} of {wrong[0].evaluator} on {wrong[0].split} is not finite")
     return Outcome(
         "complete",
         scores=scores,

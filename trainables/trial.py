@@ -1,8 +1,15 @@
-"""The Ray Tune Trainable: hands the reports of `run_trial` to Tune, one a step, in an actor that is used again."""
+"""The Ray Tune Trainable: hands the reports of `run_trial` to Tune, one a step, in an actor that is used again.
+
+A step that hangs ends its process, which Tune takes for a failed attempt, like any worker that dies.
+"""
 
 from __future__ import annotations
 
+import faulthandler
+import traceback
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -14,18 +21,26 @@ from trainables.errors import InputError
 from trainables.run import Report, TrialSpec, run_trial
 
 
+class TrialError(Exception):
+    """What a worker raised, in one line of plain text: kind, message and place; any process can read it."""
+
+
 class Trial(tune.Trainable):
-    """Runs the `TrialSpec` in ``config["spec"]``; a step is an epoch. Pass the data by ``tune.with_parameters``."""
+    """Runs the `TrialSpec` in ``config["spec"]``; a step is an epoch.
+
+    Pass by ``tune.with_parameters`` the data, and the seconds that an epoch may take, measuring included.
+    """
 
     _dataset: Dataset
+    _epoch_limit: float
     _spec: TrialSpec
     _reports: Iterator[Report]
 
-    def setup(self, config: dict[str, Any], dataset: Dataset) -> None:  # type: ignore[override]
+    def setup(self, config: dict[str, Any], dataset: Dataset, epoch_limit: float) -> None:  # type: ignore[override]
         """Keep the data, which stays in the node's object store, and prepare the first trial."""
         # One thread a trial and as many trials as cores beats several threads a trial on models this small.
         torch.set_num_threads(1)
-        self._dataset = dataset
+        self._dataset, self._epoch_limit = dataset, epoch_limit
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -33,18 +48,40 @@ class Trial(tune.Trainable):
         self._spec = new_config["spec"]
         held = self.trial_resources.required_resources if self.trial_resources else {}
         devices_held = held.get("GPU") or held.get("CPU", 1.0)
-        self._reports = run_trial(self._spec, self._dataset, granted_device(), devices_held)
+        with _told_in_one_line():
+            self._reports = run_trial(self._spec, self._dataset, granted_device(), devices_held)
         return True
 
     def step(self) -> dict[str, Any]:
         """Train an epoch and return its report, with the figure that early stopping compares."""
-        report = next(self._reports)
+        # A thread of C watches: it ends a process whose interpreter hangs as well.
+        faulthandler.dump_traceback_later(self._epoch_limit, exit=True)
+        try:
+            with _told_in_one_line():
+                report = next(self._reports)
+        finally:
+            faulthandler.cancel_dump_traceback_later()
         result: dict[str, Any] = {"report": report}
         if report.epoch is not None:
             result["epoch"] = report.epoch.epoch
             result["validation_cross_entropy"] = report.epoch.validation_cross_entropy
         result["done"] = report.outcome is not None and report.trial_id == self._spec.runs[-1].trial_id
         return result
+
+
+@contextmanager
+def _told_in_one_line() -> Iterator[None]:
+    """Raise what goes wrong as a `TrialError`.
+
+    An exception of any kind would reach the driver as a pickle, if it can be pickled at all.
+    """
+    try:
+        yield
+    except Exception as error:
+        lines = str(error).strip().splitlines()
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        message = f"{type(error).__name__}: {lines[0] if lines else 'no message'}"
+        raise TrialError(f"{message[:400]} ({Path(place.filename).name}:{place.lineno})") from None
 
 
 def granted_device() -> torch.device:

@@ -1,0 +1,57 @@
+"""Ctrl-C and SIGTERM end a launch once, soon and for sure; whoever repeats them out of impatience breaks nothing."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+STATUS = 130
+"""Exit status of a launch that the user stopped."""
+
+STOP_SECONDS = 8.0
+"""Time to stop Ray in order; then the process ends at once, and Ray's processes, which are bound to it, with it."""
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Raise KeyboardInterrupt at the first Ctrl-C or SIGTERM, ignore further ones, and end the process if it lingers.
+
+    An interrupt can get lost: Python drops what is raised while it collects garbage, and a library may be deaf.
+    """
+    lingering = threading.Timer(STOP_SECONDS, _end)
+    lingering.daemon = True
+
+    def stop(*_: Any) -> None:
+        for name in _SIGNALS:
+            signal.signal(name, signal.SIG_IGN)
+        lingering.start()
+        raise KeyboardInterrupt
+
+    before = [signal.signal(name, stop) for name in _SIGNALS]
+    try:
+        yield
+    finally:
+        lingering.cancel()
+        for name, handler in zip(_SIGNALS, before, strict=True):
+            signal.signal(name, handler)
+
+
+def say_how_to_go_on() -> None:
+    """Print what is kept and what to do."""
+    print(
+        "\nstopped; trials that had ended are kept, and the same command goes on with the rest",
+        file=sys.stderr,
+        flush=True,
+    )
+
+
+def _end() -> None:
+    say_how_to_go_on()
+    os._exit(STATUS)

@@ -1,0 +1,103 @@
+"""Launches a study whose workers meet faults: ``python tests/faults/faulty.py '{"TRIAL_ID": ["exception", 1]}' FLAGS``.
+
+The first argument says which trials meet which fault and in how many of their attempts; the rest goes to the command
+line of the product. The faults happen in the workers: Ray ships this script's class to them by value.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import resource
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import study.tuning
+from study import launch
+from trainables.run import Report
+from trainables.trial import Trial
+
+PLANNED: dict[str, tuple[str, int]] = json.loads(sys.argv[1])
+ATTEMPTS = Path(os.environ["CAE_STUDY_ATTEMPTS"])
+"""Folder with one file a trial, which is a byte longer after each attempt."""
+
+
+class Unpicklable(Exception):
+    """An exception that holds what no process can send to another."""
+
+    def __init__(self) -> None:
+        super().__init__("injected: this cannot be sent")
+        self.lock = threading.Lock()
+
+
+def run_out_of_memory() -> None:
+    """Ask for more memory than this process may have."""
+    held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (held + 2**26, resource.RLIM_INFINITY))
+    torch.ones(2**28)
+
+
+def fail_in_evaluation() -> None:
+    """Let the evaluation of this trial raise."""
+    import trainables.evaluation
+
+    def evaluate_codes(*_: Any, **__: Any) -> None:
+        raise ValueError("injected in evaluation")
+
+    trainables.evaluation.evaluate_codes = evaluate_codes
+
+
+def meet(fault: str) -> None:
+    """Do to this worker what ``fault`` names."""
+    if fault == "exception":
+        raise RuntimeError("injected in training\nwith a second line")
+    if fault == "unpicklable":
+        raise Unpicklable
+    if fault == "cuda":
+        raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
+    if fault == "memory":
+        run_out_of_memory()
+    if fault == "killed":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if fault == "exit":
+        os._exit(0)
+    if fault == "evaluation":
+        fail_in_evaluation()
+    if fault == "hang":
+        time.sleep(3600)
+    if fault == "hang_in_c":
+        re.match("(a+)+$", "a" * 60 + "b")  # takes for ever, and no other thread of the process may run
+
+
+class FaultyTrial(Trial):
+    """The product's Trainable, but for the faults that are planned for its trial."""
+
+    def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Count the attempt and put the fault before its first report."""
+        trial_id = new_config["spec"].runs[0].trial_id
+        with open(ATTEMPTS / trial_id, "ab") as file:
+            file.write(b".")
+        super().reset_config(new_config)
+        fault, times = PLANNED.get(trial_id, ("", 0))
+        if (ATTEMPTS / trial_id).stat().st_size <= times:
+            self._reports = after(fault, self._reports)
+        return True
+
+
+def after(fault: str, reports: Iterator[Report]) -> Iterator[Report]:
+    """Yield the reports after meeting the fault, where a worker computes them."""
+    meet(fault)
+    yield from reports
+
+
+if __name__ == "__main__":
+    study.tuning.Trial = FaultyTrial  # type: ignore[misc]
+    sys.exit(launch.main(sys.argv[2:]))

@@ -1,0 +1,169 @@
+"""Configurations that are wrong: whatever is given, a plan or one screen that says what is accepted."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from study import launch
+from study.ablations import FACTORS
+from study.config import PRESETS, StudyConfig, study_config
+from study.plan import Plan, planned
+from study.rows import PHASES
+from trainables.architectures import ARCHITECTURES
+from trainables.datasets import DATASETS
+from trainables.errors import InputError
+from trainables.settings import RECIPES
+
+# What a shell can pass: any characters but NUL.
+WORDS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=300)
+NUMBERS = st.one_of(
+    st.integers(-3, 900).map(str),
+    st.integers().map(str),
+    st.floats().map(str),
+    st.sampled_from(["", "1e5", "0x10", "١٢", "1_000", "9" * 5000, "-0", " 7 ", "1.5", "nan", "inf", "1e-400"]),
+)
+
+
+def names(accepted: Any) -> st.SearchStrategy[str]:
+    """Return mostly right names, and anything."""
+    return st.one_of(st.sampled_from(sorted(accepted)), st.sampled_from(sorted(accepted)), WORDS)
+
+
+def several(words: st.SearchStrategy[str]) -> st.SearchStrategy[list[str]]:
+    """Return one to four words."""
+    return st.lists(words, min_size=1, max_size=4)
+
+
+FLAGS: dict[str, st.SearchStrategy[list[str]]] = {
+    "--preset": names(PRESETS).map(lambda word: [word]),
+    "--phase": several(names(PHASES)),
+    "--dataset": names(DATASETS).map(lambda word: [word]),
+    "--architectures": several(names(ARCHITECTURES)),
+    "--code-sizes": several(NUMBERS),
+    "--recipe": names(RECIPES).map(lambda word: [word]),
+    "--trials": NUMBERS.map(lambda word: [word]),
+    "--seeds": NUMBERS.map(lambda word: [word]),
+    "--epochs": NUMBERS.map(lambda word: [word]),
+    "--seed": NUMBERS.map(lambda word: [word]),
+    "--factors": several(names(FACTORS)),
+    "--name": WORDS.map(lambda word: [word]),
+    "--results-dir": WORDS.map(lambda word: [word]),
+    "--data-dir": WORDS.map(lambda word: [word]),
+    "--address": WORDS.map(lambda word: [word]),
+    "--concurrency": NUMBERS.map(lambda word: [word]),
+    "--gpus-per-trial": NUMBERS.map(lambda word: [word]),
+    "--time-budget": NUMBERS.map(lambda word: [word]),
+    "--epoch-limit": NUMBERS.map(lambda word: [word]),
+}
+LINES = st.lists(st.sampled_from(sorted(FLAGS)), max_size=4, unique=True).flatmap(
+    lambda flags: st.tuples(*(FLAGS[flag].map(lambda words, flag=flag: [flag, *words]) for flag in flags))
+)
+PAST_PARSING = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def has_a_plan(config: StudyConfig) -> bool:
+    """Whether the configuration owes trials, or is refused as a plan since it owes none."""
+    if next(planned(config), None) is None:
+        with pytest.raises(InputError, match="no trial"):
+            Plan(config, ())
+    return True
+
+
+def test_every_flag_of_the_command_line_is_tried() -> None:
+    """A new flag needs its values here."""
+    flags = {word for action in launch.parser()._actions for word in action.option_strings}
+    assert set(FLAGS) == flags - {"-h", "--help", "--dry-run"}
+
+
+@pytest.mark.fault("wrong flags, by property")
+@PAST_PARSING
+@given(LINES)
+@example((["--code-sizes", "784"],))
+@example((["--name", "n" * 300],))
+@example((["--results-dir", "r" * 300],))
+@example((["--concurrency", "1000000000"],))
+@example((["--trials", "9" * 5000],))
+def test_any_command_line_makes_a_plan_or_one_screen_of_what_is_accepted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: tuple[list[str], ...]
+) -> None:
+    """Exit status 2 without a traceback, and no folder, half made or whole."""
+    monkeypatch.chdir(tmp_path)
+    planned_configs: list[StudyConfig] = []
+
+    def run(arguments: Any) -> int:
+        planned_configs.append(launch.config_of(arguments))
+        return 0
+
+    monkeypatch.setattr(launch, "_run", run)
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            status = launch.main([word for words in line for word in words])
+        except SystemExit as stopped:
+            status = stopped.code
+    if status == 0 and planned_configs:
+        assert has_a_plan(planned_configs[0])
+    elif status == 0:
+        assert "--preset" in out.getvalue()  # a word of the line was -h
+    else:
+        assert status == 2
+        assert out.getvalue() == ""
+        assert "Traceback" not in err.getvalue()
+        assert 0 < len(err.getvalue().splitlines()) <= 30
+        assert len(err.getvalue()) < 4_000
+    assert list(tmp_path.iterdir()) == []
+
+
+ANYTHING = st.one_of(
+    st.none(), st.booleans(), st.integers(), st.floats(), WORDS, st.lists(WORDS, max_size=3), st.binary(max_size=5)
+)
+VALUES: dict[str, st.SearchStrategy[Any]] = {
+    "name": WORDS,
+    "preset": names(PRESETS),
+    "dataset": names(DATASETS),
+    "architectures": several(names(ARCHITECTURES)).map(tuple),
+    "code_sizes": st.lists(st.integers(-1, 900), max_size=4).map(tuple),
+    "phases": several(names(PHASES)).map(tuple),
+    "recipe": names(RECIPES),
+    "trials": st.integers(),
+    "seeds": st.integers(),
+    "epochs": st.integers(),
+    "batch_size": st.one_of(st.none(), st.integers()),
+    "seed": st.integers(),
+    "factors": several(names(FACTORS)).map(tuple),
+    "ablated_architectures": several(names(ARCHITECTURES)).map(tuple),
+    "ablated_code_size": st.integers(),
+}
+
+
+def test_every_field_of_a_configuration_is_tried() -> None:
+    """A new field needs its values here."""
+    assert set(VALUES) == {field.name for field in dataclasses.fields(StudyConfig)}
+
+
+@pytest.mark.fault("wrong fields of a configuration, by property")
+@PAST_PARSING
+@given(
+    st.lists(st.sampled_from(sorted(VALUES)), min_size=1, max_size=3, unique=True).flatmap(
+        lambda fields: st.fixed_dictionaries({field: st.one_of(VALUES[field], ANYTHING) for field in fields})
+    )
+)
+def test_any_field_of_a_configuration_is_accepted_or_refused_with_what_is(changes: dict[str, Any]) -> None:
+    """A configuration that was made has a plan."""
+    values = dataclasses.asdict(study_config("quick", phases=PHASES, trials=2, seeds=1)) | changes
+    try:
+        config = StudyConfig(**values)
+    except InputError as error:
+        assert error.accepted and error.remedy
+        assert len(str(error)) < 2_000
+        return
+    assert has_a_plan(config)
+    assert config.as_dict()["name"] == config.name
