@@ -194,17 +194,21 @@ class Plan:
                 self.done += 1
                 self._count(owed, rows[owed.trial_id])
             elif owed.phase == "search":
-                self._state(owed.cell).waiting.insert(0, owed)
+                self._state(owed.cell).waiting.append(owed)
             elif owed.arm == "tuned":
-                self._state(owed.cell).confirmations.insert(0, owed)
+                self._state(owed.cell).confirmations.append(owed)
             else:
-                self._free.insert(0, owed)
+                self._free.append(owed)
         if not self.total:
             raise InputError(
                 f"phase ablate has no trial: factors {' '.join(config.factors)} of {' '.join(config.architectures)}",
                 f"a factor that changes something of one of {', '.join(config.ablated_architectures)}",
                 "give other --factors or --architectures",
             )
+        self._free.reverse()
+        for state in self._cells.values():
+            state.waiting.reverse()
+            state.confirmations.reverse()
         for row in sorted(rows.values(), key=lambda row: (row["number"], row["trial_id"])):
             self._learn(row)
 

@@ -68,6 +68,12 @@ class CellStopping(FIFOScheduler):
             self.pruned.add(trial.trial_id)
         return decision
 
+    def choose_trial_to_run(self, tune_controller: Any) -> None:
+        """Leave the order to the controller, which starts what waits; Tune's own choice goes through all trials ever.
+
+        It is asked at every result, so that choice would take longer and longer.
+        """
+
     def _stopper(self, cell: Cell) -> Any:
         if cell not in self._stoppers:
             self._stoppers[cell] = stopper(self._epochs)

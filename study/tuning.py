@@ -109,6 +109,7 @@ def run_plan(
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # Rows are written by RowWriter alone.
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # Ctrl-C ends at once: what is not written is owed again.
     os.environ["TUNE_PRINT_ALL_TRIAL_ERRORS"] = "0"  # A line for each says why, and `reason` in the rows.
+    os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = "1e12"  # Nor is Tune's own state kept, which grows with every trial.
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # Progress is shown by `progress` alone.
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # How each trial ended is said and written already.
     gpus = resources.gpus_per_trial

@@ -1,0 +1,206 @@
+"""Measure what trials wait for: time between two trials on a slot, trials per minute, share of driver and search.
+
+::
+
+    python benchmarks/orchestration.py ours --seconds 2 --trials 30
+    python benchmarks/orchestration.py stock --seconds 2 --trials 10
+
+A trial trains one model in `EPOCHS` epochs on as many repeated images as ``--seconds`` of stock training hold. Both
+sides train the same; early stopping, which would make trials shorter, stops none.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import ray
+import stock
+import torch
+from stock_model import StockTraining
+
+from study import cluster, provenance
+from study.config import study_config
+from study.ledger import Ledger, provenance_columns
+from study.plan import Plan
+from study.progress import Progress
+from study.rows import SCHEMA_VERSION
+from study.stopping import CellStopping
+from study.store import Store
+from study.tuning import run_plan
+from trainables.architectures import architecture_named
+from trainables.datasets import Dataset, Images, load_dataset
+from trainables.settings import recipe_named
+from trainables.training import Training, as_images
+
+ARCHITECTURE = "unpool_only"
+EPOCHS = 4
+BATCHES = 20
+"""Steps that are timed to find how many images a trial needs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """What was seen of trials on their slots; ``busy`` is the processor's time of all that is no trial."""
+
+    side: str
+    slots: int
+    trials: int
+    seconds: float
+    trial_seconds: float
+    between_seconds: float
+    between_most_seconds: float
+    waiting_share: float
+    busy_share: float
+
+    @property
+    def trials_a_minute(self) -> float:
+        """Trials that ended in a minute, the start of Ray left out."""
+        return 60 * self.trials / self.seconds
+
+
+def dataset_for(seconds: float, side: str) -> Dataset:
+    """Return digits repeated until a trial of ``side``'s training takes about ``seconds``."""
+    torch.set_num_threads(1)
+    digits = load_dataset("digits")
+    settings = recipe_named("modern").settings(architecture_named(ARCHITECTURE), 10, 100)
+    pixels = torch.from_numpy(digits.training.pixels[:1000].copy())
+    training = StockTraining(settings, as_images(pixels)) if side == "stock" else Training(settings, 0, pixels)
+    training.train_epoch()
+    started = time.perf_counter()
+    training.train_epoch()
+    training.train_epoch()
+    images = int(seconds / EPOCHS / ((time.perf_counter() - started) / 2000))
+    rows = np.resize(np.arange(len(digits.training)), images + 100)
+    assert digits.training.labels is not None
+    repeated = Images(np.ascontiguousarray(digits.training.pixels[rows]), digits.training.labels[rows])
+    return Dataset("digits", repeated, 100, digits.test, "0" * 64)
+
+
+def run_ours(trials: int, dataset: Dataset, slots: int) -> Waits:
+    """Run search trials of one cell by the study's own Tuner; return what was seen."""
+    config = study_config(
+        "quick", architectures=(ARCHITECTURE,), trials=trials, epochs=EPOCHS, phases=("search",), batch_size=100
+    )
+    with tempfile.TemporaryDirectory(prefix="cae-study-bench-") as folder:
+        store = Store(Path(folder) / "study")
+        store.open({"schema_version": SCHEMA_VERSION, "name": config.name})
+        plan = Plan(config, ())
+        resources = cluster.connect("local", 0, slots)
+        columns = provenance_columns(config.name, "0" * 64, dataset, provenance.versions(), (None, None))
+        ledger = Ledger(plan, store, Progress(plan, slots, io.StringIO()), columns)
+        try:
+            started, busy = time.perf_counter(), _busy_seconds()
+            # Five times the epochs put early stopping's first rung behind every trial's end.
+            run_plan(ledger, CellStopping(5 * EPOCHS), dataset, resources, 3600, None)
+            seconds, busy = time.perf_counter() - started, _busy_seconds() - busy
+        finally:
+            ray.shutdown()
+        spans = [
+            (row["started_at"].timestamp(), row["started_at"].timestamp() + row["seconds"]) for row in store.finished()
+        ]
+    return waits("ours", spans, slots, seconds, busy)
+
+
+def run_stock(trials: int, dataset: Dataset, slots: int) -> Waits:
+    """Run as many trials of the same model by the opponent; return what was seen."""
+    search = stock.Search(
+        ARCHITECTURE, trials, EPOCHS, concurrency=slots, early_stopping=False, published_filters_only=True
+    )
+    stock.connect(slots)
+    try:
+        with tempfile.TemporaryDirectory(prefix="cae-study-stock-") as storage:
+            started, busy = time.perf_counter(), _busy_seconds()
+            results = stock.run_search(search, dataset, Path(storage))
+            seconds, busy = time.perf_counter() - started, _busy_seconds() - busy
+    finally:
+        ray.shutdown()
+    return waits("stock", [(result["started"], result["ended"]) for result in results], slots, seconds, busy)
+
+
+def waits(side: str, spans: Sequence[tuple[float, float]], slots: int, seconds: float, busy: float) -> Waits:
+    """Return the waits of trials that ran from and to the times ``spans`` on ``slots`` slots.
+
+    A trial took the slot that had become free last before it began; the first trial of a slot waits for Ray.
+    """
+    free: list[float] = []
+    between = []
+    for begin, end in sorted(spans):
+        earlier = [moment for moment in free if moment <= begin]
+        if earlier and len(free) >= slots:
+            free.remove(max(earlier))
+            between.append(begin - max(earlier))
+        free.append(end)
+    trained = [end - begin for begin, end in spans]
+    first, last = min(begin for begin, _ in spans), max(end for _, end in spans)
+    return Waits(
+        side,
+        slots,
+        len(spans),
+        seconds,
+        statistics.median(trained),
+        statistics.median(between),
+        max(between),
+        sum(between) / (slots * (last - first)),
+        busy / (slots * seconds),
+    )
+
+
+def _busy_seconds() -> float:
+    """Return the processor's seconds so far of this process and its descendants but for Ray's workers."""
+    parents: dict[int, tuple[int, float, bool]] = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            stat = (folder / "stat").read_text().rpartition(")")[2].split()
+            command = (folder / "cmdline").read_text()
+        except OSError:
+            continue  # It has ended.
+        ticks = int(stat[11]) + int(stat[12])
+        worker = command.startswith("ray::") or "default_worker" in command
+        parents[int(folder.name)] = (int(stat[1]), ticks / os.sysconf("SC_CLK_TCK"), worker)
+
+    def ours(process: int) -> bool:
+        while process in parents and process != os.getpid():
+            process = parents[process][0]
+        return process == os.getpid()
+
+    return sum(seconds for process, (_, seconds, worker) in parents.items() if not worker and ours(process))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one side and print what was seen, as text or as JSON."""
+    parser = argparse.ArgumentParser(description="Measure what trials wait for.")
+    parser.add_argument("side", choices=("ours", "stock"))
+    parser.add_argument("--seconds", type=float, default=2.0, help="of a trial's training (default: %(default)s)")
+    parser.add_argument("--of", choices=("ours", "stock"), default="stock", help="whose training takes so long")
+    parser.add_argument("--trials", type=int, default=20)
+    parser.add_argument("--slots", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args(argv)
+    run = run_ours if arguments.side == "ours" else run_stock
+    seen = run(arguments.trials, dataset_for(arguments.seconds, arguments.of), arguments.slots)
+    if arguments.json:
+        print(json.dumps(asdict(seen) | {"trials_a_minute": seen.trials_a_minute}))
+        return 0
+    print(
+        f"{seen.side}: {seen.trials} trials of {seen.trial_seconds:.2f} s on {seen.slots} slots "
+        f"in {seen.seconds:.1f} s, {seen.trials_a_minute:.1f} a minute\n"
+        f"  between two trials on a slot: median {seen.between_seconds:.3f} s, most {seen.between_most_seconds:.3f} s\n"
+        f"  slots waited {seen.waiting_share:.1%} of the time from the first trial's start to the last one's end\n"
+        f"  driver, search, writing and Ray's own processes took {seen.busy_share:.1%} of the processors"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
