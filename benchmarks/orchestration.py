@@ -80,7 +80,7 @@ def dataset_for(seconds: float, side: str) -> Dataset:
     started = time.perf_counter()
     training.train_epoch()
     training.train_epoch()
-    images = int(seconds / EPOCHS / ((time.perf_counter() - started) / 2000))
+    images = max(200, int(seconds / EPOCHS / ((time.perf_counter() - started) / 2000)))
     rows = np.resize(np.arange(len(digits.training)), images + 100)
     assert digits.training.labels is not None
     repeated = Images(np.ascontiguousarray(digits.training.pixels[rows]), digits.training.labels[rows])
@@ -131,15 +131,15 @@ def run_stock(trials: int, dataset: Dataset, slots: int) -> Waits:
 def waits(side: str, spans: Sequence[tuple[float, float]], slots: int, seconds: float, busy: float) -> Waits:
     """Return the waits of trials that ran from and to the times ``spans`` on ``slots`` slots.
 
-    A trial took the slot that had become free last before it began; the first trial of a slot waits for Ray.
+    A trial took the slot that had been free for longest when it began; the first trial of a slot waits for Ray.
     """
     free: list[float] = []
     between = []
     for begin, end in sorted(spans):
         earlier = [moment for moment in free if moment <= begin]
         if earlier and len(free) >= slots:
-            free.remove(max(earlier))
-            between.append(begin - max(earlier))
+            free.remove(min(earlier))
+            between.append(begin - min(earlier))
         free.append(end)
     trained = [end - begin for begin, end in spans]
     first, last = min(begin for begin, _ in spans), max(end for _, end in spans)
