@@ -16,7 +16,9 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.fs
 
+from study import location
 from study.rows import SCHEMA_VERSION, TABLES
+from trainables.errors import InputError
 
 _ATTEMPTS = 3
 _PARQUET = ds.ParquetFileFormat(
@@ -24,12 +26,8 @@ _PARQUET = ds.ParquetFileFormat(
 )
 
 
-class ResultsError(Exception):
-    """A results folder cannot be used. Three parts: what was received, what is accepted, what to do."""
-
-    def __init__(self, received: str, accepted: str, remedy: str) -> None:
-        super().__init__(f"{received}\n  accepted: {accepted}\n  to do:    {remedy}")
-        self.received, self.accepted, self.remedy = received, accepted, remedy
+class ResultsError(InputError):
+    """A results folder cannot be used."""
 
 
 def located(path: str | Path) -> tuple[pyarrow.fs.FileSystem, str]:
@@ -38,16 +36,11 @@ def located(path: str | Path) -> tuple[pyarrow.fs.FileSystem, str]:
     Raises:
         ResultsError: the URI cannot be opened.
     """
-    received = str(path)
-    if "://" in received:
-        try:
-            filesystem, root = pyarrow.fs.FileSystem.from_uri(received)
-        except (pa.ArrowException, OSError) as error:
-            raise ResultsError(
-                f"{received}: {_first_line(error)}", "a folder or a URI that pyarrow can open", "check the address"
-            ) from None
-        return filesystem, root.rstrip("/")
-    return pyarrow.fs.LocalFileSystem(), Path(path).expanduser().absolute().as_posix()
+    try:
+        place = location.located(path)
+    except InputError as error:
+        raise ResultsError(error.received, error.accepted, error.remedy) from None
+    return place.filesystem, place.path
 
 
 def read_manifest(filesystem: pyarrow.fs.FileSystem, root: str, received: str) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from study import cluster, provenance
 from study.config import StudyConfig
 from study.estimate import Estimate
 from study.ledger import Ledger, provenance_columns
+from study.location import located
 from study.manifest import next_manifest
 from study.overview import measured, print_plan
 from study.plan import Plan
@@ -36,7 +37,7 @@ class Options:
     ``time_budget`` is in hours; ``epoch_limit`` in minutes, after which an epoch is taken for one that hangs.
     """
 
-    results_dir: Path
+    results_dir: str
     data_dir: Path | None = None
     address: str | None = None
     concurrency: int | None = None
@@ -49,7 +50,7 @@ def describe(config: StudyConfig, options: Options) -> None:
     """Print the plan and an estimate of its time on this machine; start nothing and write nothing."""
     dataset = load_dataset(config.dataset, options.data_dir)
     resources = cluster.local_resources(options.gpus_per_trial, options.concurrency)
-    store = Store(options.results_dir / config.name)
+    store = Store(located(options.results_dir) / config.name)
     manifest = store.read_manifest()
     plan = Plan(config, store.finished() if manifest else ())
     work = measured(config, plan, dataset, resources)
@@ -62,13 +63,14 @@ def run(config: StudyConfig, options: Options) -> int:
     Raises:
         InputError: something given cannot be used; nothing was started.
     """
+    store = Store(located(options.results_dir) / config.name)
+    earlier = store.read_manifest()
     dataset = load_dataset(config.dataset, options.data_dir)
-    store = Store(options.results_dir / config.name)
-    manifest = next_manifest(config, dataset, store.read_manifest(), store.folder)
+    manifest = next_manifest(config, dataset, earlier, store.folder)
     address = cluster.cluster_address(options.address)
     if address == "local":
         cluster.local_resources(options.gpus_per_trial, options.concurrency)  # refuses before anything is written
-    finished = store.finished() if store.folder.exists() else []
+    finished = store.finished()
     plan = Plan(config, finished)
     if "search" not in config.phases and (unsearched := plan.cells_without_result()):
         raise InputError(

@@ -101,7 +101,12 @@ def parser() -> argparse.ArgumentParser:
     what.add_argument("--factors", nargs="+", metavar="NAME", help=f"of phase ablate, any of: {' '.join(FACTORS)}")
     where = flags.add_argument_group("where it runs and writes")
     where.add_argument("--name", help="folder of the study in RESULTS_DIR (default: PRESET-DATASET)")
-    where.add_argument("--results-dir", type=_path, default="results", help="(default: %(default)s)")
+    where.add_argument(
+        "--results-dir",
+        type=_results,
+        default="results",
+        help="folder, s3://BUCKET/FOLDER or gs://BUCKET/FOLDER (default: %(default)s)",
+    )
     where.add_argument(
         "--data-dir", type=_path, help="folder that holds mnist/ (default: CAE_STUDY_DATA, or downloaded)"
     )
@@ -166,6 +171,10 @@ def _path(text: str) -> Path:
     except (OSError, ValueError) as error:
         raise argparse.ArgumentTypeError(f"{text[:40]!r} is no path of this machine: {error}"[:200]) from None
     return path
+
+
+def _results(text: str) -> str:
+    return text if "://" in text else str(_path(text))
 
 
 if __name__ == "__main__":

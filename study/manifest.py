@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sys
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from study import provenance
 from study.config import StudyConfig, digest_of
+from study.location import Location
 from study.plan import skipped_levels
 from study.rows import SCHEMA_VERSION
 from trainables.datasets import Dataset
@@ -16,7 +16,7 @@ from trainables.errors import InputError
 
 
 def next_manifest(
-    config: StudyConfig, dataset: Dataset, earlier: dict[str, Any] | None, folder: Path
+    config: StudyConfig, dataset: Dataset, earlier: dict[str, Any] | None, folder: Location
 ) -> dict[str, Any]:
     """Return study.json with this launch added.
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 
 from study.config import StudyConfig
 from study.estimate import Estimate, estimate
+from study.location import Location
 from study.plan import Plan
 from study.progress import duration
 from study.tuning import Resources
@@ -24,7 +23,7 @@ def measured(config: StudyConfig, plan: Plan, dataset: Dataset, resources: Resou
 
 
 def print_plan(
-    config: StudyConfig, plan: Plan, work: Estimate, resources: Resources, epoch_limit: float, folder: Path
+    config: StudyConfig, plan: Plan, work: Estimate, resources: Resources, epoch_limit: float, folder: Location
 ) -> None:
     """Print cells, trials and epochs still owed, and the time they take."""
     seconds = work.device_seconds / resources.concurrency

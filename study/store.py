@@ -1,23 +1,29 @@
 """A study's folder: rows appended atomically, read back, and compacted; they are the only state of a study.
 
-Each trial's files are named by its id. They are written under a name that starts with a dot and renamed; the file in
-``trials`` comes last and is the commit: rows of other tables without it are leftovers of a writer that was stopped.
+``Store(located("s3://bucket/results") / "quick-digits")``; a plain path does for a folder of this machine. Disks,
+mounts and object stores are alike (`study.location`), and each file is written whole or not at all (`study.storage`).
+
+Each trial's files are named by its id. The file in ``trials`` comes last and is the commit: rows of other tables
+without it are leftovers of a writer that was stopped. A write that fails is tried again for two minutes; then
+`StorageError` stops the study, and `close` tries what is in memory once more.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.dataset
 import pyarrow.parquet
 
+from study.location import ACCEPTED, Location, located, reason
+from study.row_files import own_schema, read_files
 from study.rows import SCHEMA_VERSION, TABLES, table_of
+from study.storage import PARTIAL, PATIENCE_SECONDS, Storage, StorageError, patiently
 from trainables.errors import InputError
 
 MANIFEST = "study.json"
@@ -26,28 +32,46 @@ _COMPACTED = "compacted-"
 
 
 class Store:
-    """The folder of one study. There is one writer, the process that launched the study."""
+    """The folder of one study. There is one writer, the process that launched the study.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    Args:
+        folder: of the study.
+        patience: seconds for which a write that fails is tried again.
+    """
+
+    def __init__(self, folder: Location | Path | str, patience: float = PATIENCE_SECONDS) -> None:
+        self.folder = folder if isinstance(folder, Location) else located(folder)
+        self._storage = Storage(self.folder)
+        self._patience = patience
+        self._study_sha256: str | None = None
+        self._committed: set[str] | None = None
+        self._unwritten: dict[str, list[tuple[str, bytes | pa.Buffer]]] = {}
 
     def read_manifest(self) -> dict[str, Any] | None:
         """Return study.json; None where there is no study yet.
 
         Raises:
-            InputError: the folder holds something else, or study.json cannot be read.
+            InputError: the folder cannot be reached or holds something else, or study.json cannot be read.
         """
         path = self.folder / MANIFEST
-        if not path.exists():
-            if self.folder.exists() and any(not entry.name.startswith(".") for entry in self.folder.iterdir()):
-                raise InputError(
-                    f"{self.folder} holds files but no {MANIFEST}",
-                    "a folder of a study, an empty one, or one that does not exist",
-                    "choose another --results-dir or --name",
-                )
-            return None
         try:
-            manifest: dict[str, Any] = json.loads(path.read_text())
+            if not self._storage.exists(MANIFEST):
+                if any(not name.startswith(".") for name in self._storage.names()):
+                    raise InputError(
+                        f"{self.folder} holds files but no {MANIFEST}",
+                        "a folder of a study, an empty one, or one that does not exist",
+                        "choose another --results-dir or --name",
+                    )
+                return None
+            content = self._storage.read(MANIFEST)
+        except OSError as error:
+            raise InputError(
+                f"results folder {self.folder} cannot be read: {reason(error)}",
+                ACCEPTED,
+                "check the address, the network and the credentials, or choose another --results-dir",
+            ) from error
+        try:
+            manifest: dict[str, Any] = json.loads(content)
             version = int(manifest["schema_version"])
         except (ValueError, KeyError, TypeError) as error:
             raise InputError(
@@ -59,6 +83,7 @@ class Store:
             raise InputError(
                 f"{path} has schema version {version}", f"up to {SCHEMA_VERSION}", "install a newer cae-study"
             )
+        self._study_sha256 = manifest.get("study_sha256")
         return manifest
 
     def open(self, manifest: Mapping[str, Any]) -> None:
@@ -69,27 +94,37 @@ class Store:
         """
         try:
             for name in (*TABLES, WEIGHTS):
-                (self.folder / name).mkdir(parents=True, exist_ok=True)
+                self._storage.make(name)
             self.write_manifest(manifest)
+            self._clean()
         except OSError as error:
             raise InputError(
-                f"results folder {self.folder} cannot be written: {error.strerror}",
-                "a folder that this user may write",
-                "choose another --results-dir",
+                f"results folder {self.folder} cannot be written: {reason(error)}",
+                ACCEPTED,
+                "check that it exists and its permissions or credentials, or choose another --results-dir",
             ) from error
-        self._clean()
 
     def write_manifest(self, manifest: Mapping[str, Any]) -> None:
         """Replace study.json at once."""
-        self._write(self.folder / MANIFEST, (json.dumps(manifest, indent=2) + "\n").encode())
+        self._storage.write(MANIFEST, (json.dumps(manifest, indent=2) + "\n").encode())
+        self._study_sha256 = manifest.get("study_sha256")
 
     def finished(self) -> list[dict[str, Any]]:
-        """Return the rows of `trials`, each trial once."""
-        rows = self._read("trials").to_pylist()
-        return list({row["trial_id"]: row for row in rows}.values())
+        """Return the rows of `trials`, each trial once.
+
+        Raises:
+            InputError: a file is damaged, of a newer schema, or of another study.
+        """
+        rows = {row["trial_id"]: row for row in self._read("trials").to_pylist()}
+        self._committed = set(rows)
+        return list(rows.values())
 
     def curves(self, trial_ids: set[str]) -> dict[str, list[dict[str, Any]]]:
-        """Return the rows of `epochs` of these trials, by trial and in order."""
+        """Return the rows of `epochs` of these trials, by trial and in order.
+
+        Raises:
+            InputError: as `finished`.
+        """
         curves: dict[str, dict[int, dict[str, Any]]] = {}
         for row in self._read("epochs").to_pylist():
             if row["trial_id"] in trial_ids:
@@ -99,76 +134,116 @@ class Store:
     def append(
         self, trial: Mapping[str, Any], others: Mapping[str, Sequence[dict[str, Any]]], weights: bytes | None
     ) -> None:
-        """Write a trial that ended: its rows of the other tables, its weights, and last its row of `trials`."""
+        """Write a trial that ended: its rows of the other tables, its weights, and last its row of `trials`.
+
+        Raises:
+            StorageError: the folder could not be written for longer than the store's patience.
+        """
         trial_id = trial["trial_id"]
-        for name, rows in others.items():
-            if rows:
-                self._write_table(name, trial_id, table_of(name, list(rows)))
+        files: list[tuple[str, bytes | pa.Buffer]] = [
+            (f"{name}/{trial_id}.parquet", _parquet(table_of(name, list(rows))))
+            for name, rows in others.items()
+            if rows
+        ]
         if weights is not None:
-            self._write(self.folder / WEIGHTS / f"{trial_id}.safetensors", weights)
-        self._write_table("trials", trial_id, table_of("trials", [dict(trial)]))
+            files.append((f"{WEIGHTS}/{trial_id}.safetensors", weights))
+        files.append((f"trials/{trial_id}.parquet", _parquet(table_of("trials", [dict(trial)]))))
+        self._unwritten[trial_id] = files
+        self._patiently(partial(self._commit, trial_id))
+
+    def close(self) -> None:
+        """Try once more to write the trials that could not be written.
+
+        Raises:
+            StorageError: some still cannot; they run again when the study goes on.
+        """
+        for trial_id in list(self._unwritten):
+            try:
+                self._commit(trial_id)
+            except OSError as error:
+                raise StorageError(
+                    f"{len(self._unwritten)} trials that had ended could not be written to {self.folder}: "
+                    f"{reason(error)}",
+                    "a folder with free space that this user may write",
+                    "put that right, then give the same command: what was written is kept, the rest runs again",
+                ) from error
 
     def compact(self) -> None:
-        """Join the many small files of each table into one; a reader in between sees a row twice, never not at all."""
+        """Join the many small files of each table into one; a reader in between sees a row twice, never not at all.
+
+        Raises:
+            InputError: a file is damaged, of a newer schema, or of another study.
+            StorageError: the folder could not be written.
+        """
+        committed = self._known()
         for name in TABLES:
-            single = [path for path in self._files(name) if not path.name.startswith(_COMPACTED)]
+            single = [file for file in self._files(name) if file.removesuffix(".parquet") in committed]
             if len(single) < 2:
                 continue
-            table = self._read(name, single)
-            self._write_table(name, f"{_COMPACTED}{uuid.uuid4().hex[:12]}", table)
-            for path in single:
-                path.unlink()
+            content = _parquet(self._read(name, single))
+            joined = f"{name}/{_COMPACTED}{uuid.uuid4().hex[:12]}.parquet"
+            self._patiently(partial(self._storage.write, joined, content))
+            self._patiently(partial(self._storage.remove, [f"{name}/{file}" for file in single]))
+
+    def _patiently(self, write: Callable[[], None]) -> None:
+        patiently(write, self.folder, self._patience)
+
+    def _commit(self, trial_id: str) -> None:
+        for path, content in self._unwritten[trial_id]:
+            self._storage.write(path, content)
+        del self._unwritten[trial_id]
+        if self._committed is not None:
+            self._committed.add(trial_id)
+
+    def _known(self) -> set[str]:
+        if self._committed is None:
+            self.finished()
+        assert self._committed is not None
+        return self._committed
 
     def _clean(self) -> None:
-        """Remove half-written files, rows of trials that were not committed, and files that were compacted already."""
-        committed = set(self._read("trials", columns=["trial_id"])["trial_id"].to_pylist())
-        compacted = {
-            name: set(
-                self._read(name, [p for p in self._files(name) if p.name.startswith(_COMPACTED)], ["trial_id"])[
-                    "trial_id"
-                ].to_pylist()
-            )
-            for name in TABLES
-        }
-        for name in (*TABLES, WEIGHTS):
-            for path in (self.folder / name).iterdir():
-                trial_id = path.name.split(".")[0]
-                if path.name.startswith("."):
-                    path.unlink()
-                elif path.name.startswith(_COMPACTED):
-                    continue
-                elif trial_id not in committed or trial_id in compacted.get(name, ()):
-                    path.unlink()
+        """Remove half-written files, rows of trials that were not committed, and files that were compacted already.
 
-    def _files(self, name: str) -> list[Path]:
-        return sorted(path for path in (self.folder / name).glob("*.parquet") if not path.name.startswith("."))
+        A file that is not ours, by its name or by its schema, stays where it is.
+        """
+        committed = self._known()
+        leftovers = [name for name in self._storage.names() if _half_written(name)]
+        for table in TABLES:
+            names = self._storage.names(table)
+            leftovers += [f"{table}/{name}" for name in names if _half_written(name)]
+            files = self._files(table, names)
+            joined = [name for name in files if name.startswith(_COMPACTED)]
+            single = [name for name in files if not name.startswith(_COMPACTED)]
+            compacted = set(self._read(table, joined, ["trial_id"])["trial_id"].to_pylist()) if single else set()
+            for name in single:
+                trial_id = name.removesuffix(".parquet")
+                uncommitted = trial_id not in committed
+                if trial_id in compacted or (uncommitted and own_schema(self.folder / table / name, table)):
+                    leftovers.append(f"{table}/{name}")
+        for name in self._storage.names(WEIGHTS):
+            if _half_written(name) or (name.endswith(".safetensors") and name.split(".")[0] not in committed):
+                leftovers.append(f"{WEIGHTS}/{name}")
+        self._storage.remove(leftovers)
 
-    def _read(self, name: str, files: list[Path] | None = None, columns: list[str] | None = None) -> pa.Table:
-        files = self._files(name) if files is None else files
-        schema = TABLES[name]
-        if not files:
-            empty = schema.empty_table()
-            return empty.select(columns) if columns else empty
+    def _files(self, table: str, names: Sequence[str] | None = None) -> list[str]:
+        names = self._storage.names(table) if names is None else names
+        return [name for name in names if name.endswith(".parquet") and not name.startswith(".")]
+
+    def _read(self, table: str, names: Sequence[str] | None = None, columns: list[str] | None = None) -> pa.Table:
         try:
-            dataset = pyarrow.dataset.dataset([str(path) for path in files], schema=schema, format="parquet")
-            return dataset.to_table(columns=columns)
-        except (pa.ArrowInvalid, OSError) as error:
+            names = self._files(table) if names is None else names
+        except OSError as error:
             raise InputError(
-                f"a file of {self.folder / name} cannot be read: {error}",
-                "the files as the study wrote them",
-                "remove or restore the damaged file; the trial will run again",
+                f"{self.folder / table} cannot be read: {reason(error)}", ACCEPTED, "check the network, then try again"
             ) from error
+        return read_files(self.folder / table, table, names, self._study_sha256, columns)
 
-    def _write_table(self, name: str, stem: str, table: pa.Table) -> None:
-        sink = pa.BufferOutputStream()
-        pyarrow.parquet.write_table(table, sink, compression="zstd", write_page_checksum=True)
-        self._write(self.folder / name / f"{stem}.parquet", sink.getvalue())
 
-    def _write(self, path: Path, content: bytes | pa.Buffer) -> None:
-        """Write at once: a reader, or a writer that was stopped, sees the whole file or none."""
-        partial = path.with_name(f".{path.name}.partial")
-        with open(partial, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(partial, path)
+def _half_written(name: str) -> bool:
+    return name.startswith(".") and name.endswith(PARTIAL)
+
+
+def _parquet(table: pa.Table) -> pa.Buffer:
+    sink = pa.BufferOutputStream()
+    pyarrow.parquet.write_table(table, sink, compression="zstd", write_page_checksum=True)
+    return sink.getvalue()
