@@ -93,6 +93,7 @@ def _s3(bucket: str) -> pyarrow.fs.FileSystem:
         request_timeout=ANSWER_SECONDS,
         retry_strategy=pyarrow.fs.AwsStandardS3RetryStrategy(max_attempts=ATTEMPTS),
         background_writes=False,
+        allow_delayed_open=True,  # makes a small file one put
     )
 
 

@@ -214,7 +214,9 @@ class Store:
             files = self._files(table, names)
             joined = [name for name in files if name.startswith(_COMPACTED)]
             single = [name for name in files if not name.startswith(_COMPACTED)]
-            compacted = set(self._read(table, joined, ["trial_id"])["trial_id"].to_pylist()) if single else set()
+            compacted = (
+                set(self._read(table, joined, ["trial_id"])["trial_id"].to_pylist()) if single and joined else set()
+            )
             for name in single:
                 trial_id = name.removesuffix(".parquet")
                 uncommitted = trial_id not in committed
