@@ -22,7 +22,7 @@ from study.space import Cell
 from study.stopping import CellStopping
 from study.store import Store
 from study.tuning import run_plan
-from trainables.datasets import load_dataset
+from trainables.datasets import Dataset, load_dataset
 from trainables.errors import InputError
 
 LEAST_EPOCH_LIMIT = 1_800.0
@@ -64,12 +64,17 @@ def run(config: StudyConfig, options: Options) -> int:
         InputError: something given cannot be used; nothing was started.
     """
     store = Store(located(options.results_dir) / config.name)
-    earlier = store.read_manifest()
+    store.read_manifest()  # refuses what cannot be reached before data is fetched
     dataset = load_dataset(config.dataset, options.data_dir)
-    manifest = next_manifest(config, dataset, earlier, store.folder)
     address = cluster.cluster_address(options.address)
     if address == "local":
         cluster.local_resources(options.gpus_per_trial, options.concurrency)  # refuses before anything is written
+    with store:
+        return _run(config, options, store, dataset, address)
+
+
+def _run(config: StudyConfig, options: Options, store: Store, dataset: Dataset, address: str) -> int:
+    manifest = next_manifest(config, dataset, store.read_manifest(), store.folder)
     finished = store.finished()
     plan = Plan(config, finished)
     if "search" not in config.phases and (unsearched := plan.cells_without_result()):

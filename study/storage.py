@@ -56,10 +56,22 @@ class Storage:
         with self.folder.filesystem.open_input_stream(self._path(name)) as stream:
             return bytes(stream.read())
 
-    def make(self, name: str = "") -> None:
-        """Make a folder and its parents where they are missing; an object store needs none."""
-        if self.folder.local is not None:
-            Path(self._path(name)).mkdir(parents=True, exist_ok=True)
+    def make(self, name: str = "") -> list[Path]:
+        """Make a folder and its parents and return those that were missing; an object store needs none."""
+        if self.folder.local is None:
+            return []
+        path = Path(self._path(name))
+        missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+        path.mkdir(parents=True, exist_ok=True)
+        return missing
+
+    def unmake(self, folders: Iterable[Path]) -> None:
+        """Remove folders that `make` made, as far as they are empty."""
+        for folder in folders:
+            try:
+                folder.rmdir()
+            except OSError:
+                return
 
     def write(self, name: str, content: bytes | pa.Buffer) -> None:
         """Write at once: a reader, or a writer that was stopped, sees the whole file or what was there before."""

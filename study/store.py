@@ -5,7 +5,7 @@ mounts and object stores are alike (`study.location`), and each file is written 
 
 Each trial's files are named by its id. The file in ``trials`` comes last and is the commit: rows of other tables
 without it are leftovers of a writer that was stopped. A write that fails is tried again for two minutes; then
-`StorageError` stops the study, and `close` tries what is in memory once more.
+`StorageError` stops the study, and the end of ``with store:`` tries what is in memory once more.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet
 
 from study.location import ACCEPTED, Location, located, reason
+from study.lock import Lock
 from study.row_files import own_schema, read_files
 from study.rows import SCHEMA_VERSION, TABLES, table_of
 from study.storage import PARTIAL, PATIENCE_SECONDS, Storage, StorageError, patiently
@@ -32,7 +33,9 @@ _COMPACTED = "compacted-"
 
 
 class Store:
-    """The folder of one study. There is one writer, the process that launched the study.
+    """The folder of one study.
+
+    There is one writer, the process that launched the study: ``with store:`` keeps others off.
 
     Args:
         folder: of the study.
@@ -42,10 +45,39 @@ class Store:
     def __init__(self, folder: Location | Path | str, patience: float = PATIENCE_SECONDS) -> None:
         self.folder = folder if isinstance(folder, Location) else located(folder)
         self._storage = Storage(self.folder)
+        self._lock = Lock(self._storage)
         self._patience = patience
+        self._begun = False
+        self._made: list[Path] = []
         self._study_sha256: str | None = None
         self._committed: set[str] | None = None
         self._unwritten: dict[str, list[tuple[str, bytes | pa.Buffer]]] = {}
+
+    def __enter__(self) -> Store:
+        """Take the lock of the study, whose folder is made where it is missing.
+
+        Raises:
+            InputError: another launcher holds it, or the folder cannot be written.
+        """
+        try:
+            self._made = self._storage.make()
+            self._lock.acquire()
+        except OSError as error:
+            raise self._unwritable(error) from error
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Try once more to write the trials that could not be written, and give the lock up.
+
+        Raises:
+            StorageError: some still cannot be written; they run again when the study goes on.
+        """
+        try:
+            self._write_rest()
+        finally:
+            self._lock.release()
+            if not self._begun:
+                self._storage.unmake(self._made)  # A launch that was refused leaves nothing behind.
 
     def read_manifest(self) -> dict[str, Any] | None:
         """Return study.json; None where there is no study yet.
@@ -84,6 +116,7 @@ class Store:
                 f"{path} has schema version {version}", f"up to {SCHEMA_VERSION}", "install a newer cae-study"
             )
         self._study_sha256 = manifest.get("study_sha256")
+        self._begun = True
         return manifest
 
     def open(self, manifest: Mapping[str, Any]) -> None:
@@ -98,16 +131,13 @@ class Store:
             self.write_manifest(manifest)
             self._clean()
         except OSError as error:
-            raise InputError(
-                f"results folder {self.folder} cannot be written: {reason(error)}",
-                ACCEPTED,
-                "check that it exists and its permissions or credentials, or choose another --results-dir",
-            ) from error
+            raise self._unwritable(error) from error
 
     def write_manifest(self, manifest: Mapping[str, Any]) -> None:
         """Replace study.json at once."""
         self._storage.write(MANIFEST, (json.dumps(manifest, indent=2) + "\n").encode())
         self._study_sha256 = manifest.get("study_sha256")
+        self._begun = True
 
     def finished(self) -> list[dict[str, Any]]:
         """Return the rows of `trials`, each trial once.
@@ -151,12 +181,32 @@ class Store:
         self._unwritten[trial_id] = files
         self._patiently(partial(self._commit, trial_id))
 
-    def close(self) -> None:
-        """Try once more to write the trials that could not be written.
+    def compact(self) -> None:
+        """Join the many small files of each table into one; a reader in between sees a row twice, never not at all.
 
         Raises:
-            StorageError: some still cannot; they run again when the study goes on.
+            InputError: a file is damaged, of a newer schema, or of another study.
+            StorageError: the folder could not be written.
         """
+        self._lock.check()
+        committed = self._known()
+        for name in TABLES:
+            single = [file for file in self._files(name) if file.removesuffix(".parquet") in committed]
+            if len(single) < 2:
+                continue
+            content = _parquet(self._read(name, single))
+            joined = f"{name}/{_COMPACTED}{uuid.uuid4().hex[:12]}.parquet"
+            self._patiently(partial(self._storage.write, joined, content))
+            self._patiently(partial(self._storage.remove, [f"{name}/{file}" for file in single]))
+
+    def _unwritable(self, error: OSError) -> InputError:
+        return InputError(
+            f"results folder {self.folder} cannot be written: {reason(error)}",
+            ACCEPTED,
+            "check that it exists and its permissions or credentials, or choose another --results-dir",
+        )
+
+    def _write_rest(self) -> None:
         for trial_id in list(self._unwritten):
             try:
                 self._commit(trial_id)
@@ -168,27 +218,11 @@ class Store:
                     "put that right, then give the same command: what was written is kept, the rest runs again",
                 ) from error
 
-    def compact(self) -> None:
-        """Join the many small files of each table into one; a reader in between sees a row twice, never not at all.
-
-        Raises:
-            InputError: a file is damaged, of a newer schema, or of another study.
-            StorageError: the folder could not be written.
-        """
-        committed = self._known()
-        for name in TABLES:
-            single = [file for file in self._files(name) if file.removesuffix(".parquet") in committed]
-            if len(single) < 2:
-                continue
-            content = _parquet(self._read(name, single))
-            joined = f"{name}/{_COMPACTED}{uuid.uuid4().hex[:12]}.parquet"
-            self._patiently(partial(self._storage.write, joined, content))
-            self._patiently(partial(self._storage.remove, [f"{name}/{file}" for file in single]))
-
     def _patiently(self, write: Callable[[], None]) -> None:
         patiently(write, self.folder, self._patience)
 
     def _commit(self, trial_id: str) -> None:
+        self._lock.check()
         for path, content in self._unwritten[trial_id]:
             self._storage.write(path, content)
         del self._unwritten[trial_id]
