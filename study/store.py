@@ -79,6 +79,10 @@ class Store:
             if not self._begun:
                 self._storage.unmake(self._made)  # A launch that was refused leaves nothing behind.
 
+    def __reduce__(self) -> tuple[type[Store], tuple[Location, float]]:
+        # Tune pickles its callbacks to a file that nothing reads; a copy holds no lock.
+        return type(self), (self.folder, self._patience)
+
     def read_manifest(self) -> dict[str, Any] | None:
         """Return study.json; None where there is no study yet.
 
