@@ -43,9 +43,10 @@ def drawn(*shape: int, gradient: bool = True) -> Tensor:
     [
         pytest.param((250, 1, 1), (250, 4, 12, 12), id="deconv2 of a 1x1 map"),
         pytest.param((250, 1, 1), (250, 36, 4, 4), id="unpool decoder's deconv2"),
-        pytest.param((4, 12, 12), (4, 4, 17, 17), id="deconv1 by FFT"),
+        pytest.param((4, 12, 12), (4, 5, 17, 17), id="deconv1 by spectra"),
+        pytest.param((36, 8, 8), (36, 26, 5, 5), id="many maps by spectra"),
         pytest.param((4, 28, 28), (4, 1, 1, 1), id="1x1 to one map"),
-        pytest.param((36, 8, 8), (36, 26, 5, 5), id="stock"),
+        pytest.param((3, 8, 8), (3, 5, 5, 5), id="stock"),
     ],
 )
 def test_deconvolution_equals_stock(maps: tuple[int, ...], weight: tuple[int, ...]) -> None:
@@ -53,21 +54,79 @@ def test_deconvolution_equals_stock(maps: tuple[int, ...], weight: tuple[int, ..
     assert_same(formulations.deconvolve, F.conv_transpose2d, drawn(BATCH, *maps), drawn(*weight), drawn(weight[1]))
 
 
-@pytest.mark.parametrize("weight", [(26, 1, 5, 5), (8, 1, 9, 9), (36, 26, 5, 5)])
-def test_convolution_equals_stock(weight: tuple[int, ...]) -> None:
-    """Another layout in memory changes no value."""
-    assert_same(formulations.convolve, F.conv2d, drawn(BATCH, weight[1], 28, 28), drawn(*weight), drawn(weight[0]))
+@pytest.mark.parametrize(
+    ("side", "weight"),
+    [
+        pytest.param(28, (8, 1, 9, 9), id="another layout in memory"),
+        pytest.param(12, (36, 26, 5, 5), id="even side by spectra"),
+        pytest.param(15, (3, 2, 10, 10), id="odd side by spectra"),
+    ],
+)
+def test_convolution_equals_stock(side: int, weight: tuple[int, ...]) -> None:
+    """Whichever way a convolution goes, it is conv2d."""
+    assert_same(formulations.convolve, F.conv2d, drawn(BATCH, weight[1], side, side), drawn(*weight), drawn(weight[0]))
+
+
+@pytest.mark.parametrize(
+    ("side", "weight"),
+    [
+        pytest.param(28, (26, 1, 5, 5), id="an image by patches"),
+        pytest.param(12, (36, 26, 5, 5), id="many maps by spectra"),
+        pytest.param(12, (4, 3, 5, 5), id="few maps"),
+        pytest.param(13, (4, 1, 5, 5), id="a last row and column without a window"),
+    ],
+)
+def test_maxima_and_their_phases_equal_stock(side: int, weight: tuple[int, ...]) -> None:
+    """Convolution and maxima at once are max_pool2d of conv2d, and a phase says where in its window a maximum was."""
+    inputs = drawn(BATCH, weight[1], side, side), drawn(*weight), drawn(weight[0])
+    assert_same(
+        lambda *given: formulations.convolve_and_pool(*given)[0],
+        lambda *given: F.max_pool2d(F.conv2d(*given), 2),
+        *inputs,
+    )
+    convolved = side - weight[-1] + 1
+    _, position = F.max_pool2d(F.conv2d(*inputs), 2, return_indices=True)
+    _, phase = formulations.convolve_and_pool(*inputs)
+    expected = position // convolved % 2 * 2 + position % convolved % 2
+    assert (phase == expected).double().mean() > 0.999  # rounding may decide between near-equal values
+
+
+def test_of_equal_values_the_first_is_the_maximum() -> None:
+    """A flat image has its maxima top-left, and the gradient goes there, as in max_pool2d."""
+    image = torch.zeros(1, 2, 6, 6, requires_grad=True)
+    weight = torch.zeros(3, 2, 1, 1)
+    weight[:, 0] = 1.0
+    pooled, phase = formulations.convolve_and_pool(image, weight, torch.zeros(3))
+    assert phase.unique().tolist() == [0]
+    (gradient,) = torch.autograd.grad(pooled.sum(), image)
+    assert gradient[0, 0, ::2, ::2].unique().tolist() == [3.0]
+    assert gradient.sum() == gradient[0, 0, ::2, ::2].sum()
 
 
 @pytest.mark.parametrize("weight", [(36, 26, 5, 5), (26, 1, 5, 5)])
-def test_fused_corner_unpooling_equals_unpooling_then_deconvolution(weight: tuple[int, ...]) -> None:
+def test_corner_unpooling_and_deconvolution_are_one(weight: tuple[int, ...]) -> None:
     """Top-left unpooling and a deconvolution of stride 1 are one of stride 2."""
     assert_same(
-        formulations.unpool_corner_and_deconvolve,
+        formulations.unpool_and_deconvolve,
         lambda maps, kernel, bias: F.conv_transpose2d(corner_by_cells(maps), kernel, bias),
         drawn(BATCH, weight[0], 6, 6),
         drawn(*weight),
         drawn(weight[1]),
+    )
+
+
+@pytest.mark.parametrize("weight", [(36, 26, 5, 5), (3, 2, 5, 5), (26, 1, 5, 5)])
+def test_unpooling_with_switches_and_deconvolution_equal_stock(weight: tuple[int, ...]) -> None:
+    """Values go where the maxima of other maps were, as max_unpool2d puts them."""
+    maxima = drawn(BATCH, weight[0], 12, 12, gradient=False)
+    _, position = F.max_pool2d(maxima, 2, return_indices=True)
+    phase = (position // 12 % 2 * 2 + position % 12 % 2).to(torch.uint8)
+    inputs = drawn(BATCH, weight[0], 6, 6), drawn(*weight), drawn(weight[1])
+    torch.testing.assert_close(formulations.unpool(inputs[0], phase), F.max_unpool2d(inputs[0], position, 2))
+    assert_same(
+        lambda maps, kernel, bias: formulations.unpool_and_deconvolve(maps, kernel, bias, phase),
+        lambda maps, kernel, bias: F.conv_transpose2d(F.max_unpool2d(maps, position, 2), kernel, bias),
+        *inputs,
     )
 
 

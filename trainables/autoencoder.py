@@ -23,7 +23,10 @@ from trainables.architectures import (
 from trainables.errors import InputError
 
 Switches = dict[int, Tensor]
-"""Positions of the encoder's maxima by level, 1 or 2: (batch, maps, side, side) int64, as ``max_pool2d`` gives them."""
+"""Where in its 2x2 window each of the encoder's maxima was, by level, 1 or 2: (batch, maps, side, side) uint8.
+
+0 to 3 are top-left, top-right, bottom-left, bottom-right; the side is that of the pooled maps.
+"""
 
 _ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "sigmoid": torch.sigmoid,
@@ -137,21 +140,19 @@ class Autoencoder(nn.Module):
         if layer.kind == "linear":
             return F.linear(maps.flatten(1), weight, bias)
         if layer.kind == "conv":
-            maps = formulations.convolve(maps, weight, bias, layer.stride)
-            if stage.pool_level is not None and self.pooling == "max":
-                maps, position = F.max_pool2d(maps, 2, return_indices=True)
-                if self.unpooling == "switches":
-                    switches[stage.pool_level] = position
-            return maps
+            if stage.pool_level is None or self.pooling != "max":
+                return formulations.convolve(maps, weight, bias, layer.stride)
+            pooled, phases = formulations.convolve_and_pool(maps, weight, bias)
+            if self.unpooling == "switches":
+                switches[stage.pool_level] = phases
+            return pooled
         if maps.dim() == 2:
             maps = maps[:, :, None, None]
         if stage.unpool_level is not None:
-            if self.unpooling == "corner":
-                return formulations.unpool_corner_and_deconvolve(maps, weight, bias)
-            if self.unpooling == "switches":
-                maps = F.max_unpool2d(maps, switches[stage.unpool_level], [2, 2])
-            else:
-                maps = formulations.unpool_tile(maps if self.unpooling == "tile" else 0.25 * maps)
+            if self.unpooling in ("corner", "switches"):
+                phase = switches[stage.unpool_level] if self.unpooling == "switches" else None
+                return formulations.unpool_and_deconvolve(maps, weight, bias, phase)
+            maps = formulations.unpool_tile(maps if self.unpooling == "tile" else 0.25 * maps)
         return formulations.deconvolve(maps, weight, bias)
 
     def activate(self, stage: Stage, preactivation: Tensor) -> Tensor:

@@ -1,0 +1,85 @@
+"""Convolutions as matrix products over patches, with the batch last in memory: ``(maps, side, side, batch)``.
+
+Copying and adding patches then moves runs of a whole batch, and the products are large. A 2x2 window of maxima, or of
+unpooling, sees a patch one pixel larger than the kernel; one product serves its four phases: top-left, top-right,
+bottom-left, bottom-right, numbered 0 to 3.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+PHASES = ((0, 0), (0, 1), (1, 0), (1, 1))
+"""Row and column of each cell of a 2x2 window."""
+
+
+def at_phases(weight: Tensor) -> Tensor:
+    """Return ``(..., kernel, kernel)`` moved to each phase of a patch: ``(4, ..., kernel + 1, kernel + 1)``."""
+    return torch.stack([F.pad(weight, (x, 1 - x, y, 1 - y)) for y, x in PHASES])
+
+
+def patches_of(image: Tensor, kernel: int, stride: int) -> Tensor:
+    """Return every patch of ``(side, side, batch)``, as ``(kernel * kernel, places * places * batch)``."""
+    places = (image.shape[0] - kernel) // stride + 1
+    down, right, one = image.stride()
+    shape = (kernel, kernel, places, places, image.shape[-1])
+    return image.as_strided(shape, (down, right, stride * down, stride * right, one)).reshape(kernel * kernel, -1)
+
+
+class AddPatches(torch.autograd.Function):
+    """Adds overlapping patches ``(kernel, kernel, maps, places, places, batch)``, two pixels apart, into maps.
+
+    The result is ``(maps, side, side, batch)`` with side 2 (places - 1) + kernel; what no patch covers is 0.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, patches: Tensor, side: int) -> Tensor:
+        """Add the patches."""
+        kernel, _, maps, places, _, batch = patches.shape
+        ctx.shape = patches.shape
+        result = patches.new_zeros(maps, side, side, batch)
+        for y in range(kernel):
+            for x in range(kernel):
+                result[:, y : y + 2 * places : 2, x : x + 2 * places : 2] += patches[y, x]
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, *incoming: Tensor) -> tuple[Tensor, None]:
+        """Read each patch where it was added."""
+        gradient = incoming[0].contiguous()
+        maps, down, right, one = gradient.stride()
+        strides = (down, right, maps, 2 * down, 2 * right, one)
+        return gradient.as_strided(ctx.shape, strides).contiguous(), None
+
+
+class MaximumOfPhases(torch.autograd.Function):
+    """Takes the maximum over the first axis, of four, and its phase; of equal ones the first, as max pooling does."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the maxima and their phases, uint8."""
+        right_above, right_below = values[1] > values[0], values[3] > values[2]
+        above, below = torch.maximum(values[0], values[1]), torch.maximum(values[2], values[3])
+        low = below > above
+        ctx.save_for_backward(right_above, right_below, low)
+        phase = torch.where(low, right_below.view(torch.uint8) + 2, right_above.view(torch.uint8))
+        ctx.mark_non_differentiable(phase)
+        return torch.maximum(above, below), phase
+
+    @staticmethod
+    def backward(ctx: Any, *incoming: Tensor) -> Tensor:
+        """Send each gradient to its maximum."""
+        gradient = incoming[0]
+        right_above, right_below, low = ctx.saved_tensors
+        result = gradient.new_empty(4, *gradient.shape)
+        below = gradient * low
+        above = gradient - below
+        torch.mul(above, right_above, out=result[1])
+        torch.sub(above, result[1], out=result[0])
+        torch.mul(below, right_below, out=result[3])
+        torch.sub(below, result[3], out=result[2])
+        return result
