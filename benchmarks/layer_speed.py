@@ -76,6 +76,11 @@ LAYERS: tuple[tuple[str, Layer, Layer, tuple[int, int], tuple[int, ...]], ...] =
 )
 
 
+def out_maps(stock: Layer, shape: tuple[int, ...]) -> int:
+    """Return the out maps of a weight: its first axis where it convolves, the second where it deconvolves."""
+    return shape[0] if stock in (F.conv2d, pooled) else shape[1]
+
+
 def seconds(layer: Layer, inputs: tuple[Tensor, Tensor, Tensor]) -> float:
     """Return the processor time of one forward and backward pass."""
     started = time.process_time()
@@ -93,9 +98,7 @@ def main() -> None:
         # The image itself needs no gradient.
         data = torch.randn(BATCH, maps, side, side, generator=generator).requires_grad_(maps > 1)
         weight = torch.randn(shape, generator=generator).requires_grad_()
-        # A deconvolution's weight has its out maps on the second axis.
-        out_maps = shape[0] if stock in (F.conv2d, pooled) else shape[1]
-        inputs = data, weight, torch.zeros(out_maps, requires_grad=True)
+        inputs = data, weight, torch.zeros(out_maps(stock, shape), requires_grad=True)
         pairs = [(seconds(stock, inputs), seconds(ours, inputs)) for _ in range(3 + REPETITIONS)][3:]
         theirs, mine = (statistics.median(column) * 1e3 for column in zip(*pairs, strict=True))
         ratio = statistics.median(a / b for a, b in pairs)
