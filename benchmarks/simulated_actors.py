@@ -91,7 +91,7 @@ class SimulatedActors:
             spec = self._specs[tracked_actor]
             seconds, report = next(self._going.setdefault(tracked_actor, self._reports(spec)))
             self.results += 1
-            self._later(seconds, tracked_actor, lambda: on_result(tracked_actor, _result(spec, report)))
+            self._later(seconds, tracked_actor, lambda: on_result(tracked_actor, _result(report)))
 
     def clear_actor_task_futures(self, tracked_actor: TrackedActor) -> None:
         """Forget what the actor was asked; nothing is asked before the answer to the task before has come."""
@@ -148,13 +148,13 @@ class SimulatedActors:
         heapq.heappush(self._events, (self.now + seconds, next(self._numbers), actor, event))
 
 
-def _result(spec: TrialSpec, report: Report) -> dict[str, Any]:
-    """Return what `trainables.trial.Trial` and Tune make of a report."""
+def _result(report: Report) -> dict[str, Any]:
+    """Return what `trainables.trial.Trial` and Tune make of a report of a trial with one seed."""
     result: dict[str, Any] = {"report": report, "training_iteration": report.epoch.epoch if report.epoch else 1}
     if report.epoch is not None:
         result["epoch"] = report.epoch.epoch
         result["validation_cross_entropy"] = report.epoch.validation_cross_entropy
-    result["done"] = report.outcome is not None and report.trial_id == spec.runs[-1].trial_id
+    result["done"] = report.outcome is not None
     result["time_total_s"] = result["time_this_iter_s"] = 1.0
     return result
 

@@ -43,15 +43,18 @@ class Ledger:
         self._store, self._progress, self._provenance = store, progress, dict(provenance)
         self._running: dict[str, _Running] = {}
 
-    def take(self) -> tuple[Owed, Settings | None] | None:
-        """Return the next trial owed and its settings; None if none can start now."""
-        taken = self.plan.take()
+    def take(self, at_once: int = 1) -> tuple[list[Owed], Settings | None] | None:
+        """Return the next trials owed, of one group, and their settings; None if none can start now."""
+        taken = self.plan.take_together(at_once)
         if taken is not None:
-            self._running[taken[0].trial_id] = _Running(*taken)
+            trials, settings = taken
+            self._running |= {owed.trial_id: _Running(owed, settings) for owed in trials}
         return taken
 
     def receive(self, report: Report) -> None:
         """Keep what a worker reports; commit the trial when it has ended."""
+        if report.trial_id not in self._running:
+            return  # A worker that was started again repeats what other seeds of its trial had ended with.
         running = self._running[report.trial_id]
         running.columns = report.columns
         if report.epoch is not None:

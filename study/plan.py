@@ -7,7 +7,7 @@ its search is done; controls and the published arm wait for nothing. Resuming is
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -60,11 +60,13 @@ class Owed:
         """The trials among which this one is one of several."""
         return Group(self.phase, self.arm, self.cell, self.factor, self.level.label if self.level else None)
 
-    def spec(self, settings: Settings | None) -> TrialSpec:
-        """Return what a worker needs to run the trial with ``settings``, None for a control."""
-        run = Run(self.trial_id, self.seed, self.keep_codes)
-        code_size = self.cell.code_size if settings is None else settings.code_size
-        return TrialSpec(self.phase, self.cell.architecture, code_size, settings, (run,))
+
+def spec_of(trials: Sequence[Owed], settings: Settings | None) -> TrialSpec:
+    """Return what a worker needs to run trials of one group with ``settings``, None for a control."""
+    first = trials[0]
+    runs = tuple(Run(owed.trial_id, owed.seed, owed.keep_codes) for owed in trials)
+    code_size = first.cell.code_size if settings is None else settings.code_size
+    return TrialSpec(first.phase, first.cell.architecture, code_size, settings, runs)
 
 
 def planned(config: StudyConfig) -> Iterator[Owed]:
@@ -218,6 +220,22 @@ class Plan:
         if taken is not None:
             self.running[taken[0].trial_id] = taken[0]
         return taken
+
+    def take_together(self, at_once: int) -> tuple[list[Owed], Settings | None] | None:
+        """Take the next trial and, outside search, up to ``at_once`` in all that differ from it by seed only."""
+        taken = self.take()
+        if taken is None:
+            return None
+        first, settings = taken
+        trials = [first]
+        if at_once > 1 and first.phase != "search" and first.seed is not None:
+            waiting = self._free if first.arm == "published" else self._state(first.cell).confirmations
+            alike = [owed for owed in reversed(waiting) if owed.group == first.group]
+            for owed in alike[: at_once - 1]:
+                waiting.remove(owed)
+                self.running[owed.trial_id] = owed
+                trials.append(owed)
+        return trials, settings
 
     def finish(self, row: Mapping[str, Any]) -> None:
         """Count a running trial as done and learn from its row."""

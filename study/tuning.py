@@ -14,9 +14,11 @@ from ray import tune
 from ray.tune.search import Searcher
 
 from study.ledger import Ledger
+from study.plan import spec_of
 from study.progress import duration
 from study.stopping import CellStopping
 from trainables.datasets import Dataset
+from trainables.devices import SEEDS_AT_ONCE
 from trainables.run import Outcome, Report
 from trainables.trial import Trial, TrialError
 
@@ -35,17 +37,16 @@ class Resources:
 class PlanSearcher(Searcher):
     """Gives Tune the next trial that the ledger owes; Optuna is asked inside, one study a cell."""
 
-    def __init__(self, ledger: Ledger) -> None:
+    def __init__(self, ledger: Ledger, seeds_at_once: int) -> None:
         super().__init__()  # no metric: controls report none, and Optuna is told by rows
-        self._ledger = ledger
+        self._ledger, self._seeds_at_once = ledger, seeds_at_once
 
     def suggest(self, trial_id: str) -> Any:
         """Return the configuration of the next trial, None to be asked later, or FINISHED."""
-        taken = self._ledger.take()
+        taken = self._ledger.take(self._seeds_at_once)
         if taken is None:
             return str(Searcher.FINISHED) if self._ledger.plan.exhausted else None
-        owed, settings = taken
-        return {"spec": owed.spec(settings)}
+        return {"spec": spec_of(*taken)}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Do nothing: the ledger learned from the rows when they were committed."""
@@ -121,7 +122,7 @@ def run_plan(
         tuner = tune.Tuner(
             trainable,
             tune_config=tune.TuneConfig(
-                search_alg=PlanSearcher(ledger),
+                search_alg=PlanSearcher(ledger, SEEDS_AT_ONCE["cuda" if gpus else "cpu"]),
                 scheduler=stopping,
                 num_samples=-1,
                 max_concurrent_trials=resources.concurrency,

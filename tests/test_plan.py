@@ -9,7 +9,7 @@ import pytest
 
 from study.ablations import FACTORS
 from study.config import StudyConfig
-from study.plan import Owed, Plan, planned, skipped_levels
+from study.plan import Owed, Plan, planned, skipped_levels, spec_of
 from study.space import Cell
 from tests.studies import row_of, small_config
 from trainables.settings import Settings
@@ -236,6 +236,48 @@ def test_ablations_pair_with_confirmations_by_seed() -> None:
         if owed.phase == "ablate" or (owed.phase == "confirm" and owed.arm == "tuned")
     }
     assert seeds["ablate", 1] == seeds["confirm", 1] != seeds["ablate", 2] == seeds["confirm", 2]
+
+
+def taken_together(plan: Plan, at_once: int) -> list[list[Owed]]:
+    """Run the plan, several seeds at once, and return the trials taken at a time."""
+    taken = []
+    while (group := plan.take_together(at_once)) is not None:
+        trials, settings = group
+        taken.append(trials)
+        for owed in trials:
+            plan.finish(row_of(owed, settings, 100.0 + owed.number))
+    return taken
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 8])
+def test_seeds_of_a_configuration_are_taken_together(at_once: int) -> None:
+    """Five seeds of both arms and of every ablation, at most so many at a time; every planned trial once."""
+    config = ablating(seeds=5)
+    taken = taken_together(Plan(config, ()), at_once)
+    assert sorted(owed.trial_id for trials in taken for owed in trials) == sorted(
+        owed.trial_id for owed in planned(config)
+    )
+    assert all(len({owed.group for owed in trials}) == 1 for trials in taken)
+    sizes = Counter((trials[0].phase, trials[0].arm, len(trials)) for trials in taken)
+    expected = {1: {1}, 2: {1, 2}, 8: {5}}[at_once]
+    for phase, arm in (("confirm", "tuned"), ("confirm", "published"), ("ablate", "tuned")):
+        assert {size for other, side, size in sizes if (other, side) == (phase, arm)} == expected
+    assert {size for phase, arm, size in sizes if phase == "search" or arm == "control"} == {1}
+
+
+def test_a_resumed_plan_takes_the_seeds_together_that_are_missing() -> None:
+    """Rows are one a seed: with two of five at hand, three are taken."""
+    config = small_config(architectures=("model_4",), seeds=5)
+    kept = [
+        row_of(owed, settings, 100.0 + owed.number)
+        for owed, settings in run_all(Plan(config, ()))
+        if owed.phase == "search" or owed.trial_id.endswith(("tuned-02", "tuned-03"))
+    ]
+    taken = taken_together(Plan(config, kept), 8)
+    (group,) = [trials for trials in taken if trials[0].arm == "tuned"]
+    assert [owed.number for owed in group] == [1, 4, 5]
+    spec = spec_of(group, None)
+    assert [run.seed for run in spec.runs] == [owed.seed for owed in group]
 
 
 def test_ids_are_unique_file_names() -> None:

@@ -231,3 +231,19 @@ sys.exit(launch.main(["--preset", "quick", "--architectures", "unpool_only", "--
         "confirm-unpool_only-code10-published-01": "complete",
     }
     assert "batch_size 50" in trials.reason["search-unpool_only-code10-0000"]
+
+
+def test_trials_that_hold_several_seeds_end_as_one_row_each(complete: tuple[Path, str], tmp_path: Path) -> None:
+    """Both seeds of a configuration in one trial of Tune's: the rows are those of one trial a seed."""
+    arguments = [*TINY, "--results-dir", str(tmp_path / "results"), "--concurrency", "1"]
+    script = f"""
+import sys
+from study import launch, tuning
+
+tuning.SEEDS_AT_ONCE = {{"cpu": 2}}
+sys.exit(launch.main({arguments!r}))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    ours, theirs = rows(tmp_path / "results", "trials"), rows(complete[0], "trials")
+    pd.testing.assert_frame_equal(ours.drop(columns=TIMES), theirs.drop(columns=TIMES), check_exact=True)

@@ -19,7 +19,9 @@ import torch
 from numpy.typing import NDArray
 
 from trainables.architectures import CONTROLS
+from trainables.batched import BatchedTraining
 from trainables.datasets import Dataset
+from trainables.devices import SEEDS_AT_ONCE
 from trainables.scores import Score, reconstruction_scores
 from trainables.settings import Settings
 from trainables.training import EpochFigures, Training, mean_image_cross_entropy, on_device
@@ -85,45 +87,66 @@ class Report:
     outcome: Outcome | None
 
 
-def run_trial(spec: TrialSpec, dataset: Dataset, device: torch.device, devices_held: float = 1.0) -> Iterator[Report]:
-    """Train and measure every run of ``spec``, one after the other, and yield a report after each epoch.
+def run_trial(
+    spec: TrialSpec, dataset: Dataset, device: torch.device, devices_held: float = 1.0, at_once: int | None = None
+) -> Iterator[Report]:
+    """Train and measure every run of ``spec`` and yield a report after each epoch of each.
 
     Args:
         spec: what to train.
         dataset: images and labels.
         device: where.
-        devices_held: share of a GPU, or cores, that the trial occupies: the factor of ``device_seconds``.
+        devices_held: share of a GPU, or cores, that the trial occupies: the factor of ``device_seconds``, shared among
+            the seeds that are trained at once.
+        at_once: seeds trained at once, by default as the device decides.
     """
-    for run in spec.runs:
-        clock = _Clock(device, devices_held)
+    at_once = at_once or SEEDS_AT_ONCE[device.type]
+    for first in range(0, len(spec.runs), at_once):
+        runs = spec.runs[first : first + at_once]
+        clock = _Clock(device, devices_held / len(runs))
         if spec.settings is None:
-            yield _control(spec, run, dataset, clock)
+            yield from (_control(spec, run, dataset, clock) for run in runs)
         else:
-            yield from _train(spec.settings, spec.phase, run, dataset, clock)
+            yield from _train(spec.settings, spec.phase, runs, dataset, clock)
 
 
-def _train(settings: Settings, phase: str, run: Run, dataset: Dataset, clock: _Clock) -> Iterator[Report]:
+def _train(settings: Settings, phase: str, runs: tuple[Run, ...], dataset: Dataset, clock: _Clock) -> Iterator[Report]:
     searching = phase == "search"
     train_images = dataset.search_train if searching else dataset.training
     train_pixels = on_device(train_images.pixels, clock.device)
     validation_pixels = on_device(dataset.validation.pixels, clock.device) if searching else None
-    assert run.seed is not None
-    training = Training(settings, run.seed, train_pixels, validation_pixels)
+    seeds = [run.seed for run in runs if run.seed is not None]
+    trainings = [Training(settings, seed, train_pixels, validation_pixels) for seed in seeds]
     columns = {
         "train_images": len(train_pixels),
-        "parameters": sum(parameter.numel() for parameter in training.model.parameters()),
+        "parameters": sum(parameter.numel() for parameter in trainings[0].model.parameters()),
         "mean_image_cross_entropy": mean_image_cross_entropy(train_images.pixels),
     }
-    while True:
-        figures = training.train_epoch()
-        outcome = None
-        if not figures.finite:
-            outcome = Outcome("diverged", f"a loss of epoch {figures.epoch} is not finite")
-        elif training.done:
-            outcome = Outcome("complete") if searching else _measured(training, phase, run, dataset)
-        yield Report(run.trial_id, columns | clock.columns(), figures, outcome)
-        if outcome is not None:
+    going = dict(zip(runs, trainings, strict=True))
+    for epoch in _epochs(trainings, clock.device):
+        for run, figures in zip(runs, epoch, strict=True):
+            if run not in going:
+                continue
+            training, outcome = going[run], None
+            if not figures.finite:
+                outcome = Outcome("diverged", f"a loss of epoch {figures.epoch} is not finite")
+            elif training.done:
+                outcome = Outcome("complete") if searching else _measured(training, phase, run, dataset)
+            yield Report(run.trial_id, columns | clock.columns(), figures, outcome)
+            if outcome is not None:
+                del going[run]
+        if not going:
             return
+
+
+def _epochs(trainings: list[Training], device: torch.device) -> Iterator[list[EpochFigures]]:
+    """Train epoch by epoch, several seeds as one model; on a GPU also a single one, whose steps are captured so."""
+    if len(trainings) == 1 and device.type == "cpu":
+        while True:
+            yield [trainings[0].train_epoch()]
+    batch = BatchedTraining(trainings)
+    while True:
+        yield batch.train_epoch()
 
 
 def _measured(training: Training, phase: str, run: Run, dataset: Dataset) -> Outcome:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from trainables import starting_weights
 from trainables.autoencoder import Autoencoder
@@ -71,7 +71,7 @@ class Training:
         weights_seed, order_seed = np.random.SeedSequence(seed).generate_state(2, np.uint64)
         self._order = torch.Generator().manual_seed(int(order_seed))
         self.model = _started_model(settings, int(weights_seed), train_pixels)
-        self.optimizer = _optimizer(settings, self.model)
+        self.optimizer = optimizer_of(settings, self.model)
         self.epoch = 0
         # Images that do not fill a batch wait for the next epoch's order: every step has the same shape.
         self.steps_per_epoch = len(train_pixels) // settings.batch_size
@@ -81,12 +81,16 @@ class Training:
         """Whether the full budget of epochs is trained."""
         return self.epoch >= self.settings.epochs_planned
 
+    def next_order(self) -> Tensor:
+        """Draw the order of the images of the next epoch, ``(images,)`` int64 on the processor."""
+        return torch.randperm(len(self.train_pixels), generator=self._order)
+
     def train_epoch(self) -> EpochFigures:
         """Train on every image once, in a fresh order, and return the figures of the epoch."""
         started = time.perf_counter()
         device = self.train_pixels.device
         batch_size = self.settings.batch_size
-        order = torch.randperm(len(self.train_pixels), generator=self._order).to(device)
+        order = self.next_order().to(device)
         sums = torch.zeros(2, device=device, dtype=torch.float64)
         first_step = self.epoch * self.steps_per_epoch
         rate = self.settings.learning_rate
@@ -194,7 +198,12 @@ def _started_model(settings: Settings, seed: int, train_pixels: Tensor) -> Autoe
     return model.to(train_pixels.device)
 
 
-def _optimizer(settings: Settings, model: Autoencoder) -> torch.optim.Optimizer:
+def optimizer_of(settings: Settings, model: nn.Module, capturable: bool = False) -> torch.optim.Optimizer:
+    """Return the optimizer of a model whose parameters are named by weight and bias.
+
+    Each group's learning rate is the schedule's times its ``learning_rate_factor``. ``capturable``: Adam counts its
+    steps on the GPU, so that a CUDA graph can hold a step.
+    """
     weights = [parameter for name, parameter in model.named_parameters() if name.endswith("weight")]
     biases = [parameter for name, parameter in model.named_parameters() if name.endswith("bias")]
     groups = [
@@ -204,7 +213,12 @@ def _optimizer(settings: Settings, model: Autoencoder) -> torch.optim.Optimizer:
     if settings.optimizer == "adam":
         betas = (settings.momentum, settings.second_moment_decay or 0.999)
         return torch.optim.Adam(
-            groups, settings.learning_rate, betas=betas, weight_decay=settings.weight_decay, fused=True
+            groups,
+            settings.learning_rate,
+            betas=betas,
+            weight_decay=settings.weight_decay,
+            fused=True,
+            capturable=capturable,
         )
     return torch.optim.SGD(
         groups,

@@ -17,6 +17,7 @@ import torch
 from ray import tune
 
 from trainables.datasets import Dataset
+from trainables.devices import prepare
 from trainables.errors import InputError
 from trainables.run import Report, TrialSpec, run_trial
 
@@ -26,7 +27,7 @@ class TrialError(Exception):
 
 
 class Trial(tune.Trainable):
-    """Runs the `TrialSpec` in ``config["spec"]``; a step is an epoch.
+    """Runs the `TrialSpec` in ``config["spec"]``; a step is an epoch of one of its seeds.
 
     Pass by ``tune.with_parameters`` the data, and the seconds that an epoch may take, measuring included.
     """
@@ -34,18 +35,19 @@ class Trial(tune.Trainable):
     _dataset: Dataset
     _epoch_limit: float
     _spec: TrialSpec
+    _ended: int
     _reports: Iterator[Report]
 
     def setup(self, config: dict[str, Any], dataset: Dataset, epoch_limit: float) -> None:  # type: ignore[override]
         """Keep the data, which stays in the node's object store, and prepare the first trial."""
-        # One thread a trial and as many trials as cores beats several threads a trial on models this small.
-        torch.set_num_threads(1)
+        prepare(granted_device())
         self._dataset, self._epoch_limit = dataset, epoch_limit
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Drop everything of the trial before and prepare the next."""
         self._spec = new_config["spec"]
+        self._ended = 0
         held = self.trial_resources.required_resources if self.trial_resources else {}
         devices_held = held.get("GPU") or held.get("CPU", 1.0)
         with _told_in_one_line():
@@ -53,7 +55,7 @@ class Trial(tune.Trainable):
         return True
 
     def step(self) -> dict[str, Any]:
-        """Train an epoch and return its report, with the figure that early stopping compares."""
+        """Return the next report, of an epoch and a seed, with the figure that early stopping compares."""
         # A thread of C watches: it ends a process whose interpreter hangs as well.
         faulthandler.dump_traceback_later(self._epoch_limit, exit=True)
         try:
@@ -65,7 +67,8 @@ class Trial(tune.Trainable):
         if report.epoch is not None:
             result["epoch"] = report.epoch.epoch
             result["validation_cross_entropy"] = report.epoch.validation_cross_entropy
-        result["done"] = report.outcome is not None and report.trial_id == self._spec.runs[-1].trial_id
+        self._ended += report.outcome is not None
+        result["done"] = self._ended == len(self._spec.runs)
         return result
 
 
