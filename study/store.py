@@ -39,14 +39,14 @@ class Store:
 
     Args:
         folder: of the study.
-        patience: seconds for which a write that fails is tried again.
+        patience: seconds for which a write that fails is tried again, `PATIENCE_SECONDS` by default.
     """
 
-    def __init__(self, folder: Location | Path | str, patience: float = PATIENCE_SECONDS) -> None:
+    def __init__(self, folder: Location | Path | str, patience: float | None = None) -> None:
         self.folder = folder if isinstance(folder, Location) else located(folder)
         self._storage = Storage(self.folder)
         self._lock = Lock(self._storage)
-        self._patience = patience
+        self._patience = PATIENCE_SECONDS if patience is None else patience
         self._begun = False
         self._made: list[Path] = []
         self._study_sha256: str | None = None
@@ -130,9 +130,10 @@ class Store:
             InputError: the folder cannot be written.
         """
         try:
+            self._storage.make()
+            self.write_manifest(manifest)  # First: a folder that holds anything else without it is taken for another's.
             for name in (*TABLES, WEIGHTS):
                 self._storage.make(name)
-            self.write_manifest(manifest)
             self._clean()
         except OSError as error:
             raise self._unwritable(error) from error

@@ -21,7 +21,9 @@ ENVIRONMENT = {
 }
 
 Fault = Callable[[str, str], int | None]
-"""Of a request's method and path: the status to answer, 0 for no answer at all, None to pass it on."""
+"""Of a request's method and path: the status to answer, 0 for no answer at all, None to pass it on.
+
+A negative status passes it on and is answered in the place of the store's own."""
 
 
 class FaultyStore:
@@ -46,15 +48,19 @@ def _handler(store: FaultyStore) -> type[BaseHTTPRequestHandler]:
             if answer == 0:
                 store.mended.wait(120)
                 self.close_connection = True
-            elif answer is not None:
+            elif answer is not None and answer > 0:
                 self._reply(answer, [], b"")
             else:
                 upstream = http.client.HTTPConnection(store.upstream, timeout=60)
                 headers = {name: value for name, value in self.headers.items() if name.lower() != "transfer-encoding"}
                 upstream.request(self.command, self.path, body, headers)
                 reply = upstream.getresponse()
-                self._reply(reply.status, reply.getheaders(), reply.read())
+                content = reply.read()
                 upstream.close()
+                if answer is None:
+                    self._reply(reply.status, reply.getheaders(), content)
+                else:
+                    self._reply(-answer, [], b"")
 
         def _body(self) -> bytes:
             if self.headers.get("Transfer-Encoding", "").lower() != "chunked":
