@@ -204,7 +204,7 @@ def test_a_compaction_of_an_object_store_in_trouble_loses_nothing(server: Faulty
 def test_a_writer_killed_at_any_point_of_a_write_loses_and_doubles_nothing(tmp_path: Path) -> None:
     """Forty of the points that `interrupted_writer` knows; `make test-faults` tries them all."""
     done = subprocess.run(
-        [sys.executable, str(ROOT / "tests" / "faults" / "interrupted_writer.py"), str(tmp_path), "8"],
+        [sys.executable, str(ROOT / "tests" / "faults" / "interrupted_writer.py"), str(tmp_path), "7"],
         capture_output=True,
         text=True,
         check=False,
