@@ -1,10 +1,11 @@
 # Two commands do everything on a machine with Python and make: `make study` and `make test`.
+# `make test-faults` meets every fault many times and prints a table.
 
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: study test clean
+.PHONY: study test test-faults clean
 
 study: $(INSTALLED)
 	$(BIN)/python study/launch.py --preset quick
@@ -15,6 +16,9 @@ test: $(INSTALLED)
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -m "not slow" -n auto --dist loadfile
 	$(BIN)/python -m pytest -m slow
+
+test-faults: $(INSTALLED)
+	$(BIN)/python -m pytest -m fault --every-fault
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version) if sys.version_info < (3, 11) else None'

@@ -84,8 +84,9 @@ def _run(config: StudyConfig, options: Options, store: Store, dataset: Dataset, 
             "add search to --phase",
         )
     store.open(manifest)
-    if not plan.missing():
-        print(f"study {config.name}: all {plan.total} trials are done already")
+    if plan.exhausted:
+        blocked = f", {len(plan.blocked())} cannot run" if plan.blocked() else ""
+        print(f"study {config.name}: {plan.done} of {plan.total} trials are done already{blocked}")
         return _conclude(plan, store)
     on_sigterm = signal.getsignal(signal.SIGTERM)
     try:

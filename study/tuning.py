@@ -6,6 +6,7 @@ import logging
 import os
 import tempfile
 import time
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,9 @@ from trainables.trial import Trial, TrialError
 
 RETRIES = 2
 """Times that a trial whose worker died is started again, from its beginning, before it is `failed`."""
+
+NODE_DEATHS = 10
+"""Times that it is started again besides because its node died, which is no fault of the trial's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,7 @@ class RowWriter(tune.Callback):
     def __init__(self, ledger: Ledger, stopping: CellStopping, epoch_limit: float) -> None:
         self._ledger, self._stopping, self._epoch_limit = ledger, stopping, epoch_limit
         self._heard: dict[str, float] = {}  # when each trial in Tune was heard of last
+        self._node_deaths: Counter[str] = Counter()
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """Note when an attempt begins."""
@@ -72,10 +77,14 @@ class RowWriter(tune.Callback):
             self._ledger.commit(report.trial_id, Outcome("pruned", "behind the other trials of its cell"))
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
-        """Say why an attempt ended; Tune starts the next."""
+        """Say why an attempt ended; Tune starts the next, and is told not to count the death of a node."""
+        reason = self._reason(trial)
+        if node_died(reason) and self._node_deaths[trial.trial_id] < NODE_DEATHS:
+            self._node_deaths[trial.trial_id] += 1
+            trial.run_metadata.num_failures -= 1
         for run in trial.config["spec"].runs:
             if self._ledger.holds(run.trial_id):
-                self._ledger.attempt_failed(run.trial_id, self._reason(trial))
+                self._ledger.attempt_failed(run.trial_id, reason)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """Commit as failed what the trial still owed, with the reason of its last attempt."""
@@ -141,6 +150,11 @@ def run_plan(
             ),
         )
         tuner.fit()
+
+
+def node_died(reason: str) -> bool:
+    """Whether Ray says that a node died, or can no longer be reached, rather than that a worker on it died."""
+    return "node has died" in reason or "node was terminated" in reason or "is unavailable" in reason
 
 
 def reason_of(errors: str, silence: float, epoch_limit: float) -> str:

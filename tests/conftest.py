@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
+pytest_plugins = ["tests.faults.tally"]
+
 torch.set_num_threads(1)
 
 BESIDE = Path(__file__).resolve().parents[2] / "shared" / "data"

@@ -229,6 +229,7 @@ def test_images_of_another_kind_are_refused(pixels: np.ndarray, labels: np.ndarr
         Images(pixels, labels)
 
 
+@pytest.mark.fault("data: truncated, bit-flipped, empty, HTML, swapped")
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
@@ -255,6 +256,7 @@ def test_a_wrong_file_is_named_with_its_checksum_and_its_fault(
     assert (toy_folder / "toy" / "a").read_bytes() == wrong
 
 
+@pytest.mark.fault("data: missing")
 def test_missing_files_are_named_and_nothing_is_written_to_a_folder_of_the_users(toy_folder: Path) -> None:
     """The message says which files, where they are had and where they go."""
     (toy_folder / "toy" / "a").unlink()
@@ -334,6 +336,7 @@ def test_idx_files_are_read_in_the_shape_they_state(shape: tuple[int, ...]) -> N
     assert read_idx(idx(array)).tolist() == array.tolist()
 
 
+@pytest.mark.fault("data: truncated, bit-flipped, empty, HTML, swapped")
 @pytest.mark.parametrize(
     ("data", "said"),
     [

@@ -87,6 +87,7 @@ def names_in(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()} - {".lock"}
 
 
+@pytest.mark.fault("download: breaks off, HTML, error, silent, stalls, empty, damaged, endless")
 @pytest.mark.parametrize(
     ("fault", "reason"),
     [
@@ -116,6 +117,7 @@ def test_a_faulty_mirror_is_passed_over_and_named_with_its_reason_when_it_is_the
     assert names_in(folder) == {"images.gz"}
 
 
+@pytest.mark.fault("download: no mirror has the file")
 def test_every_mirror_is_listed_when_none_has_the_file(mirrors: Mirrors, tmp_path: Path) -> None:
     """Each has its own reason, and all fit on a screen."""
     nobody_listens = "http://127.0.0.1:1/"
@@ -135,6 +137,7 @@ def test_the_first_good_mirror_is_the_last_one_asked(mirrors: Mirrors, tmp_path:
     assert mirrors.requests == {"/good/images.gz": 1}
 
 
+@pytest.mark.fault("data: wrong file in the cache")
 def test_a_wrong_file_in_the_cache_is_downloaded_again(mirrors: Mirrors, tmp_path: Path) -> None:
     """A damaged cache repairs itself."""
     (tmp_path / "images.gz").write_bytes(CONTENTS["images.gz"][:-1])
@@ -142,6 +145,7 @@ def test_a_wrong_file_in_the_cache_is_downloaded_again(mirrors: Mirrors, tmp_pat
     assert (tmp_path / "images.gz").read_bytes() == CONTENTS["images.gz"]
 
 
+@pytest.mark.fault("data: wrong file in the cache")
 def test_a_wrong_file_leaves_the_cache_even_when_nothing_replaces_it(mirrors: Mirrors, tmp_path: Path) -> None:
     """No other program reads it by mistake."""
     (tmp_path / "images.gz").write_bytes(HTML)
@@ -150,6 +154,7 @@ def test_a_wrong_file_leaves_the_cache_even_when_nothing_replaces_it(mirrors: Mi
     assert names_in(tmp_path) == set()
 
 
+@pytest.mark.fault("download: killed before")
 def test_what_a_killed_process_left_is_never_read_and_goes_with_the_next_download(
     mirrors: Mirrors, tmp_path: Path
 ) -> None:
@@ -160,6 +165,7 @@ def test_what_a_killed_process_left_is_never_read_and_goes_with_the_next_downloa
     assert names_in(tmp_path) == {"images.gz"}
 
 
+@pytest.mark.fault("download: several processes at once")
 def test_processes_that_start_at_once_download_each_file_once(mirrors: Mirrors, tmp_path: Path) -> None:
     """Of two processes one waits and reads what the other has downloaded."""
     spawn = multiprocessing.get_context("spawn")
@@ -198,6 +204,7 @@ def test_all_wrong_placed_files_are_named_at_once_and_left_alone(tmp_path: Path)
     assert names_in(tmp_path) == {"images.gz"}
 
 
+@pytest.mark.fault("data: truncated, bit-flipped, empty, HTML, swapped")
 def test_swapped_files_are_recognised(tmp_path: Path) -> None:
     """The message says which file is under which name."""
     (tmp_path / "images.gz").write_bytes(CONTENTS["labels.gz"])

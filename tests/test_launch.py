@@ -32,6 +32,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     return shown.err
 
 
+@pytest.mark.fault("wrong flags, by example")
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
@@ -74,6 +75,7 @@ def test_a_missing_data_folder_is_explained(tmp_path: Path, capsys: pytest.Captu
     assert str(missing) in refused(capsys, "--preset", "sample", "--data-dir", str(missing))
 
 
+@pytest.mark.fault("data: truncated, bit-flipped, empty, HTML, swapped")
 @pytest.mark.parametrize("damage", ["truncated", "flipped"])
 def test_a_damaged_data_file_is_named(
     damage: str, tmp_path: Path, data_dir: Path, capsys: pytest.CaptureFixture[str]
@@ -91,6 +93,7 @@ def test_a_damaged_data_file_is_named(
     assert path.name in refused(capsys, "--preset", "sample", "--data-dir", str(tmp_path))
 
 
+@pytest.mark.fault("data: truncated, bit-flipped, empty, HTML, swapped")
 def test_a_gzip_of_something_else_is_named(tmp_path: Path, data_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Well-formed compression of the wrong bytes is refused like any other."""
     shutil.copytree(data_dir / "mnist", tmp_path / "mnist")
@@ -118,6 +121,7 @@ def test_a_results_folder_that_cannot_be_written_is_refused(tmp_path: Path, caps
     assert "cannot be written" in refused(capsys, "--preset", "quick", "--results-dir", str(tmp_path / "results"))
 
 
+@pytest.mark.fault("rows: folder of another study")
 def test_a_folder_of_another_configuration_is_refused_with_the_difference(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -109,6 +109,7 @@ def dead_process() -> int:
     return process.pid
 
 
+@pytest.mark.fault("lock: second launcher")
 def test_the_second_launcher_is_refused_with_who_holds_the_study(folder: str) -> None:
     """Host, process, since when; and the study is free when the first has ended."""
     with Store(folder) as store:
@@ -131,6 +132,7 @@ def test_a_launcher_elsewhere_is_believed_while_its_heart_beats(folder: str) -> 
         store.open(MANIFEST)
 
 
+@pytest.mark.fault("lock: holder died")
 def test_the_lock_of_a_process_that_died_here_is_free_at_once(folder: str) -> None:
     """Its heartbeat may be young: the machine knows that it is dead."""
     holder(folder, 0, host=socket.gethostname(), process=dead_process())
@@ -138,6 +140,7 @@ def test_the_lock_of_a_process_that_died_here_is_free_at_once(folder: str) -> No
         pass
 
 
+@pytest.mark.fault("lock: damaged")
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b'{"heartbeat": 1}'])
 def test_a_damaged_lock_is_free(folder: str, content: bytes) -> None:
     """It says of no one that he lives."""
@@ -148,6 +151,7 @@ def test_a_damaged_lock_is_free(folder: str, content: bytes) -> None:
         pass
 
 
+@pytest.mark.fault("lock: second launcher")
 def test_of_launchers_that_start_at_the_same_instant_one_holds_the_study(tmp_path: Path) -> None:
     """Four processes, several times over, also while an earlier holder removes its lock."""
     for repetition in range(3):
@@ -161,6 +165,7 @@ def test_of_launchers_that_start_at_the_same_instant_one_holds_the_study(tmp_pat
             process.communicate("\n", timeout=60)
 
 
+@pytest.mark.fault("lock: holder died")
 def test_sigkill_frees_the_lock_also_of_a_suspended_process(tmp_path: Path) -> None:
     """While it is suspended it is alive: it may go on to write at any time."""
     process = launcher(tmp_path / "study")
@@ -195,6 +200,7 @@ def test_a_heart_beats_and_notices_that_the_study_was_taken_over(folder: str, mo
     assert Store(folder).finished() == []
 
 
+@pytest.mark.fault("lock: second launcher")
 def test_the_command_line_is_refused_while_another_launcher_writes(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

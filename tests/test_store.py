@@ -73,6 +73,7 @@ def test_compaction_keeps_every_row_and_leaves_one_file_a_table(tmp_path: Path) 
     assert len(store.curves(set("abcde"))) == 5
 
 
+@pytest.mark.fault("rows: leftovers of a stopped writer")
 def test_leftovers_of_a_stopped_writer_are_ignored_and_cleaned(tmp_path: Path) -> None:
     """Half-written files, and rows of a trial that was not committed by its row of `trials`."""
     folder = tmp_path / "study"
@@ -90,6 +91,7 @@ def test_leftovers_of_a_stopped_writer_are_ignored_and_cleaned(tmp_path: Path) -
     assert [row["trial_id"] for row in again.finished()] == ["a"]
 
 
+@pytest.mark.fault("rows: compaction stopped midway")
 def test_a_compaction_that_was_stopped_midway_loses_and_doubles_nothing(tmp_path: Path) -> None:
     """Joined file written, single files not removed yet."""
     folder = tmp_path / "study"
@@ -132,6 +134,7 @@ def test_files_carry_the_schema(tmp_path: Path) -> None:
     assert schema.metadata[b"schema_version"] == b"1"
 
 
+@pytest.mark.fault("rows: folder of another study")
 def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
     """Nothing of the user's is mixed with a study."""
     (tmp_path / "notes.txt").write_text("mine")
@@ -139,6 +142,7 @@ def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
         Store(tmp_path).read_manifest()
 
 
+@pytest.mark.fault("rows: damaged file")
 @pytest.mark.parametrize("content", ["{", "[]", json.dumps({"name": "x"})])
 def test_a_damaged_manifest_is_refused(tmp_path: Path, content: str) -> None:
     """With the file's path."""
@@ -147,6 +151,7 @@ def test_a_damaged_manifest_is_refused(tmp_path: Path, content: str) -> None:
         Store(tmp_path).read_manifest()
 
 
+@pytest.mark.fault("rows: newer schema")
 def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
     """An old program must not guess what new rows mean."""
     (tmp_path / "study.json").write_text(json.dumps({"schema_version": 99}))
@@ -154,6 +159,7 @@ def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
         Store(tmp_path).read_manifest()
 
 
+@pytest.mark.fault("rows: damaged file")
 def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     """Rows cannot be believed when one file is not readable."""
     store = opened(tmp_path / "study")

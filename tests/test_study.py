@@ -172,25 +172,6 @@ def test_the_same_seed_gives_the_same_rows_also_after_sigkill(complete: tuple[Pa
         pd.testing.assert_frame_equal(ours.drop(columns=drop), theirs.drop(columns=drop), check_exact=True)
 
 
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
-def test_interrupting_stops_soon_and_says_how_to_go_on(sent: signal.Signals, tmp_path: Path) -> None:
-    """Within ten seconds, with exit status 130, and no worker stays behind."""
-    results = tmp_path / "results"
-    process = launch(results, "--concurrency", "2")
-    wait_for_rows(process, results, 2)
-    process.send_signal(sent)
-    asked = time.monotonic()
-    _, err = process.communicate(timeout=60)
-    assert time.monotonic() - asked < 10
-    assert process.returncode == 130
-    assert "the same command goes on" in err
-    assert "Traceback" not in err
-    assert rows(results, "trials").trial_id.is_unique
-    time.sleep(1)
-    listed = subprocess.run(["ps", "-eo", "ppid,args"], capture_output=True, text=True, check=True).stdout
-    assert not [line for line in listed.splitlines() if "ray::Trial" in line and line.split()[0] == str(process.pid)]
-
-
 def test_a_time_budget_stops_the_study_and_cut_off_trials_are_owed_again(tmp_path: Path) -> None:
     """Nothing that was cut off is taken for pruned; the next launch would run it."""
     results = tmp_path / "results"
@@ -201,36 +182,6 @@ def test_a_time_budget_stops_the_study_and_cut_off_trials_are_owed_again(tmp_pat
         assert len(trials) < len(planned_ids())
         assert (trials.epochs[trials.status == "complete"] == trials.epochs_planned[trials.status == "complete"]).all()
         assert (trials.status[trials.phase == "confirm"] == "complete").all()
-
-
-def test_a_trial_whose_worker_raises_is_failed_with_its_reason_and_the_study_goes_on(tmp_path: Path) -> None:
-    """Forty training images make no batch of fifty: all trained cells fail, the controls do not."""
-    script = f"""
-import sys
-import study.execution as execution
-from study import launch
-from trainables.datasets import Dataset, Images, load_dataset
-
-digits = load_dataset("digits")
-few = Dataset("digits", digits.training.between(0, 50), 10, digits.test.between(0, 30), "0" * 64)
-execution.load_dataset = lambda name, folder: few
-import study.config
-quick = dict(study.config.PRESETS["quick"]) | {{"batch_size": 50}}
-study.config.PRESETS = {{"quick": quick}}
-sys.exit(launch.main(["--preset", "quick", "--architectures", "unpool_only", "--trials", "1", "--seeds", "1",
-                      "--epochs", "1", "--results-dir", {str(tmp_path)!r}]))
-"""
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=tmp_path)
-    assert done.returncode == 1, done.stdout + done.stderr
-    assert "unpool_only-code10" in done.stderr
-    trials = pd.read_parquet(tmp_path / "quick-digits" / "trials").set_index("trial_id")
-    assert trials.status.to_dict() == {
-        "search-unpool_only-code10-0000": "failed",
-        "confirm-pca-code10": "complete",
-        "confirm-raw_pixels-code784": "complete",
-        "confirm-unpool_only-code10-published-01": "complete",
-    }
-    assert "batch_size 50" in trials.reason["search-unpool_only-code10-0000"]
 
 
 def test_trials_that_hold_several_seeds_end_as_one_row_each(complete: tuple[Path, str], tmp_path: Path) -> None:

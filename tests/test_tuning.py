@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from study.tuning import reason_of
+import pytest
+
+from study.tuning import node_died, reason_of
 
 RAISED = """Failure # 1 (occurred at 2026-01-01_00-00-00)
 \x1b[36mray::Trial.train()\x1b[39m (pid=1, ip=127.0.0.1)
@@ -34,3 +36,17 @@ def test_an_error_without_words_still_has_a_reason() -> None:
     """Never an exception in place of a row."""
     assert reason_of("Failure # 1 (occurred at 1)\n\n", 0, 60)
     assert reason_of("", 0, 60)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("The actor 5cde is unavailable: RpcError: RPC error: Socket closed", True),
+        ("The actor died because its node has died. Node Id: 1", True),
+        ("The actor is dead because its worker process has died.", False),
+        ("RuntimeError: CUDA error (training.py:100)", False),
+    ],
+)
+def test_the_death_of_a_node_is_told_from_that_of_a_worker(words: str, expected: bool) -> None:
+    """Only the second is a failure of the trial."""
+    assert node_died(words) is expected

@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,15 @@ import torch
 
 import study.tuning
 from study import launch
-from trainables.run import Report
+from trainables.run import Report, TrialSpec
 from trainables.trial import Trial
 
 PLANNED: dict[str, tuple[str, int]] = json.loads(sys.argv[1])
 ATTEMPTS = Path(os.environ["CAE_STUDY_ATTEMPTS"])
 """Folder with one file a trial, which is a byte longer after each attempt."""
+
+EPOCH_LIMIT = 6.0
+"""Seconds; what the launches of the tests are given as ``--epoch-limit``."""
 
 
 class Unpicklable(Exception):
@@ -80,16 +84,39 @@ def meet(fault: str) -> None:
 class FaultyTrial(Trial):
     """The product's Trainable, but for the faults that are planned for its trial."""
 
+    _begun: bool
+
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Count the attempt and put the fault before its first report."""
-        trial_id = new_config["spec"].runs[0].trial_id
+        """Note that the next step is the first of an attempt."""
+        self._begun = False
+        return super().reset_config(new_config)
+
+    def step(self) -> dict[str, Any]:
+        """Prepare the fault before the first step."""
+        if not self._begun:
+            self._begin()
+        return super().step()
+
+    def _begin(self) -> None:
+        trial_id = self._spec.runs[0].trial_id
         with open(ATTEMPTS / trial_id, "ab") as file:
             file.write(b".")
-        super().reset_config(new_config)
         fault, times = PLANNED.get(trial_id, ("", 0))
-        if (ATTEMPTS / trial_id).stat().st_size <= times:
+        met = (ATTEMPTS / trial_id).stat().st_size <= times
+        if met and fault == "diverge":
+            super().reset_config({"spec": diverging(self._spec)})
+        elif met:
             self._reports = after(fault, self._reports)
-        return True
+        # The launch has a short limit, for trials that hang; on a busy machine others take longer.
+        self._epoch_limit = EPOCH_LIMIT * (1 if met and fault.startswith("hang") else 100)
+        self._begun = True
+
+
+def diverging(spec: TrialSpec) -> TrialSpec:
+    """Return the trial with an infinite learning rate."""
+    assert spec.settings is not None
+    changes = {"optimizer": "sgd", "momentum": 0.0, "second_moment_decay": None, "gradient_norm_limit": None}
+    return replace(spec, settings=replace(spec.settings, learning_rate=float("inf"), **changes))
 
 
 def after(fault: str, reports: Iterator[Report]) -> Iterator[Report]:

@@ -1,0 +1,72 @@
+"""Nodes that die: their trials run again on others, and a node that is added later takes its share."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ray.cluster_utils import Cluster
+
+from tests.faults.invariants import Damage, damage
+from tests.faults.launches import NAME, Launch, children, small_study, table
+from tests.faults.tally import Tally
+
+pytestmark = [pytest.mark.slow, pytest.mark.fault, pytest.mark.timeout(1800)]
+
+
+@pytest.fixture
+def cluster() -> Iterator[Cluster]:
+    """A cluster of three nodes with a core each, on this machine."""
+    made = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    try:
+        yield made
+    finally:
+        made.shutdown()
+
+
+def runs_a_trial(node: Any) -> bool:
+    """Whether a worker of the node is training now."""
+    raylet = node.all_processes["raylet"][0].process.pid
+    return any("Train" in command for command in children(raylet).values())
+
+
+def wait_until_it_runs_a_trial(node: Any, launch: Launch) -> None:
+    """Return when the node trains; the study must still be running."""
+    deadline = time.monotonic() + 300
+    while not runs_a_trial(node):
+        assert launch.process.poll() is None, launch.said
+        assert time.monotonic() < deadline, launch.said
+        time.sleep(0.05)
+
+
+def test_nodes_that_die_and_nodes_that_are_added_change_no_row(
+    cluster: Cluster, tmp_path: Path, tally: Tally, every_fault: bool
+) -> None:
+    """A node is removed while it trains, and another takes its place."""
+    if not every_fault:
+        pytest.skip("make test-faults does it")
+    flags, config = small_study(seeds=6)
+    nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
+    cluster.wait_for_nodes()
+    launch = Launch(tmp_path / "results", *flags, "--address", cluster.address)
+    try:
+        removed = 0
+        for rows in (1, 4, 7):
+            launch.wait_for_rows(rows)
+            wait_until_it_runs_a_trial(nodes[0], launch)
+            cluster.remove_node(nodes.pop(0), allow_graceful=False)
+            removed += 1
+            nodes.append(cluster.add_node(num_cpus=1))
+        wait_until_it_runs_a_trial(nodes[-1], launch)
+        said = launch.finish()
+    finally:
+        launch.kill()
+    found = damage(tmp_path / "results" / NAME, config)
+    tally.add("node: killed with a trial on it, another added", found, removed)
+    assert found == Damage()
+    trials = table(tmp_path / "results", "trials")
+    assert set(trials.status) <= {"complete", "pruned"}
+    assert "starts again: " in said
