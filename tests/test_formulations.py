@@ -120,7 +120,7 @@ def test_unpooling_with_switches_and_deconvolution_equal_stock(weight: tuple[int
     """Values go where the maxima of other maps were, as max_unpool2d puts them."""
     maxima = drawn(BATCH, weight[0], 12, 12, gradient=False)
     _, position = F.max_pool2d(maxima, 2, return_indices=True)
-    phase = (position // 12 % 2 * 2 + position % 12 % 2).to(torch.uint8)
+    phase = (position // 12 % 2 * 2 + position % 12 % 2).float()
     inputs = drawn(BATCH, weight[0], 6, 6), drawn(*weight), drawn(weight[1])
     torch.testing.assert_close(formulations.unpool(inputs[0], phase), F.max_unpool2d(inputs[0], position, 2))
     assert_same(

@@ -23,7 +23,7 @@ from trainables.architectures import (
 from trainables.errors import InputError
 
 Switches = dict[int, Tensor]
-"""Where in its 2x2 window each of the encoder's maxima was, by level, 1 or 2: (batch, maps, side, side) uint8.
+"""Where in its 2x2 window each of the encoder's maxima was, by level, 1 or 2: (batch, maps, side, side) float32.
 
 0 to 3 are top-left, top-right, bottom-left, bottom-right; the side is that of the pooled maps.
 """

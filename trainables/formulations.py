@@ -33,14 +33,14 @@ def convolve(maps: Tensor, weight: Tensor, bias: Tensor, stride: int = 1) -> Ten
 
 
 def convolve_and_pool(maps: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
-    """Return ``max_pool2d(conv2d(maps, weight, bias), 2)`` and the phase of each maximum in its window, uint8.
+    """Return ``max_pool2d(conv2d(maps, weight, bias), 2)`` and the phase of each maximum in its window.
 
-    Phases are 0 to 3: 2 x row + column. Of equal values the first is the maximum, as in the stock layer.
+    Phases are 0.0 to 3.0: 2 x row + column. Of equal values the first is the maximum, as in the stock layer.
     """
     if maps.device.type != "cpu":
         pooled, position = F.max_pool2d(F.conv2d(maps, weight, bias), 2, return_indices=True)
         side = maps.shape[-1] - weight.shape[-1] + 1
-        return pooled, (position // side % 2 * 2 + position % side % 2).to(torch.uint8)
+        return pooled, (position // side % 2 * 2 + position % side % 2).to(maps.dtype)
     side = maps.shape[-1] - weight.shape[-1] + 1
     if maps.shape[1] == 1 and side % 2 == 0:
         # A patch of one pixel more than the kernel holds all four windows of a maximum.
@@ -110,7 +110,7 @@ def unpool(values: Tensor, phase: Tensor) -> Tensor:
 
 def unpool_corner(values: Tensor) -> Tensor:
     """Return each value in the top-left cell of its 2x2 window, zeros elsewhere."""
-    return unpool(values, torch.zeros_like(values, dtype=torch.uint8))
+    return unpool(values, torch.zeros_like(values))
 
 
 def unpool_tile(values: Tensor) -> Tensor:
@@ -120,7 +120,7 @@ def unpool_tile(values: Tensor) -> Tensor:
 
 def _apart(values: Tensor, phase: Tensor) -> Tensor:
     """Return ``(4, *values.shape)``: each value at its phase, zeros at the others."""
-    return torch.stack([values * (phase == number) for number in range(len(patches.PHASES))])
+    return torch.stack([values * torch.eq(phase, number).to(values.dtype) for number in range(len(patches.PHASES))])
 
 
 def _spectral(weight: Tensor) -> bool:

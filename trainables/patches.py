@@ -57,18 +57,23 @@ class AddPatches(torch.autograd.Function):
 
 
 class MaximumOfPhases(torch.autograd.Function):
-    """Takes the maximum over the first axis, of four, and its phase; of equal ones the first, as max pooling does."""
+    """Takes the maximum over the first axis, of four, and its phase; of equal ones the first, as max pooling does.
+
+    What is true is 1.0 and what is false 0.0: a product of floats takes a fifth of the time of one with booleans.
+    """
 
     @staticmethod
     def forward(ctx: Any, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the maxima and their phases, uint8."""
-        right_above, right_below = values[1] > values[0], values[3] > values[2]
+        """Return the maxima and their phases, float32."""
+        right_above, right_below, low = values.new_empty(3, *values.shape[1:])
+        torch.gt(values[1], values[0], out=right_above)
+        torch.gt(values[3], values[2], out=right_below)
         above, below = torch.maximum(values[0], values[1]), torch.maximum(values[2], values[3])
-        low = below > above
+        torch.gt(below, above, out=low)
+        phase = torch.lerp(right_above, right_below, low).add_(low, alpha=2)
         ctx.save_for_backward(right_above, right_below, low)
-        phase = torch.where(low, right_below.view(torch.uint8) + 2, right_above.view(torch.uint8))
         ctx.mark_non_differentiable(phase)
-        return torch.maximum(above, below), phase
+        return torch.maximum(above, below, out=above), phase
 
     @staticmethod
     def backward(ctx: Any, *incoming: Tensor) -> Tensor:
