@@ -4,6 +4,7 @@
 
     python analysis/report.py results/sample-mnist
     python analysis/report.py results/a results/b --output comparison
+    python analysis/report.py s3://bucket/results/sample-mnist --output s3://bucket/results/sample-mnist/report
 """
 
 from __future__ import annotations
@@ -11,13 +12,18 @@ from __future__ import annotations
 import argparse
 import io
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+
+import pyarrow.fs
 
 from analysis import rendering
 from analysis.comparison import comparison_tables
 from analysis.page import write_page
 from analysis.provenance import missing, provenance
+from analysis.reading import located
 from analysis.results import ResultsError, StudyResults, load_studies
 from analysis.tables import Absent, Table
 
@@ -30,8 +36,12 @@ _FORMATS = {"csv": rendering.csv, "md": rendering.markdown, "tex": rendering.lat
 def main(argv: Sequence[str] | None = None) -> int:
     """Print and write the report; return the exit status."""
     parser = argparse.ArgumentParser(prog="report.py", description="Write the report of a study, or of several.")
-    parser.add_argument("results", nargs="+", metavar="RESULTS", help="folder of a study, which holds study.json")
-    parser.add_argument("--output", metavar="DIR", help="folder of the report (default: RESULTS/report)")
+    parser.add_argument("results", nargs="+", metavar="RESULTS", help="folder or URI of a study with its study.json")
+    parser.add_argument(
+        "--output",
+        metavar="DIR",
+        help="folder or URI of the report (default: RESULTS/report; report-NAME here where RESULTS is a URI)",
+    )
     parser.add_argument("--no-tsne", action="store_true", help="leave out t-SNE: seconds a model, when first drawn")
     arguments = parser.parse_args(argv)
     # What the terminal's encoding lacks is shown as a question mark instead of ending the report.
@@ -41,14 +51,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         results = load_studies(arguments.results)
         tables = comparison_tables(results)
         print_report(results, tables)
-        folder = arguments.output or default_output(results)
-        written = write_report(results, folder, tables)
-        page = write_page(results, folder, tables, tsne=not arguments.no_tsne)
+        output = arguments.output or default_output(results)
+        with local_folder(output) as folder:
+            written = write_report(results, folder, tables).name
+            page = write_page(results, folder, tables, tsne=not arguments.no_tsne).name
     except ResultsError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(f"page:   {page}")
-    print(f"report: {written}")
+    print(f"page:   {output}/{page}")
+    print(f"report: {output}/{written}")
     return 0
 
 
@@ -57,6 +68,29 @@ def default_output(results: StudyResults) -> Path:
     if len(results.studies) == 1 and "://" not in results.path:
         return Path(results.path) / "report"
     return Path("report-" + "-".join(Path(study.name).name for study in results.studies))
+
+
+@contextmanager
+def local_folder(output: str | Path) -> Iterator[Path]:
+    """Give the folder ``output``, or where it is a URI, one of this machine whose files are copied there at the end.
+
+    Raises:
+        ResultsError: the URI cannot be opened or written.
+    """
+    if "://" not in str(output):
+        yield Path(output)
+        return
+    filesystem, root = located(output)
+    with tempfile.TemporaryDirectory(prefix="cae-study-report-") as folder:
+        yield Path(folder)
+        try:
+            pyarrow.fs.copy_files(folder, root, destination_filesystem=filesystem)
+        except OSError as error:
+            raise ResultsError(
+                f"report folder {output}: cannot be written ({str(error).splitlines()[0]})",
+                "a folder that this user may write",
+                "choose another one with --output",
+            ) from None
 
 
 def print_report(results: StudyResults, tables: Sequence[Table | Absent] | None = None) -> None:

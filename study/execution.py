@@ -121,7 +121,7 @@ def _conclude(plan: Plan, store: Store) -> int:
     from analysis import report
 
     if store.finished():
-        report.main([str(store.folder)])
+        report.main([str(store.folder), "--output", str(store.folder / "report")])
     print(f"rows:   {store.folder}")
     blocked = {owed.trial_id for owed in plan.blocked()}
     if owed := [owed for owed in plan.missing() if owed.trial_id not in blocked]:

@@ -1,0 +1,56 @@
+"""A whole study whose disk becomes full: it stops with one screen, and goes on when there is space."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.faults.test_storage_faults import assert_whole, disk, fill
+
+__all__ = ["disk"]
+
+ARGUMENTS = (
+    *("--preset", "quick", "--architectures", "unpool_only", "--trials", "3", "--seeds", "2", "--epochs", "2"),
+    *("--concurrency", "2"),
+)
+IMPATIENT = """
+import sys
+import study.store
+from study import launch
+study.store.PATIENCE_SECONDS = 1.0
+sys.exit(launch.main(sys.argv[1:]))
+"""
+
+pytestmark = pytest.mark.slow
+
+
+def test_a_study_whose_disk_is_full_stops_and_goes_on(disk: Path, tmp_path: Path) -> None:  # noqa: F811
+    """Exit status 2, no traceback, nothing half-written; the same command ends the study."""
+    command = [sys.executable, "-c", IMPATIENT, *ARGUMENTS, "--results-dir", str(disk)]
+    process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 300
+    while len(list((disk / "quick-digits" / "trials").glob("[!.]*.parquet"))) < 2:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    filler = fill(disk)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 2, err
+    assert "No space left on device" in err
+    assert "the same command" in err
+    assert "Traceback" not in err
+    before = pd.read_parquet(disk / "quick-digits" / "trials").set_index("trial_id")
+    assert_whole(disk / "quick-digits", sorted(before.index))
+    filler.unlink()
+    subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    trials = pd.read_parquet(disk / "quick-digits" / "trials").set_index("trial_id")
+    assert trials.index.is_unique
+    assert len(trials) == 3 + 2 * 2 + 2
+    pd.testing.assert_series_equal(trials.finished_at[before.index], before.finished_at)
