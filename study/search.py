@@ -74,7 +74,7 @@ class CellSearch:
             self._study.add_trial(
                 optuna.trial.create_trial(
                     state=state,
-                    value=value if state == TrialState.COMPLETE else None,
+                    value=value if known else None,  # Optuna gives a pruned trial its last value, too.
                     params=params,
                     distributions=self._distributions(row),
                     intermediate_values={row["epochs"]: value} if known else {},

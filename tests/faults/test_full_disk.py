@@ -29,7 +29,7 @@ sys.exit(launch.main(sys.argv[1:]))
 pytestmark = pytest.mark.slow
 
 
-def test_a_study_whose_disk_is_full_stops_and_goes_on(disk: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_a_study_whose_disk_is_full_stops_and_goes_on(disk: Path, tmp_path: Path) -> None:
     """Exit status 2, no traceback, nothing half-written; the same command ends the study."""
     command = [sys.executable, "-c", IMPATIENT, *ARGUMENTS, "--results-dir", str(disk)]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
