@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from study.rows import SCHEMA_VERSION, TABLES
 from trainables.errors import InputError
 
 _ATTEMPTS = 3
+_FILES_AT_ONCE = 16
 _PARQUET = ds.ParquetFileFormat(
     default_fragment_scan_options=ds.ParquetFragmentScanOptions(page_checksum_verification=True)
 )
@@ -116,9 +118,12 @@ def read_table(
         found: list[str] = []
         pieces = [TABLES[name].empty_table()]
         try:
-            for path in _parquet_files(filesystem, f"{root}/{name}"):
-                piece, problem = _read_file(path, name, filesystem, manifest)
-                pieces.append(piece)
+            paths = _parquet_files(filesystem, f"{root}/{name}")
+            # An object store answers late, but many at once.
+            with ThreadPoolExecutor(_FILES_AT_ONCE) as pool:
+                read = list(pool.map(lambda path: _read_file(path, name, filesystem, manifest), paths))
+            pieces += [piece for piece, _ in read]
+            for path, (_, problem) in zip(paths, read, strict=True):
                 if problem:
                     found.append(f"{name}/{path.rsplit('/', 1)[-1]}: {problem}")
             break

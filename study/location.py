@@ -103,6 +103,5 @@ def _gcs(bucket: str) -> pyarrow.fs.FileSystem:
 
 def reason(error: Exception) -> str:
     """Return what went wrong in one line; what an operating system says without its number."""
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror.splitlines()[0]
-    return (str(error) or type(error).__name__).splitlines()[0]
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return (text or type(error).__name__).splitlines()[0][:300]

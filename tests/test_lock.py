@@ -152,6 +152,7 @@ def test_a_damaged_lock_is_free(folder: str, content: bytes) -> None:
 
 
 @pytest.mark.fault("lock: second launcher")
+@pytest.mark.fault("lock: launchers at the same instant")
 def test_of_launchers_that_start_at_the_same_instant_one_holds_the_study(tmp_path: Path) -> None:
     """Four processes, several times over, also while an earlier holder removes its lock."""
     for repetition in range(3):
@@ -166,6 +167,7 @@ def test_of_launchers_that_start_at_the_same_instant_one_holds_the_study(tmp_pat
 
 
 @pytest.mark.fault("lock: holder died")
+@pytest.mark.fault("lock: holder killed")
 def test_sigkill_frees_the_lock_also_of_a_suspended_process(tmp_path: Path) -> None:
     """While it is suspended it is alive: it may go on to write at any time."""
     process = launcher(tmp_path / "study")
@@ -210,6 +212,14 @@ def test_the_command_line_is_refused_while_another_launcher_writes(
         assert launch.main(["--preset", "quick", "--results-dir", str(tmp_path)]) == 2
         assert sorted(tmp_path.rglob("*")) == before
     assert f"process {os.getpid()}" in capsys.readouterr().err
+
+
+def test_an_interrupted_launcher_gives_its_lock_up(folder: str) -> None:
+    """Ctrl-C and SIGTERM arrive as KeyboardInterrupt, which leaves the store like any other exception."""
+    with pytest.raises(KeyboardInterrupt), Store(folder) as store:
+        store.open(MANIFEST)
+        raise KeyboardInterrupt
+    assert not Storage(located(folder)).exists(lock.NAME)
 
 
 def test_a_launch_that_is_refused_leaves_no_folder_behind(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ TINY = (
 )
 TRIALS = 3 + 2 * 2 + 2
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.fault("object store: launcher killed")]
 
 
 def test_a_study_on_s3_is_stopped_goes_on_and_is_reported(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ study.store.PATIENCE_SECONDS = 1.0
 sys.exit(launch.main(sys.argv[1:]))
 """
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.fault("storage: disk full during a study")]
 
 
 def test_a_study_whose_disk_is_full_stops_and_goes_on(disk: Path, tmp_path: Path) -> None:

@@ -16,6 +16,8 @@ import pytest
 from study import location
 from study.storage import StorageError
 from study.store import Store
+from tests.faults.invariants import Damage
+from tests.faults.tally import Tally
 from tests.object_store import FaultyStore, object_store, reached
 from tests.test_store import append
 
@@ -85,6 +87,7 @@ def assert_whole(folder: Path, trial_ids: list[str]) -> None:
     assert sorted(row["trial_id"] for row in Store(folder).finished()) == trial_ids
 
 
+@pytest.mark.fault("storage: disk full, then not")
 def test_a_full_disk_is_waited_for(disk: Path) -> None:
     """When there is space again within the patience, nothing has happened."""
     store = opened(disk / "study", patience=30)
@@ -97,6 +100,7 @@ def test_a_full_disk_is_waited_for(disk: Path) -> None:
     assert_whole(disk / "study", ["a", "b"])
 
 
+@pytest.mark.fault("storage: disk full")
 def test_a_disk_that_stays_full_stops_the_study_and_what_ended_is_kept_as_soon_as_there_is_space(disk: Path) -> None:
     """The message says why, for how long, and what to do."""
     with Store(disk / "study", patience=0.5) as store:
@@ -111,6 +115,7 @@ def test_a_disk_that_stays_full_stops_the_study_and_what_ended_is_kept_as_soon_a
     assert_whole(disk / "study", ["a", "b"])
 
 
+@pytest.mark.fault("storage: disk full to the end")
 def test_what_cannot_be_kept_is_said_and_runs_again(disk: Path) -> None:
     """A row that never reached the disk is no row of the study."""
     with (
@@ -127,6 +132,7 @@ def test_what_cannot_be_kept_is_said_and_runs_again(disk: Path) -> None:
     assert_whole(disk / "study", ["a", "b"])
 
 
+@pytest.mark.fault("storage: folder turned read-only")
 def test_a_folder_turned_read_only_stops_the_study_and_the_next_launch_is_refused_until_it_is_mended(
     disk: Path,
 ) -> None:
@@ -144,6 +150,7 @@ def test_a_folder_turned_read_only_stops_the_study_and_the_next_launch_is_refuse
     assert_whole(disk / "study", ["a", "b"])
 
 
+@pytest.mark.fault("storage: disk full during compaction")
 def test_a_compaction_that_finds_the_disk_full_loses_nothing(disk: Path) -> None:
     """Single files are removed after the joined one is there."""
     store = opened(disk / "study", patience=0.5)
@@ -158,6 +165,7 @@ def test_a_compaction_that_finds_the_disk_full_loses_nothing(disk: Path) -> None
     assert_whole(disk / "study", ["a", "b", "c"])
 
 
+@pytest.mark.fault("object store: errors or silence, then not")
 @pytest.mark.parametrize("answer", [500, 503, 0, -500], ids=["error", "slow down", "no answer", "answer lost"])
 def test_an_object_store_in_trouble_is_waited_for(answer: int, server: FaultyStore, uri: str) -> None:
     """Errors and silence for a while, also for requests that were carried out: every trial is there once."""
@@ -172,6 +180,7 @@ def test_an_object_store_in_trouble_is_waited_for(answer: int, server: FaultySto
     assert len(opened(uri, 1).curves({"b"})["b"]) == 2
 
 
+@pytest.mark.fault("object store: errors to the end")
 @pytest.mark.parametrize("table", ["epochs", "weights", "trials"])
 def test_an_object_store_that_stays_in_trouble_stops_the_study(table: str, server: FaultyStore, uri: str) -> None:
     """Whichever file it is that cannot be put: the trial is not committed, and is once the store is well again."""
@@ -186,6 +195,7 @@ def test_an_object_store_that_stays_in_trouble_stops_the_study(table: str, serve
     assert sorted(row["trial_id"] for row in opened(uri, 1).finished()) == ["a", "b"]
 
 
+@pytest.mark.fault("object store: errors during compaction")
 def test_a_compaction_of_an_object_store_in_trouble_loses_nothing(server: FaultyStore, uri: str) -> None:
     """Neither when the joined file cannot be put nor when single ones cannot be removed."""
     for method, trial_ids in (("PUT", "abc"), ("DELETE", "abcde")):
@@ -201,15 +211,22 @@ def test_a_compaction_of_an_object_store_in_trouble_loses_nothing(server: Faulty
     assert sorted(again._read("trials")["trial_id"].to_pylist()) == list("abcde")
 
 
-def test_a_writer_killed_at_any_point_of_a_write_loses_and_doubles_nothing(tmp_path: Path) -> None:
-    """Forty of the points that `interrupted_writer` knows; `make test-faults` tries them all."""
+@pytest.mark.fault
+def test_a_writer_killed_at_any_point_of_a_write_loses_and_doubles_nothing(
+    tmp_path: Path, tally: Tally, every_fault: bool
+) -> None:
+    """At every point with `make test-faults`, else at each seventh: files have ten points, so all kinds are met."""
+    script = ROOT / "tests" / "faults" / "interrupted_writer.py"
     done = subprocess.run(
-        [sys.executable, str(ROOT / "tests" / "faults" / "interrupted_writer.py"), str(tmp_path), "7"],
+        [sys.executable, str(script), str(tmp_path), "1" if every_fault else "7"],
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
     counts = json.loads(done.stdout)
-    assert counts.pop("points") >= 30
+    points = counts.pop("points")
+    found = Damage(counts["lost"] + counts["half"], counts["duplicated"] + counts["run_again"], counts["unreadable"])
+    tally.add("writer: SIGKILL at a point of a write", found, points)
+    assert points >= 30
     assert set(counts.values()) == {0}, counts
