@@ -43,9 +43,11 @@ def read_files(
     wanted = columns or schema.names
     if not names:
         return schema.empty_table().select(wanted)
-    source = ds.dataset(
-        [(folder / name).path for name in names], schema=schema, format=_PARQUET, filesystem=folder.filesystem
-    )
+    paths = [(folder / name).path for name in names]
+    try:
+        source = ds.dataset(paths, schema=schema, format=_PARQUET, filesystem=folder.filesystem)
+    except OSError as error:
+        raise _damaged(folder, error) from error
     fragments = list(source.get_fragments())
     with ThreadPoolExecutor(_FILES_AT_ONCE) as pool:
         list(pool.map(lambda pair: _check(folder / pair[0], table, pair[1]), zip(names, fragments, strict=True)))

@@ -30,6 +30,7 @@ from trainables.errors import InputError
 MANIFEST = "study.json"
 WEIGHTS = "weights"
 _COMPACTED = "compacted-"
+_ATTEMPTS = 3
 
 
 class Store:
@@ -271,13 +272,21 @@ class Store:
         return [name for name in names if name.endswith(".parquet") and not name.startswith(".")]
 
     def _read(self, table: str, names: Sequence[str] | None = None, columns: list[str] | None = None) -> pa.Table:
-        try:
-            names = self._files(table) if names is None else names
-        except OSError as error:
-            raise InputError(
-                f"{self.folder / table} cannot be read: {reason(error)}", ACCEPTED, "check the network, then try again"
-            ) from error
-        return read_files(self.folder / table, table, names, self._study_sha256, columns)
+        """Read the files ``names`` of a table; by default all, listed again where another launcher joined them."""
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                files = self._files(table) if names is None else names
+                return read_files(self.folder / table, table, files, self._study_sha256, columns)
+            except OSError as error:
+                raise InputError(
+                    f"{self.folder / table} cannot be read: {reason(error)}",
+                    ACCEPTED,
+                    "check the network, then try again",
+                ) from error
+            except InputError as error:
+                if not isinstance(error.__cause__, FileNotFoundError) or attempt == _ATTEMPTS:
+                    raise
+        raise AssertionError("every attempt returns or raises")
 
 
 def _half_written(name: str) -> bool:

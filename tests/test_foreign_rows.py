@@ -102,6 +102,18 @@ def test_a_damaged_file_is_named(folder: Path, damage: str) -> None:
         Store(folder).finished()
 
 
+def test_files_that_are_joined_while_they_are_read_are_listed_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by a plan that is printed while another launcher ends."""
+    stale = [["a.parquet", "b.parquet", "joined-already.parquet"], ["a.parquet", "b.parquet"]]
+    monkeypatch.setattr("study.storage.Storage.names", lambda self, name: stale.pop(0))
+    assert [row["trial_id"] for row in Store(folder).finished()] == ["a", "b"]
+    stale += [["gone.parquet"]] * 3
+    with pytest.raises(InputError, match=r"cannot be read.*gone\.parquet"):
+        Store(folder).finished()
+
+
 def test_rows_and_manifest_are_all_that_a_study_needs(folder: Path) -> None:
     """Weights, reports, leftovers and lock may go: what is finished stays finished."""
     before = Store(folder).finished()
