@@ -43,8 +43,8 @@ def interrupt(launch: Launch, fault: str, twice: bool, seconds_in: float) -> Non
             assert "Traceback" not in launch.said
             assert "Exception ignored" not in launch.said
         assert time.monotonic() - asked < 10
-        # Ray's agents notice within half a minute that nobody is left to stop them.
-        assert not launch.left_after(60 if sent == signal.SIGKILL else 10), launch.said
+        # After SIGKILL two agents of Ray's may wait for over a minute for a server that is gone, before they go too.
+        assert not launch.left_after(150 if sent == signal.SIGKILL else 10), launch.said
     finally:
         launch.kill()
 
