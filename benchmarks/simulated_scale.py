@@ -193,6 +193,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         profile.disable()
     results = sum(part.results for part in meter.parts)
     seconds = sum(part.seconds for part in meter.parts)
+    processor = sum(part.processor_seconds for part in meter.parts)
     first, last = meter.parts[0], meter.parts[-1]
     if arguments.json:
         print(
@@ -201,6 +202,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                     "trials": done,
                     "results": results,
                     "milliseconds_a_result": 1000 * seconds / results,
+                    "processor_milliseconds_a_result": 1000 * processor / results,
                     "first_milliseconds_a_result": 1000 * first.seconds / first.results,
                     "last_milliseconds_a_result": 1000 * last.seconds / last.results,
                     "mebibytes": [part.mebibytes for part in meter.parts],

@@ -26,6 +26,15 @@ _STATES = {
 }
 
 
+_RANKED = (TrialState.COMPLETE, TrialState.PRUNED)
+
+MOST_TRIALS = 200
+"""Ended trials from which a suggestion is made at most, since TPE's time grows with them; more are thinned out."""
+
+BEST_TRIALS = 25
+"""The best of them, which always stay: TPE's model of what is good has no more. Of the others every second stays."""
+
+
 class CellSearch:
     """The search of one cell: TPE over learning rate and, within the parameter budget, filter counts.
 
@@ -39,6 +48,7 @@ class CellSearch:
         self._recipe = config.tuned_recipe
         self._study = optuna.create_study(direction="minimize")
         self._asked: dict[int, optuna.Trial] = {}
+        self._ended = 0
 
     def suggest(self, number: int) -> Settings:
         """Return the settings of search trial ``number``, from 0; the first is the published point."""
@@ -65,6 +75,12 @@ class CellSearch:
 
     def tell(self, row: Mapping[str, Any]) -> None:
         """Learn how a search trial of this cell ended, from its row of `trials`."""
+        self._learn(row)
+        self._ended += 1
+        if self._ended > MOST_TRIALS:
+            self._thin_out()
+
+    def _learn(self, row: Mapping[str, Any]) -> None:
         state = _STATES[row["status"]]
         value = row["validation_cross_entropy"]
         known = value is not None and state != TrialState.FAIL
@@ -85,6 +101,17 @@ class CellSearch:
             trial.report(value, row["epochs"])
         self._study.tell(trial, value if state == TrialState.COMPLETE else None, state=state)
 
+    def _thin_out(self) -> None:
+        """Go on with a new Optuna study of the best trials, every second of the others, and those that run."""
+        trials = self._study.get_trials(deepcopy=False)
+        ended = sorted((trial for trial in trials if trial.state in _RANKED), key=_rank)
+        self._study = optuna.create_study(direction="minimize")
+        self._study.add_trials(sorted(ended[:BEST_TRIALS] + ended[BEST_TRIALS::2], key=lambda trial: trial.number))
+        self._ended = len(self._study.get_trials(deepcopy=False))
+        for number, trial in self._asked.items():
+            self._study.add_trial(trials[trial.number])
+            self._asked[number] = optuna.Trial(self._study, self._study.get_trials(deepcopy=False)[-1]._trial_id)
+
     def _settings(self, learning_rate: float | None = None, filters: tuple[int, int] | None = None) -> Settings:
         return self._recipe.settings(
             self._architecture,
@@ -104,3 +131,12 @@ class CellSearch:
             distributions["filters_1"] = IntDistribution(least, widest(self.cell), log=True)
             distributions["filters_2"] = IntDistribution(least, widest(self.cell, row["filters_1"]), log=True)
         return distributions
+
+
+def _rank(trial: optuna.trial.FrozenTrial) -> tuple[bool, int, float]:
+    """Order trials as TPE does: complete ones by value, then pruned ones, those first that came farthest."""
+    if trial.state == TrialState.COMPLETE:
+        assert trial.value is not None
+        return (False, 0, trial.value)
+    step = trial.last_step
+    return (True, 0, float("inf")) if step is None else (True, -step, trial.intermediate_values[step])

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from optuna.trial import TrialState
 
+import study.search
 from study.plan import planned
 from study.search import CellSearch
 from study.space import FILTERS_RANGE, PARAMETER_BUDGET, Cell, widest, within_budget
@@ -87,8 +88,12 @@ def test_states_are_told_as_they_ended() -> None:
     assert all(trial.state.is_finished() for trial in trials)
 
 
-def test_a_search_rebuilt_from_rows_suggests_what_the_uninterrupted_one_would() -> None:
-    """Also with pruned and failed trials among them."""
+@pytest.mark.parametrize("most", [200, 3])
+def test_a_search_rebuilt_from_rows_suggests_what_the_uninterrupted_one_would(
+    most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also with pruned and failed trials among them, and where trials are thinned out."""
+    monkeypatch.setattr(study.search, "MOST_TRIALS", most)
     statuses = ["complete", "pruned", "failed", "complete", "complete", "pruned", "complete", "complete"]
     cell = Cell("model_4", 10)
     config = small_config(architectures=("model_4",), trials=12)
@@ -98,6 +103,32 @@ def test_a_search_rebuilt_from_rows_suggests_what_the_uninterrupted_one_would() 
     for number, settings in enumerate(suggested):
         rebuilt.tell(row_of(owed[number], settings, 1000 * settings.learning_rate, statuses[number]))
     assert rebuilt.suggest(8) == live.suggest(8)
+
+
+def test_a_long_search_learns_from_a_bounded_number_of_trials_and_keeps_the_best(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Running trials go on, ended ones are thinned out, and the best seen so far is always among those that stay."""
+    monkeypatch.setattr(study.search, "MOST_TRIALS", 40)
+    cell, count = Cell("model_4", 10), 150
+    config = small_config(architectures=("model_4",), trials=count)
+    search = CellSearch(config, cell)
+    owed = [trial for trial in planned(config) if trial.phase == "search"]
+    running: list[tuple[int, Settings]] = []
+    values: list[float] = []
+    for number in range(count):
+        running.append((number, search.suggest(number)))
+        trials = search._study.get_trials(deepcopy=False)
+        assert sum(trial.state == TrialState.RUNNING for trial in trials) == len(running)
+        assert sum(trial.state.is_finished() for trial in trials) <= 40
+        if values:
+            assert search._study.best_value == min(values)
+        if len(running) > 5:
+            first, settings = running.pop(0)
+            status = ("complete", "pruned", "complete", "diverged")[first % 4]
+            value = 1000 * settings.learning_rate
+            search.tell(row_of(owed[first], settings, value, status))
+            values += [value] if status == "complete" else []
 
 
 @pytest.mark.parametrize("change", [{"seed": 1}, {"architectures": ("model_5",)}])

@@ -139,9 +139,7 @@ class BatchedTraining:
         ]
         self._orders.copy_(orders.view_as(self._orders))
         self._rates.copy_(torch.tensor(rates))
-        self._position.zero_()
-        self._sums.zero_()
-        self._runner.run(self.steps_per_epoch)
+        self.replay_epoch()
         self.epoch += 1
         cross_entropies, squared_errors = (self._sums / self.steps_per_epoch).tolist()
         figures = []
@@ -161,6 +159,12 @@ class BatchedTraining:
                 )
             )
         return figures
+
+    def replay_epoch(self) -> None:
+        """Run an epoch's steps on what the buffers hold, without waiting for them: what a device takes at least."""
+        self._position.zero_()
+        self._sums.zero_()
+        self._runner.run(self.steps_per_epoch)
 
     def _step(self) -> None:
         """Change the weights of every seed by its next batch and add its losses to the sums."""
