@@ -174,7 +174,7 @@ def measure_scale(slots: int, trials: int, folder: Path) -> tuple[Meter, int, in
     finally:
         ray.shutdown()
     assert plan.exhausted, f"{len(plan.missing())} trials were not run"
-    return meter, plan.done, sum(path.is_file() for path in store.folder.rglob("*"))
+    return meter, plan.done, sum(path.is_file() for path in (folder / "study").rglob("*"))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
