@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import astuple, dataclass
 
 import pytest
+from hypothesis import settings
 
 from tests.faults.invariants import Damage
 
@@ -51,8 +52,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Begin to count."""
+    """Begin to count; properties are tried on more examples when every fault is met."""
     config.stash[TALLY] = Tally()
+    if config.getoption("--every-fault"):
+        settings.register_profile("every fault", max_examples=2_000)
+        settings.load_profile("every fault")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -83,7 +83,7 @@ def test_every_flag_of_the_command_line_is_tried() -> None:
     assert set(FLAGS) == flags - {"-h", "--help", "--dry-run"}
 
 
-@pytest.mark.fault("wrong flags, by property")
+@pytest.mark.fault("wrong flags, by property (2,000 command lines)")
 @PAST_PARSING
 @given(LINES)
 @example((["--code-sizes", "784"],))
@@ -149,7 +149,7 @@ def test_every_field_of_a_configuration_is_tried() -> None:
     assert set(VALUES) == {field.name for field in dataclasses.fields(StudyConfig)}
 
 
-@pytest.mark.fault("wrong fields of a configuration, by property")
+@pytest.mark.fault("wrong fields of a configuration, by property (2,000 configurations)")
 @PAST_PARSING
 @given(
     st.lists(st.sampled_from(sorted(VALUES)), min_size=1, max_size=3, unique=True).flatmap(
