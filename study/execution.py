@@ -111,7 +111,9 @@ def _run(config: StudyConfig, options: Options, store: Store, dataset: Dataset, 
         seconds = None if options.time_budget is None else options.time_budget * 3600
         run_plan(ledger, stopping, dataset, resources, epoch_limit, seconds)
     finally:
+        on_sigterm = signal.getsignal(signal.SIGTERM)
         ray.shutdown()
+        signal.signal(signal.SIGTERM, on_sigterm)  # Ray put Python's in its place, which would cut the report off.
     store.compact()
     return _conclude(plan, store)
 

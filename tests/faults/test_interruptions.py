@@ -71,6 +71,20 @@ def test_interrupting_ends_soon_says_how_to_go_on_and_leaves_no_process(
     assert launch.rows() >= 2
 
 
+def test_sigterm_while_the_report_is_written_is_answered_in_words(tmp_path: Path, tally: Tally) -> None:
+    """Ray is gone by then, and with it what it had done to signals."""
+    launch = Launch(tmp_path / "results", *STUDY, "--concurrency", "2")
+    launch.wait_for_rows(1)
+    while not list((launch.results / NAME / "trials").glob("compacted-*")):
+        assert launch.process.poll() is None, launch.said
+        time.sleep(0.02)
+    interrupt(launch, "launcher: SIGTERM", False, STARTING)
+    assert launch.process.returncode == 130
+    found = damage(launch.results / NAME, CONFIG)
+    tally.add("launcher: SIGTERM during the report", found)
+    assert found == Damage()
+
+
 def test_interrupted_at_random_moments_the_same_command_ends_with_the_same_tables(
     tmp_path: Path, tally: Tally, every_fault: bool
 ) -> None:
