@@ -19,7 +19,7 @@ EMBEDDED_IMAGES = 1_000
 """Test images, from the first, that are embedded and drawn: more would hide each other in a panel, and take longer."""
 
 PERPLEXITY = 30.0
-_VERSION = 1
+_VERSION = 2
 _SCHEMA = pa.schema(
     [
         pa.field("trial_id", pa.string()),
@@ -63,9 +63,13 @@ def embed(values: Floats) -> Floats:
         # One axis has nothing to embed, and codes that are all the same have no distances.
         return np.zeros((len(values), 2), dtype=np.float32)
     perplexity = min(PERPLEXITY, (len(values) - 1) / 3)
+    # The principal components of a collapsed model's codes, which differ in their last digits only, have no length in
+    # single precision, and scikit-learn ends the whole process over them. t-SNE does not see a shift or a scale.
+    centred = np.asarray(values, dtype=np.float64) - np.asarray(values, dtype=np.float64).mean(axis=0)
+    scaled = (centred / centred.std()).astype(np.float32)
     # On a machine that is busy already, waiting for other threads takes many times as long as one thread alone.
     with threadpool_limits(1):
-        points: Floats = TSNE(2, perplexity=perplexity, init="pca", random_state=0).fit_transform(values)
+        points: Floats = TSNE(2, perplexity=perplexity, init="pca", random_state=0).fit_transform(scaled)
     return points
 
 

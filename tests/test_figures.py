@@ -556,3 +556,10 @@ def test_a_figure_of_an_earlier_report_goes_with_its_rows(tmp_path: Path) -> Non
     stale.write_text("of an earlier report")
     assert all(isinstance(each, Absent) for each in write_figures(load_study(folder), tmp_path))
     assert not stale.exists()
+
+
+def test_codes_that_differ_in_their_last_digits_only_are_embedded() -> None:
+    """A collapsed model's: scikit-learn's t-SNE, given these as they are, ends the whole process."""
+    codes = np.tile(np.float32([4.23046875, 9.8046875, 0.0771484375, -19.84375, 20.453125]), (360, 1))
+    codes[::24, 2] += np.float32(2**-13)
+    assert np.isfinite(embedding.embed(codes)).all()
