@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: study test test-faults bench clean
+.PHONY: study test test-faults bench test-cluster clean
 
 study: $(INSTALLED)
 	$(BIN)/python study/launch.py --preset quick
@@ -23,10 +23,14 @@ test-faults: $(INSTALLED)
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/bench.py
 
+# A real `ray up` on two hosts of this machine: needs root, network namespaces, openssh-server and rsync.
+test-cluster: $(INSTALLED)
+	$(BIN)/python tests/cluster/real_ray_up.py
+
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version) if sys.version_info < (3, 11) else None'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev]"
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev,cluster]"
 	touch $@
 
 clean:

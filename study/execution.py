@@ -83,8 +83,8 @@ def _run(config: StudyConfig, options: Options, store: Store, dataset: Dataset, 
             "phase search first, or a folder that holds its rows",
             "add search to --phase",
         )
-    store.open(manifest)
     if plan.exhausted:
+        store.open(manifest)
         blocked = f", {len(plan.blocked())} cannot run" if plan.blocked() else ""
         print(f"study {config.name}: {plan.done} of {plan.total} trials are done already{blocked}")
         return _conclude(plan, store)
@@ -95,6 +95,7 @@ def _run(config: StudyConfig, options: Options, store: Store, dataset: Dataset, 
         raise KeyboardInterrupt from None  # While Ray starts, this is its answer to SIGTERM.
     signal.signal(signal.SIGTERM, on_sigterm)  # Ray put its own in its place, which ends without a word.
     try:
+        store.open(manifest)  # not before the cluster is known to take the study
         work = measured(config, plan, dataset, resources)
         epoch_limit = _epoch_limit(options, work)
         print_plan(config, plan, work, resources, epoch_limit, store.folder)

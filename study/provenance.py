@@ -13,6 +13,7 @@ from typing import Any
 LIBRARIES = ("torch", "ray", "optuna", "numpy", "scipy", "scikit-learn", "pandas", "pyarrow")
 """The libraries that decide the numbers."""
 
+_MADE_BY = ("study", "trainables", "analysis", "pyproject.toml", "constraints.txt")
 _ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -23,10 +24,13 @@ def versions() -> dict[str, str]:
 
 
 def git_state() -> tuple[str | None, bool | None]:
-    """Return the commit of the code and whether tracked files differ from it; (None, None) outside a checkout."""
+    """Return the commit of the code and whether what makes rows differs from it; (None, None) outside a checkout.
+
+    Only what a cluster's nodes have counts, so that a head without tests and documents is no changed checkout.
+    """
     try:
         commit = _git("rev-parse", "HEAD")
-        return commit, bool(_git("status", "--porcelain", "--untracked-files=no"))
+        return commit, bool(_git("status", "--porcelain", "--untracked-files=no", "--", *_MADE_BY))
     except (OSError, subprocess.CalledProcessError):
         return None, None
 
@@ -37,6 +41,7 @@ def machine() -> dict[str, Any]:
 
 
 def _git(*arguments: str) -> str:
-    # The git of whoever runs the study, wherever it is.
-    done = subprocess.run(["git", "-C", str(_ROOT), *arguments], capture_output=True, text=True, check=True)  # noqa: S607
+    # The git of whoever runs the study, wherever it is; it only asks, and writes to no checkout that others may read.
+    command = ["git", "--no-optional-locks", "-C", str(_ROOT), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
     return done.stdout.strip()

@@ -7,6 +7,7 @@ import os
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,9 @@ from trainables.devices import SEEDS_AT_ONCE
 from trainables.run import Outcome, Report
 from trainables.trial import Trial, TrialError
 
+MOST_TRIALS_AT_ONCE = 10_000
+"""More than any cluster holds."""
+
 RETRIES = 2
 """Times that a trial whose worker died is started again, from its beginning, before it is `failed`."""
 
@@ -32,28 +36,44 @@ NODE_DEATHS = 10
 
 @dataclass(frozen=True, slots=True)
 class Resources:
-    """What one trial holds and how many run at once."""
+    """What one trial holds and how many run at once.
+
+    ``follow``, where there is one, says how many by now, on a cluster whose nodes come and go.
+    """
 
     gpus_per_trial: float
     concurrency: int
+    follow: Callable[[], int] | None = None
+
+    def at_once(self) -> int:
+        """Return how many trials to keep going now, at least one."""
+        return max(1, self.follow()) if self.follow else self.concurrency
 
 
 class PlanSearcher(Searcher):
-    """Gives Tune the next trial that the ledger owes; Optuna is asked inside, one study a cell."""
+    """Gives Tune the next trial that the ledger owes; Optuna is asked inside, one study a cell.
 
-    def __init__(self, ledger: Ledger, seeds_at_once: int) -> None:
+    It limits how many go on at once by itself: Tune's own limit is fixed for a whole run.
+    """
+
+    def __init__(self, ledger: Ledger, seeds_at_once: int, at_once: Callable[[], int]) -> None:
         super().__init__()  # no metric: controls report none, and Optuna is told by rows
-        self._ledger, self._seeds_at_once = ledger, seeds_at_once
+        self._ledger, self._seeds_at_once, self._at_once = ledger, seeds_at_once, at_once
+        self._going_on: set[str] = set()
 
     def suggest(self, trial_id: str) -> Any:
         """Return the configuration of the next trial, None to be asked later, or FINISHED."""
+        if len(self._going_on) >= self._at_once():
+            return None
         taken = self._ledger.take(self._seeds_at_once)
         if taken is None:
             return str(Searcher.FINISHED) if self._ledger.plan.exhausted else None
+        self._going_on.add(trial_id)
         return {"spec": spec_of(*taken)}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Do nothing: the ledger learned from the rows when they were committed."""
+        """Make place for another; the ledger learned from the rows when they were committed."""
+        self._going_on.discard(trial_id)
 
 
 class RowWriter(tune.Callback):
@@ -122,6 +142,8 @@ def run_plan(
     os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = "1e12"  # Nor is Tune's own state kept, which grows with every trial.
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # Progress is shown by `progress` alone.
     logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # How each trial ended is said and written already.
+    # Every trial that is handed out waits in Ray, where a cluster that can grow sees it; by default one would.
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(MOST_TRIALS_AT_ONCE)
     gpus = resources.gpus_per_trial
     trainable = tune.with_resources(
         tune.with_parameters(Trial, dataset=dataset, epoch_limit=epoch_limit),
@@ -131,10 +153,9 @@ def run_plan(
         tuner = tune.Tuner(
             trainable,
             tune_config=tune.TuneConfig(
-                search_alg=PlanSearcher(ledger, SEEDS_AT_ONCE["cuda" if gpus else "cpu"]),
+                search_alg=PlanSearcher(ledger, SEEDS_AT_ONCE["cuda" if gpus else "cpu"], resources.at_once),
                 scheduler=stopping,
                 num_samples=-1,
-                max_concurrent_trials=resources.concurrency,
                 reuse_actors=True,
                 time_budget_s=time_budget,
                 trial_dirname_creator=lambda trial: trial.trial_id,

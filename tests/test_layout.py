@@ -19,6 +19,7 @@ PACKAGES = ("study", "trainables", "analysis")
 KNOWS_RAY = {
     "study/cluster.py",
     "study/execution.py",
+    "study/nodes.py",
     "study/stopping.py",
     "study/tuning.py",
     "trainables/trial.py",
