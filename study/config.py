@@ -169,7 +169,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
             "code_sizes": (10,),
             "trials": 4,
             "seeds": 3,
-            "epochs": 3,
+            "epochs": 4,
         },
         # The paper's own: 20,000 iterations of 100 images are 33 epochs.
         "paper": {
