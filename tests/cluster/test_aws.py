@@ -60,6 +60,7 @@ def created(amazon: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, 
         "HOME": str(folder),
         "PATH": f"{BIN}:{os.environ['PATH']}",
         "RAY_TMPDIR": str(folder),
+        "TMPDIR": str(folder),  # Ray keeps there what it resolved, key pair included, for the next `ray up`.
         "AWS_ENDPOINT_URL": amazon,
         "AWS_ACCESS_KEY_ID": "testing",
         "AWS_SECRET_ACCESS_KEY": "testing",
