@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from study.rows import TABLES
 from tests.faults.invariants import Damage, Seen, committed, damage
 from tests.faults.launches import NAME, Launch, small_study, table
 from tests.faults.tally import Tally
@@ -71,11 +72,17 @@ def test_interrupting_ends_soon_says_how_to_go_on_and_leaves_no_process(
     assert launch.rows() >= 2
 
 
+def compacted(folder: Path) -> bool:
+    """Whether the files of every table are joined, after which the report is written."""
+    files = [path for name in TABLES for path in (folder / name).glob("*.parquet")]
+    return bool(files) and all(path.name.startswith("compacted-") for path in files)
+
+
 def test_sigterm_while_the_report_is_written_is_answered_in_words(tmp_path: Path, tally: Tally) -> None:
     """Ray is gone by then, and with it what it had done to signals."""
     launch = Launch(tmp_path / "results", *STUDY, "--concurrency", "2")
     launch.wait_for_rows(1)
-    while not list((launch.results / NAME / "trials").glob("compacted-*")):
+    while not compacted(launch.results / NAME):
         assert launch.process.poll() is None, launch.said
         time.sleep(0.02)
     interrupt(launch, "launcher: SIGTERM", False, STARTING)
