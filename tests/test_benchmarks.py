@@ -109,6 +109,7 @@ def test_what_cannot_be_written_is_said_so(folder: Path, tmp_path: Path) -> None
         assert message in done.stderr
 
 
+@pytest.mark.slow
 def test_the_time_of_a_report_is_told_step_by_step(folder: Path) -> None:
     """Tables, figures and files, with the slowest named; how fast depends on the machine."""
     done = run("report_time.py", "--study", folder)

@@ -145,6 +145,7 @@ def test_confirmation_without_a_search_is_refused(tmp_path: Path, capsys: pytest
     assert "search" in message
 
 
+@pytest.mark.slow
 def test_dry_run_prints_the_plan_and_writes_nothing(tmp_path: Path) -> None:
     """From any directory, without starting Ray."""
     done = subprocess.run(

@@ -121,6 +121,7 @@ def test_every_make_target_that_the_documents_show_exists() -> None:
         subprocess.run(["make", "--dry-run", target], cwd=ROOT, check=True, capture_output=True)
 
 
+@pytest.mark.slow
 def test_reading_rows_works_as_readme_shows(tmp_path: Path) -> None:
     """The Python block and the report command, on a synthetic study in the place of the quick one."""
     write_synthetic_study(tmp_path / "results" / "quick-digits", name="quick-digits")

@@ -151,6 +151,7 @@ def test_a_damaged_lock_is_free(folder: str, content: bytes) -> None:
         pass
 
 
+@pytest.mark.slow
 @pytest.mark.fault("lock: second launcher")
 @pytest.mark.fault("lock: launchers at the same instant")
 def test_of_launchers_that_start_at_the_same_instant_one_holds_the_study(tmp_path: Path) -> None:

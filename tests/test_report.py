@@ -60,6 +60,7 @@ def test_reading_a_report_needs_neither_ray_nor_torch() -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.slow
 def test_the_script_runs_from_any_folder(tmp_path: Path) -> None:
     """As ``python analysis/report.py``, which puts analysis/ first on the path."""
     small(tmp_path / "study")
@@ -270,6 +271,7 @@ def test_a_folder_that_cannot_be_written_is_an_error_of_results(
         write_report(results, tmp_path / "file", tables)
 
 
+@pytest.mark.slow
 def test_two_studies_are_compared_in_a_folder_of_their_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -130,6 +130,7 @@ def test_an_address_that_cannot_be_used_is_refused_before_anything_starts(
     assert len(shown.err.splitlines()) <= 8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("answer", [403, 503, 0], ids=["denied", "unavailable", "no answer"])
 def test_a_store_that_does_not_answer_is_refused_within_a_minute(
     answer: int, server: FaultyStore, uri: str, capsys: pytest.CaptureFixture[str]

@@ -31,6 +31,9 @@ STUDY = "--preset quick --architectures model_4 unpool_only --trials 3 --seeds 2
 TRIALS = 2 * 3 + 2 * 2 * 2 + 2
 """Searches of two cells, confirmations of two cells in two arms with two seeds, and PCA and raw pixels."""
 
+RAY_DOWN_SECONDS = 180.0
+"""Ray on a machine that is not the head ends by itself, once it has missed the head for a minute."""
+
 
 def main() -> int:
     """Run every step; clean up whatever happens."""
@@ -123,11 +126,12 @@ def ray_up(hosts: Hosts, laptop: Path) -> None:
     step(["ray", "rsync-down", "docs/cluster-local.yaml", "/mnt/shared/results/", "results/"], 60)
     check((clone / "results" / "quick-digits" / "study.json").exists(), "results come back to where one sits")
     step(["ray", "down", "-y", "docs/cluster-local.yaml"], 120)
-    deadline = time.monotonic() + 60
-    for host in hosts.hosts:
-        while left := host.run("pgrep -x -l raylet").strip():
-            check(time.monotonic() < deadline, f"no Ray is left on {host.name}: {left}")
-            time.sleep(1)
+    began = time.monotonic()
+    while left := "".join(host.run("pgrep -x -l raylet") for host in hosts.hosts):
+        if time.monotonic() - began > RAY_DOWN_SECONDS:
+            check(False, f"no Ray is left {RAY_DOWN_SECONDS:.0f} s after ray down: {left}")
+        time.sleep(1)
+    check(True, f"no Ray is left {time.monotonic() - began:.0f} s after ray down")
 
 
 def look(said: str, hosts: Hosts, commit: str) -> None:

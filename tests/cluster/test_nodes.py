@@ -1,15 +1,19 @@
-"""Several nodes of Ray on this machine: where trials go that hold a share of a GPU."""
+"""Several nodes of Ray on this machine: where trials go, shares of GPUs, and nodes that come in the middle."""
 
 from __future__ import annotations
 
 import collections
 import os
+import subprocess
+import sys
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pandas as pd
 import pytest
 import ray
 from ray import tune
@@ -18,6 +22,9 @@ from ray.cluster_utils import Cluster
 from study.capacity import slots_now
 from study.nodes import alive_nodes
 from study.tuning import PlanSearcher
+
+ROOT = Path(__file__).resolve().parents[2]
+STUDY = ("--preset", "quick", "--architectures", "unpool_only", "model_4", "--trials", "3", "--seeds", "2")
 
 pytestmark = pytest.mark.slow
 
@@ -40,6 +47,54 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
 def worker(nodes: Cluster, **resources: int) -> str:
     """Add a node and return its id."""
     return str(nodes.add_node(object_store_memory=100_000_000, **resources).node_id)
+
+
+def launch(nodes: Cluster, results: Path, *arguments: str) -> subprocess.Popen[str]:
+    """Start a study on the cluster, from a process of its own."""
+    return subprocess.Popen(
+        [
+            *(sys.executable, str(ROOT / "study" / "launch.py"), *STUDY, *arguments),
+            *("--address", nodes.address, "--results-dir", str(results)),
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=results.parent,
+    )
+
+
+def nodes_of_trials() -> set[str]:
+    """Return the nodes on which a worker runs trials now."""
+    actors = ray._private.state.actors().values()
+    return {actor["Address"]["NodeID"] for actor in actors if actor["State"] == "ALIVE"}
+
+
+def test_a_study_uses_every_node_also_one_that_comes_in_the_middle_and_never_the_head(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    """The real quick study on two nodes, then three; each has one core."""
+    first = [worker(cluster, num_cpus=1), worker(cluster, num_cpus=1)]
+    results = tmp_path / "results"
+    process = launch(cluster, results, "--epochs", "4")
+    trials = results / "quick-digits" / "trials"
+    deadline = time.monotonic() + 240
+    while len(list(trials.glob("*.parquet")) if trials.exists() else ()) < 2:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    late = worker(cluster, num_cpus=1)
+    used: set[str] = set()
+    while process.poll() is None:
+        used |= nodes_of_trials()
+        time.sleep(0.2)
+    out, _ = process.communicate()
+    assert process.returncode == 0, out
+    assert "cluster of 3 nodes" in out
+    assert "at once:   2 on one core each" in out
+    rows = pd.read_parquet(trials)
+    assert rows.trial_id.is_unique
+    assert set(rows.status) <= {"complete", "pruned"}
+    assert used == {*first, late}
 
 
 class Book:
@@ -114,3 +169,43 @@ def test_shares_of_gpus_are_respected_on_mixed_nodes(cluster: Cluster, tmp_path:
     assert {node for _, node, _, _ in lines} == with_gpu
     assert sum(what == "ends" for what, *_ in lines) == 10
     assert most == 4
+
+
+def test_a_gpu_node_that_comes_in_the_middle_is_used(cluster: Cluster, tmp_path: Path) -> None:
+    """Whole GPUs: one trial at once, then two."""
+    worker(cluster, num_cpus=2, num_gpus=1)
+    cluster.wait_for_nodes()
+    added: list[str] = []
+    later = threading.Timer(8.0, lambda: added.append(worker(cluster, num_cpus=2, num_gpus=1)))
+    later.start()
+    follow = lambda: slots_now([node["Resources"] for node in alive_nodes()], 1)  # noqa: E731
+    lines = occupied(1, 20, follow, 2.0, tmp_path)
+    later.join()
+    assert added[0] in {node for _, node, _, _ in lines}
+    assert sum(what == "ends" for what, *_ in lines) == 20
+
+
+def refused(nodes: Cluster, results: Path, *arguments: str) -> str:
+    """Launch, which must refuse with one screen, and return it."""
+    process = launch(nodes, results, *arguments)
+    out, _ = process.communicate(timeout=200)
+    assert process.returncode == 2, out
+    assert "Traceback" not in out
+    assert len(out.splitlines()) <= 12
+    assert not results.exists()
+    return out
+
+
+def test_gpus_that_only_ray_sees_are_refused(cluster: Cluster, tmp_path: Path) -> None:
+    """The node's PyTorch finds none, so every trial there would fail; on processors it may go on."""
+    worker(cluster, num_cpus=2, num_gpus=1)
+    cluster.wait_for_nodes()
+    assert "PyTorch finds 0" in refused(cluster, tmp_path / "results")
+    assert "no node has more than 1" in refused(cluster, tmp_path / "results", "--gpus-per-trial", "2")
+
+
+def test_a_cluster_without_gpus_or_without_cores_is_refused(cluster: Cluster, tmp_path: Path) -> None:
+    """The head alone holds no trial."""
+    assert "without a node for a trial" in refused(cluster, tmp_path / "results")
+    worker(cluster, num_cpus=1)
+    assert "there is no GPU" in refused(cluster, tmp_path / "results", "--gpus-per-trial", "1")

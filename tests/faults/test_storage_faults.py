@@ -165,6 +165,7 @@ def test_a_compaction_that_finds_the_disk_full_loses_nothing(disk: Path) -> None
     assert_whole(disk / "study", ["a", "b", "c"])
 
 
+@pytest.mark.slow
 @pytest.mark.fault("object store: errors or silence, then not")
 @pytest.mark.parametrize("answer", [500, 503, 0, -500], ids=["error", "slow down", "no answer", "answer lost"])
 def test_an_object_store_in_trouble_is_waited_for(answer: int, server: FaultyStore, uri: str) -> None:
@@ -195,6 +196,7 @@ def test_an_object_store_that_stays_in_trouble_stops_the_study(table: str, serve
     assert sorted(row["trial_id"] for row in opened(uri, 1).finished()) == ["a", "b"]
 
 
+@pytest.mark.slow
 @pytest.mark.fault("object store: errors during compaction")
 def test_a_compaction_of_an_object_store_in_trouble_loses_nothing(server: FaultyStore, uri: str) -> None:
     """Neither when the joined file cannot be put nor when single ones cannot be removed."""
@@ -211,6 +213,7 @@ def test_a_compaction_of_an_object_store_in_trouble_loses_nothing(server: Faulty
     assert sorted(again._read("trials")["trial_id"].to_pylist()) == list("abcde")
 
 
+@pytest.mark.slow
 @pytest.mark.fault
 def test_a_writer_killed_at_any_point_of_a_write_loses_and_doubles_nothing(
     tmp_path: Path, tally: Tally, every_fault: bool
