@@ -38,6 +38,7 @@ from study.rows import SCHEMA_VERSION
 from study.stopping import CellStopping
 from study.store import Store
 from study.tuning import run_plan
+from study.writing import Writer
 from trainables.architectures import architecture_named
 from trainables.datasets import Dataset, Images, load_dataset
 from trainables.settings import recipe_named
@@ -98,11 +99,12 @@ def run_ours(trials: int, dataset: Dataset, slots: int) -> Waits:
         plan = Plan(config, ())
         resources = cluster.connect("local", 0, slots)
         columns = provenance_columns(config.name, "0" * 64, dataset, provenance.versions(), (None, None))
-        ledger = Ledger(plan, store, Progress(plan, slots, io.StringIO()), columns)
         try:
             started, busy = time.perf_counter(), _busy_seconds()
-            # Five times the epochs put early stopping's first rung behind every trial's end.
-            run_plan(ledger, CellStopping(5 * EPOCHS), dataset, resources, 3600, None)
+            with Writer(store) as writer:
+                ledger = Ledger(plan, writer, Progress(plan, slots, io.StringIO()), columns)
+                # Five times the epochs put early stopping's first rung behind every trial's end.
+                run_plan(ledger, CellStopping(5 * EPOCHS), dataset, resources, 3600, None)
             seconds, busy = time.perf_counter() - started, _busy_seconds() - busy
         finally:
             ray.shutdown()

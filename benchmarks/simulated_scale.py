@@ -40,6 +40,7 @@ from study.search import CellSearch
 from study.stopping import CellStopping
 from study.store import Store
 from study.tuning import Resources, run_plan
+from study.writing import Writer
 from trainables.datasets import load_dataset
 from trainables.run import Outcome, Report, TrialSpec
 from trainables.scores import Score
@@ -156,7 +157,7 @@ def measure_scale(slots: int, trials: int, folder: Path) -> tuple[Meter, int, in
     cluster.connect("local", 0, 1)
     # Early stopping leaves about two thirds of the epochs.
     meter = Meter(0.6 * EPOCHS * trials)
-    for owner, name in ((CellSearch, "suggest"), (CellSearch, "tell"), (Store, "append"), (Ledger, "receive")):
+    for owner, name in ((CellSearch, "suggest"), (CellSearch, "tell"), (Writer, "append"), (Ledger, "receive")):
         meter.time(owner, name)
 
     def counted(spec: TrialSpec) -> Iterator[tuple[float, Report]]:
@@ -167,8 +168,8 @@ def measure_scale(slots: int, trials: int, folder: Path) -> tuple[Meter, int, in
     try:
         plan = Plan(config, ())
         columns = provenance_columns(config.name, "0" * 64, dataset, provenance.versions(), (None, None))
-        ledger = Ledger(plan, store, Progress(plan, slots, io.StringIO()), columns)
-        with installed(slots, counted):
+        with Writer(store) as writer, installed(slots, counted):
+            ledger = Ledger(plan, writer, Progress(plan, slots, io.StringIO()), columns)
             run_plan(ledger, CellStopping(config.epochs), dataset, Resources(0, slots), 3600, None)
         meter.close()
     finally:

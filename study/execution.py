@@ -22,6 +22,7 @@ from study.space import Cell
 from study.stopping import CellStopping
 from study.store import Store
 from study.tuning import run_plan
+from study.writing import Writer
 from trainables.datasets import Dataset, load_dataset
 from trainables.errors import InputError
 
@@ -108,9 +109,10 @@ def _run(config: StudyConfig, options: Options, store: Store, dataset: Dataset, 
         columns = provenance_columns(
             config.name, manifest["study_sha256"], dataset, provenance.versions(), provenance.git_state()
         )
-        ledger = Ledger(plan, store, Progress(plan, resources.concurrency), columns)
         seconds = None if options.time_budget is None else options.time_budget * 3600
-        run_plan(ledger, stopping, dataset, resources, epoch_limit, seconds)
+        with Writer(store) as writer:
+            ledger = Ledger(plan, writer, Progress(plan, resources.concurrency), columns)
+            run_plan(ledger, stopping, dataset, resources, epoch_limit, seconds)
     finally:
         on_sigterm = signal.getsignal(signal.SIGTERM)
         ray.shutdown()

@@ -11,7 +11,7 @@ from typing import Any
 
 from study.plan import Owed, Plan
 from study.progress import Progress
-from study.store import Store
+from study.writing import Writer
 from trainables.datasets import Dataset
 from trainables.run import Outcome, Report
 from trainables.settings import Settings
@@ -33,14 +33,14 @@ class Ledger:
 
     Args:
         plan: what is owed.
-        store: where rows go.
+        writer: where rows go.
         progress: what the user sees.
         provenance: columns that are the same in every row of this launch.
     """
 
-    def __init__(self, plan: Plan, store: Store, progress: Progress, provenance: Mapping[str, Any]) -> None:
+    def __init__(self, plan: Plan, writer: Writer, progress: Progress, provenance: Mapping[str, Any]) -> None:
         self.plan = plan
-        self._store, self._progress, self._provenance = store, progress, dict(provenance)
+        self._writer, self._progress, self._provenance = writer, progress, dict(provenance)
         self._running: dict[str, _Running] = {}
 
     def take(self, at_once: int = 1) -> tuple[list[Owed], Settings | None] | None:
@@ -52,7 +52,12 @@ class Ledger:
         return taken
 
     def receive(self, report: Report) -> None:
-        """Keep what a worker reports; commit the trial when it has ended."""
+        """Keep what a worker reports; commit the trial when it has ended.
+
+        Raises:
+            StorageError: an earlier trial could not be written, so that the study must stop.
+        """
+        self._writer.check()
         if report.trial_id not in self._running:
             return  # A worker that was started again repeats what other seeds of its trial had ended with.
         running = self._running[report.trial_id]
@@ -65,13 +70,13 @@ class Ledger:
             self.commit(report.trial_id, report.outcome)
 
     def commit(self, trial_id: str, outcome: Outcome) -> None:
-        """Write the rows of a trial that ended, then tell the plan."""
+        """Hand the rows of a trial that ended to the writer and tell the plan."""
         running = self._running.pop(trial_id)
         row = self._trial_row(running, outcome)
         epochs = [{"trial_id": trial_id} | _columns(figures) for figures in running.epochs]
         scores = [{"trial_id": trial_id} | _columns(score) for score in outcome.scores]
         others = {"epochs": epochs, "scores": scores, "codes": _code_rows(trial_id, outcome)}
-        self._store.append(row, others, outcome.weights)
+        self._writer.append(row, others, outcome.weights)
         self.plan.finish(row)
         errors = [
             score.value

@@ -175,6 +175,13 @@ class Store:
         Raises:
             StorageError: the folder could not be written for longer than the store's patience.
         """
+        self.keep(trial, others, weights)
+        self._patiently(partial(self._commit, trial["trial_id"]))
+
+    def keep(
+        self, trial: Mapping[str, Any], others: Mapping[str, Sequence[dict[str, Any]]], weights: bytes | None
+    ) -> None:
+        """Keep a trial that ended in memory, to be written when the store is closed."""
         trial_id = trial["trial_id"]
         files: list[tuple[str, bytes | pa.Buffer]] = [
             (f"{name}/{trial_id}.parquet", _parquet(table_of(name, list(rows))))
@@ -185,7 +192,6 @@ class Store:
             files.append((f"{WEIGHTS}/{trial_id}.safetensors", weights))
         files.append((f"trials/{trial_id}.parquet", _parquet(table_of("trials", [dict(trial)]))))
         self._unwritten[trial_id] = files
-        self._patiently(partial(self._commit, trial_id))
 
     def compact(self) -> None:
         """Join the many small files of each table into one; a reader in between sees a row twice, never not at all.
