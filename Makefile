@@ -23,9 +23,11 @@ test-faults: $(INSTALLED)
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/bench.py
 
-# A real `ray up` on two hosts of this machine: needs root, network namespaces, openssh-server and rsync.
+# A real `ray up` and a real Slurm on two hosts of this machine: needs root, network namespaces, openssh-server, rsync
+# and slurm-wlm.
 test-cluster: $(INSTALLED)
 	$(BIN)/python tests/cluster/real_ray_up.py
+	$(BIN)/python tests/cluster/real_slurm.py
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version) if sys.version_info < (3, 11) else None'

@@ -111,6 +111,19 @@ class RowWriter(tune.Callback):
         for run in trial.config["spec"].runs:
             if self._ledger.holds(run.trial_id):
                 self._ledger.commit(run.trial_id, Outcome("failed", self._reason(trial)))
+        self._forget(trial)
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+        """Let go of what is known of a trial that ended."""
+        self._forget(trial)
+
+    def _forget(self, trial: Any) -> None:
+        """Drop what was kept of the trial here, and its figures in Tune, which keeps all trials to the end."""
+        self._heard.pop(trial.trial_id, None)
+        self._node_deaths.pop(trial.trial_id, None)
+        trial.run_metadata.last_result = {"done": True}  # Where there is none, Tune asks the worker.
+        trial.run_metadata.metric_analysis.clear()
+        trial.run_metadata.metric_n_steps.clear()
 
     def _reason(self, trial: Any) -> str:
         """Return why the attempt ended that just did."""
