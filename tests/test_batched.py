@@ -209,3 +209,30 @@ def test_a_seed_that_diverges_ends_and_the_others_are_trained_to_their_end(monke
     ends = {report.trial_id: (report.outcome.status, report.epoch.epoch) for report in reports if report.outcome}  # type: ignore[union-attr]
     assert ends == {"confirm-1": ("complete", 3), "confirm-2": ("complete", 3), "confirm-3": ("diverged", 2)}
     assert [report.trial_id for report in reports].count("confirm-3") == 2
+
+
+@pytest.mark.parametrize(
+    ("parameter", "reason"),
+    [("code.bias", "a code is not finite"), ("output.bias", "cross_entropy of reconstruction on test is not finite")],
+)
+def test_a_trial_whose_codes_or_scores_are_not_finite_is_diverged(
+    parameter: str, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its losses were finite to the last epoch; none of its scores becomes a row."""
+    settings = dataclasses.replace(settings_of("unpool_only"), epochs_planned=1)
+    train_epoch = Training.train_epoch
+
+    def breaks_after(training: Training) -> EpochFigures:
+        figures = train_epoch(training)
+        with torch.no_grad():
+            training.model.get_parameter(parameter).fill_(float("inf"))
+        return figures
+
+    monkeypatch.setattr(Training, "train_epoch", breaks_after)
+    *_, last = run_trial(spec_of(settings), few_digits(), torch.device("cpu"), at_once=1)
+    assert last.epoch is not None
+    assert last.epoch.finite
+    assert last.outcome is not None
+    assert (last.outcome.status, last.outcome.reason) == ("diverged", reason)
+    assert not last.outcome.scores
+    assert last.outcome.weights is None
