@@ -74,6 +74,7 @@ def _run(arguments: argparse.Namespace) -> int:
         gpus_per_trial=arguments.gpus_per_trial,
         time_budget=arguments.time_budget,
         epoch_limit=arguments.epoch_limit,
+        verbosity="quiet" if arguments.quiet else "verbose" if arguments.verbose else "normal",
     )
     if arguments.dry_run:
         execution.describe(config, options)
@@ -122,6 +123,10 @@ def parser() -> argparse.ArgumentParser:
         metavar="MINUTES",
         help="start a trial again whose epoch takes longer (default: 30 and 20 times the estimate)",
     )
+    shown = flags.add_argument_group("what it says")
+    lines = shown.add_mutually_exclusive_group()
+    lines.add_argument("--quiet", action="store_true", help="only warnings, errors and the end")
+    lines.add_argument("--verbose", action="store_true", help="lines of every trial and epoch, and what Ray says")
     where.add_argument("--dry-run", action="store_true", help="print the plan and an estimate; run and write nothing")
     return flags
 

@@ -7,8 +7,8 @@ import torch
 from study.config import StudyConfig
 from study.estimate import Estimate, estimate
 from study.location import Location
+from study.pace import duration
 from study.plan import Plan
-from study.progress import duration
 from study.tuning import Resources
 from trainables.datasets import Dataset
 
