@@ -19,6 +19,7 @@ from study.location import located
 from study.manifest import next_manifest
 from study.overview import measured, print_plan
 from study.plan import Plan
+from study.preview import print_first_configurations
 from study.progress import Verbosity
 from study.space import Cell
 from study.stopping import CellStopping
@@ -51,14 +52,17 @@ class Options:
 
 
 def describe(config: StudyConfig, options: Options) -> None:
-    """Print the plan and an estimate of its time on this machine; start nothing and write nothing."""
+    """Print the plan, an estimate for this machine and the first configurations; start nothing and write nothing."""
     dataset = load_dataset(config.dataset, options.data_dir)
     resources = cluster.local_resources(options.gpus_per_trial, options.concurrency)
     store = Store(located(options.results_dir) / config.name)
     manifest = store.read_manifest()
     plan = Plan(config, store.finished() if manifest else ())
     work = measured(config, plan, dataset, resources)
-    print_plan(config, plan, work, resources, _epoch_limit(options, work), store.folder)
+    print_plan(config, plan, dataset, work, resources, _epoch_limit(options, work), store.folder)
+    if (address := cluster.cluster_address(options.address)) != "local":
+        print(f"  The estimate is for this machine, not for the cluster at {address}, which was not asked.")
+    print_first_configurations(plan)
 
 
 def run(config: StudyConfig, options: Options) -> int:
@@ -103,7 +107,7 @@ def _run(config: StudyConfig, options: Options, store: Store, dataset: Dataset, 
         work = measured(config, plan, dataset, resources)
         epoch_limit = _epoch_limit(options, work)
         if options.verbosity != "quiet":
-            print_plan(config, plan, work, resources, epoch_limit, store.folder)
+            print_plan(config, plan, dataset, work, resources, epoch_limit, store.folder)
         stopping = CellStopping(config.epochs)
         searched = {row["trial_id"]: row for row in finished if row["phase"] == "search"}
         for trial_id, curve in store.curves(set(searched)).items():
