@@ -137,7 +137,7 @@ class LiveProgress(Progress):
 
     def _best(self) -> Table:
         config = self._plan.config
-        table = _table("search", *(f"code {size}" for size in config.code_sizes))
+        table = _table("architecture", *(f"code {size}" for size in config.code_sizes))
         for architecture in config.architectures:
             best = [self._tally.best.get(Cell(architecture, size)) for size in config.code_sizes]
             table.add_row(architecture, *("" if value is None else f"{value:.1f}" for value in best))

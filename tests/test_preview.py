@@ -14,6 +14,7 @@ from study.preview import SHOWN, print_first_configurations
 from study.progress import Progress
 from study.provenance import versions
 from study.store import Store
+from study.writing import Writer
 from tests.studies import row_of, small_config
 from trainables.architectures import ARCHITECTURES
 from trainables.datasets import load_dataset
@@ -78,10 +79,11 @@ def test_the_room_of_a_study_is_about_what_its_files_take(tmp_path: Path) -> Non
     expected = room(plan.missing(), config.epochs, len(dataset.test))
     store.open({"schema_version": 1, "name": config.name})
     columns = provenance_columns(config.name, "0" * 64, dataset, versions(), ("0" * 40, False))
-    ledger = Ledger(plan, store, Progress(plan, 1), columns)
-    while (taken := ledger.take()) is not None:
-        for report in run_trial(spec_of(*taken), dataset, torch.device("cpu")):
-            ledger.receive(report)
+    with Writer(store) as writer:
+        ledger = Ledger(plan, writer, Progress(plan, 1), columns)
+        while (taken := ledger.take()) is not None:
+            for report in run_trial(spec_of(*taken), dataset, torch.device("cpu")):
+                ledger.receive(report)
     assert plan.done == plan.total == 5
     taken_up = {
         table: sum(path.stat().st_size for path in (tmp_path / "study" / table).iterdir())
