@@ -92,6 +92,7 @@ def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     flags = argparse.ArgumentParser(
         prog="launch.py",
+        usage="%(prog)s [--preset PRESET] [flag ...]",
         description="Search, confirm and compare convolutional auto-encoders; the same command resumes.",
     )
     what = flags.add_argument_group("what is studied (default: as the preset says)")
