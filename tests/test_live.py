@@ -228,3 +228,25 @@ def test_ctrl_c_in_a_terminal_leaves_the_view_and_says_how_to_go_on(tmp_path: Pa
     assert re.sub(CODES, "", shown).rstrip().endswith("the same command goes on with the rest")
     assert shown.rfind("\x1b[?25h") > shown.rfind("\x1b[?25l")
     assert "Traceback" not in shown
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("flag", "epochs", "words_of_ray"), [("--quiet", 0, False), ("--verbose", 3, True)])
+def test_a_launch_says_as_much_as_asked_for(flag: str, epochs: int, words_of_ray: bool, tmp_path: Path) -> None:
+    """To a file: the end and the next command always, the plan and epochs and Ray's words when they are wanted."""
+    study = ("--preset", "quick", "--architectures", "unpool_only", "--trials", "1", "--epochs", "3")
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "study" / "launch.py"), *study, "--phase", "search", flag],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("search-unpool_only-code10-0000 epoch ") == epochs
+    assert ("estimate:" in done.stdout) is bool(epochs)
+    assert ("Started a local Ray instance" in done.stderr) is words_of_ray
+    assert done.stdout.splitlines()[-1].startswith("next:   python ")
+    assert "\x1b" not in done.stdout
+    assert words_of_ray or not done.stderr
