@@ -21,6 +21,7 @@ from ray.exceptions import AuthenticationError
 import trainables
 from study.capacity import gpus_of_a_trial, most_gpus, slots, slots_now, slots_possible, unseen_machines
 from study.nodes import alive_nodes, check_gpus, check_versions, print_nodes, probed
+from study.progress import Verbosity
 from study.tuning import MOST_TRIALS_AT_ONCE, Resources
 from trainables.errors import InputError
 
@@ -52,7 +53,9 @@ def cluster_address(requested: str | None) -> str:
     return requested or os.environ.get("RAY_ADDRESS") or "local"
 
 
-def connect(address: str, gpus_per_trial: float | None, concurrency: int | None) -> Resources:
+def connect(
+    address: str, gpus_per_trial: float | None, concurrency: int | None, verbosity: Verbosity = "normal"
+) -> Resources:
     """Start or join Ray and return how many trials run at once on it; of a cluster, say which nodes it has.
 
     Raises:
@@ -60,8 +63,8 @@ def connect(address: str, gpus_per_trial: float | None, concurrency: int | None)
             lacks the GPUs asked for.
     """
     options: dict[str, Any] = {
-        "log_to_driver": False,
-        "logging_level": logging.ERROR,
+        "log_to_driver": verbosity == "verbose",
+        "logging_level": logging.INFO if verbosity == "verbose" else logging.ERROR,
         # The code that trials run is the code as it is now, whatever is edited while the study runs.
         "runtime_env": {"py_modules": [str(Path(trainables.__file__).parent)]},
     }
@@ -71,7 +74,7 @@ def connect(address: str, gpus_per_trial: float | None, concurrency: int | None)
         return resources
     _join(address, options)
     try:
-        return _resources(gpus_per_trial, concurrency)
+        return _resources(gpus_per_trial, concurrency, verbosity)
     except BaseException:
         ray.shutdown()
         raise
@@ -137,7 +140,7 @@ def _kept_quiet(told: list[str]) -> Iterator[None]:
             told.append(kept.read().decode(errors="replace"))
 
 
-def _resources(gpus_per_trial: float | None, concurrency: int | None) -> Resources:
+def _resources(gpus_per_trial: float | None, concurrency: int | None, verbosity: Verbosity) -> Resources:
     cluster_file = _cluster_file()
     if cluster_file is not None:
         _await_machines(cluster_file)
@@ -154,7 +157,8 @@ def _resources(gpus_per_trial: float | None, concurrency: int | None) -> Resourc
             "nodes with a free core" + (f" and {share:g} GPU" if share else ""),
             "start workers, or give the head cores (resources in cluster.yaml, --num-cpus of ray start)",
         )
-    print_nodes(nodes, found, share, holds)
+    if verbosity != "quiet":
+        print_nodes(nodes, found, share, holds)
     if concurrency is not None:
         return Resources(share, concurrency)
     return Resources(share, holds, follow)

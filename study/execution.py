@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 import sys
 from dataclasses import dataclass
@@ -13,11 +14,13 @@ from study import cluster, provenance
 from study.config import StudyConfig
 from study.estimate import Estimate
 from study.ledger import Ledger, provenance_columns
+from study.live import progress_of
 from study.location import located
 from study.manifest import next_manifest
 from study.overview import measured, print_plan
 from study.plan import Plan
-from study.progress import Progress
+from study.preview import print_first_configurations
+from study.progress import Verbosity
 from study.space import Cell
 from study.stopping import CellStopping
 from study.store import Store
@@ -45,17 +48,21 @@ class Options:
     gpus_per_trial: float | None = None
     time_budget: float | None = None
     epoch_limit: float | None = None
+    verbosity: Verbosity = "normal"
 
 
 def describe(config: StudyConfig, options: Options) -> None:
-    """Print the plan and an estimate of its time on this machine; start nothing and write nothing."""
+    """Print the plan, an estimate for this machine and the first configurations; start nothing and write nothing."""
     dataset = load_dataset(config.dataset, options.data_dir)
     resources = cluster.local_resources(options.gpus_per_trial, options.concurrency)
     store = Store(located(options.results_dir) / config.name)
     manifest = store.read_manifest()
     plan = Plan(config, store.finished() if manifest else ())
     work = measured(config, plan, dataset, resources)
-    print_plan(config, plan, work, resources, _epoch_limit(options, work), store.folder)
+    print_plan(config, plan, dataset, work, resources, _epoch_limit(options, work), store.folder)
+    if (address := cluster.cluster_address(options.address)) != "local":
+        print(f"  The estimate is for this machine, not for the cluster at {address}, which was not asked.")
+    print_first_configurations(plan)
 
 
 def run(config: StudyConfig, options: Options) -> int:
@@ -91,7 +98,7 @@ def _run(config: StudyConfig, options: Options, store: Store, dataset: Dataset, 
         return _conclude(plan, store)
     on_sigterm = signal.getsignal(signal.SIGTERM)
     try:
-        resources = cluster.connect(address, options.gpus_per_trial, options.concurrency)
+        resources = cluster.connect(address, options.gpus_per_trial, options.concurrency, options.verbosity)
     except SystemExit:
         raise KeyboardInterrupt from None  # While Ray starts, this is its answer to SIGTERM.
     signal.signal(signal.SIGTERM, on_sigterm)  # Ray put its own in its place, which ends without a word.
@@ -99,7 +106,8 @@ def _run(config: StudyConfig, options: Options, store: Store, dataset: Dataset, 
         store.open(manifest)  # not before the cluster is known to take the study
         work = measured(config, plan, dataset, resources)
         epoch_limit = _epoch_limit(options, work)
-        print_plan(config, plan, work, resources, epoch_limit, store.folder)
+        if options.verbosity != "quiet":
+            print_plan(config, plan, dataset, work, resources, epoch_limit, store.folder)
         stopping = CellStopping(config.epochs)
         searched = {row["trial_id"]: row for row in finished if row["phase"] == "search"}
         for trial_id, curve in store.curves(set(searched)).items():
@@ -110,9 +118,11 @@ def _run(config: StudyConfig, options: Options, store: Store, dataset: Dataset, 
             config.name, manifest["study_sha256"], dataset, provenance.versions(), provenance.git_state()
         )
         seconds = None if options.time_budget is None else options.time_budget * 3600
-        with Writer(store) as writer:
-            ledger = Ledger(plan, writer, Progress(plan, resources.concurrency), columns)
-            run_plan(ledger, stopping, dataset, resources, epoch_limit, seconds)
+        verbose = options.verbosity == "verbose"
+        progress = progress_of(plan, resources.concurrency, store.folder, options.verbosity, finished)
+        with Writer(store) as writer, progress:
+            ledger = Ledger(plan, writer, progress, columns)
+            run_plan(ledger, stopping, dataset, resources, epoch_limit, seconds, verbose)
     finally:
         on_sigterm = signal.getsignal(signal.SIGTERM)
         ray.shutdown()
@@ -131,6 +141,9 @@ def _conclude(plan: Plan, store: Store) -> int:
     blocked = {owed.trial_id for owed in plan.blocked()}
     if owed := [owed for owed in plan.missing() if owed.trial_id not in blocked]:
         print(f"{len(owed)} of {plan.total} trials are still owed; the same command goes on with them")
+        print(f"next:   {_command()}")
+    elif not plan.lost():
+        print(f"next:   {_after(plan.config, store)}")
     if lost := plan.lost():
         print(
             f"error: no trial of {'; '.join(map(str, lost[:10]))}{' and others' if lost[10:] else ''} gave a result"
@@ -139,6 +152,20 @@ def _conclude(plan: Plan, store: Store) -> int:
         )
         return 1
     return 0
+
+
+def _after(config: StudyConfig, store: Store) -> str:
+    """Return what to type when nothing is owed: ablations of what was confirmed, or a look at the page."""
+    if "ablate" not in config.phases and config.ablated_cells:
+        return _command("--phase", "ablate")
+    if store.folder.local is None:
+        return shlex.join(["python", "analysis/report.py", str(store.folder)])
+    return shlex.join(["python", "-m", "webbrowser", str(store.folder.local / "report" / "report.html")])
+
+
+def _command(*more: str) -> str:
+    """Return the command that was typed, with ``more`` at its end."""
+    return shlex.join(["python", *sys.argv, *more])
 
 
 def _epoch_limit(options: Options, work: Estimate) -> float:

@@ -61,6 +61,12 @@ def config_of(arguments: argparse.Namespace) -> StudyConfig:
 
 def _run(arguments: argparse.Namespace) -> int:
     config = config_of(arguments)
+    if arguments.status or arguments.missing:
+        from study import status
+
+        show = status.print_status if arguments.status else status.print_missing
+        show(config, arguments.results_dir)
+        return 0
     # Ray reads it when it is imported: a SIGTERM while it starts would wait for work that there is not yet.
     os.environ.setdefault("RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S", "0")
     # Ray, PyTorch and SciPy take seconds to import, which a mistake in the flags need not wait for.
@@ -74,6 +80,7 @@ def _run(arguments: argparse.Namespace) -> int:
         gpus_per_trial=arguments.gpus_per_trial,
         time_budget=arguments.time_budget,
         epoch_limit=arguments.epoch_limit,
+        verbosity="quiet" if arguments.quiet else "verbose" if arguments.verbose else "normal",
     )
     if arguments.dry_run:
         execution.describe(config, options)
@@ -85,6 +92,7 @@ def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     flags = argparse.ArgumentParser(
         prog="launch.py",
+        usage="%(prog)s [--preset PRESET] [flag ...]",
         description="Search, confirm and compare convolutional auto-encoders; the same command resumes.",
     )
     what = flags.add_argument_group("what is studied (default: as the preset says)")
@@ -122,7 +130,14 @@ def parser() -> argparse.ArgumentParser:
         metavar="MINUTES",
         help="start a trial again whose epoch takes longer (default: 30 and 20 times the estimate)",
     )
-    where.add_argument("--dry-run", action="store_true", help="print the plan and an estimate; run and write nothing")
+    shown = flags.add_argument_group("what it says")
+    lines = shown.add_mutually_exclusive_group()
+    lines.add_argument("--quiet", action="store_true", help="only warnings, errors and the end")
+    lines.add_argument("--verbose", action="store_true", help="lines of every trial and epoch, and what Ray says")
+    instead = flags.add_argument_group("instead of running, writing nothing").add_mutually_exclusive_group()
+    instead.add_argument("--dry-run", action="store_true", help="plan, first configurations, hours and disk")
+    instead.add_argument("--status", action="store_true", help="what is done and missing of a study, and who runs it")
+    instead.add_argument("--missing", action="store_true", help="the trials that the rows lack, an id a line")
     return flags
 
 

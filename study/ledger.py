@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -13,9 +13,17 @@ from study.plan import Owed, Plan
 from study.progress import Progress
 from study.writing import Writer
 from trainables.datasets import Dataset
-from trainables.run import Outcome, Report
+from trainables.run import Outcome, Report, Run, TrialSpec
 from trainables.settings import Settings
 from trainables.training import EpochFigures
+
+
+def spec_of(trials: Sequence[Owed], settings: Settings | None) -> TrialSpec:
+    """Return what a worker needs to run trials of one group with ``settings``, None for a control."""
+    first = trials[0]
+    runs = tuple(Run(owed.trial_id, owed.seed, owed.keep_codes) for owed in trials)
+    code_size = first.cell.code_size if settings is None else settings.code_size
+    return TrialSpec(first.phase, first.cell.architecture, code_size, settings, runs)
 
 
 @dataclass(slots=True)
@@ -66,6 +74,7 @@ class Ledger:
             if report.epoch.epoch == 1:
                 running.epochs.clear()  # A retried trial starts from its beginning.
             running.epochs.append(report.epoch)
+            self._progress.epoch_ended(report.trial_id, report.epoch)
         if report.outcome is not None:
             self.commit(report.trial_id, report.outcome)
 
@@ -86,6 +95,10 @@ class Ledger:
         self._progress.trial_ended(row, errors[0] if errors else None)
         if (group := running.owed.group) in self.plan.lost():
             self._progress.group_lost(group, row)
+
+    def tick(self) -> None:
+        """Let the progress take notice that time goes by."""
+        self._progress.tick()
 
     def attempt_failed(self, trial_id: str, reason: str) -> None:
         """Say that a trial starts again from its beginning."""

@@ -119,9 +119,18 @@ class Lock:
                 raise
             os.close(handle)  # Its holder removed it in between.
 
+    def holder(self) -> str | None:
+        """Return who holds the lock now, by what is written in it; None for nobody, or for one that has died.
+
+        The kernel is not asked: a launcher that begins in that instant would be refused.
+        """
+        holder = self._read()
+        if not _lives(holder):
+            return None
+        return f"{_named(holder)} (last heartbeat {_age(holder):.0f} s ago)"
+
     def _refuse_living(self, holder: dict[str, Any]) -> None:
-        dead_here = holder.get("host") == self._mine["host"] and not _runs(holder.get("process", 0))
-        if holder and not dead_here and _age(holder) < OLD_SECONDS:
+        if _lives(holder):
             raise self._refusal(holder)
 
     def _refusal(self, holder: dict[str, Any]) -> InputError:
@@ -171,6 +180,11 @@ def _parsed(content: bytes) -> dict[str, Any]:
     except ValueError:
         return {}
     return holder if isinstance(holder, dict) else {}
+
+
+def _lives(holder: dict[str, Any]) -> bool:
+    dead_here = holder.get("host") == socket.gethostname() and not _runs(holder.get("process", 0))
+    return bool(holder) and not dead_here and _age(holder) < OLD_SECONDS
 
 
 def _age(holder: dict[str, Any]) -> float:

@@ -42,12 +42,7 @@ def next_manifest(
     launches: list[dict[str, Any]] = []
     commit, dirty = provenance.git_state()
     if earlier is not None:
-        if earlier["study_sha256"] != manifest["study_sha256"]:
-            raise InputError(
-                f"{folder} belongs to another study: {'; '.join(_differences(earlier['identity'], identity))}",
-                "the data, splits, recipe, space, epochs and seed that the study began with",
-                "choose another --name for this study, or repeat the earlier settings",
-            )
+        check_identity(identity, earlier, folder)
         launches = earlier["launches"]
         if launches and launches[-1]["git_commit"] != commit:
             print(
@@ -64,6 +59,20 @@ def next_manifest(
         **provenance.machine(),
     }
     return manifest | {"launches": [*launches, launch]}
+
+
+def check_identity(identity: dict[str, Any], earlier: dict[str, Any], folder: Location) -> None:
+    """Refuse a folder whose study.json, ``earlier``, is that of a study of another identity.
+
+    Raises:
+        InputError: with what differs.
+    """
+    if earlier["study_sha256"] != digest_of(identity):
+        raise InputError(
+            f"{folder} belongs to another study: {'; '.join(_differences(earlier['identity'], identity))}",
+            "the data, splits, recipe, space, epochs and seed that the study began with",
+            "choose another --name for this study, or repeat the earlier settings",
+        )
 
 
 def _differences(earlier: dict[str, Any], now: dict[str, Any], prefix: str = "") -> list[str]:

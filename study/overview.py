@@ -1,14 +1,15 @@
-"""What the user sees before a study runs: what it owes and how long that takes here."""
+"""What the user sees before a study runs: what it owes, and the time and room that it takes here."""
 
 from __future__ import annotations
 
 import torch
 
 from study.config import StudyConfig
+from study.disk import room, size
 from study.estimate import Estimate, estimate
 from study.location import Location
+from study.pace import duration
 from study.plan import Plan
-from study.progress import duration
 from study.tuning import Resources
 from trainables.datasets import Dataset
 
@@ -23,9 +24,15 @@ def measured(config: StudyConfig, plan: Plan, dataset: Dataset, resources: Resou
 
 
 def print_plan(
-    config: StudyConfig, plan: Plan, work: Estimate, resources: Resources, epoch_limit: float, folder: Location
+    config: StudyConfig,
+    plan: Plan,
+    dataset: Dataset,
+    work: Estimate,
+    resources: Resources,
+    epoch_limit: float,
+    folder: Location,
 ) -> None:
-    """Print cells, trials and epochs still owed, and the time they take."""
+    """Print cells, trials and epochs still owed, and the time and room they take."""
     seconds = work.device_seconds / resources.concurrency
     cells = len(config.architectures) * len(config.code_sizes)
     unit = "GPU" if resources.gpus_per_trial else "core"
@@ -41,6 +48,8 @@ def print_plan(
         f"{f'{resources.gpus_per_trial:g} GPU each' if resources.gpus_per_trial else 'one core each'}"
     )
     print(f"  estimate:  {duration(seconds)} ({work.device_seconds / 3600:.1f} {unit}-hours), measured on this machine")
+    disk = room(plan.missing(), config.epochs, len(dataset.test))
+    print(f"  disk:      {size(disk.rows + disk.weights)}, {size(disk.weights)} of them weights; a report adds some MB")
     print(f"  limit:     {duration(epoch_limit)} an epoch; then its trial starts again")
     print(f"  rows:      {folder}", flush=True)
     if seconds > DAY:

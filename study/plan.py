@@ -7,7 +7,7 @@ its search is done; controls and the published arm wait for nothing. Resuming is
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +17,6 @@ from study.search import CellSearch
 from study.space import Cell
 from trainables.architectures import ConvolutionalAutoencoder, Filters, architecture_named
 from trainables.errors import InputError
-from trainables.run import Run, TrialSpec
 from trainables.settings import Settings, recipe_named
 
 RAW_PIXELS_SIZE = 784
@@ -59,14 +58,6 @@ class Owed:
     def group(self) -> Group:
         """The trials among which this one is one of several."""
         return Group(self.phase, self.arm, self.cell, self.factor, self.level.label if self.level else None)
-
-
-def spec_of(trials: Sequence[Owed], settings: Settings | None) -> TrialSpec:
-    """Return what a worker needs to run trials of one group with ``settings``, None for a control."""
-    first = trials[0]
-    runs = tuple(Run(owed.trial_id, owed.seed, owed.keep_codes) for owed in trials)
-    code_size = first.cell.code_size if settings is None else settings.code_size
-    return TrialSpec(first.phase, first.cell.architecture, code_size, settings, runs)
 
 
 def planned(config: StudyConfig) -> Iterator[Owed]:
@@ -259,6 +250,38 @@ class Plan:
         order = {owed.trial_id: position for position, owed in enumerate(planned(self.config))}
         return sorted(left, key=lambda owed: order[owed.trial_id])
 
+    def left(self) -> dict[Group, int]:
+        """Return how many trials of each group have not ended, running ones included, those that cannot run left out.
+
+        It costs as much as there are groups, not trials.
+        """
+        without = set(self.cells_without_result())
+        return {
+            group: count
+            for group, count in self._open.items()
+            if count and not (group.arm == "tuned" and group.cell in without)
+        }
+
+    def settings(self, owed: Owed) -> Settings | None:
+        """Return the settings of a trial that `can_start`, None for a control; a search suggests them now."""
+        if owed.arm == "control":
+            return None
+        if owed.arm == "published":
+            return settings_of(self.config, owed.cell, PUBLISHED_RECIPE)
+        state = self._cells[owed.cell]
+        if owed.phase == "search":
+            return state.search.suggest(owed.number)
+        best = state.best
+        assert best is not None
+        filters = (best["filters_1"], best["filters_2"]) if best["filters_1"] else None
+        settings = settings_of(self.config, owed.cell, self.config.recipe, best["learning_rate"], filters)
+        return settings if owed.level is None else owed.level.apply(settings)
+
+    def can_start(self, owed: Owed) -> bool:
+        """Whether nothing that ``owed`` depends on is still owed itself: the search of its cell, where it is tuned."""
+        state = self._cells.get(owed.cell)
+        return owed.phase == "search" or state is None or owed.arm != "tuned" or bool(state.searched and state.best)
+
     def lost(self) -> list[Group]:
         """Return the groups whose trials have all ended without one that the tables can use.
 
@@ -314,20 +337,12 @@ class Plan:
         owed = self._peek()
         if owed is None:
             return None
-        if owed.arm == "control":
+        if owed.arm in ("control", "published"):
             self._free.pop()
-            return owed, None
-        if owed.arm == "published":
-            self._free.pop()
-            return owed, settings_of(self.config, owed.cell, PUBLISHED_RECIPE)
-        state = self._cells[owed.cell]
-        if owed.phase == "search":
+        elif owed.phase == "search":
+            state = self._cells[owed.cell]
             state.waiting.pop()
             state.running += 1
-            return owed, state.search.suggest(owed.number)
-        state.confirmations.pop()
-        best = state.best
-        assert best is not None
-        filters = (best["filters_1"], best["filters_2"]) if best["filters_1"] else None
-        settings = settings_of(self.config, owed.cell, self.config.recipe, best["learning_rate"], filters)
-        return owed, settings if owed.level is None else owed.level.apply(settings)
+        else:
+            self._cells[owed.cell].confirmations.pop()
+        return owed, self.settings(owed)

@@ -84,6 +84,10 @@ class Store:
         # Tune pickles its callbacks to a file that nothing reads; a copy holds no lock.
         return type(self), (self.folder, self._patience)
 
+    def holder(self) -> str | None:
+        """Return which launcher writes the study now; None for none."""
+        return self._lock.holder()
+
     def read_manifest(self) -> dict[str, Any] | None:
         """Return study.json; None where there is no study yet.
 

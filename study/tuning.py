@@ -15,9 +15,8 @@ from typing import Any
 from ray import tune
 from ray.tune.search import Searcher
 
-from study.ledger import Ledger
-from study.plan import spec_of
-from study.progress import duration
+from study.ledger import Ledger, spec_of
+from study.pace import duration
 from study.stopping import CellStopping
 from trainables.datasets import Dataset
 from trainables.devices import SEEDS_AT_ONCE
@@ -84,6 +83,10 @@ class RowWriter(tune.Callback):
         self._heard: dict[str, float] = {}  # when each trial in Tune was heard of last
         self._node_deaths: Counter[str] = Counter()
 
+    def on_step_end(self, iteration: int, trials: list[Any], **_: Any) -> None:
+        """Let time go by, many times a second."""
+        self._ledger.tick()
+
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """Note when an attempt begins."""
         self._heard[trial.trial_id] = time.monotonic()
@@ -138,6 +141,7 @@ def run_plan(
     resources: Resources,
     epoch_limit: float,
     time_budget: float | None,
+    verbose: bool = False,
 ) -> None:
     """Run what the ledger owes on the Ray that this process is connected to, until it is done or time is up.
 
@@ -148,13 +152,15 @@ def run_plan(
         resources: of a trial.
         epoch_limit: seconds that an epoch, with the measuring after the last, may take before its worker is ended.
         time_budget: seconds after which no trial goes on, or None; a trial that is cut off is owed again.
+        verbose: let Tune log what it does.
     """
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # Rows are written by RowWriter alone.
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # Ctrl-C ends at once: what is not written is owed again.
     os.environ["TUNE_PRINT_ALL_TRIAL_ERRORS"] = "0"  # A line for each says why, and `reason` in the rows.
     os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = "1e12"  # Nor is Tune's own state kept, which grows with every trial.
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # Progress is shown by `progress` alone.
-    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # How each trial ended is said and written already.
+    # How each trial ended is said and written already.
+    logging.getLogger("ray.tune").setLevel(logging.INFO if verbose else logging.CRITICAL)
     # Every trial that is handed out waits in Ray, where a cluster that can grow sees it; by default one would.
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(MOST_TRIALS_AT_ONCE)
     gpus = resources.gpus_per_trial

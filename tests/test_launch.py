@@ -56,6 +56,9 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (["--gpus-per-trial", "1.5"], "fraction below 1"),
         (["--gpus-per-trial", "nan"], "fraction below 1"),
         (["--time-budget", "-1"], "above 0"),
+        (["--status", "--missing"], "not allowed with"),
+        (["--dry-run", "--status"], "not allowed with"),
+        (["--quiet", "--verbose"], "not allowed with"),
         (["--no-such-flag"], "unrecognized arguments"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
@@ -146,6 +149,14 @@ def test_confirmation_without_a_search_is_refused(tmp_path: Path, capsys: pytest
 
 
 @pytest.mark.slow
+def test_dry_run_says_that_a_cluster_was_not_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its address is given, and nothing is joined."""
+    flags = ["--preset", "quick", "--architectures", "model_1", "--dry-run", "--results-dir", str(tmp_path)]
+    assert launch.main([*flags, "--address", "head:6379"]) == 0
+    assert "for this machine, not for the cluster at head:6379" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.slow
 def test_dry_run_prints_the_plan_and_writes_nothing(tmp_path: Path) -> None:
     """From any directory, without starting Ray."""
     done = subprocess.run(
@@ -157,7 +168,7 @@ def test_dry_run_prints_the_plan_and_writes_nothing(tmp_path: Path) -> None:
         env=os.environ | {"RAY_ADDRESS": ""},
     )
     assert done.returncode == 0, done.stderr
-    for word in ("7 cells", "trials:", "epochs:", "estimate:"):
+    for word in ("7 cells", "trials:", "epochs:", "estimate:", "core-hours", "disk:", "search-model_1-code10-0000"):
         assert word in done.stdout
     assert list(tmp_path.iterdir()) == []
 

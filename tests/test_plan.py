@@ -9,7 +9,8 @@ import pytest
 
 from study.ablations import FACTORS
 from study.config import StudyConfig
-from study.plan import Owed, Plan, planned, skipped_levels, spec_of
+from study.ledger import spec_of
+from study.plan import Owed, Plan, planned, skipped_levels
 from study.space import Cell
 from tests.studies import row_of, small_config
 from trainables.settings import Settings
