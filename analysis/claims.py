@@ -34,7 +34,7 @@ from analysis.evidence import (
     tested,
 )
 from study.rows import ARMS
-from trainables.architectures import ARCHITECTURES, ConvolutionalAutoencoder
+from trainables.architectures import BUILT_IN, ConvolutionalAutoencoder
 
 STABLE_RUNS = 3
 """Runs from different starting weights that have to converge equally well. Source: [notes]."""
@@ -53,7 +53,7 @@ Source: [ours], as trials of non-inferiority keep a share of the established tre
 30 PCA has a squared error of 13.87 and the classic auto-encoder had 4.30 in a trial, so the margin is about 1.
 """
 
-_MODELS = {name: row for name, row in ARCHITECTURES.items() if isinstance(row, ConvolutionalAutoencoder)}
+_MODELS = {name: row for name, row in BUILT_IN.items() if isinstance(row, ConvolutionalAutoencoder)}
 DEFINED = tuple(name for name, row in _MODELS.items() if not row.source.startswith("[ours]"))
 """Models that a public source defines."""
 THROUGH_CODE = tuple(name for name in DEFINED if _MODELS[name].unpooling != "switches")

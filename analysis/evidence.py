@@ -13,6 +13,7 @@ import pandas as pd
 
 from analysis.cells import CELL, label_of, run_counts
 from analysis.intervals import LEVEL, paired_difference
+from analysis.provenance import labelled
 from analysis.results import StudyResults, scored
 from study.rows import ARMS
 from trainables.architectures import CONTROLS
@@ -44,6 +45,8 @@ MEAN_CODE = Figure("squared error with the mean code", "mean_code", "squared_err
 INCREASE = Figure("increase of squared error by the mean code", "mean_code", "increase", "higher")
 _KEY = ["study", "factor", "level", "architecture", "code_size", "arm"]
 _COUNTS = ("runs", "complete", "failed", "converged")
+_OF_LABELS = (LINEAR_ERROR, MLP_ERROR, ACCURACY)
+NO_LABELS = "labels, which the data do not have"
 _READ = (SQUARED_ERROR, LINEAR_ERROR, MLP_ERROR, ACCURACY, OTHER_SWITCHES, MEAN_CODE)
 
 
@@ -116,6 +119,7 @@ class Rows:
 
     figures: Mapping[tuple[Key, str, str], Seeds]
     runs: Mapping[Key, Mapping[str, int]]
+    labelled: bool = True
 
     @property
     def groups(self) -> list[tuple[int, str]]:
@@ -156,6 +160,8 @@ class Rows:
         what = f"{label_of(name)} with {factor} {level}" if factor else label_of(name)
         if key in self.runs and not self.runs[key]["complete"]:
             return dataclasses.replace(blank, note=f"no run of {what} completed")
+        if not self.labelled and figure in _OF_LABELS:
+            return dataclasses.replace(blank, missing=NO_LABELS)
         where = "" if name == "raw_pixels" else f" at code size {size}"
         option = "" if name in CONTROLS else f"--architectures {name}"
         return dataclasses.replace(blank, missing=f"{figure.text} of {what}{where} ({arm})", option=option)
@@ -189,7 +195,10 @@ def tested(blank: Evidence, first: Seeds, second: Seeds, chosen_from: int = 1) -
 def rows_by_study(results: StudyResults) -> dict[str, Rows]:
     """Return what claims are tested on by name of the study: full-budget trials of confirm and ablate, and controls."""
     figures, runs = _figures(results), _runs(results)
-    return {study.name: Rows(figures.get(study.name, {}), runs.get(study.name, {})) for study in results.studies}
+    return {
+        study.name: Rows(figures.get(study.name, {}), runs.get(study.name, {}), labelled(study))
+        for study in results.studies
+    }
 
 
 def _figures(results: StudyResults) -> dict[str, dict[tuple[Key, str, str], dict[int, float]]]:

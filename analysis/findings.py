@@ -23,7 +23,7 @@ import pandas as pd
 
 from analysis.cells import label_of, study_section
 from analysis.claims import CLAIMS, Claim
-from analysis.evidence import Evidence, Outcome, Rows, rows_by_study
+from analysis.evidence import NO_LABELS, Evidence, Outcome, Rows, rows_by_study
 from analysis.intervals import holm
 from analysis.provenance import command
 from analysis.ranking import SIGNIFICANCE
@@ -105,7 +105,7 @@ def _finding(study: Study, claim: Claim, rows: Rows) -> Finding:
         " ".join(reasons),
         tuple(evidence),
         tuple(dict.fromkeys(each.missing for each in lacking)),
-        command(study, claim.phase, _options(lacking)) if lacking else "",
+        command(study, claim.phase, _options(lacking)) if any(each.missing != NO_LABELS for each in lacking) else "",
     )
 
 

@@ -31,6 +31,11 @@ def absent(
     return Absent(name, title, f"{what}. To get it: {commands}")
 
 
+def labelled(study: Study) -> bool:
+    """Whether the data of ``study`` have labels; where nothing says that they have none, they have."""
+    return study.manifest["dataset"].get("labelled") is not False
+
+
 def provenance(results: StudyResults) -> list[tuple[str, dict[str, str]]]:
     """Return for each study its name and what is known of data, code, versions, hardware, dates and seeds."""
     return [

@@ -19,7 +19,9 @@ import pyarrow.fs
 
 from study import location
 from study.rows import SCHEMA_VERSION, TABLES
+from trainables.architectures import admit
 from trainables.errors import InputError
+from trainables.own_models import row_of
 
 _ATTEMPTS = 3
 _FILES_AT_ONCE = 16
@@ -74,7 +76,7 @@ def read_manifest(filesystem: pyarrow.fs.FileSystem, root: str, received: str) -
             "JSON as study/launch.py writes it",
             "launch the study again under the same name, or restore the file from a copy",
         ) from None
-    kinds = {"name": str, "schema_version": int, "config": dict, "dataset": dict, "launches": list}
+    kinds = {"name": str, "schema_version": int, "config": dict, "dataset": dict, "models": list, "launches": list}
     if not isinstance(manifest, dict) or "name" not in manifest:
         raise ResultsError(f"{received}/study.json: names no study", accepted, "restore the file from a copy")
     for key, kind in kinds.items():
@@ -86,6 +88,19 @@ def read_manifest(filesystem: pyarrow.fs.FileSystem, root: str, received: str) -
             )
     _refuse_newer(manifest["schema_version"], f"{received}/study.json")
     return manifest
+
+
+def admit_models(manifest: Mapping[str, Any], received: str) -> None:
+    """Add the user's own models of a study.json to the table of architectures, so that they are shown as others are.
+
+    Raises:
+        ResultsError: one is no row, or its name means another model here, as in a study read before.
+    """
+    for values in manifest["models"]:
+        try:
+            admit(row_of(values))
+        except InputError as error:
+            raise ResultsError(f"{received}/study.json: {error.received}", error.accepted, error.remedy) from None
 
 
 def _studies_inside(filesystem: pyarrow.fs.FileSystem, root: str) -> list[str]:

@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from analysis.reading import ResultsError as ResultsError
-from analysis.reading import located, read_manifest, read_table
+from analysis.reading import admit_models, located, read_manifest, read_table
 from study.rows import ARMS, PHASES, STATUSES, TABLES
 from trainables.architectures import ARCHITECTURES, CONTROLS
 
@@ -57,7 +57,7 @@ _LABELS = {
     "trials": ["study", "phase", "arm", "dataset", "architecture", "status"],
     "scores": ["split", "evaluator", "metric", "unit", "direction"],
 }
-_ORDERS = {"architecture": (*ARCHITECTURES, *CONTROLS), "arm": ARMS, "phase": PHASES, "status": STATUSES}
+_ORDERS = {"arm": ARMS, "phase": PHASES, "status": STATUSES}
 
 
 @dataclass(frozen=True)
@@ -110,6 +110,7 @@ def load_study(path: str | Path) -> StudyResults:
     """
     filesystem, root = located(path)
     manifest = read_manifest(filesystem, root, str(path))
+    admit_models(manifest, str(path))
     problems: list[str] = []
     # Trials first: what a trial's row commits is written before it, so a study that still runs is read consistently.
     trials = read_table("trials", filesystem, root, manifest, problems)
@@ -188,7 +189,7 @@ def _with_order(frame: pd.DataFrame, name: str) -> pd.DataFrame:
     """Make labels categories; those of trials have the order of tables and figures, unknown names last, sorted."""
     frame = frame.astype(dict.fromkeys(_LABELS.get(name, ()), "category"))
     if name == "trials":
-        for column, order in _ORDERS.items():
+        for column, order in {"architecture": (*ARCHITECTURES, *CONTROLS), **_ORDERS}.items():
             labels = frame[column].cat
             unknown = sorted(set(labels.categories) - set(order))
             frame[column] = labels.set_categories([*order, *unknown], ordered=True)

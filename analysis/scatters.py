@@ -157,4 +157,4 @@ def _panels(
             handletextpad=0,
             columnspacing=1,
         )
-    return Plot(name, title, caption, figure)
+    return Plot(name, title, caption if shown else f"{caption} These data have no classes.", figure)

@@ -22,7 +22,7 @@ from analysis.cells import (
     summaries,
     with_labels,
 )
-from analysis.provenance import absent
+from analysis.provenance import absent, labelled
 from analysis.ranking import METRIC, against_best, marks, ranked_rows
 from analysis.results import StudyResults
 from analysis.tables import (
@@ -49,6 +49,9 @@ CONTROLS_FOOTNOTE = (
     "Controls are never ranked: the classic auto-encoder is outside the parameter budget; PCA and raw pixels are "
     "computed once, so they have no interval."
 )
+
+
+NO_LABELS = "Without labels of the data there are no classifiers, and no agreement of clusters with classes."
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +117,8 @@ def score_table(results: StudyResults, spec: ScoreTable) -> Table | Absent:
         # Raw pixels reconstruct themselves: a row of zeros says nothing.
         scores = scores[scores["architecture"] != "raw_pixels"]
     measures = measures_of(scores, spec.evaluators)
+    if not measures and not any(map(labelled, results.studies)):
+        return Absent(spec.name, spec.title, NO_LABELS)
     if not measures:
         return absent(results, spec.name, spec.title, f"no confirmed run has scores of {' or '.join(spec.evaluators)}")
     # The main ones first, in their order.
@@ -130,7 +135,9 @@ def score_table(results: StudyResults, spec: ScoreTable) -> Table | Absent:
     frame = with_labels(joined(frames))
     several = len({measure.evaluator for measure in measures}) > 1
     ranking = (MARKS_CAPTION,) if len(marked) else ()
-    footnotes = (SWITCHES_FOOTNOTE,) if (marked["mark"] == "unranked").any() else ()
+    footnotes: tuple[str, ...] = (SWITCHES_FOOTNOTE,) if (marked["mark"] == "unranked").any() else ()
+    if spec is CLUSTERING and not all(map(labelled, results.studies)):
+        footnotes += (NO_LABELS,)
     return Table(
         spec.name,
         spec.title,

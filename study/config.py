@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -21,10 +23,20 @@ from study.space import (
     grace_period,
     published_filters,
     widest,
+    within_budget,
 )
-from trainables.architectures import ARCHITECTURES
-from trainables.datasets import DATASETS
-from trainables.errors import InputError
+from trainables.architectures import (
+    ARCHITECTURES,
+    BUILT_IN,
+    Architecture,
+    ClassicAutoencoder,
+    ConvolutionalAutoencoder,
+    admit,
+    layers,
+)
+from trainables.datasets import DATASETS, OWN_DATA, data_name, is_own_data
+from trainables.errors import FieldError, InputError
+from trainables.own_models import values_of
 from trainables.settings import RECIPES, Recipe, recipe_named
 
 PUBLISHED_RECIPE = "caffe"
@@ -40,8 +52,8 @@ class StudyConfig:
 
     Attributes:
         name: of the study and of its folder.
-        preset: from which the rest was taken.
-        dataset: name of the data set.
+        preset: from which the rest was taken; the name of a study file that starts from none.
+        dataset: name of the data set, or the path of a file of one's own.
         architectures: models, in the order of the tables.
         code_sizes: units of the code; with the architectures they make the cells.
         phases: search, confirm, ablate or some of them.
@@ -54,6 +66,7 @@ class StudyConfig:
         factors: what phase ablate changes, one at a time.
         ablated_architectures: models that phase ablate takes, those of them that the study has.
         ablated_code_size: the code size at which it takes them, where the study has it, else the study's first.
+        models: rows of the user's own, whose names architectures may have besides those built in.
 
     Raises:
         InputError: a value that is not accepted, with what is.
@@ -74,23 +87,32 @@ class StudyConfig:
     factors: tuple[str, ...] = tuple(FACTORS)
     ablated_architectures: tuple[str, ...] = ("model_1", "model_3", "model_4")
     ablated_code_size: int = 10
+    models: tuple[Architecture, ...] = ()
 
     def __post_init__(self) -> None:
-        _check_name(self.name)
-        _check_choices("preset", (self.preset,), tuple(PRESETS))
-        _check_choices("data set", (self.dataset,), tuple(DATASETS))
-        _check_choices("architecture", self.architectures, tuple(ARCHITECTURES))
-        _check_choices("phase", self.phases, PHASES)
-        _check_choices("recipe", (self.recipe,), tuple(RECIPES))
-        _check_choices("factor", self.factors, tuple(FACTORS))
-        _check_choices("ablated architecture", self.ablated_architectures, tuple(ARCHITECTURES))
+        _check_models(self.models)
+        if not is_own_data(self.dataset):
+            _check_choices("dataset", "data set", (self.dataset,), (*DATASETS, *(f"FILE{end}" for end in OWN_DATA)))
+        _check_name("name", self.name)
+        _check_name("preset", self.preset)
+        _check_choices("architectures", "architecture", self.architectures, tuple(ARCHITECTURES))
+        _check_choices("phases", "phase", self.phases, PHASES)
+        _check_choices("recipe", "recipe", (self.recipe,), tuple(RECIPES))
+        _check_choices("factors", "factor", self.factors, tuple(FACTORS))
+        _check_choices(
+            "ablated_architectures", "ablated architecture", self.ablated_architectures, tuple(ARCHITECTURES)
+        )
         if not isinstance(self.code_sizes, tuple) or not self.code_sizes:
-            raise InputError(f"code sizes {self.code_sizes!r}", "at least one", "give code sizes, separated by spaces")
+            raise FieldError(
+                "code_sizes", f"code sizes {_shown(self.code_sizes)}", "a list of at least one", "give code sizes"
+            )
         for size in self.code_sizes:
-            _check_number("code size", size, 1, 784)
+            _check_number("code_sizes", size, 1, 784, "code size")
         if len(set(self.code_sizes)) < len(self.code_sizes):
-            raise InputError(f"code sizes {self.code_sizes}", "each code size once", "remove the second")
-        _check_number("ablated code size", self.ablated_code_size, 1, 784)
+            raise FieldError(
+                "code_sizes", f"code sizes {_shown(self.code_sizes)}", "each code size once", "remove the second"
+            )
+        _check_number("ablated_code_size", self.ablated_code_size, 1, 784, "ablated code size")
         _check_number("trials", self.trials, 1, 100_000)
         _check_number("seeds", self.seeds, 1, 1_000)
         _check_number("epochs", self.epochs, 1, 100_000)
@@ -99,8 +121,18 @@ class StudyConfig:
             _check_number("batch_size", self.batch_size, 1, 1_000)
         for name in self.architectures:
             cell = Cell(name, max(self.code_sizes))
-            if published_filters(cell):
-                widest(cell)  # refuses a cell over the parameter budget, which its search would do too late
+            if filters := published_filters(cell):
+                try:
+                    widest(cell)  # refuses a cell over the parameter budget, which its search would do too late
+                except InputError as error:
+                    raise FieldError("code_sizes", error.received, error.accepted, error.remedy) from None
+                if name not in BUILT_IN and not within_budget(cell, filters):
+                    raise FieldError(
+                        "models",
+                        f"{cell} has more than {PARAMETER_BUDGET:,} parameters at its published_filters {filters}",
+                        "rows that fit the parameter budget at every code size of the study",
+                        "give it fewer filters, or choose smaller code sizes",
+                    )
 
     @property
     def tuned_recipe(self) -> Recipe:
@@ -127,7 +159,7 @@ class StudyConfig:
         Budgets, seeds, cells and phases may grow: their trials keep their ids.
         """
         return {
-            "dataset": self.dataset,
+            "dataset": data_name(self.dataset),
             "dataset_sha256": dataset_sha256,
             "recipes": {name: dataclasses.asdict(recipe_named(name)) for name in (self.recipe, PUBLISHED_RECIPE)},
             "epochs": self.epochs,
@@ -142,7 +174,9 @@ class StudyConfig:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the configuration as plain values, for study.json."""
-        return json.loads(json.dumps(dataclasses.asdict(self)))  # type: ignore[no-any-return]
+        values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        values["models"] = [values_of(row) for row in self.models]
+        return json.loads(json.dumps(values))  # type: ignore[no-any-return]
 
 
 def digest_of(identity: Mapping[str, Any]) -> str:
@@ -155,7 +189,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         # Minutes on two cores without a download; small batches, since 1,437 images make few steps.
         "quick": {
             "dataset": "digits",
-            "architectures": tuple(ARCHITECTURES),
+            "architectures": tuple(BUILT_IN),
             "code_sizes": (10,),
             "trials": 3,
             "seeds": 3,
@@ -165,7 +199,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         # Within an hour on two cores.
         "sample": {
             "dataset": "mnist",
-            "architectures": tuple(ARCHITECTURES),
+            "architectures": tuple(BUILT_IN),
             "code_sizes": (10,),
             "trials": 4,
             "seeds": 3,
@@ -174,7 +208,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         # The paper's own: 20,000 iterations of 100 images are 33 epochs.
         "paper": {
             "dataset": "mnist",
-            "architectures": tuple(ARCHITECTURES),
+            "architectures": tuple(BUILT_IN),
             "code_sizes": (2, 10, 30),
             "trials": 30,
             "seeds": 5,
@@ -187,39 +221,82 @@ PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 def study_config(preset: str, **changes: Any) -> StudyConfig:
     """Return the configuration of ``preset`` with ``changes``; a change that is None leaves the preset's value.
 
+    Models of one's own join those of the preset, unless ``architectures`` says which are meant.
+
     Raises:
         InputError: there is no such preset, or a value is not accepted.
     """
-    _check_choices("preset", (preset,), tuple(PRESETS))
-    values = dict(PRESETS[preset]) | {name: value for name, value in changes.items() if value is not None}
-    values.setdefault("name", f"{preset}-{values['dataset']}")
+    _check_choices("preset", "preset", (preset,), tuple(PRESETS))
+    given = {name: value for name, value in changes.items() if value is not None}
+    values = dict(PRESETS[preset]) | given
+    if "architectures" not in given:
+        values["architectures"] += names_of(values.get("models", ()))
+    values["dataset"] = placed(values["dataset"], Path())
+    values.setdefault("name", f"{preset}-{data_name(values['dataset'])}")
     return StudyConfig(preset=preset, **values)
 
 
-def _check_name(name: str) -> None:
+def placed(dataset: Any, folder: Path) -> Any:
+    """Return a data set's name as it is, and the path of a file of one's own, seen from ``folder``, from the root."""
+    return os.path.abspath(folder / dataset) if is_own_data(dataset) else dataset
+
+
+def names_of(models: Iterable[Architecture]) -> tuple[str, ...]:
+    """Return the names of rows."""
+    return tuple(row.name for row in models)
+
+
+def _check_models(models: tuple[Architecture, ...]) -> None:
+    kinds = (ConvolutionalAutoencoder, ClassicAutoencoder)
+    if not isinstance(models, tuple) or not all(isinstance(row, kinds) for row in models):
+        raise FieldError("models", f"models {_shown(models)}", "rows of models", "see docs/extending.md")
+    names = names_of(models)
+    if len(set(names)) < len(names):
+        raise FieldError("models", f"models {' '.join(names)}", "each name once", "give one of them another name")
+    least, most = FILTERS_RANGE
+    for row in models:
+        try:
+            layers(row, 1)
+            admit(row)
+        except InputError as error:
+            raise FieldError("models", error.received, error.accepted, error.remedy) from None
+        filters = row.published_filters if isinstance(row, ConvolutionalAutoencoder) else ()
+        if not all(least <= count <= most for count in filters):
+            raise FieldError(
+                "models",
+                f"{row.name}: published_filters {filters}",
+                f"counts from {least} to {most}, the range of the search",
+                "change them",
+            )
+
+
+def _check_name(field: str, name: str) -> None:
     accepted = "letters, digits, '-', '_' and '.', not starting with '.', at most 100"
     if not isinstance(name, str) or not 0 < len(name) <= 100 or not all(map(_in_names, name)) or name[0] == ".":
-        raise InputError(f"name {_shown(name)}", accepted, "choose another name")
+        raise FieldError(field, f"{field} {_shown(name)}", accepted, f"choose another {field}")
 
 
 def _in_names(letter: str) -> bool:
     return letter.isascii() and (letter.isalnum() or letter in "-_.")
 
 
-def _check_choices(what: str, given: tuple[str, ...], accepted: tuple[str, ...]) -> None:
-    if not isinstance(given, tuple) or not given:
-        raise InputError(f"no {what}", ", ".join(accepted), f"give at least one {what}")
+def _check_choices(field: str, what: str, given: tuple[str, ...], accepted: tuple[str, ...]) -> None:
+    if not isinstance(given, tuple):
+        raise FieldError(field, f"{what} {_shown(given)}", f"a list of: {', '.join(accepted)}", "give a list")
+    if not given:
+        raise FieldError(field, f"no {what}", ", ".join(accepted), f"give at least one {what}")
     for name in given:
         if name not in accepted:
-            raise InputError(f"unknown {what} {_shown(name)}", ", ".join(accepted), "choose from these")
+            raise FieldError(field, f"unknown {what} {_shown(name)}", ", ".join(accepted), "choose from these")
     if len(set(given)) < len(given):
-        raise InputError(f"{what} given twice: {' '.join(given)}", f"each {what} once", "remove the second")
+        raise FieldError(field, f"{what} given twice: {' '.join(given)}", f"each {what} once", "remove the second")
 
 
-def _check_number(what: str, value: int, least: int, most: int) -> None:
+def _check_number(field: str, value: int, least: int, most: int, what: str = "") -> None:
+    what = what or field
     if type(value) is not int or not least <= value <= most:
-        raise InputError(
-            f"{what} {_shown(value)}", f"a whole number from {least} to {most:,}", f"choose another {what}"
+        raise FieldError(
+            field, f"{what} {_shown(value)}", f"a whole number from {least} to {most:,}", f"choose another {what}"
         )
 
 

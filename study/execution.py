@@ -12,6 +12,7 @@ import ray
 
 from study import cluster, provenance
 from study.config import StudyConfig
+from study.data import data_for
 from study.estimate import Estimate
 from study.ledger import Ledger, provenance_columns
 from study.live import progress_of
@@ -24,9 +25,10 @@ from study.progress import Verbosity
 from study.space import Cell
 from study.stopping import CellStopping
 from study.store import Store
+from study.study_file import study_file
 from study.tuning import run_plan
 from study.writing import Writer
-from trainables.datasets import Dataset, load_dataset
+from trainables.datasets import Dataset
 from trainables.errors import InputError
 
 LEAST_EPOCH_LIMIT = 1_800.0
@@ -53,7 +55,7 @@ class Options:
 
 def describe(config: StudyConfig, options: Options) -> None:
     """Print the plan, an estimate for this machine and the first configurations; start nothing and write nothing."""
-    dataset = load_dataset(config.dataset, options.data_dir)
+    dataset = data_for(config, options.data_dir)
     resources = cluster.local_resources(options.gpus_per_trial, options.concurrency)
     store = Store(located(options.results_dir) / config.name)
     manifest = store.read_manifest()
@@ -73,7 +75,7 @@ def run(config: StudyConfig, options: Options) -> int:
     """
     store = Store(located(options.results_dir) / config.name)
     store.read_manifest()  # refuses what cannot be reached before data is fetched
-    dataset = load_dataset(config.dataset, options.data_dir)
+    dataset = data_for(config, options.data_dir)
     address = cluster.cluster_address(options.address)
     if address == "local":
         cluster.local_resources(options.gpus_per_trial, options.concurrency)  # refuses before anything is written
@@ -92,7 +94,7 @@ def _run(config: StudyConfig, options: Options, store: Store, dataset: Dataset, 
             "add search to --phase",
         )
     if plan.exhausted:
-        store.open(manifest)
+        store.open(manifest, study_file(config))
         blocked = f", {len(plan.blocked())} cannot run" if plan.blocked() else ""
         print(f"study {config.name}: {plan.done} of {plan.total} trials are done already{blocked}")
         return _conclude(plan, store)
@@ -103,7 +105,7 @@ def _run(config: StudyConfig, options: Options, store: Store, dataset: Dataset, 
         raise KeyboardInterrupt from None  # While Ray starts, this is its answer to SIGTERM.
     signal.signal(signal.SIGTERM, on_sigterm)  # Ray put its own in its place, which ends without a word.
     try:
-        store.open(manifest)  # not before the cluster is known to take the study
+        store.open(manifest, study_file(config))  # not before the cluster is known to take the study
         work = measured(config, plan, dataset, resources)
         epoch_limit = _epoch_limit(options, work)
         if options.verbosity != "quiet":

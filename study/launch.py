@@ -14,9 +14,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from study.ablations import FACTORS
-from study.config import PRESETS, StudyConfig, study_config
+from study.config import PRESETS, StudyConfig
 from study.interruption import STATUS, interruptible, say_how_to_go_on
+from study.model_file import read_models
 from study.rows import PHASES
+from study.study_file import config_from
 from trainables.architectures import ARCHITECTURES
 from trainables.datasets import DATASETS
 from trainables.errors import InputError
@@ -43,7 +45,7 @@ def config_of(arguments: argparse.Namespace) -> StudyConfig:
     Raises:
         InputError: a value is not accepted.
     """
-    return study_config(
+    return config_from(
         arguments.preset,
         name=arguments.name,
         dataset=arguments.dataset,
@@ -56,6 +58,7 @@ def config_of(arguments: argparse.Namespace) -> StudyConfig:
         epochs=arguments.epochs,
         seed=arguments.seed,
         factors=_tuple(arguments.factors),
+        models=None if arguments.models is None else read_models(arguments.models),
     )
 
 
@@ -96,10 +99,15 @@ def parser() -> argparse.ArgumentParser:
         description="Search, confirm and compare convolutional auto-encoders; the same command resumes.",
     )
     what = flags.add_argument_group("what is studied (default: as the preset says)")
-    what.add_argument("--preset", default="paper", help=f"one of: {', '.join(PRESETS)} (default: %(default)s)")
+    what.add_argument(
+        "--preset",
+        default="paper",
+        help=f"one of: {', '.join(PRESETS)}, or a study file, *.toml (default: %(default)s)",
+    )
     what.add_argument("--phase", nargs="+", metavar="PHASE", help=f"any of: {' '.join(PHASES)}")
-    what.add_argument("--dataset", help=f"one of: {', '.join(DATASETS)}")
+    what.add_argument("--dataset", help=f"one of: {', '.join(DATASETS)}, or a file of yours: *.npz, *.parquet")
     what.add_argument("--architectures", nargs="+", metavar="NAME", help=f"any of: {' '.join(ARCHITECTURES)}")
+    what.add_argument("--models", type=_path, metavar="FILE", help="Python file of your own models, docs/extending.md")
     what.add_argument("--code-sizes", nargs="+", type=_whole, metavar="UNITS", help="sizes of the code layer")
     what.add_argument("--recipe", help=f"training of the tuned arm, one of: {', '.join(RECIPES)}")
     what.add_argument("--trials", type=_whole, help="search trials of each architecture and code size")

@@ -36,13 +36,16 @@ def next_manifest(
             "train_images": len(dataset.training),
             "validation_images": len(dataset.validation),
             "test_images": len(dataset.test),
+            "labelled": dataset.training.labels is not None,
         },
         "skipped_levels": skipped_levels(config),
+        "models": config.as_dict()["models"],
     }
     launches: list[dict[str, Any]] = []
     commit, dirty = provenance.git_state()
     if earlier is not None:
         check_identity(identity, earlier, folder)
+        manifest["models"] = _grown(earlier.get("models", []), manifest["models"], folder)
         launches = earlier["launches"]
         if launches and launches[-1]["git_commit"] != commit:
             print(
@@ -73,6 +76,22 @@ def check_identity(identity: dict[str, Any], earlier: dict[str, Any], folder: Lo
             "the data, splits, recipe, space, epochs and seed that the study began with",
             "choose another --name for this study, or repeat the earlier settings",
         )
+
+
+def _grown(earlier: list[dict[str, Any]], now: list[dict[str, Any]], folder: Location) -> list[dict[str, Any]]:
+    """Return the rows of the user's own that the study has had so far, and has now; none may change.
+
+    They are no part of the identity, since cells may grow.
+    """
+    known = {row["name"]: row for row in earlier}
+    for row in now:
+        if changes := _differences(known.get(row["name"], row), row):
+            raise InputError(
+                f"{folder} has another model called {row['name']}: {'; '.join(changes)}",
+                "the row that the study began with",
+                "give the changed row another name, or choose another --name for the study",
+            )
+    return list((known | {row["name"]: row for row in now}).values())
 
 
 def _differences(earlier: dict[str, Any], now: dict[str, Any], prefix: str = "") -> list[str]:

@@ -11,7 +11,7 @@ from study.location import Location
 from study.pace import duration
 from study.plan import Plan
 from study.tuning import Resources
-from trainables.datasets import Dataset
+from trainables.datasets import Dataset, data_name
 
 DAY = 86_400.0
 
@@ -38,8 +38,8 @@ def print_plan(
     unit = "GPU" if resources.gpus_per_trial else "core"
     owed = ", ".join(f"{count} {phase}" for phase, count in work.trials.items())
     print(
-        f"study {config.name} on {config.dataset}: {cells} cells ({len(config.architectures)} architectures x "
-        f"{len(config.code_sizes)} code sizes)"
+        f"study {config.name} on {data_name(config.dataset)}: {cells} cells ({len(config.architectures)} architectures "
+        f"x {len(config.code_sizes)} code sizes)"
     )
     print(f"  trials:    {plan.total} in all, {plan.done} done, to run: {owed or 'none'}")
     print(f"  epochs:    {work.epochs_at_most:,} at most; early stopping spares some of those of search")

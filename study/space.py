@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from trainables.architectures import (
-    ARCHITECTURES,
     ConvolutionalAutoencoder,
     Filters,
     architecture_named,
@@ -53,7 +52,7 @@ def published_filters(cell: Cell) -> Filters | None:
 
 def within_budget(cell: Cell, filters: Filters) -> bool:
     """Whether the cell's model with these filter counts keeps to the parameter budget."""
-    return count_parameters(ARCHITECTURES[cell.architecture], cell.code_size, filters) <= PARAMETER_BUDGET
+    return count_parameters(architecture_named(cell.architecture), cell.code_size, filters) <= PARAMETER_BUDGET
 
 
 @lru_cache(maxsize=100_000)

@@ -28,6 +28,7 @@ from study.storage import PARTIAL, PATIENCE_SECONDS, Storage, StorageError, pati
 from trainables.errors import InputError
 
 MANIFEST = "study.json"
+STUDY_FILE = "study.toml"
 WEIGHTS = "weights"
 _COMPACTED = "compacted-"
 _ATTEMPTS = 3
@@ -128,8 +129,12 @@ class Store:
         self._begun = True
         return manifest
 
-    def open(self, manifest: Mapping[str, Any]) -> None:
+    def open(self, manifest: Mapping[str, Any], study_file: str | None = None) -> None:
         """Make the folder where it is missing, write study.json and remove what a stopped writer left.
+
+        Args:
+            manifest: content of study.json.
+            study_file: content of study.toml, with which the study can be launched again; not written when None.
 
         Raises:
             InputError: the folder cannot be written.
@@ -137,6 +142,8 @@ class Store:
         try:
             self._storage.make()
             self.write_manifest(manifest)  # First: a folder that holds anything else without it is taken for another's.
+            if study_file is not None:
+                self._storage.write(STUDY_FILE, study_file.encode())
             for name in (*TABLES, WEIGHTS):
                 self._storage.make(name)
             self._clean()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from study import launch
+from tests.documents import write_shown_files
 from tests.synthetic import write_synthetic_study
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -56,7 +58,7 @@ def test_analysis_knows_rows_where_they_lie_and_the_table_of_architectures_at_mo
     names = imported(path)
     assert not {name for name in names if name.split(".")[0] in ("ray", "torch")}
     ours = {".".join(name.split(".")[:2]) for name in names if name.split(".")[0] in ("study", "trainables")}
-    known = {"study.rows", "study.location", "trainables.architectures", "trainables.errors"}
+    known = {"study.rows", "study.location", "trainables.architectures", "trainables.own_models", "trainables.errors"}
     assert ours <= {*known, "study", "trainables"}
 
 
@@ -105,8 +107,13 @@ def shown_commands() -> list[list[str]]:
     return commands
 
 
-def test_every_launch_that_the_documents_show_is_accepted() -> None:
-    """Its flags exist and its values make a configuration."""
+@pytest.mark.usefixtures("forgotten")
+def test_every_launch_that_the_documents_show_is_accepted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its flags exist and its values make a configuration, where the files are that they show."""
+    write_shown_files("docs/extending.md", tmp_path)
+    (tmp_path / "results" / "my_study-my_images").mkdir(parents=True)
+    shutil.copy(tmp_path / "my_study.toml", tmp_path / "results" / "my_study-my_images" / "study.toml")
+    monkeypatch.chdir(tmp_path)
     launches = [command[2:] for command in shown_commands() if command[:2] == ["python", "study/launch.py"]]
     assert len(launches) >= 4
     for arguments in launches:
@@ -125,7 +132,8 @@ def test_every_make_target_that_the_documents_show_exists() -> None:
 def test_reading_rows_works_as_readme_shows(tmp_path: Path) -> None:
     """The Python block and the report command, on a synthetic study in the place of the quick one."""
     write_synthetic_study(tmp_path / "results" / "quick-digits", name="quick-digits")
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.S)
+    # A block that begins with a file's name is a file.
+    blocks = re.findall(r"```python\n(?!# )(.*?)```", (ROOT / "README.md").read_text(), flags=re.S)
     assert len(blocks) == 1
     done = subprocess.run([sys.executable, "-c", blocks[0]], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert "model_4" in done.stdout

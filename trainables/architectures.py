@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
 
@@ -35,7 +35,7 @@ class Encoder:
     name: str
     kernels: tuple[int, int]
     pooled: bool
-    source: str
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Decoder:
     name: str
     kernels: tuple[int, int, int]
     unpooled: bool
-    source: str
+    source: str = ""
 
 
 PLAIN = Encoder("plain", kernels=(9, 9), pooled=False, source="[file]")
@@ -121,9 +121,9 @@ class ConvolutionalAutoencoder:
     encoder: Encoder
     decoder: Decoder
     published_filters: Filters
-    declared_parameters: Mapping[int, int]
-    declared_multiply_adds: int
-    source: str
+    declared_parameters: Mapping[int, int] = field(default_factory=dict)
+    declared_multiply_adds: int | None = None
+    source: str = ""
     activation: Activation = "sigmoid"
     pooling: Pooling = "none"
     unpooling: Unpooling = "none"
@@ -145,9 +145,9 @@ class ClassicAutoencoder:
     label: str
     notation: str
     widths: tuple[int, ...]
-    declared_parameters: Mapping[int, int]
-    declared_multiply_adds: int
-    source: str
+    declared_parameters: Mapping[int, int] = field(default_factory=dict)
+    declared_multiply_adds: int | None = None
+    source: str = ""
     activation: Activation = "sigmoid"
 
 
@@ -257,8 +257,13 @@ _ROWS: tuple[Architecture, ...] = (
     ),
 )
 
-ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType({row.name: row for row in _ROWS})
-"""Every model that is trained, by name, in the order of tables and figures."""
+BUILT_IN: Mapping[str, Architecture] = MappingProxyType({row.name: row for row in _ROWS})
+"""The models of this file, by name."""
+
+_table = dict(BUILT_IN)
+
+ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(_table)
+"""Every model that is trained, by name, in the order of tables and figures: those of this file, then a user's own."""
 
 CONTROLS: Mapping[str, Control] = MappingProxyType(
     {
@@ -270,6 +275,21 @@ CONTROLS: Mapping[str, Control] = MappingProxyType(
     }
 )
 """Codes that need no training, by name; they go through the same evaluation and stand in the same tables."""
+
+
+def admit(row: Architecture) -> None:
+    """Add a row of the user's own to `ARCHITECTURES`; a name means one row for as long as a process lives.
+
+    Raises:
+        InputError: the name belongs to another row.
+    """
+    if row.name in CONTROLS or _table.setdefault(row.name, row) != row:
+        builtin = row.name in CONTROLS or row.name in BUILT_IN
+        raise InputError(
+            f"a model called {row.name}, which is {'built in' if builtin else 'another model here already'}",
+            f"a name of its own, none of {', '.join((*BUILT_IN, *CONTROLS))}",
+            "give the row another name",
+        )
 
 
 def architecture_named(name: str) -> Architecture:
@@ -322,6 +342,16 @@ def layers(
             "sizes of at least 1 and an output of the image's size",
             "change kernels or images",
         )
+    if architecture.unpooling == "switches":
+        sides = {layer.name: layer.in_size // 2 if layer.kind == "pool" else layer.in_size for layer in stack}
+        for level in "12":
+            if sides[f"pool{level}"] != sides[f"unpool{level}"]:
+                raise InputError(
+                    f"{architecture.name} unpools with switches, but pool{level} gives maps of {sides[f'pool{level}']} "
+                    f"and unpool{level} takes maps of {sides[f'unpool{level}']}",
+                    "maps of one size on either side of the switches",
+                    "change kernels, or unpool otherwise",
+                )
     return stack
 
 

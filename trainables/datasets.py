@@ -2,7 +2,8 @@
 
 MNIST and Fashion-MNIST are read from ``<folder>/<name>/``, where the folder is the first of: the one given (flag
 --data-dir), the environment variable CAE_STUDY_DATA, the user's cache. Only the cache is ever written: missing files
-are downloaded to it. ``digits`` comes with scikit-learn and needs no folder.
+are downloaded to it. ``digits`` comes with scikit-learn and needs no folder. A file of one's own stands in the place of
+a name (`own_data`).
 """
 
 from __future__ import annotations
@@ -23,7 +24,6 @@ from numpy.typing import NDArray
 from trainables.downloads import RemoteFile, cached_bytes, placed_contents
 from trainables.errors import InputError
 
-IMAGE_SHAPE = (28, 28)
 DATA_VARIABLE = "CAE_STUDY_DATA"
 
 
@@ -95,13 +95,16 @@ _ROWS = (
 DATASETS: Mapping[str, DataSource] = MappingProxyType({row.name: row for row in _ROWS})
 """Every data set by name."""
 
+OWN_DATA = (".npz", ".parquet")
+"""Suffixes of files that stand in the place of a name."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Images:
     """Grey images on a background of 0, with their classes where these are known.
 
     Attributes:
-        pixels: (n, 28, 28) uint8, C-contiguous.
+        pixels: (n, side, side) uint8, C-contiguous; 28x28 in the data sets of `DATASETS`.
         labels: (n,) int64, or None.
     """
 
@@ -110,8 +113,9 @@ class Images:
 
     def __post_init__(self) -> None:
         pixels, labels = self.pixels, self.labels
-        if pixels.dtype != np.uint8 or pixels.shape[1:] != IMAGE_SHAPE or not pixels.flags.c_contiguous:
-            raise ValueError(f"pixels are {pixels.dtype} {pixels.shape}, not C-contiguous uint8 (n, 28, 28)")
+        square = pixels.ndim == 3 and pixels.shape[1] == pixels.shape[2]
+        if pixels.dtype != np.uint8 or not square or not pixels.flags.c_contiguous:
+            raise ValueError(f"pixels are {pixels.dtype} {pixels.shape}, not C-contiguous uint8 (n, side, side)")
         if labels is not None and (labels.dtype != np.int64 or labels.shape != pixels.shape[:1]):
             raise ValueError(f"labels are {labels.dtype} {labels.shape} for {len(pixels)} images, not int64 (n,)")
 
@@ -128,7 +132,7 @@ class Dataset:
     """Training and test images; the arrays are read-only, as they are after Ray's object store.
 
     Attributes:
-        name: key of `DATASETS`.
+        name: key of `DATASETS`, or of a file of one's own.
         training: all training images, those for validation last.
         validation_size: how many of them are for validation.
         test: read after training only; nothing is chosen by it.
@@ -152,16 +156,30 @@ class Dataset:
         return self.training.between(len(self.training) - self.validation_size, len(self.training))
 
 
+def is_own_data(dataset: object) -> bool:
+    """Whether a data set is given as a file of the user's own, rather than by a name."""
+    return isinstance(dataset, str) and dataset.endswith(OWN_DATA)
+
+
+def data_name(dataset: str) -> str:
+    """Return what a data set is called in rows and tables; one in a file is called as the file is."""
+    return Path(dataset).stem if is_own_data(dataset) else dataset
+
+
 def load_dataset(name: str, data_dir: Path | None = None) -> Dataset:
     """Return the data set called ``name``, every file checked against its SHA-256.
 
     Args:
-        name: key of `DATASETS`.
+        name: key of `DATASETS`, or the path of a file with a suffix of `OWN_DATA`.
         data_dir: folder that holds the folder ``name``; when None, see the top of this module.
 
     Raises:
         InputError: there is no such data set, or its files are missing, wrong or not to be had.
     """
+    if is_own_data(name):
+        from trainables.own_data import load_own  # here, as it builds on this module
+
+        return load_own(Path(name))
     if name not in DATASETS:
         raise InputError(f"unknown data set {name!r}", ", ".join(DATASETS), "choose one of these names")
     facts = DATASETS[name]

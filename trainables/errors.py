@@ -1,4 +1,4 @@
-"""The one exception for a mistake of the user's, shown as a message without a traceback."""
+"""The exception for a mistake of the user's, shown as a message without a traceback."""
 
 from __future__ import annotations
 
@@ -15,3 +15,14 @@ class InputError(Exception):
 
     def __reduce__(self) -> tuple[type[InputError], tuple[str, str, str]]:
         return type(self), (self.received, self.accepted, self.remedy)
+
+
+class FieldError(InputError):
+    """A value of a record's field ``field`` that cannot be used; who read it from a file knows its line by that."""
+
+    def __init__(self, field: str, received: str, accepted: str, remedy: str) -> None:
+        super().__init__(received, accepted, remedy)
+        self.field = field
+
+    def __reduce__(self) -> tuple[type[FieldError], tuple[str, str, str, str]]:  # type: ignore[override]
+        return type(self), (self.field, self.received, self.accepted, self.remedy)

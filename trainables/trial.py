@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import faulthandler
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import ray
 import torch
 from ray import tune
 
+from trainables.architectures import Architecture, admit
 from trainables.datasets import Dataset
 from trainables.devices import prepare
 from trainables.errors import InputError
@@ -29,7 +30,8 @@ class TrialError(Exception):
 class Trial(tune.Trainable):
     """Runs the `TrialSpec` in ``config["spec"]``; a step is an epoch of one of its seeds.
 
-    Pass by ``tune.with_parameters`` the data, and the seconds that an epoch may take, measuring included.
+    Pass by ``tune.with_parameters`` the data, the seconds that an epoch may take, measuring included, and the rows of
+    the user's own models, which the worker's code does not hold.
     """
 
     _dataset: Dataset
@@ -38,9 +40,13 @@ class Trial(tune.Trainable):
     _ended: int
     _reports: Iterator[Report]
 
-    def setup(self, config: dict[str, Any], dataset: Dataset, epoch_limit: float) -> None:  # type: ignore[override]
+    def setup(  # type: ignore[override]
+        self, config: dict[str, Any], dataset: Dataset, epoch_limit: float, models: Sequence[Architecture] = ()
+    ) -> None:
         """Keep the data, which stays in the node's object store, and prepare the first trial."""
         prepare(granted_device())
+        for row in models:
+            admit(row)
         self._dataset, self._epoch_limit = dataset, epoch_limit
         self.reset_config(config)
 

@@ -11,12 +11,18 @@ import safetensors.torch
 
 from trainables.autoencoder import Autoencoder
 from trainables.errors import InputError
+from trainables.own_models import row_of, values_of
 from trainables.settings import Settings
 
 
 def pack_weights(model: Autoencoder, settings: Settings, trial_id: str) -> bytes:
-    """Return the weights with the settings that rebuild the module, as the bytes of a safetensors file."""
-    header = {"trial_id": trial_id, "settings": settings.as_dict(), "image_size": model.image_size}
+    """Return the weights with the row and settings that rebuild the module, as the bytes of a safetensors file."""
+    header = {
+        "trial_id": trial_id,
+        "architecture": values_of(model.architecture),
+        "settings": settings.as_dict(),
+        "image_size": model.image_size,
+    }
     state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     return safetensors.torch.save(state, metadata={"cae_study": json.dumps(header)})
 
@@ -39,6 +45,8 @@ def load_model(path: str | Path) -> Autoencoder:
             f"{path} is not a weights file of a study ({error})", "a file of RESULTS/weights", "train the trial again"
         ) from error
     settings = Settings(**header["settings"])
-    model = Autoencoder(settings.variant(), settings.code_size, settings.filters, header["image_size"])
+    # The file says the row itself, so that a user's own needs no other file; older files name one that is built in.
+    row = row_of(header["architecture"]) if "architecture" in header else settings.variant()
+    model = Autoencoder(row, settings.code_size, settings.filters, header["image_size"])
     model.load_state_dict(state)
     return model.eval().requires_grad_(False)

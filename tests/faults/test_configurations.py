@@ -141,6 +141,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "factors": several(names(FACTORS)).map(tuple),
     "ablated_architectures": several(names(ARCHITECTURES)).map(tuple),
     "ablated_code_size": st.integers(),
+    "models": st.just(()),
 }
 
 
