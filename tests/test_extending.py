@@ -22,7 +22,7 @@ def commands(heading: str) -> list[list[str]]:
     text = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
     section = text.partition(f"## {heading}\n")[2].partition("\n## ")[0]
     lines = "\n".join(re.findall(r"```sh\n(.*?)```", section, flags=re.S)).splitlines()
-    return [shlex.split(line, comments=True) for line in lines]
+    return [shlex.split(line, comments=True) for line in lines if line]
 
 
 @pytest.mark.usefixtures("forgotten")
