@@ -9,6 +9,7 @@ from typing import Any
 import safetensors
 import safetensors.torch
 
+from trainables.architectures import BUILT_IN
 from trainables.autoencoder import Autoencoder
 from trainables.errors import InputError
 from trainables.own_models import row_of, values_of
@@ -45,8 +46,9 @@ def load_model(path: str | Path) -> Autoencoder:
             f"{path} is not a weights file of a study ({error})", "a file of RESULTS/weights", "train the trial again"
         ) from error
     settings = Settings(**header["settings"])
-    # The file says the row itself, so that a user's own needs no other file; older files name one that is built in.
-    row = row_of(header["architecture"]) if "architecture" in header else settings.variant()
+    # A user's own row stands in the file itself, which so needs no other.
+    own = settings.architecture not in BUILT_IN and "architecture" in header
+    row = row_of(header["architecture"]) if own else settings.variant()
     model = Autoencoder(row, settings.code_size, settings.filters, header["image_size"])
     model.load_state_dict(state)
     return model.eval().requires_grad_(False)
