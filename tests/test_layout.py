@@ -8,6 +8,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,8 @@ KNOWS_RAY = {
     "study/tuning.py",
     "trainables/trial.py",
 }
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+README = ROOT / "README.md"
+DOCUMENTS = [README, *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def imported(path: Path) -> set[str]:
@@ -98,10 +100,10 @@ def test_a_mistake_in_a_flag_does_not_wait_for_ray_or_torch() -> None:
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
 
 
-def shown_commands() -> list[list[str]]:
-    """Return the commands of the shell blocks of all documents, without comments."""
+def shown_commands(documents: Iterable[Path] = DOCUMENTS) -> list[list[str]]:
+    """Return the commands of the shell blocks of documents, without comments."""
     commands = []
-    for document in DOCUMENTS:
+    for document in documents:
         for block in re.findall(r"```sh\n(.*?)```", document.read_text(), flags=re.S):
             commands += [shlex.split(line, comments=True) for line in block.splitlines() if line.strip()]
     return commands
@@ -133,11 +135,11 @@ def test_reading_rows_works_as_readme_shows(tmp_path: Path) -> None:
     """The Python block and the report command, on a synthetic study in the place of the quick one."""
     write_synthetic_study(tmp_path / "results" / "quick-digits", name="quick-digits")
     # A block that begins with a file's name is a file.
-    blocks = re.findall(r"```python\n(?!# )(.*?)```", (ROOT / "README.md").read_text(), flags=re.S)
+    blocks = re.findall(r"```python\n(?!# )(.*?)```", README.read_text(), flags=re.S)
     assert len(blocks) == 1
     done = subprocess.run([sys.executable, "-c", blocks[0]], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert "model_4" in done.stdout
-    reports = [command for command in shown_commands() if command[:2] == ["python", "analysis/report.py"]]
+    reports = [command for command in shown_commands([README]) if command[:2] == ["python", "analysis/report.py"]]
     assert reports
     for command in reports:
         subprocess.run(
