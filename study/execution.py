@@ -1,4 +1,7 @@
-"""One launch of a study, from its configuration to its report."""
+"""One launch of a study, from its configuration to its report.
+
+``run(study_config("quick"), Options())`` is ``python study/launch.py --preset quick``, for scripts and notebooks.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +46,7 @@ class Options:
     ``time_budget`` is in hours; ``epoch_limit`` in minutes, after which an epoch is taken for one that hangs.
     """
 
-    results_dir: str
+    results_dir: str = "results"
     data_dir: Path | None = None
     address: str | None = None
     concurrency: int | None = None

@@ -26,7 +26,7 @@ from trainables.settings import RECIPES
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; return 0 done, 1 cells without a result, 2 bad input, 130 stopped by the user."""
+    """Run the command line; return 0 done, 1 no result or not the same one, 2 bad input, 130 stopped by the user."""
     arguments = parser().parse_args(argv)
     with interruptible():
         try:
@@ -63,6 +63,10 @@ def config_of(arguments: argparse.Namespace) -> StudyConfig:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    if arguments.reproduce:
+        from study.reproduction import reproduce
+
+        return reproduce(*arguments.reproduce, data_dir=arguments.data_dir)
     config = config_of(arguments)
     if arguments.status or arguments.missing:
         from study import status
@@ -146,6 +150,12 @@ def parser() -> argparse.ArgumentParser:
     instead.add_argument("--dry-run", action="store_true", help="plan, first configurations, hours and disk")
     instead.add_argument("--status", action="store_true", help="what is done and missing of a study, and who runs it")
     instead.add_argument("--missing", action="store_true", help="the trials that the rows lack, an id a line")
+    instead.add_argument(
+        "--reproduce",
+        nargs=2,
+        metavar=("TRIAL_ID", "RESULTS"),
+        help="train a trial of the study in folder RESULTS again and compare its figures",
+    )
     return flags
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet
 
 from study.location import ACCEPTED, Location, located, reason
@@ -129,6 +130,19 @@ class Store:
         self._begun = True
         return manifest
 
+    def require_study(self) -> dict[str, Any]:
+        """Return study.json.
+
+        Raises:
+            InputError: there is no study here; or as `read_manifest`.
+        """
+        manifest = self.read_manifest()
+        if manifest is None:
+            raise InputError(
+                f"{self.folder} holds no study", "the folder of a study, which holds study.json", "check the path"
+            )
+        return manifest
+
     def open(self, manifest: Mapping[str, Any], study_file: str | None = None) -> None:
         """Make the folder where it is missing, write study.json and remove what a stopped writer left.
 
@@ -177,6 +191,31 @@ class Store:
             if row["trial_id"] in trial_ids:
                 curves.setdefault(row["trial_id"], {})[row["epoch"]] = row
         return {trial_id: [curve[epoch] for epoch in sorted(curve)] for trial_id, curve in curves.items()}
+
+    def scores(self, trial_id: str) -> list[dict[str, Any]]:
+        """Return the rows of `scores` of a trial.
+
+        Raises:
+            InputError: as `finished`.
+        """
+        scores = self._read("scores")
+        return scores.filter(pc.equal(scores["trial_id"], trial_id)).to_pylist()  # type: ignore[no-any-return]
+
+    def weights(self, trial_id: str) -> bytes:
+        """Return the weights file of a trial.
+
+        Raises:
+            InputError: it is missing or cannot be read.
+        """
+        name = f"{WEIGHTS}/{trial_id}.safetensors"
+        try:
+            return self._storage.read(name)
+        except OSError as error:
+            raise InputError(
+                f"{self.folder}/{name} cannot be read: {reason(error)}",
+                "the weights file that the study wrote",
+                "restore it, or train the trial again",
+            ) from error
 
     def append(
         self, trial: Mapping[str, Any], others: Mapping[str, Sequence[dict[str, Any]]], weights: bytes | None

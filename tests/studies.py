@@ -2,10 +2,22 @@
 
 from __future__ import annotations
 
+import io
+from pathlib import Path
 from typing import Any
 
+import torch
+
+from study import provenance
 from study.config import StudyConfig, study_config
-from study.plan import Owed
+from study.ledger import Ledger, provenance_columns
+from study.manifest import next_manifest
+from study.plan import Owed, Plan, spec_of
+from study.progress import Progress
+from study.store import Store
+from study.writing import Writer
+from trainables.datasets import load_dataset
+from trainables.run import Outcome, run_trial
 from trainables.settings import Settings
 
 
@@ -40,3 +52,28 @@ def row_of(owed: Owed, settings: Settings | None, value: float = 100.0, status: 
         "validation_cross_entropy": value if status in ("complete", "pruned") else None,
     }
     return row | (settings.as_dict() if settings else {})
+
+
+def run_here(config: StudyConfig, results: Path, pruned: tuple[str, ...] = ()) -> Path:
+    """Run a study trial after trial in this process, without Ray, and return its folder.
+
+    Its rows, weights and codes are real ones. Trials ``pruned`` are stopped after their first epoch.
+    """
+    dataset = load_dataset(config.dataset)
+    store = Store(results / config.name)
+    with store:
+        manifest = next_manifest(config, dataset, None, store.folder)
+        store.open(manifest)
+        plan = Plan(config, ())
+        columns = provenance_columns(
+            config.name, manifest["study_sha256"], dataset, provenance.versions(), provenance.git_state()
+        )
+        with Writer(store) as writer:
+            ledger = Ledger(plan, writer, Progress(plan, 1, io.StringIO()), columns)
+            while taken := ledger.take():
+                for report in run_trial(spec_of(*taken), dataset, torch.device("cpu")):
+                    ledger.receive(report)
+                    if report.trial_id in pruned:
+                        ledger.commit(report.trial_id, Outcome("pruned", "behind the other trials of its cell"))
+                        break
+    return results / config.name

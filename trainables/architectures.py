@@ -165,7 +165,8 @@ Architecture = ConvolutionalAutoencoder | ClassicAutoencoder
 
 
 def _counts(at_2: int, at_10: int, at_30: int) -> Mapping[int, int]:
-    return MappingProxyType({2: at_2, 10: at_10, 30: at_30})
+    # A plain dict, since models hold their row and are copied and pickled.
+    return {2: at_2, 10: at_10, 30: at_30}
 
 
 # Declared parameters are at code sizes 2, 10, 30, declared multiply-adds at code size 30, both at the published filter

@@ -31,24 +31,38 @@ def pack_weights(model: Autoencoder, settings: Settings, trial_id: str) -> bytes
 def load_model(path: str | Path) -> Autoencoder:
     """Return the trained module of a weights file, in evaluation mode, on the processor.
 
+    By trial or by cell: `study.models.load_model`.
+
     Raises:
         InputError: there is no such file, or it was not written by `pack_weights`.
     """
     path = Path(path)
     if not path.is_file():
         raise InputError(f"no weights file {path}", "RESULTS/weights/TRIAL_ID.safetensors", "check the path")
+    return unpack_weights(path.read_bytes(), str(path))
+
+
+def unpack_weights(content: bytes, received: str) -> Autoencoder:
+    """Return the module of the bytes of a weights file, which the user called ``received``; as `load_model`.
+
+    Raises:
+        InputError: they were not made by `pack_weights`.
+    """
     try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            header: dict[str, Any] = json.loads((file.metadata() or {})["cae_study"])
-        state = safetensors.torch.load_file(path)
-    except (safetensors.SafetensorError, KeyError, json.JSONDecodeError) as error:
+        state = safetensors.torch.load(content)
+        # Eight bytes say how long the header is, which is JSON. Source: the description of the safetensors format.
+        size = int.from_bytes(content[:8], "little")
+        header: dict[str, Any] = json.loads(json.loads(content[8 : 8 + size])["__metadata__"]["cae_study"])
+        settings = Settings(**header["settings"])
+        # A user's own row stands in the file itself, which so needs no other.
+        own = settings.architecture not in BUILT_IN and "architecture" in header
+        row = row_of(header["architecture"]) if own else settings.variant()
+        model = Autoencoder(row, settings.code_size, settings.filters, header["image_size"])
+        model.load_state_dict(state)
+    except (safetensors.SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise InputError(
-            f"{path} is not a weights file of a study ({error})", "a file of RESULTS/weights", "train the trial again"
+            f"{received} is not a weights file of a study ({str(error).splitlines()[0]})",
+            "a file of RESULTS/weights",
+            "train the trial again",
         ) from error
-    settings = Settings(**header["settings"])
-    # A user's own row stands in the file itself, which so needs no other.
-    own = settings.architecture not in BUILT_IN and "architecture" in header
-    row = row_of(header["architecture"]) if own else settings.variant()
-    model = Autoencoder(row, settings.code_size, settings.filters, header["image_size"])
-    model.load_state_dict(state)
     return model.eval().requires_grad_(False)
