@@ -177,7 +177,7 @@ def _distributions(trials: pd.DataFrame, manifest: Mapping[str, Any]) -> dict[st
     return ranges
 
 
-def _optuna_trial(row: Mapping[str, Any], curve: pd.DataFrame | None, distributions: Mapping[str, Any]) -> Any:
+def _optuna_trial(row: Mapping[Any, Any], curve: pd.DataFrame | None, distributions: Mapping[str, Any]) -> Any:
     """Return a search trial as Optuna has it."""
     from optuna.trial import TrialState, create_trial
 

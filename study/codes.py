@@ -26,7 +26,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     flags.add_argument("results", metavar="RESULTS", help="folder or URI of a study")
     flags.add_argument("which", metavar="TRIAL", help="a trial of phase confirm, or a cell such as model_4-code10")
     flags.add_argument("--output", default="codes.parquet", metavar="FILE", help="(default: %(default)s)")
-    flags.add_argument("--dataset", help=f"one of: {', '.join(DATASETS)} (default: that of the study)")
+    names = ", ".join(DATASETS)
+    flags.add_argument(
+        "--dataset", help=f"one of: {names}, or a file of yours: *.npz, *.parquet (default: that of the study)"
+    )
     flags.add_argument(
         "--data-dir", type=Path, help="folder that holds mnist/ (default: CAE_STUDY_DATA, or downloaded)"
     )
@@ -48,8 +51,9 @@ def _codes(arguments: argparse.Namespace) -> pa.Table:
     from trainables.datasets import load_dataset
     from trainables.inference import encode
 
-    row, model = model_of(Store(arguments.results), arguments.which)
-    dataset = load_dataset(arguments.dataset or row["dataset"], arguments.data_dir)
+    store = Store(arguments.results)
+    row, model = model_of(store, arguments.which)
+    dataset = load_dataset(arguments.dataset or store.require_study()["config"]["dataset"], arguments.data_dir)
     parts = [
         _table(split, encode(model, images.pixels), images.labels, row, dataset)
         for split, images in (("train", dataset.training), ("test", dataset.test))

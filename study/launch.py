@@ -66,7 +66,8 @@ def _run(arguments: argparse.Namespace) -> int:
     if arguments.reproduce:
         from study.reproduction import reproduce
 
-        return reproduce(*arguments.reproduce, data_dir=arguments.data_dir)
+        trial_id, results = arguments.reproduce
+        return reproduce(trial_id, results, arguments.dataset, arguments.data_dir)
     config = config_of(arguments)
     if arguments.status or arguments.missing:
         from study import status
@@ -128,12 +129,23 @@ def parser() -> argparse.ArgumentParser:
         help="folder, s3://BUCKET/FOLDER or gs://BUCKET/FOLDER (default: %(default)s)",
     )
     where.add_argument(
-        "--data-dir", type=_path, help="folder that holds mnist/ (default: CAE_STUDY_DATA, or downloaded)"
+        "--data-dir",
+        type=_path,
+        metavar="FOLDER",
+        help="folder that holds mnist/ (default: CAE_STUDY_DATA, or downloaded)",
     )
     where.add_argument("--address", help="Ray cluster to join, or 'auto' (default: RAY_ADDRESS, or start Ray here)")
-    where.add_argument("--concurrency", type=_concurrency, help="trials at once (default: one a GPU, else one a core)")
     where.add_argument(
-        "--gpus-per-trial", type=_share, help="whole or fraction (default: 1 where there is a GPU, else 0)"
+        "--concurrency",
+        type=_concurrency,
+        metavar="TRIALS",
+        help="trials at once (default: one a GPU, else one a core)",
+    )
+    where.add_argument(
+        "--gpus-per-trial",
+        type=_share,
+        metavar="GPUS",
+        help="whole or fraction (default: 1 where there is a GPU, else 0)",
     )
     where.add_argument("--time-budget", type=_positive, metavar="HOURS", help="stop after so long; resume later")
     where.add_argument(
@@ -154,7 +166,7 @@ def parser() -> argparse.ArgumentParser:
         "--reproduce",
         nargs=2,
         metavar=("TRIAL_ID", "RESULTS"),
-        help="train a trial of the study in folder RESULTS again and compare its figures",
+        help="train a trial of folder RESULTS again, and compare",
     )
     return flags
 

@@ -20,9 +20,11 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from study import provenance
 from study.store import Store
+from trainables.architectures import admit
 from trainables.datasets import Dataset, load_dataset
 from trainables.devices import prepare
 from trainables.errors import InputError
+from trainables.own_models import row_of
 from trainables.run import Outcome, Run, TrialSpec, device_name, run_trial
 from trainables.settings import Settings
 
@@ -43,7 +45,7 @@ Figures = dict[tuple[str, str], float | None]
 """Figures by where they were taken, such as ``epoch 1`` or ``test k_means``, and by their name."""
 
 
-def reproduce(trial_id: str, results: str, data_dir: Path | None = None) -> int:
+def reproduce(trial_id: str, results: str, dataset_name: str | None = None, data_dir: Path | None = None) -> int:
     """Train the trial again, print the comparison, and return the exit status: 0 the same, 1 different.
 
     The same is bit for bit where processor, versions and code are those of the row; elsewhere, and on a GPU, within
@@ -53,15 +55,18 @@ def reproduce(trial_id: str, results: str, data_dir: Path | None = None) -> int:
         InputError: there is no such trial, it failed, or its data are not at hand.
     """
     store = Store(results)
-    store.require_study()
+    manifest = store.require_study()
+    for values in manifest.get("models", ()):
+        admit(row_of(values))
     row = _row_of(store, trial_id)
     settings = settings_of_row(row)
-    dataset = load_dataset(row["dataset"], data_dir)
+    dataset = load_dataset(dataset_name or manifest["config"]["dataset"], data_dir)
     if dataset.sha256 != row["dataset_sha256"]:
         raise InputError(
-            f"{trial_id} was trained on {row['dataset']} of SHA-256 {row['dataset_sha256']}, here it is {dataset.sha256}",
+            f"{trial_id} was trained on {row['dataset']} of SHA-256 {row['dataset_sha256']}, "
+            f"here it is {dataset.sha256}",
             "the images and labels that it was trained on",
-            "give the folder that holds them by --data-dir",
+            "give the folder that holds them by --data-dir, or a file of your own by --dataset",
         )
     device = _device_of(row)
     comparison = Comparison(differences(row, device))

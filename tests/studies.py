@@ -10,9 +10,9 @@ import torch
 
 from study import provenance
 from study.config import StudyConfig, study_config
-from study.ledger import Ledger, provenance_columns
+from study.ledger import Ledger, provenance_columns, spec_of
 from study.manifest import next_manifest
-from study.plan import Owed, Plan, spec_of
+from study.plan import Owed, Plan
 from study.progress import Progress
 from study.store import Store
 from study.writing import Writer

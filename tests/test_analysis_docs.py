@@ -86,7 +86,7 @@ OTHERS = [page for page in PAGES if blocks(page) and page not in ("docs/analysis
 def test_the_python_of_a_page_runs(page: str, folder: Path) -> None:
     """Without a warning.
 
-    That of docs/analysis.md by the tests below, of docs/models.md by `test_models_docs`, of the README by `test_layout`.
+    That of docs/analysis.md by the tests below, of docs/models.md by `test_models_docs`, README's by `test_layout`.
     """
     run(page, folder)
 

@@ -68,6 +68,7 @@ FLAGS: dict[str, st.SearchStrategy[list[str]]] = {
     "--dry-run": st.just([]),
     "--status": st.just([]),
     "--missing": st.just([]),
+    "--reproduce": st.tuples(WORDS, WORDS).map(list),
 }
 LINES = st.lists(st.sampled_from(sorted(FLAGS)), max_size=4, unique=True).flatmap(
     lambda flags: st.tuples(*(FLAGS[flag].map(lambda words, flag=flag: [flag, *words]) for flag in flags))
