@@ -26,6 +26,8 @@ from trainables.errors import InputError
 from trainables.inference import decode, encode
 from trainables.transformer import CodeTransformer
 
+pytestmark = pytest.mark.slow
+
 TRIAL = "confirm-model_4-code10-tuned-01"
 
 

@@ -71,6 +71,7 @@ def test_many_cells_are_shown_by_a_few(capsys: pytest.CaptureFixture[str]) -> No
     assert "best of search-model_1-code10 with learning_rate" in shown
 
 
+@pytest.mark.slow
 def test_the_room_of_a_study_is_about_what_its_files_take(tmp_path: Path) -> None:
     """A search trial, both arms and the controls, trained and written for real; images of digits compress well."""
     config = small_config(architectures=("unpool_only",), trials=1, seeds=1, epochs=1)

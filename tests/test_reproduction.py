@@ -17,6 +17,8 @@ from study.rows import table_of
 from tests.studies import run_here, small_config
 from trainables.run import Run, TrialSpec
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[1]
 PRUNED = "search-model_4-code10-0001"
 TRIAL = "confirm-model_4-code10-tuned-01"
