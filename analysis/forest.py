@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -87,7 +88,9 @@ def draw_differences(axes: Axes, frame: pd.DataFrame, column: str, styles: Mappi
     axes.set_ylim(len(levels) - 0.5, -0.5)
     sizes = frame[column].abs().dropna()
     if len(sizes) and sizes.max() > _LINEAR_UP_TO * max(sizes.median(), 1e-9):
-        axes.set_xscale("symlog", linthresh=max(2 * sizes.median(), 1e-6))
+        # A power of ten, below which the axis has no tick but 0: they would lie upon each other.
+        axes.set_xscale("symlog", linthresh=10.0 ** math.ceil(math.log10(max(2 * sizes.median(), 1e-6))))
+        axes.xaxis.set_major_formatter("{x:g}")
     return axes
 
 

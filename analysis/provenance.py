@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -16,11 +17,22 @@ _MACHINE = ("system", "cores", "gpus", "hardware")
 
 
 def command(study: Study, phase: str, options: str = "") -> str:
-    """Return the command that runs ``phase`` of ``study`` as it was launched last."""
+    """Return the command that runs ``phase`` of ``study`` as it was launched last.
+
+    Args:
+        study: that lacks rows.
+        phase: values of flag --phase.
+        options: flags that stand in the place of those of the last launch.
+    """
     launches = study.manifest["launches"] or [{}]
     launched = str(launches[-1].get("command") or f"study/launch.py --name {study.name}")
     launched = launched if launched.startswith("python") else f"python {launched}"
-    return f"{launched} --phase {phase}{options and ' ' + options}"
+    start, *flags = re.split(r" (?=--)", launched)
+    asked = re.split(r" (?=--)", f"--phase {phase}{options and ' ' + options}")
+    replaced = {flag.split()[0] for flag in asked}
+    if "ablate" not in phase:
+        replaced.add("--factors")
+    return " ".join((start, *(flag for flag in flags if re.split("[ =]", flag)[0] not in replaced), *asked))
 
 
 def absent(

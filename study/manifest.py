@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from datetime import UTC, datetime
 from typing import Any
@@ -55,7 +56,7 @@ def next_manifest(
             )
     launch = {
         "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": " ".join(sys.argv),
+        "command": shlex.join(sys.argv),
         "git_commit": commit,
         "git_dirty": dirty,
         "versions": provenance.versions(),

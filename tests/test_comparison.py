@@ -12,9 +12,9 @@ import pytest
 import scipy.stats
 
 from analysis import comparison
-from analysis.provenance import missing, provenance
+from analysis.provenance import command, missing, provenance
 from analysis.ranking import against_best, marks
-from analysis.results import StudyResults, load_studies, load_study
+from analysis.results import Study, StudyResults, load_studies, load_study
 from analysis.tables import Absent, Table
 from tests.synthetic import LEVELS, MEAN_IMAGE_CROSS_ENTROPY, level_effect, true_score, write_synthetic_study
 from trainables.architectures import ARCHITECTURES
@@ -346,6 +346,19 @@ def test_tables_without_rows_say_how_to_get_them(tmp_path: Path) -> None:
     absent = comparison.ablations(results)
     assert isinstance(absent, Absent)
     assert absent.reason.endswith("--phase ablate --factors FACTOR ...")
+
+
+def test_the_command_for_missing_rows_gives_no_flag_twice() -> None:
+    """What is asked for replaces what the last launch asked for; its factors mean nothing outside phase ablate."""
+    last = "study/launch.py --preset sample --phase ablate --architectures model_4 model_1 --factors loss --seeds 2"
+    study = Study("sample-mnist", "results/sample-mnist", {"launches": [{"command": last}]})
+    assert command(study, "search confirm", "--architectures model_2") == (
+        "python study/launch.py --preset sample --seeds 2 --phase search confirm --architectures model_2"
+    )
+    assert command(study, "ablate", "--factors activation") == (
+        "python study/launch.py --preset sample --architectures model_4 model_1 --seeds 2 --phase ablate "
+        "--factors activation"
+    )
 
 
 @pytest.mark.parametrize("left", [(), ("search",), ("control",)])
