@@ -5,6 +5,7 @@ A cell is an architecture and a code size; here each arm of it, and each study w
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -36,11 +37,17 @@ class Measure:
         return f"{self.evaluator}_{self.metric}"
 
 
+@lru_cache(maxsize=2)  # joined once for all tables, since there may be millions
+def test_scores(results: StudyResults) -> pd.DataFrame:
+    """Return the scores on test images with what they belong to, one row a trial, evaluator and metric."""
+    scores = results.scores
+    return scored(dataclasses.replace(results, scores=scores[scores["split"] == "test"]))
+
+
 @lru_cache(maxsize=2)
 def confirmed_scores(results: StudyResults) -> pd.DataFrame:
-    """Return the scores on test images that tables are made of, one row a trial, evaluator and metric."""
-    scores = confirmed(scored(results))
-    return scores[scores["split"] == "test"]
+    """Return those of `test_scores` that tables are made of."""
+    return confirmed(test_scores(results))
 
 
 def measures_of(scores: pd.DataFrame, evaluators: Sequence[str]) -> list[Measure]:

@@ -11,10 +11,10 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from analysis.cells import CELL, label_of, run_counts
+from analysis.cells import CELL, label_of, run_counts, test_scores
 from analysis.intervals import LEVEL, paired_difference
 from analysis.provenance import labelled
-from analysis.results import StudyResults, scored
+from analysis.results import StudyResults
 from study.rows import ARMS
 from trainables.architectures import CONTROLS
 
@@ -202,12 +202,10 @@ def rows_by_study(results: StudyResults) -> dict[str, Rows]:
 
 
 def _figures(results: StudyResults) -> dict[str, dict[tuple[Key, str, str], dict[int, float]]]:
-    # Filtered before they are joined with trials, since there may be millions.
-    scores = results.scores[results.scores["split"] == "test"]
+    scores = test_scores(results)
     read = scores["evaluator"].isin({figure.evaluator for figure in _READ})
     read &= scores["metric"].isin({figure.metric for figure in _READ})
-    scores = scored(dataclasses.replace(results, scores=scores[read]))
-    scores = _keyed(scores[scores["full_budget"] & scores["phase"].isin(["confirm", "ablate"])])
+    scores = _keyed(scores[read & scores["full_budget"] & scores["phase"].isin(["confirm", "ablate"])])
     figures: dict[str, dict[tuple[Key, str, str], dict[int, float]]] = {}
     columns = [*_KEY, "evaluator", "metric", "seed", "value"]
     for study, *key, evaluator, metric, seed, value in scores[columns].itertuples(index=False):

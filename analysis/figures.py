@@ -3,7 +3,8 @@
 ::
 
     from analysis.figures import write_figures
-    from analysis.results import load_study
+    from analysis.processes import drawing_processes
+from analysis.results import load_study
     write_figures(load_study("results/sample-mnist"), "figures")
 
 A figure without rows is absent and says why, as a table does.
@@ -25,6 +26,7 @@ from analysis.curves import learning_curves
 from analysis.forest import ablation_differences
 from analysis.mosaics import learned_filters, reconstructions
 from analysis.plots import Plot, styled
+from analysis.processes import drawing_processes
 from analysis.results import StudyResults
 from analysis.scatters import codes_2d, codes_tsne
 from analysis.searches import hyperparameter_importance, learning_rate
@@ -97,15 +99,19 @@ def write_figures(results: StudyResults, folder: str | Path, *, tsne: bool = Tru
     """
     target = Path(folder) / "figures"
     target.mkdir(parents=True, exist_ok=True)
-    written: list[Illustration | Absent] = []
-    for plot in figures(results, Path(folder) / CACHE, tsne=tsne):
-        if isinstance(plot, Plot):
-            written.append(write_figure(plot, target))
-        else:
-            for suffix, *_ in FORMATS:
-                (target / f"{plot.name}.{suffix}").unlink(missing_ok=True)
-            written.append(plot)
-    return written
+    target = target.absolute()  # processes that draw may have begun elsewhere
+    # Files take far longer to draw than figures to be made: every core draws, while this one makes the next.
+    executor = drawing_processes()
+    plots = figures(results, Path(folder) / CACHE, tsne=tsne)
+    return [drawn.result() for drawn in [executor.submit(_written, plot, target) for plot in plots]]
+
+
+def _written(plot: Plot | Absent, folder: Path) -> Illustration | Absent:
+    if isinstance(plot, Plot):
+        return write_figure(plot, folder)
+    for suffix, *_ in FORMATS:
+        (folder / f"{plot.name}.{suffix}").unlink(missing_ok=True)
+    return plot
 
 
 @styled
@@ -113,7 +119,8 @@ def write_figure(plot: Plot, folder: Path) -> Illustration:
     """Write ``plot`` in every format to ``folder``."""
     figure = plot.figure
     # The layout is worked out once, and canvases are used directly: savefig would do it again, and draw twice.
-    figure.draw_without_rendering()
+    if (layout := figure.get_layout_engine()) is not None:
+        layout.execute(figure)
     figure.set_layout_engine("none")
     for suffix, canvas, dpi, options in FORMATS:
         figure.dpi = dpi

@@ -17,7 +17,7 @@ HYPERPARAMETERS = ("learning_rate", "filters_1", "filters_2")
 MINIMUM_TRIALS = 20
 """Ranked trials below which the best fifth are too few for a distribution."""
 
-MAXIMUM_TRIALS = 1_000
+MAXIMUM_TRIALS = 500
 """Trials of one evaluation; of more, an even sample over the ranks is taken."""
 
 TARGET_QUANTILE = 0.2

@@ -33,6 +33,7 @@ STYLE: Mapping[Any, Any] = MappingProxyType(
         "legend.frameon": False,
         "axes.spines.top": False,
         "axes.spines.right": False,
+        "axes.titley": 1.0,  # where it stands anyway; finding that out takes an eighth of the time of drawing
         "axes.grid": True,
         "axes.axisbelow": True,
         "grid.color": "#dddddd",

@@ -22,6 +22,7 @@ import pyarrow.fs
 from analysis import rendering
 from analysis.comparison import comparison_tables
 from analysis.page import write_page
+from analysis.processes import drawing_processes
 from analysis.provenance import missing, provenance
 from analysis.reading import located
 from analysis.results import ResultsError, StudyResults, load_studies
@@ -49,6 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="replace")
     try:
         results = load_studies(arguments.results)
+        drawing_processes()
         tables = comparison_tables(results)
         print_report(results, tables)
         output = arguments.output or default_output(results)

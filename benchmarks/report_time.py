@@ -5,8 +5,8 @@
     python benchmarks/report_time.py
     python benchmarks/report_time.py --study FOLDER    # made where it is missing, and kept
 
-Everything but t-SNE, whose points are worked out once and kept. The exit status says whether the aim was met. On a
-machine that does other work, read the processor's seconds.
+Everything but t-SNE, whose points are worked out once and kept. Seconds of the processor are those of the process
+without those that draw files beside it; memory is that of all. The exit status says whether the aim was met.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import contextlib
 import functools
 import multiprocessing
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -35,7 +34,7 @@ AIM_SECONDS, AIM_MEBIBYTES = 20.0, 2048.0
 
 @dataclass(slots=True)
 class Step:
-    """A call that was measured: its depth among the calls, what it took, and the process's peak memory at its end."""
+    """A call that was measured: its depth among the calls, what it took, and the peak memory until its end."""
 
     name: str
     depth: int
@@ -64,7 +63,7 @@ class Stopwatch:
             self._depth -= 1
             step.seconds = time.perf_counter() - seconds
             step.processor_seconds = time.process_time() - processor_seconds
-            step.peak_mebibytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+            step.peak_mebibytes = _peak_mebibytes()
 
     def watch(self, module: ModuleType, name: str) -> None:
         """Measure every call by way of ``module`` of its function ``name``, with the name of what it is given."""
@@ -122,12 +121,23 @@ def measure(folder: str, output: str) -> list[Step]:
                 if callable(value) and typing.get_type_hints(value).get("return") in (made, made | Absent):
                     stopwatch.watch(module, name)
         stopwatch.watch(comparison, "finding_tables")
-        stopwatch.watch(figures, "write_figure")
+        stopwatch.watch(figures, "write_figures")
         with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
             status = report.main([folder, "--output", output, "--no-tsne"])
     if status:
         raise RuntimeError(f"the report of {folder} ended with status {status}")
     return stopwatch.steps
+
+
+def _peak_mebibytes() -> float:
+    """Return the highest memory that this process has had and those that it has begun, as if all at one time."""
+    peaks: dict[int, float] = {}
+    for status in Path("/proc").glob("[0-9]*/status"):
+        with contextlib.suppress(OSError, KeyError):  # it ended in between; the kernel's own have no memory
+            facts = dict(line.split(":", 1) for line in status.read_text().splitlines())
+            if os.getpid() in (int(facts["Pid"]), int(facts["PPid"])):
+                peaks[int(facts["Pid"])] = float(facts["VmHWM"].split()[0]) / 1024
+    return sum(peaks.values())
 
 
 def _innermost(steps: Sequence[Step]) -> list[Step]:

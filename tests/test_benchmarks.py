@@ -116,7 +116,15 @@ def test_the_time_of_a_report_is_told_step_by_step(folder: Path) -> None:
     assert done.returncode in (0, 1), done.stderr
     assert done.stderr == ""
     steps = [line.strip().split("  ")[0] for line in done.stdout.splitlines()]
-    for step in ("whole", "imports", "load_studies", "reconstruction", "architectures", "write_figure learning_curves"):
+    for step in (
+        "whole",
+        "imports",
+        "load_studies",
+        "reconstruction",
+        "architectures",
+        "write_figures",
+        "learning_curves",
+    ):
         assert step in steps
     assert "codes_tsne" not in done.stdout
     assert "\nslowest: " in done.stdout
