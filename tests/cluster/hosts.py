@@ -115,11 +115,13 @@ class Host:
         ).stdout.split()
         done = subprocess.run(
             ["nsenter", "-t", children[0], "--net", "--pid", "--mount", "--uts", "bash", "-c", command],
-            capture_output=True,
+            env={"PATH": os.environ["PATH"]},  # not where this machine's pip looks, and the like
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             text=True,
             check=False,
         )
-        return done.stdout + done.stderr
+        return done.stdout
 
 
 @dataclass
@@ -148,6 +150,7 @@ class Hosts:
 
     def __enter__(self) -> Hosts:
         """Make the hosts and wait for their SSH servers."""
+        signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that they are removed then, too
         self.folder.mkdir(parents=True)
         self.folder.chmod(0o755)
         self.shared.mkdir()

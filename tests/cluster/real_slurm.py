@@ -94,7 +94,12 @@ def submit(hosts: Hosts) -> None:
     (clone / "study.sbatch").write_text(script())
     nodes = "\n".join(f"NodeName={host.name} NodeAddr={host.address} CPUs=2 State=UNKNOWN" for host in hosts.hosts)
     (hosts.shared / "slurm.conf").write_text(CONFIGURATION.format(head=head, nodes=nodes))
+    (hosts.shared / "cgroup.conf").write_text("CgroupPlugin=cgroup/v1\n")  # it looks for one where none is used, too
     (hosts.shared / "munge.key").write_bytes(bytes(range(256)) * 4)
+    for host in (*others, head):
+        said = host.run(START)
+        check(not said.strip(), f"Slurm starts on {host.name}{said and f': {said}'}")
+    await_nodes(head)
     subprocess.run(["chown", "-R", f"{USER_ID}:{USER_ID}", str(clone)], check=True)
     began = time.monotonic()
     as_user(
@@ -105,13 +110,21 @@ def submit(hosts: Hosts) -> None:
     for host in others:
         as_user(host, f"mkdir -p ~/.ray && umask 077 && printf %s '{token.strip()}' > ~/.ray/auth_token")
     print(f"installed in {time.monotonic() - began:.0f} s", flush=True)
-    for host in (*others, head):
-        said = host.run(START)
-        check(not said.strip(), f"Slurm starts on {host.name}{said and f': {said}'}")
     look(job(head, "first"), hosts, commit.stdout.strip())
     check("trials are done already" in job(head, "again"), "submitted again, the script has nothing left to do")
     for host in hosts.hosts:
         check(not host.run("pgrep -x -l raylet").strip(), f"no Ray is left on {host.name}")
+
+
+def await_nodes(head: Host) -> None:
+    """Wait until every host takes jobs."""
+    deadline = time.monotonic() + 60
+    states = ""
+    while states.split() != ["idle"] * len(NAMES):
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"the hosts of Slurm are {states!r} after a minute")
+        time.sleep(1)
+        states = head.run(f"SLURM_CONF={SHARED}/slurm.conf sinfo --noheader --Node --format %T")
 
 
 def script() -> str:
@@ -129,19 +142,19 @@ def job(head: Host, name: str) -> str:
     """Submit the script, wait for its end, and return what it printed."""
     began = time.monotonic()
     print(f"\n$ sbatch study.sbatch  ({name})", flush=True)
-    as_user(head, f"sbatch --wait --output={name}.out study.sbatch", limit=500)
+    said = as_user(head, f"sbatch --wait --output={name}.out study.sbatch; s=$?; cat {name}.out; (exit $s)", limit=500)
     print(f"  done after {time.monotonic() - began:.0f} s", flush=True)
-    return as_user(head, f"cat {name}.out")
+    return said
 
 
 def as_user(host: Host, command: str, limit: float = 400) -> str:
     """Run a command in the checkout as the user of the hosts, with the installation active."""
     prefix = f"export SLURM_CONF={SHARED}/slurm.conf PATH={SHARED}/venv/bin:{Path(sys.base_prefix) / 'bin'}:$PATH"
-    lines = f"{prefix}\ncd {SHARED}/cae-study\n{command}\necho status $?"
+    lines = f"{prefix}\ncd {SHARED}/cae-study\n{command}\nprintf '\\nstatus %s' $?"
     become = f"timeout {limit} setpriv --reuid={USER_ID} --regid={USER_ID} --clear-groups"
     said = host.run(f"export HOME=/home/{USER} USER={USER}; {become} bash <<'END'\n{lines}\nEND")
     if not said.rstrip().endswith("status 0"):
-        raise RuntimeError(f"{command} on {host.name} ended badly:\n{said[-6000:]}")
+        raise RuntimeError(f"{command} on {host.name} ended badly:\n{said}")
     return said
 
 
