@@ -101,13 +101,9 @@ def write_figures(results: StudyResults, folder: str | Path, *, tsne: bool = Tru
     target.mkdir(parents=True, exist_ok=True)
     target = target.absolute()  # processes that draw may have begun elsewhere
     # Files take far longer to draw than figures to be made: every core draws, while this one makes the next.
-    executor = drawing_processes()
-    plots = figures(results, Path(folder) / CACHE, tsne=tsne)
-    try:
+    with drawing_processes() as executor:
+        plots = figures(results, Path(folder) / CACHE, tsne=tsne)
         return [drawn.result() for drawn in [executor.submit(_written, plot, target) for plot in plots]]
-    except BaseException:
-        executor.shutdown(kill_workers=True)  # what is drawn still is of no use
-        raise
 
 
 def _written(plot: Plot | Absent, folder: Path) -> Illustration | Absent:

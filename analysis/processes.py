@@ -7,6 +7,8 @@ import os
 import signal
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from typing import Any
 
@@ -15,22 +17,27 @@ from loky import get_reusable_executor
 MOST = 4
 """There are ten figures, and each process takes a second to start."""
 
-_IDLE_SECONDS = 10
 
+@contextmanager
+def drawing_processes() -> Iterator[Any]:
+    """Give loky's executor, whose processes start at once; they end with the block, whatever they are doing then.
 
-def drawing_processes() -> Any:
-    """Return loky's executor, whose processes start at once: who draws soon calls this before what comes first."""
+    Who draws soon enters it before what comes first; inside another block it gives the same processes.
+    """
     executor = get_reusable_executor(
-        max_workers=min(os.cpu_count() or 1, MOST), timeout=_IDLE_SECONDS, initializer=_prepare, initargs=(os.getpid(),)
+        max_workers=min(os.cpu_count() or 1, MOST), timeout=None, initializer=_prepare, initargs=(os.getpid(),)
     )
-    # Ctrl-C reaches every process of a terminal. They inherit that it does not concern them: their parent ends them.
-    resource_tracker.ensure_running()  # which lets the signal through again when it starts
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        executor.submit(int)
+        # Ctrl-C reaches every process of a terminal. They inherit that it is not for them: their parent ends them.
+        resource_tracker.ensure_running()  # which lets the signal through again when it starts
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            executor.submit(int)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        yield executor
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    return executor
+        executor.shutdown(kill_workers=True)
 
 
 def _prepare(parent: int) -> None:

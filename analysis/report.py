@@ -50,11 +50,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="replace")
     try:
         results = load_studies(arguments.results)
-        drawing_processes()
-        tables = comparison_tables(results)
-        print_report(results, tables)
         output = arguments.output or default_output(results)
-        with local_folder(output) as folder:
+        with drawing_processes(), local_folder(output) as folder:
+            tables = comparison_tables(results)
+            print_report(results, tables)
             written = write_report(results, folder, tables).name
             page = write_page(results, folder, tables, tsne=not arguments.no_tsne).name
     except ResultsError as error:

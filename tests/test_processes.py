@@ -12,7 +12,12 @@ import pytest
 
 from tests.faults.launches import children
 
-CODE = "import time; from analysis.processes import drawing_processes; drawing_processes(); time.sleep(60)"
+CODE = """
+import time
+from analysis.processes import drawing_processes
+with drawing_processes():
+    time.sleep(60)
+"""
 
 
 @pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
