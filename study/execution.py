@@ -11,8 +11,6 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import ray
-
 from study import cluster, provenance
 from study.config import StudyConfig
 from study.data import data_for
@@ -129,9 +127,7 @@ def _run(config: StudyConfig, options: Options, store: Store, dataset: Dataset, 
             ledger = Ledger(plan, writer, progress, columns)
             run_plan(ledger, stopping, dataset, resources, epoch_limit, seconds, verbose)
     finally:
-        on_sigterm = signal.getsignal(signal.SIGTERM)
-        ray.shutdown()
-        signal.signal(signal.SIGTERM, on_sigterm)  # Ray put Python's in its place, which would cut the report off.
+        cluster.disconnect()
     store.compact()
     return _conclude(plan, store)
 

@@ -21,7 +21,6 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("study", "trainables", "analysis")
 KNOWS_RAY = {
     "study/cluster.py",
-    "study/execution.py",
     "study/nodes.py",
     "study/stopping.py",
     "study/tuning.py",
