@@ -23,12 +23,17 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 def interruptible() -> Iterator[None]:
     """Raise KeyboardInterrupt at the first Ctrl-C or SIGTERM, ignore further ones, and end the process if it lingers.
 
-    An interrupt can get lost: Python drops what is raised while it collects garbage, and a library may be deaf.
+    An interrupt can get lost: Python drops what is raised while it collects garbage, and a library may be deaf. After
+    the first one all this stays as it is: the process is about to end, and what still has to stop takes a second.
     """
     lingering = threading.Timer(STOP_SECONDS, _end)
     lingering.daemon = True
 
+    stopped = False
+
     def stop(*_: Any) -> None:
+        nonlocal stopped
+        stopped = True
         for name in _SIGNALS:
             signal.signal(name, signal.SIG_IGN)
         lingering.start()
@@ -38,9 +43,9 @@ def interruptible() -> Iterator[None]:
     try:
         yield
     finally:
-        lingering.cancel()
-        for name, handler in zip(_SIGNALS, before, strict=True):
-            signal.signal(name, handler)
+        if not stopped:
+            for name, handler in zip(_SIGNALS, before, strict=True):
+                signal.signal(name, handler)
 
 
 def say_how_to_go_on() -> None:

@@ -78,14 +78,15 @@ def compacted(folder: Path) -> bool:
     return bool(files) and all(path.name.startswith("compacted-") for path in files)
 
 
-def test_sigterm_while_ray_stops_is_answered_in_words(tmp_path: Path, tally: Tally) -> None:
+@pytest.mark.parametrize("twice", [False, True])
+def test_sigterm_while_ray_stops_is_answered_in_words(twice: bool, tmp_path: Path, tally: Tally) -> None:
     """Ray's core gives the signal back to the system a second before the last of its processes has ended."""
     launch = Launch(tmp_path / "results", *STUDY, "--concurrency", "2")
     launch.wait_for_rows(1)
     while any("raylet" in command for command in launch.processes().values()):
         assert launch.process.poll() is None, launch.said
         time.sleep(0.005)
-    interrupt(launch, "launcher: SIGTERM", False, STARTING)
+    interrupt(launch, "launcher: SIGTERM", twice, STARTING)
     assert launch.process.returncode == 130
     found = damage(launch.results / NAME, CONFIG)
     tally.add("launcher: SIGTERM while Ray stops", found)
