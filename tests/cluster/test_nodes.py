@@ -6,7 +6,6 @@ import collections
 import os
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -169,20 +168,6 @@ def test_shares_of_gpus_are_respected_on_mixed_nodes(cluster: Cluster, tmp_path:
     assert {node for _, node, _, _ in lines} == with_gpu
     assert sum(what == "ends" for what, *_ in lines) == 10
     assert most == 4
-
-
-def test_a_gpu_node_that_comes_in_the_middle_is_used(cluster: Cluster, tmp_path: Path) -> None:
-    """Whole GPUs: one trial at once, then two."""
-    worker(cluster, num_cpus=2, num_gpus=1)
-    cluster.wait_for_nodes()
-    added: list[str] = []
-    later = threading.Timer(8.0, lambda: added.append(worker(cluster, num_cpus=2, num_gpus=1)))
-    later.start()
-    follow = lambda: slots_now([node["Resources"] for node in alive_nodes()], 1)  # noqa: E731
-    lines = occupied(1, 20, follow, 2.0, tmp_path)
-    later.join()
-    assert added[0] in {node for _, node, _, _ in lines}
-    assert sum(what == "ends" for what, *_ in lines) == 20
 
 
 def refused(nodes: Cluster, results: Path, *arguments: str) -> str:
