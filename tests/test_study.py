@@ -134,10 +134,15 @@ def test_rows_say_which_code_data_versions_and_hardware_made_them(complete: tupl
 
 
 def test_a_folder_of_results_holds_data_and_no_code(complete: tuple[Path, str]) -> None:
-    """Parquet, JSON and safetensors, beside the pages and figures of the report."""
+    """Parquet, JSON, the study file and safetensors, beside the pages and figures of the report."""
     folder = complete[0] / "quick-digits"
     files = [path for path in folder.rglob("*") if path.is_file() and folder / "report" not in path.parents]
-    assert {path.suffix for path in files if not path.name.startswith(".")} == {".parquet", ".json", ".safetensors"}
+    assert {path.suffix for path in files if not path.name.startswith(".")} == {
+        ".parquet",
+        ".json",
+        ".toml",
+        ".safetensors",
+    }
 
 
 def test_the_tables_name_every_architecture_and_control(complete: tuple[Path, str]) -> None:
