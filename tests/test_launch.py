@@ -41,7 +41,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (["--code-sizes", "0"], "code size 0"),
         (["--code-sizes", "10", "10"], "each code size once"),
         (["--code-sizes", "ten"], "'ten': accepted is a whole number"),
-        (["--preset", "fast"], "quick, sample, paper"),
+        (["--preset", "fast"], "quick, sample, paper, reference"),
         (["--dataset", "cifar"], "mnist"),
         (["--recipe", "secret"], "caffe, modern"),
         (["--phase", "train"], "search, confirm, ablate"),

@@ -102,7 +102,7 @@ def test_a_mistake_is_told_with_file_line_and_what_is_accepted(
 
 def test_an_unknown_preset_to_start_from_is_told(tmp_path: Path) -> None:
     """With its line, and the presets."""
-    with pytest.raises(InputError, match=r"line 2: unknown preset 'fast'\n  accepted: quick, sample, paper"):
+    with pytest.raises(InputError, match=r"line 2: unknown preset 'fast'\n  accepted: quick, sample, paper, reference"):
         config_from(written(tmp_path, '\npreset = "fast"\n'))
     with pytest.raises(InputError, match="line 1: unknown preset"):
         config_from(written(tmp_path, "preset = { a = 1 }\n"))
