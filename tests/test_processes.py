@@ -12,8 +12,10 @@ import pytest
 
 from tests.faults.launches import children
 
+# A shell's background jobs ignore Ctrl-C, and what they start inherits that; a terminal's own do not.
 CODE = """
-import time
+import signal, time
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from analysis.processes import drawing_processes
 with drawing_processes():
     time.sleep(60)
