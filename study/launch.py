@@ -15,7 +15,7 @@ from pathlib import Path
 
 from study.ablations import FACTORS
 from study.config import PRESETS, StudyConfig
-from study.interruption import STATUS, interruptible, say_how_to_go_on
+from study.interruption import STATUS, interruptible, leave, say_how_to_go_on
 from study.model_file import read_models
 from study.rows import PHASES
 from study.study_file import config_from
@@ -223,4 +223,6 @@ def _results(text: str) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    if (status := main()) == STATUS:
+        leave()
+    sys.exit(status)
