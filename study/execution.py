@@ -8,9 +8,12 @@ from __future__ import annotations
 import shlex
 import signal
 import sys
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
+from analysis.optuna_export import check_storage, write_optuna
+from analysis.results import load_study
 from study import cluster, provenance
 from study.config import StudyConfig
 from study.data import data_for
@@ -19,6 +22,7 @@ from study.ledger import Ledger, provenance_columns
 from study.live import progress_of
 from study.location import located
 from study.manifest import next_manifest
+from study.mirror import Mirror
 from study.overview import measured, print_plan
 from study.plan import Plan
 from study.preview import print_first_configurations
@@ -42,6 +46,7 @@ class Options:
     """Where a study runs and writes; none of it changes what is studied.
 
     ``time_budget`` is in hours; ``epoch_limit`` in minutes, after which an epoch is taken for one that hangs.
+    ``optuna_storage`` is a database or journal file that shows the searches to optuna-dashboard.
     """
 
     results_dir: str = "results"
@@ -51,6 +56,7 @@ class Options:
     gpus_per_trial: float | None = None
     time_budget: float | None = None
     epoch_limit: float | None = None
+    optuna_storage: str | None = None
     verbosity: Verbosity = "normal"
 
 
@@ -80,6 +86,8 @@ def run(config: StudyConfig, options: Options) -> int:
     address = cluster.cluster_address(options.address)
     if address == "local":
         cluster.local_resources(options.gpus_per_trial, options.concurrency)  # refuses before anything is written
+    if options.optuna_storage:
+        check_storage(options.optuna_storage)
     with store:
         return _run(config, options, store, dataset, address)
 
@@ -98,7 +106,7 @@ def _run(config: StudyConfig, options: Options, store: Store, dataset: Dataset, 
         store.open(manifest, study_file(config))
         blocked = f", {len(plan.blocked())} cannot run" if plan.blocked() else ""
         print(f"study {config.name}: {plan.done} of {plan.total} trials are done already{blocked}")
-        return _conclude(plan, store)
+        return _conclude(plan, store, options)
     on_sigterm = signal.getsignal(signal.SIGTERM)
     try:
         resources = cluster.connect(address, options.gpus_per_trial, options.concurrency, options.verbosity)
@@ -123,21 +131,25 @@ def _run(config: StudyConfig, options: Options, store: Store, dataset: Dataset, 
         seconds = None if options.time_budget is None else options.time_budget * 3600
         verbose = options.verbosity == "verbose"
         progress = progress_of(plan, resources.concurrency, store.folder, options.verbosity, finished)
-        with Writer(store) as writer, progress:
+        url = options.optuna_storage
+        mirror = Mirror(url, plan, store.folder, progress) if url else nullcontext()
+        with Writer(store) as writer, progress, mirror:
             ledger = Ledger(plan, writer, progress, columns)
             run_plan(ledger, stopping, dataset, resources, epoch_limit, seconds, verbose)
     finally:
         cluster.disconnect()
     store.compact()
-    return _conclude(plan, store)
+    return _conclude(plan, store, options)
 
 
-def _conclude(plan: Plan, store: Store) -> int:
+def _conclude(plan: Plan, store: Store, options: Options) -> int:
     """Print what is missing, write the report and return the exit status."""
     from analysis import report
 
-    if store.finished():
+    if finished := store.finished():
         report.main([str(store.folder), "--output", str(store.folder / "report")])
+    if options.optuna_storage and any(row["phase"] == "search" for row in finished):
+        write_optuna(load_study(str(store.folder)), options.optuna_storage)
     print(f"rows:   {store.folder}")
     blocked = {owed.trial_id for owed in plan.blocked()}
     if owed := [owed for owed in plan.missing() if owed.trial_id not in blocked]:

@@ -88,6 +88,7 @@ def _run(arguments: argparse.Namespace) -> int:
         gpus_per_trial=arguments.gpus_per_trial,
         time_budget=arguments.time_budget,
         epoch_limit=arguments.epoch_limit,
+        optuna_storage=arguments.optuna_storage,
         verbosity="quiet" if arguments.quiet else "verbose" if arguments.verbose else "normal",
     )
     if arguments.dry_run:
@@ -126,7 +127,8 @@ def parser() -> argparse.ArgumentParser:
         "--results-dir",
         type=_results,
         default="results",
-        help="folder, s3://BUCKET/FOLDER or gs://BUCKET/FOLDER (default: %(default)s)",
+        metavar="FOLDER",
+        help="or s3://BUCKET/FOLDER, gs://BUCKET/FOLDER (default: results)",
     )
     where.add_argument(
         "--data-dir",
@@ -134,7 +136,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="FOLDER",
         help="folder that holds mnist/ (default: CAE_STUDY_DATA, or downloaded)",
     )
-    where.add_argument("--address", help="Ray cluster to join, or 'auto' (default: RAY_ADDRESS, or start Ray here)")
+    where.add_argument("--address", help="Ray to join, or 'auto' (default: RAY_ADDRESS)")
     where.add_argument(
         "--concurrency",
         type=_concurrency,
@@ -153,6 +155,11 @@ def parser() -> argparse.ArgumentParser:
         type=_positive,
         metavar="MINUTES",
         help="start a trial again whose epoch takes longer (default: 30 and 20 times the estimate)",
+    )
+    where.add_argument(
+        "--optuna-storage",
+        metavar="URL",
+        help="show searches to optuna-dashboard: sqlite:///study.db or study.log",
     )
     shown = flags.add_argument_group("what it says")
     lines = shown.add_mutually_exclusive_group()

@@ -13,6 +13,7 @@ from optuna.trial import TrialState
 from tensorboardX.proto.event_pb2 import Event
 
 from analysis import export
+from analysis.optuna_export import SEARCHED
 from analysis.results import StudyResults, load_study
 from tests.synthetic import write_synthetic_study
 
@@ -50,7 +51,7 @@ def test_each_cell_is_an_optuna_study_in_order(study: Path, results: StudyResult
     assert [trial.state for trial in trials] == [states.get(status, TrialState.FAIL) for status in rows["status"]]
     assert {trial.state for trial in trials} == {TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL}
     for trial, row in zip(trials, rows.to_dict("records"), strict=True):
-        expected = {name: row[name] for name in export.SETTINGS}
+        expected = {name: row[name] for name in SEARCHED}
         assert trial.params == pytest.approx(expected)
         curve = results.epochs[results.epochs["trial_id"] == row["trial_id"]]
         curve = curve.set_index("epoch")["validation_cross_entropy"]
@@ -124,8 +125,9 @@ def test_the_table_has_a_row_a_trial_and_a_column_a_score(study: Path, results: 
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["--optuna", "study.db"], "--optuna study.db"),
-        (["--optuna", "sqlite:///missing/study.db"], "--optuna sqlite:///missing/study.db"),
+        (["--optuna", "study.db"], "Optuna storage study.db"),
+        (["--optuna", "sqlite:///missing/study.db"], "Optuna storage sqlite:///missing/study.db"),
+        (["--optuna", "missing/study.log"], "Optuna storage missing/study.log"),
         (["--csv", "missing/trials.csv"], "--csv missing/trials.csv"),
         (["--tensorboard", "."], "holds files already"),
     ],

@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import optuna
 import pandas as pd
 import pytest
 
@@ -151,10 +152,13 @@ def test_the_tables_name_every_architecture_and_control(complete: tuple[Path, st
         assert label in complete[1]
 
 
-def test_a_complete_study_launched_again_runs_nothing(complete: tuple[Path, str]) -> None:
-    """It prints the tables again."""
+def test_a_complete_study_launched_again_runs_nothing(complete: tuple[Path, str], tmp_path: Path) -> None:
+    """It prints the tables again, and gives its searches to a storage of Optuna where one is named."""
     before = rows(complete[0], "trials")
-    out = finished(complete[0], "--concurrency", "1")
+    url = f"sqlite:///{tmp_path}/study.db"
+    out = finished(complete[0], "--concurrency", "1", "--optuna-storage", url)
+    searches = {summary.study_name: summary.n_trials for summary in optuna.get_all_study_summaries(url)}
+    assert searches == {f"quick-digits/{name}-code10": 4 for name in ARCHITECTURES}
     assert "done already" in out
     assert "PCA" in out
     pd.testing.assert_frame_equal(rows(complete[0], "trials"), before)

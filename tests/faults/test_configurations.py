@@ -63,6 +63,7 @@ FLAGS: dict[str, st.SearchStrategy[list[str]]] = {
     "--gpus-per-trial": NUMBERS.map(lambda word: [word]),
     "--time-budget": NUMBERS.map(lambda word: [word]),
     "--epoch-limit": NUMBERS.map(lambda word: [word]),
+    "--optuna-storage": WORDS.map(lambda word: [word]),
     "--quiet": st.just([]),
     "--verbose": st.just([]),
     "--dry-run": st.just([]),

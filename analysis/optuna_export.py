@@ -1,0 +1,130 @@
+"""The searches of a study as studies of Optuna, made from rows: what optuna-dashboard opens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from analysis.results import StudyResults
+from trainables.errors import InputError
+
+SEARCHED = ("learning_rate", "filters_1", "filters_2")
+"""What is searched."""
+
+JOURNALS = (".log", ".journal")
+"""How the name of a journal file ends; every other storage is the URL of a database."""
+
+_STATES = {"complete": "COMPLETE", "pruned": "PRUNED", "diverged": "FAIL", "failed": "FAIL"}
+
+
+def check_storage(url: str) -> None:
+    """Open a storage, making it where there is none.
+
+    Raises:
+        InputError: it cannot be opened.
+    """
+    with _open(url):
+        pass
+
+
+def write_optuna(results: StudyResults, url: str) -> str:
+    """Add the search of every cell to a storage of Optuna, as one study, and say how much was added.
+
+    Trials are in order, with their parameters, the validation cross-entropy of every epoch, and their state: complete,
+    pruned, or fail for those that diverged or failed. Trials that are there already are left as they are, so the same
+    call adds what has ended since.
+
+    Raises:
+        InputError: there is no search, or the storage cannot be opened or written.
+    """
+    search = results.trials[results.trials["phase"] == "search"].sort_values("number")
+    if search.empty:
+        raise InputError(
+            f"{results.path} has no trial of phase search", "a study with a search", "run its search first"
+        )
+    curves = dict(list(results.epochs.groupby("trial_id")))
+    added = 0
+    with _open(url) as storage:
+        import optuna
+
+        for (architecture, code_size), trials in search.groupby(["architecture", "code_size"], observed=True):
+            optuna_study = optuna.create_study(
+                storage=storage,
+                study_name=f"{results.studies[0].name}/{architecture}-code{code_size}",
+                direction="minimize",
+                load_if_exists=True,
+            )
+            there = {trial.user_attrs.get("trial_id") for trial in optuna_study.get_trials(deepcopy=False)}
+            distributions = _distributions(trials, results.manifest)
+            for row in trials[~trials["trial_id"].isin(there)].to_dict("records"):
+                optuna_study.add_trial(_optuna_trial(row, curves.get(row["trial_id"]), distributions))
+                added += 1
+    return f"{added} of {len(search)} search trials added"
+
+
+@contextmanager
+def _open(url: str) -> Iterator[Any]:
+    """Give the storage of Optuna at a URL or in a journal file; what goes wrong with it is an InputError."""
+    import optuna
+    from optuna.storages import JournalStorage, RDBStorage
+    from optuna.storages.journal import JournalFileBackend
+    from sqlalchemy.exc import SQLAlchemyError
+
+    verbosity = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        yield JournalStorage(JournalFileBackend(url)) if Path(url).suffix in JOURNALS else RDBStorage(url)
+    except (SQLAlchemyError, optuna.exceptions.OptunaError, ImportError, RuntimeError, ValueError, OSError) as error:
+        raise InputError(
+            f"Optuna storage {url}: {str(error).splitlines()[0]}",
+            "one that can be written: sqlite:///study.db, another database's URL, or a journal file, study.log",
+            "check the address; a folder in it must exist",
+        ) from error
+    finally:
+        optuna.logging.set_verbosity(verbosity)
+
+
+def _distributions(trials: pd.DataFrame, manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the ranges that were searched, from study.json, wide enough for all values."""
+    from optuna.distributions import FloatDistribution, IntDistribution
+
+    identity, recipe = manifest.get("identity", {}), manifest["config"].get("recipe")
+    rates = identity.get("recipes", {}).get(recipe, {}).get("learning_rate_range", [])
+    counts = identity.get("filters_range", [])
+    ranges: dict[str, Any] = {}
+    for name in SEARCHED:
+        values = [*trials[name].dropna().tolist(), *(rates if name == "learning_rate" else counts)]
+        kind = FloatDistribution if name == "learning_rate" else IntDistribution
+        if trials[name].notna().any():
+            ranges[name] = kind(min(values), max(values), log=True)
+    return ranges
+
+
+def _optuna_trial(row: Mapping[Any, Any], curve: pd.DataFrame | None, distributions: Mapping[str, Any]) -> Any:
+    """Return a search trial as Optuna has it."""
+    from optuna.trial import TrialState, create_trial
+
+    state = TrialState[_STATES[row["status"]]]
+    values: dict[int, float] = {}
+    if curve is not None:
+        known = curve.dropna(subset=["validation_cross_entropy"])
+        values = dict(zip(known["epoch"].tolist(), known["validation_cross_entropy"].tolist(), strict=True))
+    told = ("trial_id", "number", "seed", "status", "reason", "epochs", "parameters", "seconds", "device", "host")
+    trial = create_trial(
+        state=state,
+        value=None if state == TrialState.FAIL else row["validation_cross_entropy"],
+        params={name: row[name] for name in distributions},
+        distributions=dict(distributions),
+        intermediate_values=values,
+        user_attrs={name: row[name] for name in told if pd.notna(row[name])},
+    )
+    # Optuna has times of the clock on the wall.
+    trial.datetime_start, trial.datetime_complete = (
+        time.to_pydatetime().astimezone().replace(tzinfo=None) if pd.notna(time) else None
+        for time in (row["started_at"], row["finished_at"])
+    )
+    return trial
