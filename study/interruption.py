@@ -58,16 +58,19 @@ def say_how_to_go_on() -> None:
     )
 
 
-def leave() -> NoReturn:
+def leave(status: int) -> NoReturn:
     """End the process with what was registered for its end, but without taking the interpreter apart.
 
-    Threads of a Ray that was stopped while it started may still use the interpreter: taking it apart under them has
-    ended in a segmentation fault, after the words and in the place of the exit status.
+    That takes seconds after a study, in which a signal would be answered by Python and not in words; and threads of a
+    Ray that was stopped while it started may still use the interpreter: it has ended in a segmentation fault there. A
+    signal comes too late now to stop anything.
     """
+    for name in _SIGNALS:
+        signal.signal(name, signal.SIG_IGN)
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(STATUS)
+    os._exit(status)
 
 
 def _end() -> None:

@@ -230,6 +230,4 @@ def _results(text: str) -> str:
 
 
 if __name__ == "__main__":
-    if (status := main()) == STATUS:
-        leave()
-    sys.exit(status)
+    leave(main())
