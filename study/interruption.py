@@ -49,6 +49,17 @@ def interruptible() -> Iterator[None]:
                 signal.signal(name, handler)
 
 
+@contextmanager
+def reader_may_leave() -> Iterator[None]:
+    """End quietly what only prints, once its reader has seen enough: `| head`."""
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # What is still in the buffer must not be written when Python ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def say_how_to_go_on() -> None:
     """Print what is kept and what to do."""
     print(

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from study.ablations import FACTORS
 from study.config import PRESETS, StudyConfig
-from study.interruption import STATUS, interruptible, leave, say_how_to_go_on
+from study.interruption import STATUS, interruptible, leave, reader_may_leave, say_how_to_go_on
 from study.model_file import read_models
 from study.rows import PHASES
 from study.study_file import config_from
@@ -73,7 +73,8 @@ def _run(arguments: argparse.Namespace) -> int:
         from study import status
 
         show = status.print_status if arguments.status else status.print_missing
-        show(config, arguments.results_dir)
+        with reader_may_leave():
+            show(config, arguments.results_dir)
         return 0
     # Ray reads it when it is imported: a SIGTERM while it starts would wait for work that there is not yet.
     os.environ.setdefault("RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S", "0")
@@ -92,7 +93,8 @@ def _run(arguments: argparse.Namespace) -> int:
         verbosity="quiet" if arguments.quiet else "verbose" if arguments.verbose else "normal",
     )
     if arguments.dry_run:
-        execution.describe(config, options)
+        with reader_may_leave():
+            execution.describe(config, options)
         return 0
     return execution.run(config, options)
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections import Counter
 
 from rich.console import Console
@@ -51,14 +49,9 @@ def print_missing(config: StudyConfig, results_dir: str) -> None:
     """
     _, rows = _opened(config, results_dir)
     done = {row["trial_id"] for row in rows}
-    try:
-        for owed in planned(config):
-            if owed.trial_id not in done:
-                print(owed.trial_id)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # `| head` has seen enough; what is still in the buffer must not be written when Python ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    for owed in planned(config):
+        if owed.trial_id not in done:
+            print(owed.trial_id)
 
 
 def _opened(config: StudyConfig, results_dir: str) -> tuple[Store, list[dict[str, object]]]:

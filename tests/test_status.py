@@ -127,6 +127,14 @@ def test_missing_ends_quietly_when_a_pipe_has_seen_enough(tmp_path: Path) -> Non
     assert (done.returncode, done.stdout, done.stderr) == (0, "search-model_1-code10-0000\n", "")
 
 
+@pytest.mark.parametrize("flag", ["--status", "--dry-run"])
+def test_a_reader_that_is_gone_is_no_error(flag: str, tmp_path: Path) -> None:
+    """What only prints ends quietly: `true` reads nothing and ends long before a line is printed."""
+    script = f"set -o pipefail; {shlex.join([sys.executable, str(ROOT / 'study' / 'launch.py'), *FLAGS, flag])} | true"
+    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_neither_waits_for_ray_or_torch(tmp_path: Path) -> None:
     """Rows are read and counted."""
     begun(tmp_path, small_config(), 2)
