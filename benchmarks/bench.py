@@ -65,11 +65,15 @@ def seeds(device: torch.device, images: int) -> Iterator[Row]:
 
 def orchestration() -> Iterator[Row]:
     """Waits between trials and trials per minute, on Ray, each side in processes of its own."""
-    stock = _json("orchestration.py", "stock", "--seconds", 2, "--trials", 8)
-    ours = _json("orchestration.py", "ours", "--seconds", 2, "--trials", 24)
+    # Beside each other and in fresh workers, trials take longer than in the process that sized them: the first run
+    # shows how much longer, and both sides get the images of stock trials of 2 s.
+    sizing = _json("orchestration.py", "stock", "--seconds", 2, "--trials", 4)
+    images = round(2 / sizing["trial_seconds"] * sizing["images"])
+    stock = _json("orchestration.py", "stock", "--images", images, "--trials", 8)
+    ours = _json("orchestration.py", "ours", "--images", images, "--trials", 40)
     rates = stock["trials_a_minute"], ours["trials_a_minute"]
     waits = stock["between_seconds"], ours["between_seconds"]
-    remark = f"trials of {stock['trial_seconds']:.1f} and {ours['trial_seconds']:.1f} s; aim: 5"
+    remark = f"trials of {stock['trial_seconds']:.2f} and {ours['trial_seconds']:.2f} s; aim: 5"
     yield "trials a minute", f"{rates[0]:.1f}", f"{rates[1]:.1f}", f"{rates[1] / rates[0]:.1f}", remark
     yield (
         "between two trials, s",

@@ -5,8 +5,8 @@
     python benchmarks/orchestration.py ours --seconds 2 --trials 30
     python benchmarks/orchestration.py stock --seconds 2 --trials 10
 
-A trial trains one model in `EPOCHS` epochs on as many repeated images as ``--seconds`` of stock training hold. Both
-sides train the same; early stopping, which would make trials shorter, stops none.
+A trial trains one model in `EPOCHS` epochs on repeated images: as many as ``--seconds`` of stock training hold in this
+process, or ``--images``. Both sides train the same; early stopping, which would make trials shorter, stops none.
 """
 
 from __future__ import annotations
@@ -56,6 +56,7 @@ class Waits:
 
     side: str
     slots: int
+    images: int
     trials: int
     seconds: float
     trial_seconds: float
@@ -70,8 +71,8 @@ class Waits:
         return 60 * self.trials / self.seconds
 
 
-def dataset_for(seconds: float, side: str) -> Dataset:
-    """Return digits repeated until a trial of ``side``'s training takes about ``seconds``."""
+def images_for(seconds: float, side: str) -> int:
+    """Return the images on which a trial of ``side``'s training takes about ``seconds`` in a process of its own."""
     torch.set_num_threads(1)
     digits = load_dataset("digits")
     settings = recipe_named("modern").settings(architecture_named(ARCHITECTURE), 10, 100)
@@ -81,7 +82,12 @@ def dataset_for(seconds: float, side: str) -> Dataset:
     started = time.perf_counter()
     training.train_epoch()
     training.train_epoch()
-    images = max(200, int(seconds / EPOCHS / ((time.perf_counter() - started) / 2000)))
+    return max(200, int(seconds / EPOCHS / ((time.perf_counter() - started) / 2000)))
+
+
+def dataset_of(images: int) -> Dataset:
+    """Return digits repeated to ``images`` for training and 100 for validation."""
+    digits = load_dataset("digits")
     rows = np.resize(np.arange(len(digits.training)), images + 100)
     assert digits.training.labels is not None
     repeated = Images(np.ascontiguousarray(digits.training.pixels[rows]), digits.training.labels[rows])
@@ -111,7 +117,7 @@ def run_ours(trials: int, dataset: Dataset, slots: int) -> Waits:
         spans = [
             (row["started_at"].timestamp(), row["started_at"].timestamp() + row["seconds"]) for row in store.finished()
         ]
-    return waits("ours", spans, slots, seconds, busy)
+    return waits("ours", spans, slots, len(dataset.search_train), seconds, busy)
 
 
 def run_stock(trials: int, dataset: Dataset, slots: int) -> Waits:
@@ -127,10 +133,13 @@ def run_stock(trials: int, dataset: Dataset, slots: int) -> Waits:
             seconds, busy = time.perf_counter() - started, _busy_seconds() - busy
     finally:
         ray.shutdown()
-    return waits("stock", [(result["started"], result["ended"]) for result in results], slots, seconds, busy)
+    spans = [(result["started"], result["ended"]) for result in results]
+    return waits("stock", spans, slots, len(dataset.search_train), seconds, busy)
 
 
-def waits(side: str, spans: Sequence[tuple[float, float]], slots: int, seconds: float, busy: float) -> Waits:
+def waits(
+    side: str, spans: Sequence[tuple[float, float]], slots: int, images: int, seconds: float, busy: float
+) -> Waits:
     """Return the waits of trials that ran from and to the times ``spans`` on ``slots`` slots.
 
     A trial took the slot that had been free for longest when it began; the first trial of a slot waits for Ray.
@@ -148,6 +157,7 @@ def waits(side: str, spans: Sequence[tuple[float, float]], slots: int, seconds: 
     return Waits(
         side,
         slots,
+        images,
         len(spans),
         seconds,
         statistics.median(trained),
@@ -185,18 +195,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("side", choices=("ours", "stock"))
     parser.add_argument("--seconds", type=float, default=2.0, help="of a trial's training (default: %(default)s)")
     parser.add_argument("--of", choices=("ours", "stock"), default="stock", help="whose training takes so long")
+    parser.add_argument("--images", type=int, help="of an epoch, instead of --seconds")
     parser.add_argument("--trials", type=int, default=20)
     parser.add_argument("--slots", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args(argv)
     run = run_ours if arguments.side == "ours" else run_stock
-    seen = run(arguments.trials, dataset_for(arguments.seconds, arguments.of), arguments.slots)
+    images = arguments.images or images_for(arguments.seconds, arguments.of)
+    seen = run(arguments.trials, dataset_of(images), arguments.slots)
     if arguments.json:
         print(json.dumps(asdict(seen) | {"trials_a_minute": seen.trials_a_minute}))
         return 0
     print(
-        f"{seen.side}: {seen.trials} trials of {seen.trial_seconds:.2f} s on {seen.slots} slots "
-        f"in {seen.seconds:.1f} s, {seen.trials_a_minute:.1f} a minute\n"
+        f"{seen.side}: {seen.trials} trials of {seen.images} images and {seen.trial_seconds:.2f} s "
+        f"on {seen.slots} slots in {seen.seconds:.1f} s, {seen.trials_a_minute:.1f} a minute\n"
         f"  between two trials on a slot: median {seen.between_seconds:.3f} s, most {seen.between_most_seconds:.3f} s\n"
         f"  slots waited {seen.waiting_share:.1%} of the time from the first trial's start to the last one's end\n"
         f"  driver, search, writing and Ray's own processes took {seen.busy_share:.1%} of the processors"

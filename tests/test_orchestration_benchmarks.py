@@ -25,7 +25,7 @@ def test_waits_are_those_between_the_trials_of_a_slot() -> None:
     They wait 1, 2 and 3 s; the slots are open from 0 to 12 s.
     """
     spans = [(0.0, 3.0), (0.0, 4.0), (4.0, 6.0), (6.0, 10.0), (9.0, 12.0)]
-    seen = orchestration.waits("ours", spans, 2, 15.0, busy=1.5)
+    seen = orchestration.waits("ours", spans, 2, 300, 15.0, busy=1.5)
     assert (seen.trials, seen.between_seconds, seen.between_most_seconds) == (5, 2.0, 3.0)
     assert seen.waiting_share == pytest.approx(6 / 24)
     assert seen.busy_share == pytest.approx(1.5 / 30)
