@@ -63,12 +63,19 @@ def seeds(device: torch.device, images: int) -> Iterator[Row]:
         )
 
 
+def images_between(many: tuple[int, float], few: tuple[int, float], seconds: float) -> int:
+    """Return the images of trials of ``seconds``, on the line through two (images, seconds); at least two steps."""
+    slope = (many[1] - few[1]) / (many[0] - few[0])
+    return max(200, round(few[0] + (seconds - few[1]) / slope)) if slope > 0 else few[0]
+
+
 def orchestration() -> Iterator[Row]:
     """Waits between trials and trials per minute, on Ray, each side in processes of its own."""
-    # Beside each other and in fresh workers, trials take longer than in the process that sized them: the first run
-    # shows how much longer, and both sides get the images of stock trials of 2 s.
-    sizing = _json("orchestration.py", "stock", "--seconds", 2, "--trials", 4)
-    images = round(2 / sizing["trial_seconds"] * sizing["images"])
+    # Beside each other and in fresh workers trials take longer than in the process that sizes them, by a part that does
+    # not shrink with the images: two runs show by how much, and both sides get the images of stock trials of 2 s.
+    many = _json("orchestration.py", "stock", "--seconds", 2, "--trials", 4)
+    few = _json("orchestration.py", "stock", "--images", many["images"] // 2, "--trials", 4)
+    images = images_between((many["images"], many["trial_seconds"]), (few["images"], few["trial_seconds"]), 2.0)
     stock = _json("orchestration.py", "stock", "--images", images, "--trials", 8)
     ours = _json("orchestration.py", "ours", "--images", images, "--trials", 40)
     rates = stock["trials_a_minute"], ours["trials_a_minute"]

@@ -32,10 +32,10 @@ def test_a_row_stands_for_each_architecture_with_the_mean_of_the_convolutional_o
 def test_what_the_scripts_say_becomes_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     """Five times the trials a minute; waits of a tenth of a second; five milliseconds a result.
 
-    Trials of 300 images took twice the 2 s that they are meant to take, so both sides are compared on 150.
+    Stock trials took 4 s with 1,000 images and 2.5 s with 500, so both sides are compared on 333.
     """
     said: dict[str, dict[str, object]] = {
-        "stock": {"trials_a_minute": 6.0, "between_seconds": 5.0, "trial_seconds": 4.0, "images": 300},
+        "stock": {"trials_a_minute": 6.0, "between_seconds": 5.0, "trial_seconds": 2.0},
         "ours": {"trials_a_minute": 30.0, "between_seconds": 0.1, "between_most_seconds": 0.2, "trial_seconds": 1.0},
         "--slots": {
             "milliseconds_a_result": 5.0,
@@ -50,12 +50,16 @@ def test_what_the_scripts_say_becomes_rows(monkeypatch: pytest.MonkeyPatch) -> N
 
     def told(script: str, first: str, *rest: object) -> dict[str, object]:
         asked.append((first, *rest))
+        sizing = {"--seconds": {"images": 1000, "trial_seconds": 4.0}, 500: {"images": 500, "trial_seconds": 2.5}}
+        for argument, seen in sizing.items():
+            if first == "stock" and argument in rest:
+                return said[first] | seen
         return said[first] | shares
 
     monkeypatch.setattr(bench, "_json", told)
     rows = {row[0]: row for row in [*bench.orchestration(), *bench.scale()]}
-    assert ("stock", "--images", 150, "--trials", 8) in asked
-    assert ("ours", "--images", 150, "--trials", 40) in asked
+    assert ("stock", "--images", 333, "--trials", 8) in asked
+    assert ("ours", "--images", 333, "--trials", 40) in asked
     assert rows["trials a minute"][1:4] == ("6.0", "30.0", "5.0")
     assert rows["between two trials, s"][1:4] == ("5.00", "0.100", "50")
     assert rows["driver, search, writing, waiting"][2] == "3.0%"
