@@ -37,6 +37,7 @@ from analysis.score_tables import (
     differences,
     score_table,
 )
+from analysis.summary import summary
 from analysis.tables import ESTIMATE_CAPTION, FAILURES, FAILURES_CAPTION, Absent, Column, Table
 from trainables.architectures import IMAGE_SIZE
 
@@ -202,6 +203,7 @@ def other_scores(results: StudyResults) -> Table | Absent:
 def comparison_tables(results: StudyResults) -> tuple[Table | Absent, ...]:
     """Return every table in the order of the report."""
     functions = (
+        summary,
         architectures,
         sizes,
         reconstruction,

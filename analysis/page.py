@@ -18,6 +18,7 @@ import pandas as pd
 from analysis.markup import capital, figure_html, files, files_section, table_html, table_section
 from analysis.provenance import missing, provenance
 from analysis.results import ResultsError, StudyResults
+from analysis.summary import answers
 from analysis.tables import Absent, Table
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ def page(
     )
     return _document(
         title,
-        f"<header><h1>{escape(title)}</h1>{_summary(results)}{notice}</header>"
+        f"<header><h1>{escape(title)}</h1>{_summary(results)}{_answers(results)}{notice}</header>"
         f'<div class="columns">{_contents(sections)}<main>{body}</main></div>{_footer(results)}',
     )
 
@@ -157,6 +158,10 @@ def _summary(results: StudyResults) -> str:
         prefix = f"{name}: " if len(results.studies) > 1 else ""
         lines.append(f'<p class="soft">{escape(prefix + "; ".join(known))}</p>')
     return "".join(lines)
+
+
+def _answers(results: StudyResults) -> str:
+    return "".join(f"<p>{escape(sentence)}</p>" for sentence in answers(results))
 
 
 def _contents(sections: Iterable[tuple[str, str, list[tuple[str, str]], str]]) -> str:

@@ -26,9 +26,10 @@ from analysis.processes import drawing_processes
 from analysis.provenance import missing, provenance
 from analysis.reading import located
 from analysis.results import ResultsError, StudyResults, load_studies
+from analysis.summary import answers
 from analysis.tables import Absent, Table
 
-PRINTED = ("architectures", "sizes", "reconstruction", "classification", "clustering", "findings")
+PRINTED = ("summary", "architectures", "sizes", "reconstruction", "classification", "clustering", "findings")
 """Tables that the terminal shows, where they have rows."""
 
 _FORMATS = {"csv": rendering.csv, "md": rendering.markdown, "tex": rendering.latex}
@@ -114,6 +115,8 @@ def print_report(results: StudyResults, tables: Sequence[Table | Absent] | None 
                 print_table(table, console)
             else:
                 console.print(Text(f"{_sentence(table)}\n"))
+    for sentence in answers(results):
+        console.print(Text(f"{sentence}\n"))
     for note in (*results.problems, *missing(results)):
         console.print(Text(f"note: {note}"))
 
@@ -164,6 +167,7 @@ def report_markdown(results: StudyResults, tables: Sequence[Table | Absent]) -> 
     ]
     if gaps:
         parts += ["## What is missing", "\n".join(f"- {gap}" for gap in gaps)]
+    parts += answers(results)
     for table in tables:
         if isinstance(table, Table):
             files = ", ".join(f"[{suffix}](tables/{table.name}.{suffix})" for suffix in _FORMATS)
