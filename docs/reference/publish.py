@@ -1,0 +1,114 @@
+"""Put a finished study here: its rows, its report, and what README says of them.
+
+::
+
+    python docs/reference/publish.py results/reference
+
+Rows are copied without the weights, study.json without the folders of the machine that the study ran on. README's parts
+between ``<!-- NAME -->`` and ``<!-- end of NAME -->`` are written anew; ``analysis/report.py docs/reference/rows``
+makes the report again from the rows alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import re
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from analysis import rendering
+from analysis.comparison import comparison_tables
+from analysis.findings import finding_tables
+from analysis.results import ResultsError, StudyResults, load_study
+from analysis.summary import answers, summary
+from analysis.tables import Table
+from study.rows import TABLES
+
+HERE = Path(__file__).resolve().parent
+ROWS = HERE / "rows"
+REPORT = HERE / "report"
+README = HERE.parents[1] / "README.md"
+MOST_BYTES = 20 * 2**20
+"""Rows that a repository can hold."""
+
+
+def parts(results: StudyResults) -> dict[str, str]:
+    """Return README's parts by name: the answer, the summary, the verdicts; Markdown."""
+    table, (verdicts, _) = summary(results), finding_tables(results)
+    if not isinstance(table, Table):
+        raise ResultsError(f"{results.path}: {table.reason}", "a study with confirmed runs", "finish the study first")
+    short = tuple(column for column in verdicts.columns if column.main)
+    return {
+        "answer": "\n".join(f"- {sentence}" for sentence in answers(results)),
+        "summary": rendering.markdown(dataclasses.replace(table, caption="")).strip(),
+        "findings": rendering.markdown(dataclasses.replace(verdicts, caption="", columns=short, footnotes=())).strip(),
+    }
+
+
+def with_parts(text: str, written: Mapping[str, str]) -> str:
+    """Return ``text`` with its parts replaced.
+
+    Raises:
+        ValueError: a part is not marked in it, or more than once.
+    """
+    for name, content in written.items():
+        marked = rf"(<!-- {name} -->\n).*?(\n<!-- end of {name} -->)"
+        text, count = re.subn(
+            marked, lambda found, content=content: found[1] + content + found[2], text, flags=re.DOTALL
+        )
+        if count != 1:
+            raise ValueError(f"part {name} is marked {count} times")
+    return text
+
+
+def publish(study: Path) -> None:
+    """Copy the rows of ``study``, and write report and README from them.
+
+    Raises:
+        ResultsError: the study cannot be read, is not finished, or is too large.
+    """
+    load_study(study)
+    size = sum(path.stat().st_size for table in TABLES for path in (study / table).glob("*.parquet"))
+    if size > MOST_BYTES:
+        raise ResultsError(f"{study}: {size / 2**20:.1f} MiB of rows", "20 MiB at most", "keep fewer codes")
+    shutil.rmtree(ROWS, ignore_errors=True)
+    for table in TABLES:
+        shutil.copytree(study / table, ROWS / table)
+    if (study / "study.toml").exists():
+        shutil.copy(study / "study.toml", ROWS / "study.toml")
+    manifest = json.loads((study / "study.json").read_text(encoding="utf-8"))
+    for launch in manifest["launches"]:
+        launch["command"] = re.sub(r" --(data|results)-dir[ =]\S+", "", launch["command"])
+    (ROWS / "study.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+    # Imported here because drawing takes a second to be imported.
+    from analysis.page import write_page
+    from analysis.processes import drawing_processes
+    from analysis.report import write_report
+
+    results = load_study(ROWS)
+    shutil.rmtree(REPORT, ignore_errors=True)
+    with drawing_processes():
+        tables = comparison_tables(results)
+        write_report(results, REPORT, tables)
+        write_page(results, REPORT, tables)
+    README.write_text(with_parts(README.read_text(encoding="utf-8"), parts(results)), encoding="utf-8")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Publish a study; return the exit status."""
+    parser = argparse.ArgumentParser(prog="publish.py", description="Put a finished study into docs/reference.")
+    parser.add_argument("study", type=Path, metavar="RESULTS", help="folder of the study")
+    try:
+        publish(parser.parse_args(argv).study)
+    except ResultsError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
