@@ -12,8 +12,10 @@ makes the report again from the rows alone.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import json
+import os
 import re
 import shutil
 import sys
@@ -31,7 +33,8 @@ from study.rows import TABLES
 HERE = Path(__file__).resolve().parent
 ROWS = HERE / "rows"
 REPORT = HERE / "report"
-README = HERE.parents[1] / "README.md"
+ROOT = HERE.parents[1]
+README = ROOT / "README.md"
 MOST_BYTES = 20 * 2**20
 """Rows that a repository can hold."""
 
@@ -89,7 +92,9 @@ def publish(study: Path) -> None:
     from analysis.processes import drawing_processes
     from analysis.report import write_report
 
-    results = load_study(ROWS)
+    # Its folder stands in the report: as anyone sees it who is in the project's folder.
+    with contextlib.chdir(ROOT):
+        results = load_study(os.path.relpath(ROWS, ROOT))
     shutil.rmtree(REPORT, ignore_errors=True)
     with drawing_processes():
         tables = comparison_tables(results)
