@@ -374,10 +374,11 @@ def test_every_table_or_its_absence_is_there_for_a_study_that_has_just_begun(
         StudyResults(results.studies, trials, results.epochs[:0], scores, results.codes)
     )
     names = [table.name for table in tables]
-    assert names[:3] == ["architectures", "sizes", "reconstruction"]
+    assert names[:4] == ["summary", "architectures", "sizes", "reconstruction"]
     assert len(set(names)) == len(names)
-    assert isinstance(tables[0], Table)
-    assert isinstance(tables[2], Table if left == ("control",) else Absent)
+    assert isinstance(tables[0], Absent)
+    assert isinstance(tables[1], Table)
+    assert isinstance(tables[3], Table if left == ("control",) else Absent)
 
 
 def test_a_users_own_architecture_is_compared_like_any_other(tmp_path: Path) -> None:
