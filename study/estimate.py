@@ -13,11 +13,13 @@ from study.plan import Owed
 from study.space import Cell
 from study.stopping import goes_on, stopper
 from trainables.architectures import architecture_named
+from trainables.batched import BatchedTraining
 from trainables.datasets import Dataset
+from trainables.devices import SEEDS_AT_ONCE
 from trainables.training import Training, measure
 
-_STEPS = 4
-"""Training steps timed a cell, after one that is not."""
+_STEPS = {"cpu": 3, "cuda": 50}
+"""Training steps timed a cell, after as many that are not; a GPU's are captured first."""
 
 EVALUATION_SECONDS = 5.0
 """Time to fit and measure classifiers and clusters on MNIST's 60,000 codes; it grows with the training set."""
@@ -28,39 +30,53 @@ CONTROL_SECONDS = 45.0
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """Work of the trials still owed: epochs at most, seconds of one device, and those of the longest epoch."""
+    """Work of the trials still owed.
+
+    Epochs at most, seconds of one device that trains, seconds of one core that evaluates, and those of the longest
+    epoch.
+    """
 
     trials: dict[str, int]
     epochs_at_most: int
-    device_seconds: float
+    training_seconds: float
+    evaluation_seconds: float
     epoch_seconds: float
+
+    def wall_seconds(self, concurrency: int, gpus_per_trial: float) -> float:
+        """Return how long it takes with so many trials at once.
+
+        Trials that share a GPU take turns on it, as without CUDA MPS; what they evaluate goes on beside that.
+        """
+        together = (self.training_seconds + self.evaluation_seconds) / concurrency
+        return max(together, self.training_seconds / (concurrency * gpus_per_trial)) if gpus_per_trial else together
 
 
 def estimate(config: StudyConfig, owed: list[Owed], dataset: Dataset, device: torch.device) -> Estimate:
     """Return what ``owed`` will take on ``device``, measured at the published filter counts."""
     share = expected_search_share(config.trials, config.epochs)
-    step_seconds: dict[Cell, tuple[float, float]] = {}
+    at_once = min(SEEDS_AT_ONCE[device.type], config.seeds)
+    paces: dict[Cell, _Pace] = {}
     trials: dict[str, int] = {}
     epochs = 0
-    seconds = longest = 0.0
+    trained = evaluated = longest = 0.0
     for trial in owed:
         trials[trial.phase] = trials.get(trial.phase, 0) + 1
         if trial.arm == "control":
-            seconds += CONTROL_SECONDS * len(dataset.training) / 60_000
+            evaluated += CONTROL_SECONDS * len(dataset.training) / 60_000
             continue
-        if trial.cell not in step_seconds:
-            step_seconds[trial.cell] = _seconds_an_image(config, trial.cell, dataset, device)
-        training, measuring = step_seconds[trial.cell]
+        if trial.cell not in paces:
+            paces[trial.cell] = _pace(config, trial.cell, dataset, device, at_once)
+        pace = paces[trial.cell]
         epochs += config.epochs
-        longest = max(longest, training * len(dataset.training))
+        longest = max(longest, at_once * pace.together * len(dataset.training))
         if trial.phase == "search":
-            epoch = training * len(dataset.search_train) + measuring * len(dataset.validation)
-            seconds += share * config.epochs * epoch
+            epoch = pace.alone * len(dataset.search_train) + pace.measuring * len(dataset.validation)
+            trained += share * config.epochs * epoch
         else:
-            seconds += config.epochs * training * len(dataset.training)
-            seconds += measuring * (len(dataset.training) + 2 * len(dataset.test))
-            seconds += EVALUATION_SECONDS * len(dataset.training) / 60_000
-    return Estimate(trials, epochs, seconds, longest)
+            trained += config.epochs * pace.together * len(dataset.training)
+            trained += pace.measuring * (len(dataset.training) + 2 * len(dataset.test))
+            evaluated += EVALUATION_SECONDS * len(dataset.training) / 60_000
+    return Estimate(trials, epochs, trained, evaluated, longest)
 
 
 def expected_search_share(trials: int, epochs: int) -> float:
@@ -82,18 +98,39 @@ def expected_search_share(trials: int, epochs: int) -> float:
     return trained / (repetitions * trials * epochs)
 
 
-def _seconds_an_image(config: StudyConfig, cell: Cell, dataset: Dataset, device: torch.device) -> tuple[float, float]:
-    """Return seconds an image of training and of measuring."""
+@dataclass(frozen=True, slots=True)
+class _Pace:
+    """Seconds an image: trained by one seed alone, by each of several at once, and measured."""
+
+    alone: float
+    together: float
+    measuring: float
+
+
+def _pace(config: StudyConfig, cell: Cell, dataset: Dataset, device: torch.device, at_once: int) -> _Pace:
+    """Train a little as a trial on ``device`` does, and measure."""
+    steps = _STEPS[device.type]
     settings = config.tuned_recipe.settings(
-        architecture_named(cell.architecture), cell.code_size, 1 + _STEPS, batch_size=config.batch_size
+        architecture_named(cell.architecture), cell.code_size, 2 * steps, batch_size=config.batch_size
     )
-    pixels = torch.from_numpy(np.array(dataset.training.pixels[: settings.batch_size])).to(device)
-    training = Training(settings, 0, pixels)
-    training.train_epoch()  # An epoch of one batch is a step.
+    pixels = torch.from_numpy(np.array(dataset.training.pixels[: settings.batch_size * steps])).to(device)
+
+    def trainings(seeds: int) -> list[Training]:
+        return [Training(settings, seed, pixels) for seed in range(seeds)]
+
+    one = trainings(1)
+    captured = device.type != "cpu"
+    alone = _seconds_of_an_epoch(BatchedTraining(one) if captured else one[0]) / len(pixels)
+    together = alone
+    if at_once > 1:
+        together = _seconds_of_an_epoch(BatchedTraining(trainings(at_once))) / (at_once * len(pixels))
     started = time.perf_counter()
-    for _ in range(_STEPS):
-        training.train_epoch()
-    trained = time.perf_counter()
-    measure(training.model, pixels)
-    measured = time.perf_counter()
-    return (trained - started) / (_STEPS * len(pixels)), (measured - trained) / len(pixels)
+    measure(one[0].model, pixels[: settings.batch_size])
+    return _Pace(alone, together, (time.perf_counter() - started) / settings.batch_size)
+
+
+def _seconds_of_an_epoch(training: Training | BatchedTraining) -> float:
+    training.train_epoch()
+    started = time.perf_counter()
+    training.train_epoch()
+    return time.perf_counter() - started

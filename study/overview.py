@@ -33,7 +33,7 @@ def print_plan(
     folder: Location,
 ) -> None:
     """Print cells, trials and epochs still owed, and the time and room they take."""
-    seconds = work.device_seconds / resources.concurrency
+    seconds = work.wall_seconds(resources.concurrency, resources.gpus_per_trial)
     cells = len(config.architectures) * len(config.code_sizes)
     unit = "GPU" if resources.gpus_per_trial else "core"
     owed = ", ".join(f"{count} {phase}" for phase, count in work.trials.items())
@@ -47,7 +47,8 @@ def print_plan(
         f"  at once:   {resources.concurrency} on "
         f"{f'{resources.gpus_per_trial:g} GPU each' if resources.gpus_per_trial else 'one core each'}"
     )
-    print(f"  estimate:  {duration(seconds)} ({work.device_seconds / 3600:.1f} {unit}-hours), measured on this machine")
+    hours = seconds / 3600 * resources.concurrency * (resources.gpus_per_trial or 1)
+    print(f"  estimate:  {duration(seconds)} ({hours:.1f} {unit}-hours), measured on this machine")
     disk = room(plan.missing(), config.epochs, len(dataset.test))
     print(f"  disk:      {size(disk.rows + disk.weights)}, {size(disk.weights)} of them weights; a report adds some MB")
     print(f"  limit:     {duration(epoch_limit)} an epoch; then its trial starts again")

@@ -13,6 +13,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from study.config import study_config
+from study.estimate import estimate
+from study.plan import planned
 from trainables.architectures import ARCHITECTURES
 from trainables.batched import BatchedTraining
 from trainables.datasets import load_dataset
@@ -23,10 +26,13 @@ from trainables.training import Training
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA GPU")
 
+GPU = torch.device("cuda")
 ROOT = Path(__file__).resolve().parent.parent
 SEEDS = (1, 2, 3)
+# On these images caffe's published rate throws model 5 about: rounding alone moves its second epoch by a fifth.
+CALM: dict[str, dict[str, object]] = {"caffe": {"learning_rate": 0.001}, "modern": {}}
 CASES = [
-    *((name, recipe, {}) for name in ARCHITECTURES for recipe in RECIPES),
+    *((name, recipe, CALM[recipe]) for name in ARCHITECTURES for recipe in RECIPES),
     ("model_4", "modern", {"unpooling": "tile"}),
     ("model_4", "modern", {"unpooling": "average"}),
     ("model_2", "modern", {"pooling": "average"}),
@@ -96,6 +102,19 @@ def test_a_confirmed_trial_is_measured_on_the_gpu() -> None:
         assert report.outcome.status == "complete"
         assert report.outcome.weights
         assert report.columns["device"] == torch.cuda.get_device_name()
+
+
+def test_the_time_of_a_study_is_estimated_by_captured_steps() -> None:
+    """Several seeds at once cost less each than one alone."""
+    dataset, config = load_dataset("digits"), study_config("quick", architectures=("model_4",), seeds=8)
+    search, confirm = (
+        estimate(
+            config, [owed for owed in planned(config) if owed.phase == phase and owed.arm == "tuned"], dataset, GPU
+        )
+        for phase in ("search", "confirm")
+    )
+    assert 0 < confirm.training_seconds / 8 < search.training_seconds
+    assert confirm.evaluation_seconds > search.evaluation_seconds == 0
 
 
 @pytest.mark.slow
