@@ -68,25 +68,34 @@ def with_parts(text: str, written: Mapping[str, str]) -> str:
     return text
 
 
+def copy_rows(study: Path, folder: Path) -> None:
+    """Put the rows of ``study`` in the place of ``folder``, without weights and folders of a machine.
+
+    Raises:
+        ResultsError: they cannot be read, or are too large.
+    """
+    load_study(study)
+    size = sum(path.stat().st_size for table in TABLES for path in (study / table).glob("*.parquet"))
+    if size > MOST_BYTES:
+        raise ResultsError(f"{study}: {size / 2**20:.1f} MiB of rows", "20 MiB at most", "keep fewer codes")
+    shutil.rmtree(folder, ignore_errors=True)
+    for table in TABLES:
+        shutil.copytree(study / table, folder / table)
+    if (study / "study.toml").exists():
+        shutil.copy(study / "study.toml", folder / "study.toml")
+    manifest = json.loads((study / "study.json").read_text(encoding="utf-8"))
+    for launch in manifest["launches"]:
+        launch["command"] = re.sub(r" --(data|results)-dir[ =]\S+", "", launch["command"])
+    (folder / "study.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+
+
 def publish(study: Path) -> None:
     """Copy the rows of ``study``, and write report and README from them.
 
     Raises:
         ResultsError: the study cannot be read, is not finished, or is too large.
     """
-    load_study(study)
-    size = sum(path.stat().st_size for table in TABLES for path in (study / table).glob("*.parquet"))
-    if size > MOST_BYTES:
-        raise ResultsError(f"{study}: {size / 2**20:.1f} MiB of rows", "20 MiB at most", "keep fewer codes")
-    shutil.rmtree(ROWS, ignore_errors=True)
-    for table in TABLES:
-        shutil.copytree(study / table, ROWS / table)
-    if (study / "study.toml").exists():
-        shutil.copy(study / "study.toml", ROWS / "study.toml")
-    manifest = json.loads((study / "study.json").read_text(encoding="utf-8"))
-    for launch in manifest["launches"]:
-        launch["command"] = re.sub(r" --(data|results)-dir[ =]\S+", "", launch["command"])
-    (ROWS / "study.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+    copy_rows(study, ROWS)
     # Imported here because drawing takes a second to be imported.
     from analysis.page import write_page
     from analysis.processes import drawing_processes
