@@ -37,7 +37,7 @@ _FOLLOW_SECONDS = 5.0
 
 
 def local_resources(gpus_per_trial: float | None, concurrency: int | None) -> Resources:
-    """Return how many trials run at once on this machine; by default one a GPU, or one a core where there is none.
+    """Return how many trials run at once on this machine; by default what its GPUs hold, or one a core without.
 
     Raises:
         InputError: GPUs are asked for and there is none.

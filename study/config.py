@@ -214,7 +214,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
             "seeds": 5,
             "epochs": 33,
         },
-        # What docs/reference shows: the paper's epochs in all three phases, with a search of a GPU's few hours.
+        # The paper's epochs in all three phases, with a search of a GPU's few hours.
         "reference": {
             "dataset": "mnist",
             "architectures": tuple(BUILT_IN),

@@ -1,7 +1,7 @@
 """Which trials a study owes: from its configuration and the rows at hand, the next one to run.
 
-Search trials of a cell come first, those of the cell with the most left before others; a cell is confirmed as soon as
-its search is done; controls and the published arm wait for nothing. Resuming is the same plan over more rows.
+All search trials come first, those of the cell with the most left before others; then cells are confirmed whose search
+has ended; then controls and the published arm, which wait for nothing. Resuming is the same plan over more rows.
 """
 
 from __future__ import annotations
