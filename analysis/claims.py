@@ -272,7 +272,7 @@ CLAIMS: tuple[Claim, ...] = (
         "Every model's share of confirmed runs that converge, and the standard deviation of their squared error over "
         "its mean; runs that failed for other reasons than training are left out.",
         f"Supported where all runs, at least {STABLE_RUNS}, of models 1 to 4 converge and the spread is at most "
-        f"{100 * SPREAD_LIMIT:g} %, contradicted where a model's do not; {_NOT_DEFINED}.",
+        f"{100 * SPREAD_LIMIT:g} %, contradicted where either fails for one; {_NOT_DEFINED}.",
         _stable,
     ),
     Claim(

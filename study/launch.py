@@ -143,7 +143,7 @@ def parser() -> argparse.ArgumentParser:
         "--concurrency",
         type=_concurrency,
         metavar="TRIALS",
-        help="trials at once (default: what the GPUs hold, else one a core)",
+        help="trials at once (default: what GPUs or cores hold)",
     )
     where.add_argument(
         "--gpus-per-trial",

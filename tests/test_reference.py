@@ -25,9 +25,10 @@ def results() -> StudyResults:
 
 
 def test_readme_says_what_the_rows_say(results: StudyResults) -> None:
-    """The answer, the table and the verdicts come out of the rows letter by letter."""
-    text = publish.README.read_text(encoding="utf-8")
-    assert publish.with_parts(text, publish.parts(results)) == text
+    """The answer, the table, the verdicts, cost and aims come out of the rows letter by letter."""
+    for page, written in ((publish.README, publish.parts(results)), (publish.PAGE, publish.page_parts(results))):
+        text = page.read_text(encoding="utf-8")
+        assert publish.with_parts(text, written) == text
 
 
 def test_every_mean_has_its_n_and_interval(results: StudyResults) -> None:
@@ -71,31 +72,34 @@ def alike(one: str, two: str) -> bool:
 
 def test_no_folder_of_a_machine_is_published() -> None:
     """Launches are commands that anyone can give."""
-    for launch in json.loads((publish.ROWS / "study.json").read_text())["launches"]:
-        assert "-dir" not in launch["command"]
-        assert " /" not in launch["command"]
-    assert not (publish.ROWS / "weights").exists()
+    for folder in (publish.ROWS, publish.BEGUN):
+        for launch in json.loads((folder / "study.json").read_text())["launches"]:
+            assert "-dir" not in launch["command"]
+            assert " /" not in launch["command"]
+        assert not (folder / "weights").exists()
 
 
 def test_a_study_is_published_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows and report are replaced, README's parts written anew and the rest of it left alone."""
-    study = write_synthetic_study(tmp_path / "study", code_sizes=(10,), codes=True, mishaps={})
+    study = write_synthetic_study(tmp_path / "study", codes=True, mishaps={})
     manifest = json.loads((study / "study.json").read_text())
     manifest["launches"][0]["command"] = "study/launch.py --data-dir /x --preset quick --results-dir=/y"
     (study / "study.json").write_text(json.dumps(manifest))
     for name in ("ROWS", "REPORT"):
         monkeypatch.setattr(publish, name, tmp_path / name)
-    monkeypatch.setattr(publish, "README", tmp_path / "README.md")
     shutil.copytree(study, publish.ROWS)
-    marked = "".join(
-        f"<!-- {name} -->\nREPLACED\n<!-- end of {name} -->\n" for name in ("answer", "summary", "findings")
-    )
-    publish.README.write_text(f"before\n{marked}after\n")
+    pages = {"README": ("answer", "summary", "findings"), "PAGE": ("cost", "aims", "begun search")}
+    for page, names in pages.items():
+        monkeypatch.setattr(publish, page, tmp_path / f"{page}.md")
+        marked = "".join(f"<!-- {name} -->\nREPLACED\n<!-- end of {name} -->\n" for name in names)
+        getattr(publish, page).write_text(f"before\n{marked}after\n")
     assert publish.main([str(study)]) == 0
-    text = publish.README.read_text()
-    assert text.startswith("before\n<!-- answer -->\n- Model 5 is")
-    assert text.endswith("<!-- end of findings -->\nafter\n")
-    assert "REPLACED" not in text
+    for page, names in pages.items():
+        text = getattr(publish, page).read_text()
+        assert text.startswith(f"before\n<!-- {names[0]} -->\n")
+        assert text.endswith(f"<!-- end of {names[-1]} -->\nafter\n")
+        assert "REPLACED" not in text
+    assert "- Model 5 is" in publish.README.read_text()
     assert sorted(path.name for path in publish.ROWS.iterdir()) == sorted([*TABLES, "study.json"])
     published = json.loads((publish.ROWS / "study.json").read_text())
     assert published["launches"][0]["command"] == "study/launch.py --preset quick"

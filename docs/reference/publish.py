@@ -1,12 +1,12 @@
-"""Put a finished study here: its rows, its report, and what README says of them.
+"""Put a finished study here: its rows, its report, and what two READMEs say of them.
 
 ::
 
     python docs/reference/publish.py results/reference
 
-Rows are copied without the weights, study.json without the folders of the machine that the study ran on. README's parts
-between ``<!-- NAME -->`` and ``<!-- end of NAME -->`` are written anew; ``analysis/report.py docs/reference/rows``
-makes the report again from the rows alone.
+Rows are copied without the weights, study.json without the folders of the machine that the study ran on. The parts of
+README and of the README beside this file that stand between ``<!-- NAME -->`` and ``<!-- end of NAME -->`` are written
+anew; ``analysis/report.py docs/reference/rows`` makes the report again from the rows alone.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import accounts
+
 from analysis import rendering
 from analysis.comparison import comparison_tables
 from analysis.findings import finding_tables
@@ -32,9 +34,11 @@ from study.rows import TABLES
 
 HERE = Path(__file__).resolve().parent
 ROWS = HERE / "rows"
+BEGUN = HERE / "gpu-search"
 REPORT = HERE / "report"
 ROOT = HERE.parents[1]
 README = ROOT / "README.md"
+PAGE = HERE / "README.md"
 MOST_BYTES = 20 * 2**20
 """Rows that a repository can hold."""
 
@@ -49,6 +53,15 @@ def parts(results: StudyResults) -> dict[str, str]:
         "answer": "\n".join(f"- {sentence}" for sentence in answers(results)),
         "summary": rendering.markdown(dataclasses.replace(table, caption="")).strip(),
         "findings": rendering.markdown(dataclasses.replace(verdicts, caption="", columns=short, footnotes=())).strip(),
+    }
+
+
+def page_parts(results: StudyResults) -> dict[str, str]:
+    """Return the parts of the README beside this file by name; Markdown."""
+    return {
+        "cost": accounts.cost(results),
+        "aims": accounts.aims(results),
+        "begun search": accounts.begun_search(load_study(BEGUN)),
     }
 
 
@@ -109,7 +122,8 @@ def publish(study: Path) -> None:
         tables = comparison_tables(results)
         write_report(results, REPORT, tables)
         write_page(results, REPORT, tables)
-    README.write_text(with_parts(README.read_text(encoding="utf-8"), parts(results)), encoding="utf-8")
+    for page, written in ((README, parts(results)), (PAGE, page_parts(results))):
+        page.write_text(with_parts(page.read_text(encoding="utf-8"), written), encoding="utf-8")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,0 +1,105 @@
+"""What docs/reference/README.md says in figures: cost by phase, the aims set beforehand, the search begun on a GPU."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from analysis import rendering
+from analysis.cells import label_of
+from analysis.results import StudyResults
+from analysis.summary import summary
+from analysis.tables import Column, Table
+
+ERROR, LINEAR, MLP, K_MEANS = (
+    "reconstruction_squared_error",
+    "linear_classifier_error",
+    "mlp_classifier_error",
+    "k_means_accuracy",
+)
+SQUARED_ERRORS = {2: 28.0, 10: 10.5, 30: 3.5}
+"""By code size, aims of the best ranked model, 1/image, set for 33 epochs."""
+K_MEANS_PUBLISHED = 0.79
+"""Accuracy of k-means on auto-encoder codes, the lower end of what is published; set for 33 epochs."""
+
+
+def cost(results: StudyResults) -> str:
+    """Return trials, epochs and hours by phase."""
+    phases = results.trials.groupby("phase", observed=True)
+    frame = pd.DataFrame(
+        {
+            "trials": phases.size(),
+            "epochs": phases["epochs"].sum(),
+            "hours": phases["device_seconds"].sum() / 3600,
+        }
+    )
+    frame.loc["in all"] = frame.sum()
+    columns = (
+        Column("phase", "Phase"),
+        Column("trials", "Trials", "count"),
+        Column("epochs", "Epochs", "count"),
+        Column("hours", "Core-hours", "fixed"),
+    )
+    counts = {"trials": "int64", "epochs": "int64"}
+    return _markdown(frame.astype(counts).rename_axis("phase").reset_index(), columns)
+
+
+def aims(results: StudyResults) -> str:
+    """Return what the aims ask, what the tuned arm reached, and by how much it falls short.
+
+    Raises:
+        TypeError: the study has no confirmed trials.
+    """
+    table = summary(results)
+    if not isinstance(table, Table):
+        raise TypeError(table.reason)
+    frame = table.frame.astype({"architecture": "str"}).set_index("architecture")
+    rows = []
+    for size, aim in SQUARED_ERRORS.items():
+        cells = frame[frame["code_size"] == size]
+        ranked = cells[cells[f"{LINEAR}_mark"].notna()]
+        passed = ranked[ranked[f"{ERROR}_mark"] != "unranked"]
+        rows.append(_best(passed[ERROR], f"squared error at code size {size}", aim, lower=True))
+        for name, what in ((LINEAR, "linear"), (MLP, "MLP")):
+            below = cells.loc["pca", name]
+            rows.append(_best(ranked[name], f"{what} error (%) at code size {size}, below PCA's", below, lower=True))
+        rows.append(
+            _best(ranked[K_MEANS], f"k-means accuracy at code size {size}", K_MEANS_PUBLISHED, lower=False, digits=3)
+        )
+    columns = (
+        Column("what", "Tuned arm, test images"),
+        Column("aim", "Aim"),
+        Column("best", "Best model"),
+        Column("value", "Its mean"),
+        Column("short", "Falls short by"),
+        Column("others", "Models that reach it"),
+    )
+    return _markdown(pd.DataFrame(rows), columns)
+
+
+def begun_search(results: StudyResults) -> str:
+    """Return each cell's lowest squared error on validation images."""
+    errors = results.trials.pivot_table(
+        index="architecture", columns="code_size", values="validation_squared_error", aggfunc="min", observed=True
+    )
+    frame = errors.rename(columns=str).reset_index()
+    frame.insert(0, "label", [label_of(name) for name in frame["architecture"].astype("str")])
+    columns = (Column("label", "Model"), *(Column(str(size), f"Code {size}", "fixed") for size in errors.columns))
+    return _markdown(frame, columns)
+
+
+def _best(values: pd.Series[float], what: str, aim: float, *, lower: bool, digits: int = 2) -> dict[str, str]:
+    value, name = (values.min(), values.idxmin()) if lower else (values.max(), values.idxmax())
+    short = value - aim if lower else aim - value
+    reached = values <= aim if lower else values >= aim
+    return {
+        "what": what,
+        "aim": f"{aim:.{digits}f}",
+        "best": label_of(str(name)),
+        "value": f"{value:.{digits}f}",
+        "short": f"{short:.{digits}f}" if short > 0 else "—",
+        "others": f"{reached.sum()} of {len(values)}",
+    }
+
+
+def _markdown(frame: pd.DataFrame, columns: tuple[Column, ...]) -> str:
+    return rendering.markdown(Table("", "", "", frame, columns)).strip()
