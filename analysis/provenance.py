@@ -9,8 +9,8 @@ from typing import Any
 import pandas as pd
 
 from analysis.results import Study, StudyResults
-from analysis.tables import Absent
-from trainables.architectures import ARCHITECTURES, ClassicAutoencoder
+from analysis.tables.table import Absent
+from trainables.models.architectures import ARCHITECTURES, ClassicAutoencoder
 
 NAMED_CELLS = 4
 _MACHINE = ("system", "cores", "gpus", "hardware")

@@ -17,11 +17,11 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 import pyarrow.fs
 
-from study import location
-from study.rows import SCHEMA_VERSION, TABLES
-from trainables.architectures import admit
+from study.storage import location
+from study.storage.schema import SCHEMA_VERSION, TABLES
 from trainables.errors import InputError
-from trainables.own_models import row_of
+from trainables.models.architectures import admit
+from trainables.models.custom import row_of
 
 _ATTEMPTS = 3
 _FILES_AT_ONCE = 16

@@ -19,15 +19,15 @@ from pathlib import Path
 
 import pyarrow.fs
 
-from analysis import rendering
-from analysis.comparison import comparison_tables
-from analysis.page import write_page
-from analysis.processes import drawing_processes
 from analysis.provenance import missing, provenance
 from analysis.reading import located
+from analysis.rendering import text as rendering
+from analysis.rendering.html import write_page
 from analysis.results import ResultsError, StudyResults, load_studies
-from analysis.summary import answers
-from analysis.tables import Absent, Table
+from analysis.tables.diagnostics import comparison_tables
+from analysis.tables.summary import answers
+from analysis.tables.table import Absent, Table
+from analysis.workers import drawing_processes
 
 PRINTED = ("summary", "architectures", "sizes", "reconstruction", "classification", "clustering", "findings")
 """Tables that the terminal shows, where they have rows."""
@@ -106,7 +106,7 @@ def print_report(results: StudyResults, tables: Sequence[Table | Absent] | None 
     from rich.console import Console
     from rich.text import Text
 
-    from analysis.terminal import print_table
+    from analysis.rendering.terminal import print_table
 
     console = Console()
     for table in comparison_tables(results) if tables is None else tables:

@@ -24,8 +24,8 @@ import pyarrow.compute as pc
 
 from analysis.reading import ResultsError as ResultsError
 from analysis.reading import admit_models, located, read_manifest, read_table
-from study.rows import ARMS, PHASES, STATUSES, TABLES
-from trainables.architectures import ARCHITECTURES, CONTROLS
+from study.storage.schema import ARMS, PHASES, STATUSES, TABLES
+from trainables.models.architectures import ARCHITECTURES, CONTROLS
 
 COLLAPSE_TOLERANCE = 0.03
 """A run whose training cross-entropy is not this share below the mean image's has collapsed. Source: the protocol."""

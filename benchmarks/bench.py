@@ -21,10 +21,10 @@ import torch
 from seeds_at_once import measure_epochs, pixels_of
 from training_speed import IMAGES, measure_speed
 
-from study import provenance
-from trainables.architectures import ARCHITECTURES, ConvolutionalAutoencoder
-from trainables.devices import SEEDS_AT_ONCE, prepare
-from trainables.run import device_name
+from study.storage import provenance
+from trainables.models.architectures import ARCHITECTURES, ConvolutionalAutoencoder
+from trainables.run_trial import device_name
+from trainables.training.devices import SEEDS_AT_ONCE, prepare
 
 HERE = Path(__file__).resolve().parent
 Row = tuple[str, str, str, str, str]

@@ -21,11 +21,11 @@ from multiprocessing.connection import Connection
 import torch
 from seeds_at_once import pixels_of
 
-from trainables.architectures import ARCHITECTURES, architecture_named
-from trainables.batched import BatchedTraining
-from trainables.devices import prepare
-from trainables.settings import recipe_named
-from trainables.training import Training
+from trainables.models.architectures import ARCHITECTURES, architecture_named
+from trainables.training.batched import BatchedTraining
+from trainables.training.devices import prepare
+from trainables.training.training import Training
+from trainables.trial_config import recipe_named
 
 
 def train_on_demand(pipe: Connection, device_name: str, architecture: str, seeds: int, images: int) -> None:

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from trainables import formulations
+from trainables.ops import convolution as formulations
 
 BATCH, REPETITIONS = 100, 20
 

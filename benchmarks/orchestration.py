@@ -29,20 +29,21 @@ import stock
 import torch
 from stock_model import StockTraining
 
-from study import cluster, provenance
-from study.config import study_config
-from study.ledger import Ledger, provenance_columns
-from study.plan import Plan
-from study.progress import Progress
-from study.rows import SCHEMA_VERSION
-from study.stopping import CellStopping
-from study.store import Store
-from study.tuning import run_plan
-from study.writing import Writer
-from trainables.architectures import architecture_named
-from trainables.datasets import Dataset, Images, load_dataset
-from trainables.settings import recipe_named
-from trainables.training import Training, as_images
+from study.config.study_config import study_config
+from study.display.progress import Progress
+from study.execution import cluster
+from study.execution.early_stopping import CellStopping
+from study.execution.recorder import Ledger, provenance_columns
+from study.execution.tuner import run_plan
+from study.plan.plan import Plan
+from study.storage import provenance
+from study.storage.schema import SCHEMA_VERSION
+from study.storage.store import Store
+from study.storage.writer import Writer
+from trainables.data.datasets import Dataset, Images, load_dataset
+from trainables.models.architectures import architecture_named
+from trainables.training.training import Training, as_images
+from trainables.trial_config import recipe_named
 
 ARCHITECTURE = "unpool_only"
 EPOCHS = 4

@@ -111,9 +111,11 @@ def measure(folder: str, output: str) -> list[Step]:
     stopwatch = Stopwatch()
     with stopwatch.step("whole"):
         with stopwatch.step("imports"):
-            from analysis import comparison, figures, report
-            from analysis.plots import Plot
-            from analysis.tables import Absent, Table
+            from analysis import drawing as figures
+            from analysis import report
+            from analysis.figures.plots import Plot
+            from analysis.tables import diagnostics as comparison
+            from analysis.tables.table import Absent, Table
         for name in ("load_studies", "comparison_tables", "print_report", "write_report", "write_page"):
             stopwatch.watch(report, name)
         for module, made in ((comparison, Table), (figures, Plot)):

@@ -22,12 +22,12 @@ import torch
 from stock_model import StockTraining
 from torch import Tensor
 
-from trainables.architectures import ARCHITECTURES, architecture_named
-from trainables.batched import BatchedTraining
-from trainables.datasets import load_dataset
-from trainables.devices import prepare
-from trainables.settings import recipe_named
-from trainables.training import Training, as_images
+from trainables.data.datasets import load_dataset
+from trainables.models.architectures import ARCHITECTURES, architecture_named
+from trainables.training.batched import BatchedTraining
+from trainables.training.devices import prepare
+from trainables.training.training import Training, as_images
+from trainables.trial_config import recipe_named
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from unittest import mock
 from ray.air.execution._internal import TrackedActor
 from ray.tune.execution import tune_controller
 
-from trainables.run import Report, TrialSpec
+from trainables.run_trial import Report, TrialSpec
 
 START_SECONDS, RESET_SECONDS = 5.0, 0.02
 """Simulated time in which an actor starts and in which it turns to its next trial."""

@@ -30,21 +30,22 @@ import numpy as np
 import ray
 from simulated_actors import installed
 
-from study import cluster, provenance
-from study.config import StudyConfig, study_config
-from study.ledger import Ledger, provenance_columns
-from study.plan import Plan, planned
-from study.progress import Progress
-from study.rows import SCHEMA_VERSION
-from study.search import CellSearch
-from study.stopping import CellStopping
-from study.store import Store
-from study.tuning import Resources, run_plan
-from study.writing import Writer
-from trainables.datasets import load_dataset
-from trainables.run import Outcome, Report, TrialSpec
-from trainables.scores import Score
-from trainables.training import EpochFigures
+from study.config.study_config import StudyConfig, study_config
+from study.display.progress import Progress
+from study.execution import cluster
+from study.execution.early_stopping import CellStopping
+from study.execution.recorder import Ledger, provenance_columns
+from study.execution.tuner import Resources, run_plan
+from study.plan.plan import Plan, planned
+from study.plan.search import CellSearch
+from study.storage import provenance
+from study.storage.schema import SCHEMA_VERSION
+from study.storage.store import Store
+from study.storage.writer import Writer
+from trainables.data.datasets import load_dataset
+from trainables.evaluation.scores import Score
+from trainables.run_trial import Outcome, Report, TrialSpec
+from trainables.training.training import EpochFigures
 
 EPOCHS = 15
 EPOCH_SECONDS = 20.0

@@ -28,11 +28,11 @@ from ray.tune.schedulers import ASHAScheduler
 from ray.tune.search.optuna import OptunaSearch
 from stock_model import StockTraining
 
-from study.space import FILTERS_RANGE, REDUCTION_FACTOR, grace_period
-from trainables.architectures import ARCHITECTURES, ConvolutionalAutoencoder, architecture_named
-from trainables.datasets import Dataset, load_dataset
-from trainables.settings import recipe_named
-from trainables.training import as_images
+from study.config.search_space import FILTERS_RANGE, REDUCTION_FACTOR, grace_period
+from trainables.data.datasets import Dataset, load_dataset
+from trainables.models.architectures import ARCHITECTURES, ConvolutionalAutoencoder, architecture_named
+from trainables.training.training import as_images
+from trainables.trial_config import recipe_named
 
 
 @dataclass(frozen=True, slots=True)

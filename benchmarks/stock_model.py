@@ -1,7 +1,8 @@
 """The opponent's model and training loop: stock layers in eager mode, as PyTorch's tutorials write them.
 
-It computes what `trainables.autoencoder` computes, from the same table of layers and with the same names of weights; a
-test compares them. Batches come from a `DataLoader`, shuffled; the optimizer and the schedule are PyTorch's own.
+It computes what `trainables.models.autoencoder` computes, from the same table of layers and with the same names of
+weights; a test compares them. Batches come from a `DataLoader`, shuffled; the optimizer and the schedule are PyTorch's
+own.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from trainables.architectures import ConvolutionalAutoencoder, Layer, layers
-from trainables.settings import Settings
+from trainables.models.architectures import ConvolutionalAutoencoder, Layer, layers
+from trainables.trial_config import Settings
 
 ACTIVATIONS = {"sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "relu": nn.ReLU, "none": nn.Identity}
 

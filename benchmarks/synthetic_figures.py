@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 import safetensors.numpy
 from numpy.typing import NDArray
 
-from study.rows import TABLES
-from trainables.architectures import ARCHITECTURES, ConvolutionalAutoencoder, layers
+from study.storage.schema import TABLES
+from trainables.models.architectures import ARCHITECTURES, ConvolutionalAutoencoder, layers
 
 MEAN_IMAGE_CROSS_ENTROPY = 206.0
 KEPT_CODES, KEPT_RECONSTRUCTIONS = 2_000, 20

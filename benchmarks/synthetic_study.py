@@ -25,9 +25,9 @@ import pyarrow.parquet as pq
 from synthetic_figures import MEAN_IMAGE_CROSS_ENTROPY, codes, cross_entropy, curves, scores, write_filters, write_table
 from synthetic_trials import confirmed_trials, searched_trials, shortfall
 
-from study.config import StudyConfig, digest_of
-from study.rows import SCHEMA_VERSION, TABLES
-from trainables.architectures import ARCHITECTURES, CONTROLS, count_parameters
+from study.config.study_config import StudyConfig, digest_of
+from study.storage.schema import SCHEMA_VERSION, TABLES
+from trainables.models.architectures import ARCHITECTURES, CONTROLS, count_parameters
 
 TRIALS, EPOCHS = 100_000, 1_000_000
 """Rows of ``trials`` and ``epochs``: what the report is to take under 20 s and 2 GiB for."""

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from study.ablations import FACTORS, skipped
-from study.config import PUBLISHED_RECIPE, StudyConfig
-from study.space import FILTERS_RANGE, REDUCTION_FACTOR, Cell, grace_period
-from trainables.architectures import ARCHITECTURES, ConvolutionalAutoencoder, architecture_named
-from trainables.settings import Settings, recipe_named
+from study.config.ablations import FACTORS, skipped
+from study.config.search_space import FILTERS_RANGE, REDUCTION_FACTOR, Cell, grace_period
+from study.config.study_config import PUBLISHED_RECIPE, StudyConfig
+from trainables.models.architectures import ARCHITECTURES, ConvolutionalAutoencoder, architecture_named
+from trainables.trial_config import Settings, recipe_named
 
 DIVERGED, FAILED = 0.02, 0.01
 """Shares of the trials that were trained."""

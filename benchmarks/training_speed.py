@@ -24,10 +24,10 @@ import torch
 from stock_model import StockTraining
 from torch import Tensor
 
-from trainables.architectures import ARCHITECTURES, ConvolutionalAutoencoder, architecture_named, layers
-from trainables.datasets import load_dataset
-from trainables.settings import RECIPES, recipe_named
-from trainables.training import Training, as_images
+from trainables.data.datasets import load_dataset
+from trainables.models.architectures import ARCHITECTURES, ConvolutionalAutoencoder, architecture_named, layers
+from trainables.training.training import Training, as_images
+from trainables.trial_config import RECIPES, recipe_named
 
 IMAGES = 1_000
 """Images of an epoch that is timed."""

@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from trainables.datasets import DATASETS, Dataset
+from trainables.data.datasets import DATASETS, Dataset
 from trainables.errors import InputError
 
 
@@ -47,8 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _codes(arguments: argparse.Namespace) -> pa.Table:
     # PyTorch takes seconds to import, which a mistake in the flags need not wait for.
     from study.models import model_of
-    from study.store import Store
-    from trainables.datasets import load_dataset
+    from study.storage.store import Store
+    from trainables.data.datasets import load_dataset
     from trainables.inference import encode
 
     store = Store(arguments.results)

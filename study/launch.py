@@ -13,16 +13,16 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from study.ablations import FACTORS
-from study.config import PRESETS, StudyConfig
-from study.interruption import STATUS, interruptible, leave, reader_may_leave, say_how_to_go_on
-from study.model_file import read_models
-from study.rows import PHASES
-from study.study_file import config_from
-from trainables.architectures import ARCHITECTURES
-from trainables.datasets import DATASETS
+from study.config.ablations import FACTORS
+from study.config.model_file import read_models
+from study.config.study_config import PRESETS, StudyConfig
+from study.config.study_file import config_from
+from study.signals import STATUS, interruptible, leave, reader_may_leave, say_how_to_go_on
+from study.storage.schema import PHASES
+from trainables.data.datasets import DATASETS
 from trainables.errors import InputError
-from trainables.settings import RECIPES
+from trainables.models.architectures import ARCHITECTURES
+from trainables.trial_config import RECIPES
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -64,13 +64,13 @@ def config_of(arguments: argparse.Namespace) -> StudyConfig:
 
 def _run(arguments: argparse.Namespace) -> int:
     if arguments.reproduce:
-        from study.reproduction import reproduce
+        from study.reproduce import reproduce
 
         trial_id, results = arguments.reproduce
         return reproduce(trial_id, results, arguments.dataset, arguments.data_dir)
     config = config_of(arguments)
     if arguments.status or arguments.missing:
-        from study import status
+        from study.display import status
 
         show = status.print_status if arguments.status else status.print_missing
         with reader_may_leave():
@@ -79,7 +79,7 @@ def _run(arguments: argparse.Namespace) -> int:
     # Ray reads it when it is imported: a SIGTERM while it starts would wait for work that there is not yet.
     os.environ.setdefault("RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S", "0")
     # Ray, PyTorch and SciPy take seconds to import, which a mistake in the flags need not wait for.
-    from study import execution
+    from study import run as execution
 
     options = execution.Options(
         results_dir=arguments.results_dir,

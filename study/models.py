@@ -12,12 +12,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from study.location import Location
-from study.space import Cell
-from study.store import Store
-from trainables.autoencoder import Autoencoder
+from study.config.search_space import Cell
+from study.storage.location import Location
+from study.storage.store import Store
+from trainables.checkpoint import unpack_weights
 from trainables.errors import InputError
-from trainables.weights import unpack_weights
+from trainables.models.autoencoder import Autoencoder
 
 
 def load_model(results: Location | Path | str, which: str) -> Autoencoder:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from trainables import architectures
+from trainables.models import architectures
 
 pytest_plugins = ["tests.faults.tally"]
 

@@ -8,17 +8,17 @@ from typing import Any
 
 import torch
 
-from study import provenance
-from study.config import StudyConfig, study_config
-from study.ledger import Ledger, provenance_columns, spec_of
-from study.manifest import next_manifest
-from study.plan import Owed, Plan
-from study.progress import Progress
-from study.store import Store
-from study.writing import Writer
-from trainables.datasets import load_dataset
-from trainables.run import Outcome, run_trial
-from trainables.settings import Settings
+from study.config.study_config import StudyConfig, study_config
+from study.display.progress import Progress
+from study.execution.recorder import Ledger, provenance_columns, spec_of
+from study.plan.plan import Owed, Plan
+from study.storage import provenance
+from study.storage.manifest import next_manifest
+from study.storage.store import Store
+from study.storage.writer import Writer
+from trainables.data.datasets import load_dataset
+from trainables.run_trial import Outcome, run_trial
+from trainables.trial_config import Settings
 
 
 def small_config(**changes: Any) -> StudyConfig:

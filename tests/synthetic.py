@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 
-from study.rows import SCHEMA_VERSION, table_of
-from trainables.architectures import ARCHITECTURES, ConvolutionalAutoencoder, count_parameters
+from study.storage.schema import SCHEMA_VERSION, table_of
+from trainables.models.architectures import ARCHITECTURES, ConvolutionalAutoencoder, count_parameters
 
 MEAN_IMAGE_CROSS_ENTROPY = 206.0
 DIGEST = "5" * 64

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from study import cluster
+from study.execution import cluster
 
 ROOT = Path(__file__).resolve().parents[1]
 PRODUCT = sorted(path for package in ("study", "trainables", "analysis") for path in (ROOT / package).glob("*.py"))

@@ -16,9 +16,9 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from trainables.autoencoder import Autoencoder
 from trainables.errors import InputError
-from trainables.training import MEASURING_BATCH, as_images
+from trainables.models.autoencoder import Autoencoder
+from trainables.training.training import MEASURING_BATCH, as_images
 
 
 @torch.inference_mode()

@@ -16,11 +16,11 @@ import ray
 import torch
 from ray import tune
 
-from trainables.architectures import Architecture, admit
-from trainables.datasets import Dataset
-from trainables.devices import prepare
+from trainables.data.datasets import Dataset
 from trainables.errors import InputError
-from trainables.run import Report, TrialSpec, run_trial
+from trainables.models.architectures import Architecture, admit
+from trainables.run_trial import Report, TrialSpec, run_trial
+from trainables.training.devices import prepare
 
 
 class TrialError(Exception):

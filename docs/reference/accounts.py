@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pandas as pd
 
-from analysis import rendering
-from analysis.cells import label_of
+from analysis.rendering import text as rendering
 from analysis.results import StudyResults
-from analysis.summary import summary
-from analysis.tables import Column, Table
+from analysis.stats.aggregate import label_of
+from analysis.tables.summary import summary
+from analysis.tables.table import Column, Table
 
 ERROR, LINEAR, MLP, K_MEANS = (
     "reconstruction_squared_error",

@@ -24,13 +24,13 @@ from pathlib import Path
 
 import accounts
 
-from analysis import rendering
-from analysis.comparison import comparison_tables
-from analysis.findings import finding_tables
+from analysis.claims.findings import finding_tables
+from analysis.rendering import text as rendering
 from analysis.results import ResultsError, StudyResults, load_study
-from analysis.summary import answers, summary
-from analysis.tables import Table
-from study.rows import TABLES
+from analysis.tables.diagnostics import comparison_tables
+from analysis.tables.summary import answers, summary
+from analysis.tables.table import Table
+from study.storage.schema import TABLES
 
 HERE = Path(__file__).resolve().parent
 ROWS = HERE / "rows"
@@ -110,9 +110,9 @@ def publish(study: Path) -> None:
     """
     copy_rows(study, ROWS)
     # Imported here because drawing takes a second to be imported.
-    from analysis.page import write_page
-    from analysis.processes import drawing_processes
+    from analysis.rendering.html import write_page
     from analysis.report import write_report
+    from analysis.workers import drawing_processes
 
     # Its folder stands in the report: as anyone sees it who is in the project's folder.
     with contextlib.chdir(ROOT):

@@ -21,9 +21,9 @@ from typing import Any
 
 import torch
 
-import study.tuning
+import study.execution.tuner
 from study import launch
-from trainables.run import Report, TrialSpec
+from trainables.run_trial import Report, TrialSpec
 from trainables.trial import Trial
 
 PLANNED: dict[str, tuple[str, int]] = json.loads(sys.argv[1])
@@ -51,7 +51,7 @@ def run_out_of_memory() -> None:
 
 def fail_in_evaluation() -> None:
     """Let the evaluation of this trial raise."""
-    import trainables.evaluation
+    import trainables.evaluation.evaluate
 
     def evaluate_codes(*_: Any, **__: Any) -> None:
         raise ValueError("injected in evaluation")
@@ -126,5 +126,5 @@ def after(fault: str, reports: Iterator[Report]) -> Iterator[Report]:
 
 
 if __name__ == "__main__":
-    study.tuning.Trial = FaultyTrial  # type: ignore[misc]
+    study.execution.tuner.Trial = FaultyTrial  # type: ignore[misc]
     sys.exit(launch.main(sys.argv[2:]))

@@ -19,9 +19,9 @@ from typing import Any
 
 import pyarrow.parquet
 
-import study.storage
-from study.storage import Storage
-from study.store import Store
+import study.storage.files
+from study.storage.files import Storage
+from study.storage.store import Store
 
 MANIFEST = {"schema_version": 1, "name": "some", "study_sha256": "identity"}
 TRIALS = ("a", "b", "c", "d", "e")
@@ -96,7 +96,7 @@ def kill_at(fatal: int) -> None:
     """Arm this process to die at a point of its writes."""
     killer = Killer(fatal)
     opened = killer.around(open)
-    study.storage.open = lambda *arguments: HalfWritten(opened(*arguments), killer)  # type: ignore[attr-defined]
+    study.storage.files.open = lambda *arguments: HalfWritten(opened(*arguments), killer)  # type: ignore[attr-defined]
     for name in ("fsync", "replace"):
         setattr(os, name, killer.around(getattr(os, name)))
     Storage._remove = killer.around(Storage._remove)  # type: ignore[method-assign]

@@ -17,9 +17,9 @@ import pyarrow as pa
 import pyarrow.compute
 import pyarrow.parquet
 
-from study.config import StudyConfig
-from study.plan import planned
-from study.rows import TABLES
+from study.config.study_config import StudyConfig
+from study.plan.plan import planned
+from study.storage.schema import TABLES
 
 Seen = Mapping[str, tuple[Any, Any]]
 """When each committed trial began and ended."""

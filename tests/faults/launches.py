@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from study.config import StudyConfig, study_config
+from study.config.study_config import StudyConfig, study_config
 
 ROOT = Path(__file__).resolve().parents[2]
 LAUNCH = ROOT / "study" / "launch.py"

@@ -13,14 +13,14 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from study import launch
-from study.ablations import FACTORS
-from study.config import PRESETS, StudyConfig, study_config
-from study.plan import Plan, planned
-from study.rows import PHASES
-from trainables.architectures import ARCHITECTURES
-from trainables.datasets import DATASETS
+from study.config.ablations import FACTORS
+from study.config.study_config import PRESETS, StudyConfig, study_config
+from study.plan.plan import Plan, planned
+from study.storage.schema import PHASES
+from trainables.data.datasets import DATASETS
 from trainables.errors import InputError
-from trainables.settings import RECIPES
+from trainables.models.architectures import ARCHITECTURES
+from trainables.trial_config import RECIPES
 
 # What a shell can pass: any characters but NUL.
 WORDS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=300)

@@ -12,8 +12,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from study.plan import planned
-from study.tuning import RETRIES
+from study.execution.tuner import RETRIES
+from study.plan.plan import planned
 from tests.faults.invariants import Damage, damage, not_numbers
 from tests.faults.launches import FAULTY, NAME, Launch, small_study, table
 from tests.faults.tally import Tally

@@ -20,9 +20,9 @@ ARGUMENTS = (
 )
 IMPATIENT = """
 import sys
-import study.store
+import study.storage.store
 from study import launch
-study.store.PATIENCE_SECONDS = 1.0
+study.storage.store.PATIENCE_SECONDS = 1.0
 sys.exit(launch.main(sys.argv[1:]))
 """
 

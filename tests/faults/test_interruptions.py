@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from study.rows import TABLES
+from study.storage.schema import TABLES
 from tests.faults.invariants import Damage, Seen, committed, damage
 from tests.faults.launches import NAME, Launch, small_study, table
 from tests.faults.tally import Tally

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from study.config import StudyConfig
-from study.manifest import next_manifest
-from study.plan import planned
-from study.store import Store
+from study.config.study_config import StudyConfig
+from study.plan.plan import planned
+from study.storage.manifest import next_manifest
+from study.storage.store import Store
 from tests.faults.invariants import Damage, committed, damage, main
 from tests.studies import row_of, small_config
-from trainables.datasets import load_dataset
+from trainables.data.datasets import load_dataset
 
 CONFIG: StudyConfig = small_config(architectures=("model_1",), trials=1, seeds=1)
 FIRST = "search-model_1-code10-0000"

@@ -13,13 +13,13 @@ from pathlib import Path
 import pyarrow.parquet
 import pytest
 
-from study import location
-from study.storage import StorageError
-from study.store import Store
+from study.storage import location
+from study.storage.files import StorageError
+from study.storage.store import Store
 from tests.faults.invariants import Damage
 from tests.faults.tally import Tally
 from tests.object_store import FaultyStore, object_store, reached
-from tests.test_store import append
+from tests.study.storage.test_store import append
 
 ROOT = Path(__file__).resolve().parents[2]
 MANIFEST = {"schema_version": 1, "name": "some"}

@@ -1,0 +1,268 @@
+"""The verdict on every claim of the paper from the rows of a study, with the figures behind it.
+
+The verdict of an arm follows from its deciding comparisons, one a model, figure and code size. A claim is *supported*
+where every one holds: since all of them have to, each is tested at 5 % as it stands (an intersection-union test). It is
+*contradicted* where one fails, i.e. lies on the other side: since any of them may, p values are then Holm-adjusted over
+claim and arm. Otherwise it is *not testable* where rows are missing, and *not decided* where they are not: an interval
+includes no difference, or there is none for want of runs. The verdict on a claim is the one that all arms share: where
+they differ, training decides and not the model, and the claim is not decided.
+
+Source: Berger, "Multiparameter hypothesis testing and acceptance sampling", 1982; Holm, "A simple sequentially
+rejective multiple test procedure", 1979.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import pandas as pd
+
+from analysis.claims.claims import CLAIMS, Claim
+from analysis.claims.evidence import NO_LABELS, Evidence, Outcome, Rows, rows_by_study
+from analysis.provenance import command
+from analysis.results import Study, StudyResults
+from analysis.stats.aggregate import label_of, study_section
+from analysis.stats.intervals import holm
+from analysis.stats.ranking import SIGNIFICANCE
+from analysis.tables.table import Column, Table
+from study.storage.schema import ARMS
+from trainables.models.architectures import ARCHITECTURES
+
+Verdict = Literal["supported", "contradicted", "not decided", "not testable"]
+
+NAMED = 2
+"""Comparisons that a sentence names."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The verdict on a claim.
+
+    Attributes:
+        study: name of the study.
+        claim: what is claimed.
+        verdict: on the claim.
+        arms: the verdict of each arm.
+        reason: a sentence.
+        evidence: every comparison, those that do not decide included.
+        missing: what the rows lack.
+        command: what makes it; empty where nothing is missing.
+    """
+
+    study: str
+    claim: Claim
+    verdict: Verdict
+    arms: Mapping[str, Verdict]
+    reason: str
+    evidence: tuple[Evidence, ...] = ()
+    missing: tuple[str, ...] = ()
+    command: str = ""
+
+
+def findings(results: StudyResults) -> list[Finding]:
+    """Return the finding on every claim, study by study."""
+    rows = rows_by_study(results)
+    return [_finding(study, claim, rows[study.name]) for study in results.studies for claim in CLAIMS]
+
+
+def finding_tables(results: StudyResults) -> tuple[Table, Table]:
+    """Return the table of verdicts, and that of the comparisons behind them."""
+    found = findings(results)
+    return _verdicts(results, found), _comparisons(results, found)
+
+
+def _finding(study: Study, claim: Claim, rows: Rows) -> Finding:
+    if claim.evidence is None:
+        confirmed = {name for factor, _, name, _, _ in rows.runs if not factor}
+        there = ", ".join(label_of(name) for name in ARCHITECTURES if name in confirmed) or "none"
+        return Finding(study.name, claim, "not testable", {}, f"A definition. Confirmed here: {there}.")
+    found = list(claim.evidence(rows))
+    if not found:
+        run = command(study, claim.phase)
+        return Finding(
+            study.name, claim, "not testable", {}, "No run that it compares is confirmed.", (), ("confirmed runs",), run
+        )
+    evidence, arms, reasons = [], {}, []
+    for arm in ARMS:
+        judged = _judged([each for each in found if each.arm == arm])
+        deciding = [each for each in judged if each.decides]
+        if deciding:
+            arms[arm] = _verdict(deciding)
+            reasons.append(f"{arm.capitalize()} arm: {_reason(judged)}.")
+        # What does not decide is not missed.
+        evidence += [each for each in judged if each.decides or not each.missing]
+    shared = set(arms.values())
+    lacking = [each for each in evidence if each.missing]
+    return Finding(
+        study.name,
+        claim,
+        shared.pop() if len(shared) == 1 else "not decided",
+        arms,
+        " ".join(reasons),
+        tuple(evidence),
+        tuple(dict.fromkeys(each.missing for each in lacking)),
+        command(study, claim.phase, _options(lacking)) if any(each.missing != NO_LABELS for each in lacking) else "",
+    )
+
+
+def _judged(evidence: Sequence[Evidence]) -> list[Evidence]:
+    """Return the comparisons of a claim and arm with their outcomes."""
+    tests = [place for place, each in enumerate(evidence) if each.decides and math.isfinite(each.p_value)]
+    adjusted = dict(zip(tests, map(float, holm([evidence[place].p_value for place in tests])), strict=True))
+    return [
+        dataclasses.replace(each, p_holm=adjusted.get(place, math.nan), outcome=_outcome(each, adjusted.get(place)))
+        for place, each in enumerate(evidence)
+    ]
+
+
+def _outcome(each: Evidence, p_holm: float | None) -> Outcome:
+    if each.missing:
+        return "missing"
+    if each.outcome is not None:  # not by a test
+        return each.outcome
+    as_claimed = (each.difference > 0) == (each.side == "higher")
+    # A p value that is NaN is not below the level, so the comparison stays open.
+    if as_claimed:
+        return "holds" if each.p_value < SIGNIFICANCE else "open"
+    return "fails" if (each.p_value if p_holm is None else p_holm) < SIGNIFICANCE else "open"
+
+
+def _verdict(deciding: Iterable[Evidence]) -> Verdict:
+    outcomes = {each.outcome for each in deciding}
+    if "fails" in outcomes:
+        return "contradicted"
+    if "missing" in outcomes:
+        return "not testable"
+    return "not decided" if "open" in outcomes else "supported"
+
+
+def _reason(judged: Sequence[Evidence]) -> str:
+    deciding = [each for each in judged if each.decides]
+    holding = [each for each in deciding if each.outcome == "holds"]
+    parts = [f"{len(holding)} of {len(deciding)} comparisons hold"]
+    if len(holding) == len(deciding) and (tests := [each for each in holding if math.isfinite(each.p_value)]):
+        parts.append(f"least certain: {max(tests, key=lambda each: each.p_value).sentence}")
+    for outcome in ("fails", "open", "missing"):
+        if named := [each for each in deciding if each.outcome == outcome]:
+            parts.append(f"{outcome}: {_named(named)}")
+    if beside := [each for each in judged if not each.decides and each.outcome == "fails"]:
+        parts.append(f"beside the rule fails: {_named(beside)}")
+    return "; ".join(parts)
+
+
+def _named(evidence: Sequence[Evidence]) -> str:
+    sentences = [each.sentence for each in evidence]
+    more = f" and {len(sentences) - NAMED} more" if len(sentences) > NAMED else ""
+    return ", ".join(sentences[:NAMED]) + more
+
+
+def _options(lacking: Iterable[Evidence]) -> str:
+    """Return what the command has to say, each flag once with all its values."""
+    flags: dict[str, list[str]] = {}
+    for each in lacking:
+        words = each.option.split()
+        for flag, value in zip(words[::2], words[1::2], strict=True):
+            flags.setdefault(flag, []).append(value)
+    return " ".join(" ".join((flag, *dict.fromkeys(values))) for flag, values in flags.items())
+
+
+def _verdicts(results: StudyResults, found: Sequence[Finding]) -> Table:
+    frame = pd.DataFrame(
+        [
+            {
+                "study": each.study,
+                "claim": each.claim.number,
+                "topic": each.claim.topic,
+                "verdict": each.verdict,
+                **{arm: each.arms.get(arm) for arm in ("tuned", "published")},
+                "text": each.claim.text,
+                "source": each.claim.source,
+                "comparison": each.claim.comparison,
+                "rule": each.claim.rule,
+                "reason": each.reason,
+                "missing": "; ".join(each.missing) or None,
+                "command": each.command or None,
+            }
+            for each in found
+        ]
+    )
+    return Table(
+        "findings",
+        "Findings",
+        "What the paper claims and what these rows say. Supported: every comparison of the claim holds, i.e. its 95 % "
+        "interval over seeds lies on the claim's side, at every code size. Contradicted: one lies on the other side "
+        "(paired t test, Holm-adjusted over claim and arm, 5 %). Not decided: an interval includes no difference, "
+        "there is none for want of runs, or the arms differ. Not testable: rows are missing, or it is a definition. "
+        "Every claim by itself; the rules were written before the rows were read.",
+        frame,
+        (
+            Column("claim", "#", "count"),
+            Column("topic", "Claim"),
+            Column("verdict", "Verdict"),
+            Column("tuned", "Tuned arm"),
+            Column("published", "Published arm"),
+            Column("text", "The paper says", main=False),
+            Column("source", "Source", main=False),
+            Column("comparison", "Comparison", main=False),
+            Column("rule", "Rule", main=False),
+            Column("reason", "Figures", main=False),
+        ),
+        sections=study_section(results),
+        footnotes=(
+            *_commands(found),
+            "Figures behind each verdict: table of the comparisons. Sources: [abstract] the publisher's abstract or "
+            "highlights, [notes] a reader's public notes on the paper.",
+        ),
+    )
+
+
+def _commands(found: Iterable[Finding]) -> list[str]:
+    """Return a sentence for each command that makes missing rows, with the claims that need it."""
+    claims: dict[tuple[str, str], list[int]] = {}
+    for each in found:
+        if each.command:
+            claims.setdefault((each.study, each.command), []).append(each.claim.number)
+    return [
+        f"Rows for claim {', '.join(map(str, numbers))} are missing. To get them: {run}"
+        for (_, run), numbers in claims.items()
+    ]
+
+
+def _comparisons(results: StudyResults, found: Sequence[Finding]) -> Table:
+    rows = [
+        {"study": each.study, "claim": each.claim.number, **dataclasses.asdict(evidence)}
+        for each in found
+        for evidence in each.evidence
+    ]
+    frame = pd.DataFrame(rows).astype({"code_size": "Int64"})
+    frame["role"] = frame["decides"].map({True: "decides", False: "shown"})
+    frame = frame.rename(columns={"n": "difference_n", "half_width": "difference_half_width"})
+    return Table(
+        "finding_comparisons",
+        "Comparisons behind the findings",
+        "Subject minus reference on the test images, paired by seed (a control has one value): mean ± half of the 95 % "
+        "t interval (pairs), and whether it holds. p: of the paired t test as it stands, and Holm-adjusted over the "
+        "deciding comparisons of claim and arm. Claim 7: interval and p are adjusted for the choice of the best. "
+        "Claim 8: spread minus its limit, without a test.",
+        frame,
+        (
+            Column("code_size", "Code", "count"),
+            Column("subject", "Subject"),
+            Column("reference", "Reference"),
+            Column("measure", "Figure"),
+            Column("difference", "Difference", "difference", 3),
+            Column("side", "Claimed", main=False),
+            Column("p_value", "p", "general", main=False),
+            Column("p_holm", "p (Holm)", "general"),
+            Column("role", "Role", main=False),
+            Column("outcome", "Outcome"),
+            Column("note", "Note", main=False),
+            Column("missing", "Missing", main=False),
+        ),
+        sections=(*study_section(results), Column("claim", "claim", "count"), Column("arm", "arm")),
+        detail=True,
+    )

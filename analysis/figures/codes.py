@@ -1,0 +1,160 @@
+"""Codes of the test images as points in the plane, coloured by class."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib.patheffects as effects
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator, NullLocator
+from numpy.typing import NDArray
+
+from analysis.figures.plots import Plot, heading, spread_code_sizes, styled, wrapped
+from analysis.figures.style import CLASS_COLOURS
+from analysis.provenance import absent
+from analysis.results import StudyResults
+from analysis.stats.tsne import EMBEDDED_IMAGES, PERPLEXITY, Floats, embedded
+from analysis.tables.table import Absent
+
+COLUMNS = 4
+SHOWN_EMBEDDINGS = 2
+"""Code sizes whose t-SNE is drawn, the smallest and the largest, where there are more."""
+
+_OUTLINE = [effects.withStroke(linewidth=2.0, foreground="white")]
+
+
+@styled
+def codes_2d(results: StudyResults) -> Plot | Absent:
+    """Draw the codes of code size 2, one panel an arm and model."""
+    name, title = "codes_2d", "Codes of two units"
+    kept = trials_with_codes(results)
+    kept = kept[kept["code_size"] == 2]
+    if kept.empty:
+        what = "no confirmed run of code size 2 kept its codes"
+        return absent(results, name, title, what, "search confirm", "--code-sizes 2")
+    codes, labels = codes_of(results, kept["trial_id"])
+    return _panels(
+        results,
+        kept,
+        codes,
+        labels,
+        ("Code unit 1 (dimensionless)", "Code unit 2 (dimensionless)"),
+        name,
+        title,
+        f"Codes of the first {EMBEDDED_IMAGES:,} test images at most of one confirmed run a model (the first seed), "
+        "coloured by class; a digit stands at the median of its class. The classes were not shown to any model.",
+    )
+
+
+@styled
+def codes_tsne(results: StudyResults, cache: Path | None = None) -> Plot | Absent:
+    """Draw the t-SNE of larger codes, one panel a model.
+
+    Args:
+        results: of which studies.
+        cache: file that keeps the points; see `embedding`.
+    """
+    name, title = "codes_tsne", "t-SNE of larger codes"
+    kept = trials_with_codes(results)
+    # Of raw pixels the images are kept for their looks, too few for this.
+    kept = kept[(kept["code_size"] > 2) & (kept["arm"] != "published") & (kept["architecture"] != "raw_pixels")]
+    kept = kept[kept["code_size"].isin(spread_code_sizes(kept["code_size"], SHOWN_EMBEDDINGS))]
+    if kept.empty:
+        return absent(results, name, title, "no confirmed run of the tuned arm with a larger code kept its codes")
+    codes, labels = codes_of(results, kept["trial_id"])
+    points = embedded(codes, cache)
+    kept = kept[kept["trial_id"].isin(points)]
+    if kept.empty:
+        return absent(results, name, title, "the kept codes are too few, or not finite")
+    return _panels(
+        results,
+        kept,
+        points,
+        labels,
+        ("t-SNE 1 (arbitrary unit)", "t-SNE 2 (arbitrary unit)"),
+        name,
+        title,
+        f"t-SNE (scikit-learn, perplexity {PERPLEXITY:g}, started from principal components) of the codes of the first "
+        f"{EMBEDDED_IMAGES:,} test images at most, tuned arm, first seed, coloured by class; a digit stands at the "
+        "median of its class. Distances between clusters mean little.",
+        ticks=False,
+    )
+
+
+def trials_with_codes(results: StudyResults) -> pd.DataFrame:
+    """Return the confirmed trials whose codes are kept, one a study, arm, code size and model, in that order."""
+    trials = results.trials[(results.trials["phase"] == "confirm") & (results.trials["status"] == "complete")]
+    trials = trials[trials["trial_id"].isin(results.codes["trial_id"].unique())]
+    key = ["study", "arm", "code_size", "architecture"]
+    return trials.sort_values([*key, "number"]).drop_duplicates(key)
+
+
+def codes_of(results: StudyResults, trial_ids: pd.Series[str]) -> tuple[dict[str, Floats], dict[str, NDArray[Any]]]:
+    """Return by trial the codes ``(images, code_size)`` and the labels ``(images,)``, -1 where there is none."""
+    rows = results.codes[results.codes["trial_id"].isin(trial_ids)].sort_values(["trial_id", "image"])
+    codes: dict[str, Floats] = {}
+    labels: dict[str, NDArray[Any]] = {}
+    for trial_id, group in rows.groupby("trial_id", observed=True):
+        group = group.head(EMBEDDED_IMAGES)
+        codes[str(trial_id)] = np.stack(group["code"].to_list()).astype(np.float32)
+        labels[str(trial_id)] = group["label"].fillna(-1).to_numpy(dtype=int)
+    return codes, labels
+
+
+def draw_points(axes: Axes, points: Floats, labels: NDArray[Any]) -> Axes:
+    """Draw ``points (images, 2)`` coloured by ``labels (images,)`` and return ``axes``."""
+    finite = np.isfinite(points.sum(axis=1))
+    labels, points = labels[: len(points)][finite], points[finite]
+    colours = np.asarray([*CLASS_COLOURS, CLASS_COLOURS[-1]])
+    place = np.where(labels < 0, len(CLASS_COLOURS), labels % len(CLASS_COLOURS))
+    # A thousand vector circles a panel would make a file of megabytes.
+    axes.scatter(points[:, 0], points[:, 1], s=3.5, c=colours[place], linewidths=0, rasterized=True)
+    for label in np.unique(labels[labels >= 0]):
+        x, y = np.median(points[labels == label], axis=0)
+        axes.text(x, y, str(label), fontsize=9, weight="bold", ha="center", va="center", path_effects=_OUTLINE)
+    return axes
+
+
+def _panels(
+    results: StudyResults,
+    kept: pd.DataFrame,
+    points: dict[str, Floats],
+    labels: dict[str, NDArray[Any]],
+    names: tuple[str, str],
+    name: str,
+    title: str,
+    caption: str,
+    *,
+    ticks: bool = True,
+) -> Plot:
+    figure, panels = wrapped(len(kept), COLUMNS, 2.4, 2.3)
+    columns = ["study", "arm", "code_size", "architecture", "trial_id"]
+    for place, (axes, row) in enumerate(zip(panels, kept[columns].to_dict("records"), strict=True)):
+        key = {str(column): value for column, value in row.items()}
+        trial_id = key.pop("trial_id")
+        draw_points(axes, points[trial_id][:, :2], labels[trial_id][: len(points[trial_id])])
+        key.pop("code_size" if ticks else "arm")  # the same in every panel
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(MaxNLocator(4) if ticks else NullLocator())
+        axes.set_title(heading(key, several_studies=len(results.studies) > 1))
+        axes.set_xlabel(names[0] if place + COLUMNS >= len(panels) else "")
+        axes.set_ylabel(names[1] if place % COLUMNS == 0 else "")
+    shown = sorted({int(label) for trial_id in kept["trial_id"] for label in labels[trial_id] if label >= 0})
+    handles = [
+        Line2D([], [], color=CLASS_COLOURS[label % len(CLASS_COLOURS)], marker="o", linestyle="", label=str(label))
+        for label in shown
+    ]
+    if handles:
+        figure.legend(
+            handles=handles,
+            loc="outside lower center",
+            ncols=len(handles),
+            title="Class",
+            handletextpad=0,
+            columnspacing=1,
+        )
+    return Plot(name, title, caption if shown else f"{caption} These data have no classes.", figure)

@@ -1,0 +1,176 @@
+"""What the searches tried: learning rate against loss, and which hyperparameter mattered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
+
+from analysis.figures.plots import (
+    Plot,
+    dodge,
+    grid,
+    heading,
+    keys,
+    legend,
+    plain_log_axis,
+    sorted_names,
+    spread_code_sizes,
+    styled,
+    where,
+    wrapped,
+)
+from analysis.figures.style import Look, looks
+from analysis.provenance import absent
+from analysis.results import StudyResults
+from analysis.stats.importance import HYPERPARAMETERS, MINIMUM_TRIALS, TARGET_QUANTILE, importances
+from analysis.tables.table import Absent
+
+SHOWN_TRIALS = 150
+"""Trials of a cell that are drawn, its best ones among them, where there are more."""
+
+_COLUMNS = 4
+_DRAWN = [
+    "study",
+    "architecture",
+    "code_size",
+    "number",
+    "status",
+    "full_budget",
+    "learning_rate",
+    "validation_cross_entropy",
+]
+_LOSS = "validation_cross_entropy"
+_ALL = Look("#000000", "*", "")
+
+
+@styled
+def learning_rate(results: StudyResults) -> Plot | Absent:
+    """Draw the validation loss of search trials against their learning rate, one panel a cell, the best marked."""
+    name, title = "learning_rate", "Learning rate against loss"
+    trials = results.trials.loc[(results.trials["phase"] == "search") & (results.trials["learning_rate"] > 0), _DRAWN]
+    if not (trials["full_budget"] & trials[_LOSS].notna()).any():
+        return absent(results, name, title, "no search trial is complete", "search")
+    sizes = spread_code_sizes(trials["code_size"])
+    trials = trials[trials["code_size"].isin(sizes)]
+    cells = keys(trials, ["study", "architecture", "code_size"])
+    styles = looks(sorted_names(trials))
+    across = len(keys(trials, ["study", "code_size"]))
+    figure, panels = wrapped(len(cells), across if across > 1 else _COLUMNS, 2.8, 1.9, sharex=True)
+    for place, (axes, key) in enumerate(zip(panels, cells, strict=True)):
+        draw_learning_rate(axes, where(trials, key), styles[str(key["architecture"])])
+        axes.set_title(heading(key, several_studies=len(results.studies) > 1))
+        columns = axes.get_gridspec().ncols  # type: ignore[union-attr]
+        last = place + columns >= len(panels)
+        axes.set_xlabel("Learning rate (dimensionless)" if last else "")
+        axes.tick_params(labelbottom=last, which="both")
+        axes.set_ylabel("Cross-entropy\n(nats/image)" if place % columns == 0 else "")
+    grey: dict[str, Any] = {"linestyle": "", "color": "#555555", "markersize": 6}
+    handles = [
+        Line2D([], [], marker="o", label="Complete", **grey),
+        Line2D([], [], marker="x", label="Stopped early", **grey),
+        Line2D([], [], marker="|", label="Diverged or failed", **grey),
+        Line2D([], [], marker="*", label="Best", **grey | {"markersize": 11, "markeredgecolor": "black"}),
+    ]
+    legend(figure, {}, handles)
+    thinned = trials.groupby(["study", "architecture", "code_size"], observed=True).size().max() > SHOWN_TRIALS
+    return Plot(
+        name,
+        title,
+        "Search trials of each cell: cross-entropy per image on the validation images after the last epoch that a "
+        "trial trained. A trial that was stopped early trained fewer epochs, so its loss is not comparable; ticks at "
+        "the top are trials that diverged or failed. The star is the configuration that was confirmed. Each panel has "
+        "its own vertical axis."
+        + (f" Of cells with more than {SHOWN_TRIALS:,} trials the best and a sample are drawn." if thinned else ""),
+        figure,
+    )
+
+
+def draw_learning_rate(axes: Axes, frame: pd.DataFrame, look: Look) -> Axes:
+    """Draw the search trials of one cell and return ``axes``."""
+    if len(frame) > SHOWN_TRIALS:
+        best = frame[frame["full_budget"]].nsmallest(SHOWN_TRIALS // 5, _LOSS)
+        others = frame.drop(best.index).sample(SHOWN_TRIALS - len(best), random_state=0)
+        frame = pd.concat([best, others])
+    complete = frame[frame["full_budget"] & frame[_LOSS].notna()]
+    pruned = frame[(frame["status"] == "pruned") & frame[_LOSS].notna()]
+    lost = frame[frame["status"].isin(["diverged", "failed"])]
+    many = len(frame) > 60
+    style: dict[str, Any] = {"linestyle": "", "color": look.colour}
+    axes.plot(pruned["learning_rate"], pruned[_LOSS], marker="x", markersize=4, alpha=0.6, **style)
+    axes.plot(complete["learning_rate"], complete[_LOSS], marker="o", markersize=3 if many else 4.5, **style)
+    top = np.full(len(lost), 0.97)
+    axes.plot(lost["learning_rate"], top, marker="|", transform=axes.get_xaxis_transform(), markersize=7, **style)
+    best = complete.sort_values([_LOSS, "number"]).head(1)
+    axes.plot(
+        best["learning_rate"],
+        best[_LOSS],
+        marker="*",
+        markersize=12,
+        linestyle="",
+        color=look.colour,
+        markeredgecolor="black",
+    )
+    axes.set_xscale("log")
+    plain_log_axis(axes.xaxis)
+    axes.yaxis.set_major_locator(MaxNLocator(4))
+    axes.margins(y=0.12)
+    return axes
+
+
+@styled
+def hyperparameter_importance(results: StudyResults) -> Plot | Absent:
+    """Draw how much each searched hyperparameter decided whether a trial was among the best."""
+    name, title = "importance", "Importance of the hyperparameters"
+    frame = importances(results.trials)
+    if frame.empty:
+        what = f"no model has {MINIMUM_TRIALS} search trials that can be compared"
+        return absent(results, name, title, what, "search", "--trials N")
+    panels = keys(frame, ["study"])
+    there = set(frame["architecture"])
+    styles = looks(name for name in results.trials["architecture"].cat.categories if name in there)
+    figure, (row,) = grid(1, len(panels), 6.4 if len(panels) == 1 else 4.6, 3.2, sharey="row")
+    for axes, key in zip(row, panels, strict=True):
+        draw_importance(axes, where(frame, key), styles)
+        axes.set_title(heading(key, several_studies=True) if len(results.studies) > 1 else "")
+        axes.label_outer()
+    together = frame.loc[frame["architecture"] == "", "n"]
+    if len(together):
+        counts = " + ".join(f"{n:,}" for n in together.groupby(frame["study"], observed=True).first())
+        label = f"All models ({counts} trials)"
+        legend(figure, styles, [Line2D([], [], color="black", marker="*", markersize=9, linestyle="", label=label)])
+    return Plot(
+        name,
+        title,
+        "PED-ANOVA (Watanabe, Bansal and Hutter, 2023, as implemented in Optuna): how far the distribution of a "
+        f"hyperparameter among the best {100 * TARGET_QUANTILE:.0f} % of search trials differs from that among all, as "
+        "a share of the sum over hyperparameters. Trials are ranked within their cell, those that were stopped early "
+        "behind complete ones, diverged ones last; a marker puts the ranks of a model's code sizes together, the star "
+        "those of all models, whose ranges are laid over each other. Drawn where there are "
+        f"{MINIMUM_TRIALS} trials or more; under a hundred it is a hint. What a search hardly varied cannot show as "
+        "important.",
+        figure,
+    )
+
+
+def draw_importance(axes: Axes, frame: pd.DataFrame, styles: Mapping[str, Look]) -> Axes:
+    """Draw rows of `importances` (architecture, '' for all together; hyperparameter; importance), return ``axes``."""
+    offsets = dodge(max(len(styles), 1), 0.55)
+    for place, hyperparameter in enumerate(HYPERPARAMETERS):
+        rows = frame[frame["hyperparameter"] == hyperparameter].set_index("architecture")["importance"]
+        for offset, (name, look) in zip(offsets, styles.items(), strict=False):
+            if name in rows.index:
+                axes.plot(rows[name], place + offset, **look.line_style() | {"linestyle": "", "markersize": 6})
+        if "" in rows.index:
+            axes.plot(rows[""], place, color=_ALL.colour, marker=_ALL.marker, linestyle="", markersize=12)
+    axes.set_yticks(range(len(HYPERPARAMETERS)), HYPERPARAMETERS)
+    axes.set_ylim(len(HYPERPARAMETERS) - 0.5, -0.5)
+    axes.set_xlim(-0.03, 1.03)
+    axes.set_xlabel("Importance (share of 1)")
+    axes.set_ylabel("Hyperparameter")
+    return axes

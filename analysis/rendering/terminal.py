@@ -1,0 +1,82 @@
+"""Tables in the terminal."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Literal
+
+import rich.box
+from rich.console import Console
+from rich.table import Table as Grid
+from rich.text import Text
+
+from analysis.rendering.text import Cell, heading, lines
+from analysis.tables.table import Column, Table
+
+_GAP = 2
+_TEXT_LEAST = 20
+"""Columns of text wrap down to this width."""
+
+
+def print_table(table: Table, console: Console) -> None:
+    """Print the main columns of ``table``, as many as there is room for, and name the others below."""
+    columns = [column for column in table.columns if column.main]
+    shown = list(lines(table, columns))
+    texts = [[_text(cell, column, table) for cell, column in zip(line.cells, columns, strict=True)] for line in shown]
+    widths = [
+        max([len(row[place]) for row in texts] + [len(word) for word in column.header.split()])
+        for place, column in enumerate(columns)
+    ]
+    kept, left_out = _fitting(columns, widths, console.width)
+    columns, widths = [columns[place] for place in kept], [widths[place] for place in kept]
+    console.print(Text(table.title, "bold"))
+    console.print(_grid(columns, widths, show_header=True))
+    # Each section is a grid of its own, so that its heading may be wider than a column; the widths are the same.
+    for section, group in itertools.groupby(zip(shown, texts, strict=True), lambda pair: pair[0].section):
+        if section:
+            console.print(Text(heading(table, section), "italic"))
+        grid = _grid(columns, widths, show_header=False)
+        for line, row in group:
+            grid.add_row(*(Text(row[place], "bold" if line.cells[place].bold else "") for place in kept))
+        console.print(grid)
+        console.print()
+    room = (f"Left out for want of room: {', '.join(left_out)}.",) if left_out else ()
+    for note in (table.caption, *table.footnotes, *room):
+        console.print(Text(note))
+    console.print()
+
+
+def _fitting(columns: Sequence[Column], widths: Sequence[int], room: int) -> tuple[list[int], list[str]]:
+    """Return the places of the columns that fit into ``room``, and the headers of those left out, the last ones first.
+
+    Text, which wraps, and counts of runs stay.
+    """
+    kept = list(range(len(columns)))
+    needed = [
+        min(width, _TEXT_LEAST) if column.kind == "text" else width
+        for column, width in zip(columns, widths, strict=True)
+    ]
+    left_out: list[str] = []
+    for place in reversed(range(len(columns))):
+        if sum(needed[one] + _GAP for one in kept) - _GAP <= room:
+            break
+        if columns[place].kind not in ("text", "counts"):
+            kept.remove(place)
+            left_out.insert(0, columns[place].header)
+    return kept, left_out
+
+
+def _grid(columns: Sequence[Column], widths: Sequence[int], *, show_header: bool) -> Grid:
+    grid = Grid(
+        box=rich.box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), show_header=show_header
+    )
+    for column, width in zip(columns, widths, strict=True):
+        side: Literal["left", "right"] = "left" if column.kind == "text" else "right"
+        grid.add_column(Text(column.header), justify=side, min_width=width, max_width=width)
+    return grid
+
+
+def _text(cell: Cell, column: Column, table: Table) -> str:
+    # Where some values have marks the others have a space, so that numbers stay aligned.
+    return f"{cell.text} {cell.mark or ' '}" if f"{column.name}_mark" in table.frame else cell.text

@@ -1,0 +1,187 @@
+"""Tables as text: CSV, Markdown and LaTeX.
+
+`lines` gives what all of them show, so that anything else (a terminal, a page) shows the same.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from analysis.tables.table import MARKS, Column, Table
+
+ABSENT = "—"
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "±": r"$\pm$",
+    "†": r"\dag{}",
+    "—": "---",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One shown value: its text, the number to sort by (or the text), its mark, and whether it is to stand out."""
+
+    text: str
+    value: float | str
+    mark: str = ""
+    bold: bool = False
+
+    @property
+    def marked(self) -> str:
+        """The text followed by its mark."""
+        return f"{self.text} {self.mark}".rstrip()
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line: the values of the sections that it stands in, and of the columns."""
+
+    section: tuple[str, ...]
+    cells: tuple[Cell, ...]
+
+
+def lines(table: Table, columns: Sequence[Column] | None = None) -> Iterator[Line]:
+    """Yield the lines of ``table`` with all of its columns, or some."""
+    shown = table.columns if columns is None else columns
+    for row in table.frame.to_dict("records"):
+        section = tuple(cell_of(row, column).text for column in table.sections)
+        yield Line(section, tuple(cell_of(row, column) for column in shown))
+
+
+def cell_of(row: dict[Any, Any], column: Column) -> Cell:
+    """Return what ``column`` shows of a row of a table's frame."""
+    if column.kind == "counts":
+        values = [row[name] for name in column.name.split("/")]
+        if all(_is_absent(value) for value in values):
+            return Cell(ABSENT, "")
+        # Nothing to report is easier to see as one 0 than as 0/0/0.
+        text = "/".join(ABSENT if _is_absent(value) else f"{value:.0f}" for value in values)
+        return Cell("0" if set(text) <= {"0", "/"} else text, text)
+    value = row[column.name]
+    if _is_absent(value):
+        return Cell(ABSENT, "")
+    if column.kind == "text":
+        return Cell(str(value), str(value))
+    mark = row.get(f"{column.name}_mark")
+    mark = mark if isinstance(mark, str) else ""
+    bold = mark in ("best", "significant")
+    return Cell(_number_text(row, column, float(value)), float(value), MARKS.get(mark, ""), bold)
+
+
+def markdown(table: Table) -> str:
+    """Return caption, table and footnotes as Markdown, what stands out in bold."""
+    columns = (*table.sections, *table.columns)
+    rows = [[_markdown_cell(cell) for cell in line.cells] for line in lines(table, columns)]
+    headers = [column.header.capitalize() for column in table.sections] + [column.header for column in table.columns]
+    header = [_markdown_escaped(text) for text in headers]
+    rule = [":--" if column.kind == "text" else "--:" for column in columns]
+    body = "\n".join(f"| {' | '.join(row)} |" for row in (header, rule, *rows))
+    return "\n\n".join((table.caption, body, *table.footnotes)) + "\n"
+
+
+def latex(table: Table) -> str:
+    """Return the main columns as a LaTeX table for booktabs, with headings of sections, what stands out in bold."""
+    columns = [column for column in table.columns if column.main]
+    width = len(columns)
+    alignment = "".join("l" if column.kind == "text" else "r" for column in columns)
+    body: list[str] = []
+    section: tuple[str, ...] = ()
+    for line in lines(table, columns):
+        if line.section != section:
+            section = line.section
+            body += [r"\midrule", rf"\multicolumn{{{width}}}{{l}}{{\emph{{{_escaped(heading(table, section))}}}}} \\"]
+        body.append(" & ".join(_latex_cell(cell) for cell in line.cells) + r" \\")
+    if not table.sections:
+        body.insert(0, r"\midrule")
+    notes = [rf"\par\footnotesize {_escaped(note)}" for note in table.footnotes]
+    header = " & ".join(_escaped(column.header) for column in columns) + r" \\"
+    return "\n".join(
+        (
+            r"\begin{table}",
+            r"\centering",
+            rf"\caption{{{_escaped(table.title)}. {_escaped(table.caption)}}}",
+            rf"\label{{tab:{table.name}}}",
+            rf"\begin{{tabular}}{{{alignment}}}",
+            r"\toprule",
+            header,
+            *body,
+            r"\bottomrule",
+            r"\end{tabular}",
+            *notes,
+            r"\end{table}",
+            "",
+        )
+    )
+
+
+def csv(table: Table) -> str:
+    """Return the numbers of the table at full precision, one row a line; what is absent is empty."""
+    return table.frame.to_csv(index=False, lineterminator="\n")
+
+
+def heading(table: Table, section: Sequence[str]) -> str:
+    """Return the heading of a section, such as ``code size 10, tuned``."""
+    texts = zip(table.sections, section, strict=True)
+    return ", ".join(text if column.kind == "text" else f"{column.header} {text}" for column, text in texts)
+
+
+def _number_text(row: dict[Any, Any], column: Column, value: float) -> str:
+    if column.kind == "count":
+        return f"{value:,.0f}"
+    if column.kind == "fixed":
+        return f"{value:.{column.digits}f}"
+    if column.kind == "general":
+        return f"{value:.{column.digits}g}"
+    sign = "+" if column.kind == "difference" else ""
+    half_width, n = row.get(f"{column.name}_half_width"), row.get(f"{column.name}_n")
+    if _is_absent(half_width):
+        text = f"{value:{sign}.{column.digits}f}"
+    else:
+        # Decimals beside an uncertainty of tens or hundreds would say nothing.
+        digits = max(0, column.digits - max(0, len(f"{half_width:.0f}") - 1))
+        text = f"{value:{sign}.{digits}f} ± {half_width:.{digits}f}"
+    return text if _is_absent(n) else f"{text} ({n:.0f})"
+
+
+def _is_absent(value: Any) -> bool:
+    return value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value))
+
+
+def _markdown_cell(cell: Cell) -> str:
+    text = _markdown_escaped(cell.text)
+    return f"{f'**{text}**' if cell.bold else text} {_markdown_escaped(cell.mark)}".strip()
+
+
+def _markdown_escaped(text: str) -> str:
+    return re.sub(r"([|*_=<\\])", r"\\\1", text)
+
+
+def _latex_cell(cell: Cell) -> str:
+    text = _escaped(cell.text)
+    if re.match(r"-\d", text):
+        text = f"$-${text[1:]}"
+    if cell.bold:
+        text = rf"\textbf{{{text}}}"
+    return f"{text} {_escaped(cell.mark)}".strip()
+
+
+def _escaped(text: str) -> str:
+    return "".join(_LATEX.get(letter, letter) for letter in text)

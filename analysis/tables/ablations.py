@@ -1,0 +1,102 @@
+"""One factor at a time: what changing it does to a confirmed configuration, paired by seed."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+import pandas as pd
+
+from analysis.provenance import absent
+from analysis.results import StudyResults, confirmed, scored
+from analysis.stats.aggregate import CELL, Measure, run_counts, select, study_section, with_labels
+from analysis.stats.intervals import paired
+from analysis.stats.ranking import SIGNIFICANCE, adjusted
+from analysis.tables.table import FAILURES, FAILURES_CAPTION, SWITCHES_FOOTNOTE, Absent, Column, Table
+
+MEASURES = (
+    (Measure("reconstruction", "squared_error", "1/image", "lower"), "Squared error"),
+    (Measure("linear_classifier", "error", "%", "lower"), "Linear error (%)"),
+    (Measure("reconstruction", "cross_entropy", "nats/image", "lower"), "Cross-entropy"),
+    (Measure("mlp_classifier", "error", "%", "lower"), "MLP error (%)"),
+    (Measure("k_means", "accuracy", "", "higher"), "k-means accuracy"),
+)
+_MAIN = 2
+_LEVEL = [*CELL, "factor", "level"]
+
+
+@lru_cache(maxsize=2)  # a table and a figure show it
+def ablations(results: StudyResults) -> Table | Absent:
+    """Return one row a level of a factor: its scores minus those of the confirmed configuration."""
+    title = "Ablations"
+    if not (results.trials["phase"] == "ablate").any():
+        return absent(results, "ablations", title, "no ablation was run", "ablate", "--factors FACTOR ...")
+    bases = base_code_sizes(results.trials)
+    results = _at_base(results, bases)
+    scores = scored(results)
+    scores = scores[scores["split"] == "test"]
+    base = confirmed(scores)
+    changed = scores[(scores["phase"] == "ablate") & scores["full_budget"]]
+    frame, columns = run_counts(results, "ablate", _LEVEL), []
+    for place, (measure, header) in enumerate(MEASURES):
+        rows = select(changed, measure)
+        if rows.empty:
+            continue
+        tests = paired(rows, select(base, measure), pair=[*CELL, "seed"], by=_LEVEL)
+        tests = tests.assign(p_holm=adjusted(tests, ["study"]), mark="")
+        tests.loc[tests["p_holm"] < SIGNIFICANCE, "mark"] = "significant"
+        if measure.evaluator == "reconstruction":
+            tests.loc[tests["level"] == "switches", "mark"] = "unranked"
+        name = f"{measure.name}_difference"
+        renamed = {part: f"{name}_{part}" for part in tests.columns if part not in (*_LEVEL, "difference")}
+        frame = frame.merge(tests.rename(columns={"difference": name} | renamed), on=_LEVEL, how="left")
+        columns.append(Column(name, header, "difference", 3 if measure.unit == "" else 2, place < _MAIN))
+        if place < _MAIN:
+            columns.append(Column(f"{name}_p_holm", "p (Holm)", "general", 2, main=False))
+            columns.append(Column(f"{name}_effect_size", "d", "general", 2, main=False))
+    # Levels such as 0.1, 16 or x0.3 in the order of their numbers.
+    frame = frame.assign(_number=pd.to_numeric(frame["level"].str.lstrip("x"), errors="coerce"))
+    frame = frame.sort_values([*CELL, "factor", "_number", "level"], ignore_index=True).drop(columns="_number")
+    return Table(
+        "ablations",
+        title,
+        "One factor changed: scores on the test images minus those of the confirmed configuration (squared error in "
+        "1/image, cross-entropy in nats/image), paired by seed: mean ± half of the 95 % t interval (pairs). * differs "
+        "at 5 % (paired t test, Holm-adjusted over the column); d is Cohen's d_z with Hedges's factor. "
+        f"{FAILURES_CAPTION}",
+        with_labels(frame),
+        (Column("factor", "Factor"), Column("level", "Level"), *columns, FAILURES),
+        sections=(
+            *study_section(results),
+            Column("label", "model"),
+            Column("code_size", "code size", "count"),
+            Column("arm", "arm"),
+        ),
+        footnotes=(
+            *((SWITCHES_FOOTNOTE,) if (frame["level"] == "switches").any() else ()),
+            *(note for study in results.studies for note in _left_out(study.manifest)),
+        ),
+    )
+
+
+def base_code_sizes(trials: pd.DataFrame) -> pd.Series[int]:
+    """Return the code size of the configuration that each trial belongs to: its own but where that is the factor."""
+    return trials["base_code_size"].fillna(trials["code_size"]).astype("int64")
+
+
+def _at_base(results: StudyResults, code_sizes: pd.Series[int]) -> StudyResults:
+    return dataclasses.replace(results, trials=results.trials.assign(code_size=code_sizes))
+
+
+def _left_out(manifest: Mapping[str, Any]) -> list[str]:
+    """Return a sentence for each reason to leave levels out, with the levels and the cells that it concerns."""
+    notes: dict[tuple[str, str, str], list[str]] = {}
+    for skipped in manifest.get("skipped_levels", ()):
+        key = (str(skipped.get("factor")), str(skipped.get("level")), str(skipped.get("reason")))
+        notes.setdefault(key, []).append(f"{skipped.get('architecture')} ({skipped.get('code_size')})")
+    return [
+        f"Left out: {factor} {level} of {', '.join(cells)}: {reason}."
+        for (factor, level, reason), cells in notes.items()
+    ]

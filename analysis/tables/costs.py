@@ -1,0 +1,118 @@
+"""What a study cost and what its searches found."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from analysis.provenance import absent
+from analysis.results import StudyResults, confirmed
+from analysis.stats.aggregate import (
+    CELL,
+    Measure,
+    confirmed_scores,
+    estimates,
+    group_sections,
+    joined,
+    run_counts,
+    select,
+    study_section,
+    with_labels,
+)
+from analysis.stats.intervals import paired
+from analysis.tables.models import filters_of, size_of
+from analysis.tables.table import ESTIMATE_CAPTION, Absent, Column, Table
+
+_SQUARED_ERROR = Measure("reconstruction", "squared_error", "1/image", "lower")
+_LINEAR_ERROR = Measure("linear_classifier", "error", "%", "lower")
+
+
+def cost(results: StudyResults) -> Table | Absent:
+    """Return what a confirmed run takes, and what it reaches."""
+    title = "Cost"
+    trials = confirmed(results.trials)
+    trials = trials[trials["arm"] != "control"]
+    if trials.empty:
+        return absent(results, "cost", title, "no run is confirmed")
+    first = trials.drop_duplicates(CELL).sort_values(CELL, ignore_index=True)
+    sizes = [
+        size_of(trial["architecture"], trial["code_size"], filters_of(trial))
+        for trial in first[["architecture", "code_size", "filters_1", "filters_2"]].to_dict("records")
+    ]
+    fixed = first[[*CELL, "epochs", "train_images", "parameters"]]
+    fixed = fixed.assign(multiply_adds=pd.array([size["multiply_adds"] for size in sizes], dtype="Int64"))
+    scores = confirmed_scores(results)
+    scores = scores[scores["arm"] != "control"]
+    frame = joined(
+        [
+            fixed,
+            estimates(trials.dropna(subset=["device_seconds"]), "device_seconds", value="device_seconds"),
+            estimates(select(scores, _SQUARED_ERROR), _SQUARED_ERROR.name),
+            estimates(select(scores, _LINEAR_ERROR), _LINEAR_ERROR.name),
+        ]
+    )
+    hours = results.trials.groupby("phase", observed=True)["device_seconds"].sum() / 3600
+    devices = ", ".join(str(device) for device in trials["device"].dropna().unique())
+    return Table(
+        "cost",
+        title,
+        "Device seconds of a confirmed run (wall time multiplied by the GPUs or cores held), its epochs, parameters "
+        "and multiply-adds of a forward pass for one image, beside its squared error (1/image) and linear classifier "
+        f"error on the test images. {ESTIMATE_CAPTION}",
+        with_labels(frame),
+        (
+            Column("label", "Model"),
+            Column("device_seconds", "Device seconds", "estimate", 1),
+            Column("epochs", "Epochs", "count", main=False),
+            Column("parameters", "Parameters", "count", main=False),
+            Column("multiply_adds", "Multiply-adds", "count"),
+            Column(_SQUARED_ERROR.name, "Squared error", "estimate", 2),
+            Column(_LINEAR_ERROR.name, "Linear error (%)", "estimate", 2, main=False),
+        ),
+        sections=group_sections(results),
+        footnotes=(
+            f"Measured on: {devices}.",
+            "Device hours in all: " + ", ".join(f"{phase} {value:.2f}" for phase, value in hours.items()) + ".",
+        ),
+    )
+
+
+def search(results: StudyResults) -> Table | Absent:
+    """Return each cell's search: how its trials ended, the best one, and the tuned arm against the published one."""
+    title = "Search"
+    trials = results.trials[results.trials["phase"] == "search"]
+    if trials.empty:
+        return absent(results, "search", title, "no search trial is there", "search")
+    cell = ["study", "code_size", "architecture"]
+    counts = run_counts(results, "search").drop(columns=["arm", "collapsed", "converged"])
+    value = "validation_cross_entropy"
+    complete = trials[(trials["status"] == "complete") & trials[value].notna()]
+    best = complete.sort_values([value, "number"]).drop_duplicates(cell)
+    first = complete.loc[complete["number"] == 0, [*cell, value]].rename(columns={value: f"first_{value}"})
+    kept = {"number": "best_number", value: f"best_{value}", "learning_rate": "best_learning_rate"}
+    kept |= {"filters_1": "best_filters_1", "filters_2": "best_filters_2"}
+    scores = select(confirmed_scores(results), _SQUARED_ERROR)
+    tuned, published = (scores[scores["arm"] == arm] for arm in ("tuned", "published"))
+    gain = paired(tuned, published, pair=[*cell, "seed"], by=cell)
+    name = "tuned_minus_published"
+    gain = gain.rename(columns={part: f"{name}_{part}" for part in gain.columns if part not in (*cell, "difference")})
+    gain = gain.rename(columns={"difference": name})
+    frame = joined([counts, best[[*cell, *kept]].rename(columns=kept), first, gain], cell)
+    return Table(
+        "search",
+        title,
+        "c/p/d/f: search trials that completed, were pruned, diverged, failed; lowest cross-entropy on the validation "
+        "images (nats/image) of a trial of the full budget, with its learning rate and filter counts, and that of the "
+        "first trial, which has the published filter counts; squared error on the test images (1/image) of the "
+        "confirmed tuned arm minus the published one, paired by seed: mean ± half of the 95 % t interval (pairs).",
+        with_labels(frame),
+        (
+            Column("label", "Model"),
+            Column("complete/pruned/diverged/failed", "c/p/d/f", "counts"),
+            Column(f"best_{value}", "Best", "fixed"),
+            Column(f"first_{value}", "First", "fixed", main=False),
+            Column("best_learning_rate", "Learning rate", "general"),
+            Column("best_filters_1/best_filters_2", "Filters", "counts"),
+            Column(name, "Tuned - published", "difference"),
+        ),
+        sections=(*study_section(results), Column("code_size", "code size", "count")),
+    )

@@ -1,0 +1,215 @@
+"""Tables of scores in which models are ranked: which metrics they show, and the tests behind their marks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import pandas as pd
+
+from analysis.provenance import absent, labelled
+from analysis.results import StudyResults
+from analysis.stats.aggregate import (
+    CELL,
+    GROUP,
+    Measure,
+    confirmed_scores,
+    group_sections,
+    joined,
+    label_of,
+    measures_of,
+    named,
+    run_counts,
+    select,
+    summaries,
+    with_labels,
+)
+from analysis.stats.ranking import METRIC, against_best, marks, ranked_rows
+from analysis.tables.table import (
+    ESTIMATE_CAPTION,
+    FAILURES,
+    FAILURES_CAPTION,
+    MARKS_CAPTION,
+    SWITCHES_FOOTNOTE,
+    Absent,
+    Column,
+    Table,
+)
+
+_EVALUATOR_LABELS = {
+    "linear_classifier": "Linear",
+    "mlp_classifier": "MLP",
+    "k_means": "k-means",
+    "umap_gmm": "UMAP + mixture",
+}
+_METRIC_LABELS = {"cross_entropy": "cross-entropy", "f_score": "F-score", "nmi": "NMI", "ari": "ARI"}
+_DIGITS = {"%": 2, "nats/image": 2, "1/image": 2, "units": 1, "maps": 1}
+
+CONTROLS_FOOTNOTE = (
+    "Controls are never ranked: the classic auto-encoder is outside the parameter budget; PCA and raw pixels are "
+    "computed once, so they have no interval."
+)
+
+
+NO_LABELS = "Without labels of the data there are no classifiers, and no agreement of clusters with classes."
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreTable:
+    """A table that shows every metric of some evaluators.
+
+    Attributes:
+        name: of the table.
+        title: of the table.
+        caption: what the metrics are, with units.
+        evaluators: whose scores are shown.
+        main: the metrics that are ranked and shown where space is short, as (evaluator, metric).
+        switches_ranked: whether models with switches are ranked.
+    """
+
+    name: str
+    title: str
+    caption: str
+    evaluators: tuple[str, ...]
+    main: tuple[tuple[str, str], ...]
+    switches_ranked: bool = True
+
+
+RECONSTRUCTION = ScoreTable(
+    "reconstruction",
+    "Reconstruction of the test images",
+    "Cross-entropy in nats per image; squared error summed over the 784 pixels per image, and per pixel.",
+    ("reconstruction",),
+    (("reconstruction", "cross_entropy"), ("reconstruction", "squared_error")),
+    switches_ranked=False,
+)
+CLASSIFICATION = ScoreTable(
+    "classification",
+    "Classification from the code",
+    "Error on the test images in percent of a linear classifier and of a multi-layer perceptron, both fitted on the "
+    "standardised training codes; precision, recall and F-score are averaged over classes.",
+    ("linear_classifier", "mlp_classifier"),
+    (("linear_classifier", "error"), ("mlp_classifier", "error")),
+)
+CLUSTERING = ScoreTable(
+    "clustering",
+    "Clustering of the codes",
+    "Agreement of clusters of the codes with the classes, which the clustering has not seen: accuracy by optimal "
+    "assignment, normalised mutual information (NMI), adjusted Rand index (ARI); silhouette needs no classes.",
+    ("k_means", "umap_gmm"),
+    (("k_means", "accuracy"), ("k_means", "nmi"), ("k_means", "ari")),
+)
+CODE = ScoreTable(
+    "code",
+    "Sparsity and use of the code",
+    "Hoyer sparsity and Gini index from 0 (dense) to 1 (sparse), effective dimension (participation ratio) in units, "
+    "and units of the code that hardly vary.",
+    ("code",),
+    (("code", "hoyer_sparsity"), ("code", "effective_dimension"), ("code", "dead_units")),
+)
+SCORE_TABLES = (RECONSTRUCTION, CLASSIFICATION, CLUSTERING, CODE)
+
+
+def score_table(results: StudyResults, spec: ScoreTable) -> Table | Absent:
+    """Return all metrics of the evaluators of ``spec``, the main ones ranked."""
+    scores = confirmed_scores(results)
+    if spec is RECONSTRUCTION:
+        # Raw pixels reconstruct themselves: a row of zeros says nothing.
+        scores = scores[scores["architecture"] != "raw_pixels"]
+    measures = measures_of(scores, spec.evaluators)
+    if not measures and not any(map(labelled, results.studies)):
+        return Absent(spec.name, spec.title, NO_LABELS)
+    if not measures:
+        return absent(results, spec.name, spec.title, f"no confirmed run has scores of {' or '.join(spec.evaluators)}")
+    # The main ones first, in their order.
+    main = [measure for key in spec.main for measure in measures if (measure.evaluator, measure.metric) == key]
+    measures = main + [measure for measure in measures if measure not in main]
+    groups = summaries(scores[scores["evaluator"].isin(spec.evaluators)], [*CELL, *METRIC])
+    marked = _marked(results, spec)
+    frames = [run_counts(results)]
+    for measure in measures:
+        frames.append(named(select(groups, measure), measure.name))
+        if measure in main and measure.direction != "none":
+            found = select(marked, measure)[[*CELL, "mark"]]
+            frames.append(found.rename(columns={"mark": f"{measure.name}_mark"}))
+    frame = with_labels(joined(frames))
+    several = len({measure.evaluator for measure in measures}) > 1
+    ranking = (MARKS_CAPTION,) if len(marked) else ()
+    footnotes: tuple[str, ...] = (SWITCHES_FOOTNOTE,) if (marked["mark"] == "unranked").any() else ()
+    if spec is CLUSTERING and not all(map(labelled, results.studies)):
+        footnotes += (NO_LABELS,)
+    return Table(
+        spec.name,
+        spec.title,
+        " ".join((spec.caption, ESTIMATE_CAPTION, *ranking, FAILURES_CAPTION)),
+        frame,
+        (
+            Column("label", "Model"),
+            *(
+                Column(
+                    measure.name, _header(measure, several), "estimate", _DIGITS.get(measure.unit, 3), measure in main
+                )
+                for measure in measures
+            ),
+            FAILURES,
+        ),
+        sections=group_sections(results),
+        footnotes=(*footnotes, CONTROLS_FOOTNOTE),
+    )
+
+
+def differences(results: StudyResults) -> Table | Absent:
+    """Return the tests behind the marks: every ranked model against the best of its code size and arm."""
+    frame = pd.concat([ranked_tests(results, spec) for spec in SCORE_TABLES], ignore_index=True)
+    if frame.empty:
+        return absent(results, "differences", "Differences from the best", "no two confirmed models can be compared")
+    frame = frame.sort_values(GROUP, kind="stable", ignore_index=True)
+    frame = with_labels(frame).assign(best_label=frame["best"].map(label_of).astype("str"))
+    frame = frame.rename(columns={part: f"difference_{part}" for part in ("half_width", "low", "high", "n")})
+    frame["difference_mark"] = frame["worse"].map({True: "significant", False: ""})
+    return Table(
+        "differences",
+        "Differences from the best",
+        "Model minus the best of its code size and arm, paired by seed: mean ± half of the 95 % t interval (pairs); p "
+        "of the paired t test, Holm-adjusted over the metric; d is Cohen's d_z with Hedges's factor. * worse at 5 %.",
+        frame,
+        (
+            Column("metric", "Metric"),
+            Column("evaluator", "Evaluator", main=False),
+            Column("label", "Model"),
+            Column("best_label", "Best"),
+            Column("difference", "Difference", "difference", 3),
+            Column("p_value", "p", "general", main=False),
+            Column("p_holm", "p (Holm)", "general"),
+            Column("effect_size", "d", "general", main=False),
+        ),
+        sections=group_sections(results),
+        detail=True,
+    )
+
+
+@lru_cache(maxsize=2 * len(SCORE_TABLES))
+def ranked_tests(results: StudyResults, spec: ScoreTable) -> pd.DataFrame:
+    """Return `against_best` of the main metrics of ``spec``: what its marks rest on."""
+    return against_best(ranked_rows(_ranked_scores(results, spec), switches=spec.switches_ranked))
+
+
+def _ranked_scores(results: StudyResults, spec: ScoreTable) -> pd.DataFrame:
+    scores = confirmed_scores(results)
+    keys = pd.MultiIndex.from_frame(scores[METRIC])
+    return scores[keys.isin(spec.main) & (scores["direction"] != "none")]
+
+
+def _marked(results: StudyResults, spec: ScoreTable) -> pd.DataFrame:
+    rows = _ranked_scores(results, spec)
+    unranked = rows.loc[(rows["unpooling"] == "switches") & (not spec.switches_ranked), [*METRIC, *CELL]]
+    ranked = marks(ranked_tests(results, spec))
+    return pd.concat([ranked, unranked.drop_duplicates().assign(mark="unranked")], ignore_index=True)
+
+
+def _header(measure: Measure, several: bool) -> str:
+    metric = _METRIC_LABELS.get(measure.metric, measure.metric.replace("_", " "))
+    evaluator = _EVALUATOR_LABELS.get(measure.evaluator, measure.evaluator.replace("_", " ")) if several else ""
+    header = f"{evaluator} {metric}".strip()
+    header = header if several else header[0].upper() + header[1:]
+    return header + (" (%)" if measure.unit == "%" else "")

@@ -1,0 +1,149 @@
+"""The first thing a reader wants to know: which model is best, by how much, and whether that is more than luck.
+
+All of it is of the tuned arm, in which every model has had its search: the published one compares the models under
+settings that were chosen for one of them.
+"""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from analysis.provenance import absent
+from analysis.results import StudyResults
+from analysis.stats.aggregate import CELL, joined, label_of, study_section, with_labels
+from analysis.stats.ranking import METRIC
+from analysis.tables.scores import (
+    CLASSIFICATION,
+    CLUSTERING,
+    CONTROLS_FOOTNOTE,
+    RECONSTRUCTION,
+    ranked_tests,
+    score_table,
+)
+from analysis.tables.table import (
+    ESTIMATE_CAPTION,
+    FAILURES,
+    FAILURES_CAPTION,
+    MARKS_CAPTION,
+    SWITCHES_FOOTNOTE,
+    Absent,
+    Column,
+    Table,
+)
+
+_ARMS = ("tuned", "control")
+_FIGURES = (
+    (RECONSTRUCTION, "reconstruction", "squared_error", "Squared error", 2),
+    (CLASSIFICATION, "linear_classifier", "error", "Linear error (%)", 2),
+    (CLASSIFICATION, "mlp_classifier", "error", "MLP error (%)", 2),
+    (CLUSTERING, "k_means", "accuracy", "k-means accuracy", 3),
+)
+"""One column each: the table that it is taken from, evaluator, metric, header, decimals."""
+
+
+def summary(results: StudyResults) -> Table | Absent:
+    """Return the main figure of each kind, model by model, in the tuned arm and of the controls."""
+    title = "Summary"
+    wholes = [score_table(results, spec) for spec in dict.fromkeys(figure[0] for figure in _FIGURES)]
+    tables = [table for table in wholes if isinstance(table, Table)]
+    if not tables or not (tables[0].frame["arm"] == "tuned").any():
+        return absent(results, "summary", title, "no run of the tuned arm is confirmed")
+    columns = [Column("label", "Model")]
+    frames = [tables[0].frame[[*CELL, *FAILURES.name.split("/")]]]
+    for _, evaluator, metric, header, digits in _FIGURES:
+        name = f"{evaluator}_{metric}"
+        for table in tables:
+            if name in table.frame:
+                parts = [name, *(f"{name}_{part}" for part in ("half_width", "low", "high", "n", "mark"))]
+                frames.append(table.frame.reindex(columns=[*CELL, *parts]))
+                columns.append(Column(name, header, "estimate", digits))
+    frame = joined(frames)
+    # Raw pixels have no code, so they stand in no section.
+    frame = with_labels(frame[frame["arm"].isin(_ARMS) & (frame["architecture"] != "raw_pixels")])
+    return Table(
+        "summary",
+        title,
+        "Tuned arm and controls on the test images: squared error per image, errors of a linear classifier and of a "
+        f"multi-layer perceptron given the code, accuracy of k-means clusters of the codes. {ESTIMATE_CAPTION} "
+        f"{MARKS_CAPTION} {FAILURES_CAPTION}",
+        frame.reset_index(drop=True),
+        (*columns, FAILURES),
+        sections=(*study_section(results), Column("code_size", "code size", "count")),
+        footnotes=(SWITCHES_FOOTNOTE, CONTROLS_FOOTNOTE),
+    )
+
+
+def answers(results: StudyResults) -> list[str]:
+    """Return three sentences a study: which model is best, by how much, and what may be luck.
+
+    A comparison is one column of the summary at one code size, among the ranked models. There is nothing to say of a
+    study in which no two models can be compared.
+    """
+    specs = (RECONSTRUCTION, CLASSIFICATION, CLUSTERING)
+    tests = pd.concat([ranked_tests(results, spec) for spec in specs], ignore_index=True)
+    keys = pd.MultiIndex.from_tuples([figure[1:3] for figure in _FIGURES])
+    shown = pd.MultiIndex.from_frame(tests[METRIC].astype("str")).isin(keys)
+    tests = tests[shown & (tests["arm"] == "tuned") & tests["p_holm"].notna()].astype(
+        {"architecture": "str", "best": "str"}
+    )
+    sentences = []
+    for study in results.studies:
+        rows = tests[tests["study"] == study.name]
+        if len(rows):
+            prefix = f"{study.name}: " if len(results.studies) > 1 else ""
+            places = _places(rows)
+            sentences += [f"{prefix}{_which(places)}", _how_much(rows, str(places.index[0])), _luck(places)]
+    return sentences
+
+
+def _places(tests: pd.DataFrame) -> pd.DataFrame:
+    """Return how often each model was compared, had the best mean, was alone the best, and was worse; best first."""
+    contests = tests.groupby([*METRIC, "code_size", "best"], observed=True)["worse"].all().reset_index()
+    leaders = contests.assign(architecture=contests["best"], compared=1, leads=1, alone=contests["worse"], worse=0)
+    others = tests.assign(compared=1, leads=0, alone=0)
+    columns = ["compared", "leads", "alone", "worse"]
+    places = pd.concat([leaders, others])[["architecture", *columns]].groupby("architecture").sum().astype(int)
+    places["held"] = places["compared"] - places["worse"]
+    return places.sort_values(["held", "leads"], ascending=False)
+
+
+def _which(places: pd.DataFrame) -> str:
+    first = places.iloc[0]
+    return (
+        f"{label_of(str(places.index[0]))} is the best or not told apart from the best in {first['held']} of "
+        f"{first['compared']} comparisons; it has the best mean in {first['leads']} and is better than every other "
+        f"model in {first['alone']}."
+    )
+
+
+def _how_much(tests: pd.DataFrame, architecture: str) -> str:
+    """Say how far the nearest other model is in squared error, code size by code size."""
+    rows = tests[tests["metric"] == "squared_error"]
+    parts = []
+    for size, group in rows.groupby("code_size"):
+        if (group["best"] == architecture).all():
+            nearest = group.sort_values("difference").iloc[0]
+            name, difference = nearest["architecture"], nearest["difference"]
+        else:
+            own = group[group["architecture"] == architecture]
+            if own.empty:
+                continue
+            nearest = own.iloc[0]
+            name, difference = nearest["best"], -nearest["difference"]
+        parts.append(f"{label_of(name)} {difference:+.2f} ± {nearest['half_width']:.2f} at code size {size}")
+    if not parts:
+        return f"By squared error {label_of(architecture)} is not ranked."
+    return f"The nearest other model's squared error, less that of {label_of(architecture)}: {'; '.join(parts)}."
+
+
+def _luck(places: pd.DataFrame) -> str:
+    told = [
+        f"{label_of(str(name))} in {row['worse']} of {row['compared']}"
+        for name, row in places.iterrows()
+        if row["worse"]
+    ]
+    never = [label_of(str(name)) for name, row in places.iterrows() if not row["worse"]]
+    return (
+        "Worse than the best by more than luck explains (paired t test by seed, Holm-adjusted over the column, 5 %): "
+        f"{', '.join(told) or 'no model'}; in none: {', '.join(never) or 'no model'}."
+    )

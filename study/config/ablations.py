@@ -1,0 +1,107 @@
+"""Ablations as a table: factors, and the levels that each gives to one setting of the confirmed configuration."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from trainables.models.architectures import ConvolutionalAutoencoder, architecture_named
+from trainables.trial_config import Optimizer, Settings, recipe_named
+
+
+@dataclass(frozen=True, slots=True)
+class Level:
+    """One value of a factor: its label in the tables and what it makes of the base configuration."""
+
+    label: str
+    apply: Callable[[Settings], Settings]
+
+
+def _set(name: str, *values: Any) -> tuple[Level, ...]:
+    def change(value: Any) -> Callable[[Settings], Settings]:
+        return lambda base: dataclasses.replace(base, **{name: value})
+
+    return tuple(Level(str(value), change(value)) for value in values)
+
+
+def _learning_rate(factor: float) -> Level:
+    return Level(f"x{factor:g}", lambda base: dataclasses.replace(base, learning_rate=base.learning_rate * factor))
+
+
+def _filters(factor: float) -> Level:
+    def change(base: Settings) -> Settings:
+        assert base.filters is not None
+        first, second = (max(1, round(count * factor)) for count in base.filters)
+        return dataclasses.replace(base, filters_1=first, filters_2=second)
+
+    return Level(f"x{factor:g}", change)
+
+
+def _optimizer(name: Optimizer, momentum: float, second: float | None, learning_rate: float | None) -> Level:
+    def change(base: Settings) -> Settings:
+        rate = base.learning_rate if learning_rate is None else learning_rate
+        return dataclasses.replace(
+            base, optimizer=name, momentum=momentum, second_moment_decay=second, learning_rate=rate
+        )
+
+    return Level(name, change)
+
+
+def _recipe(name: str) -> Level:
+    def change(base: Settings) -> Settings:
+        return recipe_named(name).settings(
+            architecture_named(base.architecture),
+            base.code_size,
+            base.epochs_planned,
+            batch_size=base.batch_size,
+            filters=base.filters,
+        )
+
+    return Level(name, change)
+
+
+FACTORS: Mapping[str, tuple[Level, ...]] = MappingProxyType(
+    {
+        "learning_rate": tuple(_learning_rate(factor) for factor in (0.1, 0.3, 3.0, 10.0)),
+        "code_size": _set("code_size", 2, 4, 10, 16, 30, 64),
+        "filters": tuple(_filters(factor) for factor in (0.5, 2.0, 4.0)),
+        "activation": _set("activation", "sigmoid", "tanh", "relu"),
+        "loss": _set("loss", "cross_entropy", "euclidean", "both"),
+        "starting_weights": _set("starting_weights", "caffe", "data_scaled"),
+        # Learning rates of their own: one that suits Adam leaves plain gradient descent where it started.
+        "optimizer": (
+            _optimizer("sgd", 0.0, None, 0.006),
+            _optimizer("nesterov", 0.9, None, 0.006),
+            _optimizer("adam", 0.9, 0.99, 0.01),
+        ),
+        "unpooling": _set("unpooling", "corner", "tile", "average", "switches"),
+        "pooling": _set("pooling", "max", "average", "stride"),
+        "recipe": (_recipe("caffe"), _recipe("modern")),
+    }
+)
+"""Every factor that can be ablated; filter counts may leave the parameter budget, which only the search keeps to."""
+
+
+def skipped(factor: str, level: Level, base: Settings) -> str | None:
+    """Return why ``level`` makes no sense from ``base``, or None where it does.
+
+    The base's own level is no ablation and is skipped with an empty reason.
+    """
+    row = architecture_named(base.architecture)
+    if not isinstance(row, ConvolutionalAutoencoder) and factor in ("filters", "pooling", "unpooling"):
+        return f"{row.name} has no convolutions"
+    if factor == "pooling" and base.pooling == "none":
+        return f"the encoder of {row.name} does not pool"
+    if factor == "unpooling" and base.unpooling == "none":
+        return f"the decoder of {row.name} does not unpool"
+    changed = level.apply(base)
+    if changed == base:
+        return ""
+    try:
+        changed.variant()
+    except ValueError as error:
+        return str(error)
+    return None

@@ -1,0 +1,152 @@
+"""What the user sees in a terminal while a study runs: one view that is drawn again in place."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter, deque
+from collections.abc import Mapping, Sequence
+from typing import Any, Self, TextIO
+
+from rich.columns import Columns
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.padding import Padding
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from study.config.search_space import Cell
+from study.display.progress import Progress, Verbosity
+from study.plan.counts import Tally
+from study.plan.pace import duration
+from study.plan.plan import Plan
+from study.storage.location import Location
+from trainables.training.training import EpochFigures
+
+REFRESH_SECONDS = 0.5
+"""The view is drawn no more often, however many reports come in."""
+
+_EPOCHS = 200
+"""Epochs that ended last, of which the view tells the speed."""
+
+
+def progress_of(
+    plan: Plan, slots: int, folder: Location, verbosity: Verbosity, finished: Sequence[Mapping[str, Any]]
+) -> Progress:
+    """Return the live view where there is a terminal to draw it in, else lines; verbose is lines everywhere."""
+    if verbosity == "normal" and sys.stdout.isatty() and not Console().is_dumb_terminal:
+        return LiveProgress(plan, slots, folder, finished)
+    return Progress(plan, slots, sys.stdout, verbosity, finished)
+
+
+class LiveProgress(Progress):
+    """Draws trials by phase, the best by cell, speed and time left; lines above it say what went wrong.
+
+    It is drawn by `tick`, in the thread that runs the study: nothing of it can outlive a launch that is stopped.
+    """
+
+    def __init__(
+        self, plan: Plan, slots: int, folder: Location, finished: Sequence[Mapping[str, Any]], out: TextIO | None = None
+    ) -> None:
+        super().__init__(plan, slots, out or sys.stdout, "quiet", finished)
+        self._folder = folder
+        self._tally = Tally(plan.config, finished)
+        self._epoch_ends: deque[float] = deque(maxlen=_EPOCHS)
+        self._drawn_at = 0.0
+        self._console = Console(file=self._out)
+        self._live = Live(
+            console=self._console,
+            auto_refresh=False,
+            get_renderable=self.view,
+            redirect_stderr=sys.stderr.isatty(),  # Warnings stand above the view, unless they go elsewhere.
+        )
+
+    def __enter__(self) -> Self:
+        self._live.start(refresh=True)
+        # A launcher that is killed could not give a hidden cursor back.
+        self._console.show_cursor(True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._live.stop()
+
+    def __reduce__(self) -> tuple[type[object], tuple[()]]:
+        # Tune pickles its callbacks to a file that nothing reads.
+        return object, ()
+
+    def tick(self) -> None:
+        """Draw the view again where it is old enough."""
+        if time.monotonic() - self._drawn_at >= REFRESH_SECONDS:
+            self._live.refresh()
+            self._drawn_at = time.monotonic()
+
+    def say(self, text: str) -> None:
+        """Print a line above the view."""
+        self._console.print(Text(text), soft_wrap=True)
+
+    def epoch_ended(self, trial_id: str, figures: EpochFigures) -> None:
+        """Count an epoch."""
+        self._epoch_ends.append(time.monotonic())
+
+    def trial_ended(self, row: Mapping[str, Any], squared_error: float | None) -> None:
+        """Count a trial; say so where it failed."""
+        self._tally.add(row)
+        super().trial_ended(row, squared_error)
+
+    def view(self) -> RenderableType:
+        """Return what is drawn: whole at 80 columns, its tables side by side where there is room."""
+        plan = self._plan
+        tables = [Group(Text("trials", "bold"), self._phases())]
+        if self._tally.owed_in("search"):
+            title = Text("best validation cross-entropy (nats/image)", "bold")
+            tables.append(Group(title, self._best()))
+        return Group(
+            "",
+            Padding(ProgressBar(total=plan.total, completed=plan.done), 0),  # ends its line
+            Text(", ".join(self._facts())),
+            "",
+            Columns(tables, padding=(1, 6)),
+            "",
+            Text(f"rows: {self._folder}", overflow="fold"),
+        )
+
+    def _facts(self) -> list[str]:
+        plan, now = self._plan, time.monotonic()
+        facts = [f"{plan.done} of {plan.total} trials", f"{duration(now - self._started)} gone"]
+        if left := self.seconds_left():
+            facts.append(f"about {duration(left)} left")
+        if len(self._epoch_ends) > 1:
+            facts.append(f"{(len(self._epoch_ends) - 1) / (now - self._epoch_ends[0]):.2g} epochs a second")
+        return facts
+
+    def _phases(self) -> Table:
+        table = _table("phase", "done", "running", "pruned", "diverged", "failed")
+        running = Counter(owed.phase for owed in self._plan.running.values())
+        for phase in self._plan.config.phases:
+            ended = {status: self._tally.ended_in(phase, status) for status in ("pruned", "diverged", "failed")}
+            table.add_row(
+                phase,
+                f"{self._tally.ended_in(phase)}/{self._tally.owed_in(phase)}",
+                str(running[phase]),
+                str(ended["pruned"]),
+                Text(str(ended["diverged"]), "yellow" if ended["diverged"] else ""),
+                Text(str(ended["failed"]), "red" if ended["failed"] else ""),
+            )
+        return table
+
+    def _best(self) -> Table:
+        config = self._plan.config
+        table = _table("architecture", *(f"code {size}" for size in config.code_sizes))
+        for architecture in config.architectures:
+            best = [self._tally.best.get(Cell(architecture, size)) for size in config.code_sizes]
+            table.add_row(architecture, *("" if value is None else f"{value:.1f}" for value in best))
+        return table
+
+
+def _table(first: str, *others: str) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(first)
+    for name in others:
+        table.add_column(name, justify="right")
+    return table

@@ -1,0 +1,102 @@
+"""What the user sees while a study runs: a line for each trial that ends."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any, Literal, Self, TextIO
+
+from study.plan.pace import Pace, duration
+from study.plan.plan import Group, Plan
+from trainables.training.training import EpochFigures
+
+Verbosity = Literal["quiet", "normal", "verbose"]
+"""quiet: only what went wrong; verbose: every epoch as well, and what Ray has to say."""
+
+
+class Progress:
+    """Prints how far the study is, what ended and about how long the rest takes.
+
+    Args:
+        plan: what is owed and what runs.
+        slots: trials that run at once.
+        out: where lines go.
+        verbosity: how many lines.
+        finished: rows of `trials` of earlier launches, by which the time left is told.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        slots: int,
+        out: TextIO = sys.stdout,
+        verbosity: Verbosity = "normal",
+        finished: Iterable[Mapping[str, Any]] = (),
+    ) -> None:
+        self._plan, self._slots, self._out, self._verbosity = plan, slots, out, verbosity
+        self._pace = Pace(plan.config.epochs, finished)
+        self._started = time.monotonic()
+        self._ended = 0
+        self._device_seconds = 0.0  # of the trials that ended in this launch
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+    def tick(self) -> None:
+        """Take notice that time goes by; called many times a second."""
+
+    def say(self, text: str) -> None:
+        """Print a line at once."""
+        print(text, file=self._out, flush=True)
+
+    def epoch_ended(self, trial_id: str, figures: EpochFigures) -> None:
+        """Take notice of an epoch of a trial that runs."""
+        if self._verbosity == "verbose":
+            value = figures.validation_cross_entropy
+            kind = "train" if value is None else "validation"
+            self.say(
+                f"{trial_id} epoch {figures.epoch}: {kind} cross-entropy "
+                f"{figures.train_cross_entropy if value is None else value:.1f}, {figures.seconds:.2f} s"
+            )
+
+    def trial_ended(self, row: Mapping[str, Any], squared_error: float | None) -> None:
+        """Print the trial that ended with the figure that matters in its phase."""
+        self._ended += 1
+        self._device_seconds += row.get("device_seconds") or 0.0
+        self._pace.add(row)
+        if self._verbosity == "quiet" and row["status"] != "failed":
+            return
+        plan = self._plan
+        width = len(str(plan.total))
+        figure = ""
+        if row["phase"] == "search" and row["validation_cross_entropy"] is not None:
+            figure = f"validation cross-entropy {row['validation_cross_entropy']:.1f}"
+        elif squared_error is not None:
+            figure = f"test squared error {squared_error:.2f}"
+        left = self.seconds_left()
+        self.say(
+            f"[{plan.done:{width}}/{plan.total}] {row['trial_id']:<44} {row['status']:<9} "
+            f"{row['seconds'] or 0:6.1f} s  {figure or row['reason'] or ''}"
+            f"{f'  (about {duration(left)} left)' if left else ''}"
+        )
+
+    def attempt_failed(self, trial_id: str, reason: str) -> None:
+        """Print why a trial starts again."""
+        self.say(f"{trial_id} starts again: {reason}")
+
+    def group_lost(self, group: Group, row: Mapping[str, Any]) -> None:
+        """Print that the tables will lack something, since the last of its trials, that of ``row``, ended as well."""
+        self.say(f"warning: no trial of {group} gave a result; the last ended as {row['status']}: {row['reason']}")
+
+    def seconds_left(self) -> float | None:
+        """Return how long the rest takes, at the rate of this launch so far; None before that is known."""
+        if self._ended < 2 * self._slots or not self._device_seconds:
+            return None
+        left = self._pace.left(self._plan.left())
+        if left is None:
+            return None
+        return (time.monotonic() - self._started) * left / self._device_seconds

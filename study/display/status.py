@@ -1,0 +1,88 @@
+"""How far a study is, from its rows alone: nothing is started and nothing written, also while a launcher runs it."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from rich.console import Console
+from rich.table import Table
+
+from study.config.study_config import StudyConfig
+from study.plan.counts import Tally
+from study.plan.pace import Pace, duration
+from study.plan.plan import Plan, planned
+from study.storage.location import located
+from study.storage.manifest import check_identity
+from study.storage.schema import STATUSES
+from study.storage.store import Store
+
+
+def print_status(config: StudyConfig, results_dir: str) -> None:
+    """Print what is done by phase and cell, what is missing, what that will take, and who runs the study now.
+
+    Raises:
+        InputError: the folder cannot be read, or holds a study of another identity.
+    """
+    store, rows = _opened(config, results_dir)
+    plan = Plan(config, rows)
+    missing = plan.missing()
+    done = f"{plan.done} of {plan.total} trials are done, {len(missing)} missing"
+    print(f"study {config.name} on {config.dataset}: {done}")
+    Console().print(_table(plan, Tally(config, rows)))
+    for group in plan.lost():
+        print(f"no result: {group}; see column `reason` of trials")
+    if blocked := len(plan.blocked()):
+        print(f"{blocked} of the missing cannot run, since the search of their cell found nothing to confirm")
+    if missing:
+        print(f"to run:    {_time(plan, Pace(config.epochs, rows), rows)}")
+    print(f"rows:      {store.folder}")
+    holder = store.holder()
+    idle = "nobody; the same command without --status goes on" if missing else "nobody"
+    print(f"run by:    {holder or idle}", flush=True)
+
+
+def print_missing(config: StudyConfig, results_dir: str) -> None:
+    """Print the ids of the trials that the rows lack, one a line, in the order of phases.
+
+    Raises:
+        InputError: as `print_status`.
+    """
+    _, rows = _opened(config, results_dir)
+    done = {row["trial_id"] for row in rows}
+    for owed in planned(config):
+        if owed.trial_id not in done:
+            print(owed.trial_id)
+
+
+def _opened(config: StudyConfig, results_dir: str) -> tuple[Store, list[dict[str, object]]]:
+    """Return the store of a study and its rows of `trials`; none where it has not begun."""
+    store = Store(located(results_dir) / config.name)
+    manifest = store.read_manifest()
+    if manifest is None:
+        return store, []
+    check_identity(config.identity(manifest["dataset"]["sha256"]), manifest, store.folder)
+    return store, store.finished()
+
+
+def _time(plan: Plan, pace: Pace, rows: list[dict[str, object]]) -> str:
+    seconds = pace.left(plan.left())
+    if seconds is None:
+        return "not known before a trial has ended; --dry-run measures an estimate"
+    devices = Counter(str(row["device"]) for row in rows if row["device"])
+    return (
+        f"about {duration(seconds)} of one core or GPU ({', '.join(sorted(devices))}), by the time of the "
+        f"{sum(devices.values())} trials that ended"
+    )
+
+
+def _table(plan: Plan, tally: Tally) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for name in ("phase", "cell"):
+        table.add_column(name, overflow="fold")
+    for name in ("done", *STATUSES, "missing"):
+        table.add_column(name, justify="right")
+    missing = Counter((owed.phase, owed.cell) for owed in plan.missing())
+    for (phase, cell), count in tally.owed.items():
+        ended = [tally.ended[phase, cell, status] for status in STATUSES]
+        table.add_row(phase, str(cell), f"{sum(ended)}/{count}", *map(str, ended), str(missing[phase, cell]))
+    return table

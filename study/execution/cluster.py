@@ -1,0 +1,228 @@
+"""Connects to Ray: a local one by default, a running cluster on request; follows how many trials it holds at once."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import ray
+import torch
+import yaml
+from ray.exceptions import AuthenticationError
+
+import trainables
+from study.display.progress import Verbosity
+from study.execution.capacity import gpus_of_a_trial, most_gpus, slots, slots_now, slots_possible, unseen_machines
+from study.execution.nodes import alive_nodes, check_gpus, check_versions, print_nodes, probed
+from study.execution.tuner import MOST_TRIALS_AT_ONCE, Resources
+from trainables.errors import InputError
+
+CLUSTER_FILE = Path("~/ray_bootstrap_config.yaml")
+"""Where ``ray up`` leaves the cluster's file on the head."""
+
+WAIT_SECONDS = 900.0
+"""How long a launch waits for machines of one's own on which ``ray up`` still installs."""
+
+_REACH_SECONDS = 5.0
+_FOLLOW_SECONDS = 5.0
+
+
+def local_resources(gpus_per_trial: float | None, concurrency: int | None) -> Resources:
+    """Return how many trials run at once on this machine; by default what its GPUs hold, or one a core without.
+
+    Raises:
+        InputError: GPUs are asked for and there is none.
+    """
+    gpus = torch.cuda.device_count()
+    share = gpus_of_a_trial(gpus_per_trial, gpus)
+    # GPUs are what trials share out; their cores are counted where there is none.
+    cores = MOST_TRIALS_AT_ONCE if share else len(os.sched_getaffinity(0))
+    return Resources(share, concurrency or slots({"CPU": cores, "GPU": gpus}, share))
+
+
+def cluster_address(requested: str | None) -> str:
+    """Return the address of the Ray to use: ``local`` unless one is requested by flag or by RAY_ADDRESS."""
+    return requested or os.environ.get("RAY_ADDRESS") or "local"
+
+
+def connect(
+    address: str, gpus_per_trial: float | None, concurrency: int | None, verbosity: Verbosity = "normal"
+) -> Resources:
+    """Start or join Ray and return how many trials run at once on it; of a cluster, say which nodes it has.
+
+    Raises:
+        InputError: there is no cluster at the address, it refuses this driver, its nodes have other versions, or it
+            lacks the GPUs asked for.
+    """
+    options: dict[str, Any] = {
+        "log_to_driver": verbosity == "verbose",
+        "logging_level": logging.INFO if verbosity == "verbose" else logging.ERROR,
+        # The code that trials run is the code as it is now, whatever is edited while the study runs.
+        "runtime_env": {"py_modules": [str(Path(trainables.__file__).parent)]},
+    }
+    if address == "local":
+        resources = local_resources(gpus_per_trial, concurrency)
+        ray.init(address="local", num_cpus=max(resources.concurrency, 1), include_dashboard=False, **options)
+        return resources
+    _join(address, options)
+    try:
+        return _resources(gpus_per_trial, concurrency, verbosity)
+    except BaseException:
+        ray.shutdown()
+        raise
+
+
+def disconnect() -> None:
+    """Leave Ray, and stop it where it was started here; SIGTERM is answered as before all the time.
+
+    Ray's core gives the signal back to the system when it goes, a second before the last of Ray's processes has ended.
+    """
+    on_sigterm = signal.getsignal(signal.SIGTERM)
+    if (node := getattr(ray._private.worker, "_global_node", None)) is not None:
+        end = node.kill_all_processes
+
+        def end_and_answer(*arguments: Any, **options: Any) -> None:
+            signal.signal(signal.SIGTERM, on_sigterm)
+            end(*arguments, **options)
+
+        node.kill_all_processes = end_and_answer
+    ray.shutdown()
+    signal.signal(signal.SIGTERM, on_sigterm)
+
+
+def _join(address: str, options: dict[str, Any]) -> None:
+    start_one = "start one (ray up cluster.yaml), or leave --address and RAY_ADDRESS out to run here"
+    if "://" in address:
+        raise InputError(
+            f"address {address!r}",
+            "HOST:PORT of the head, or 'auto' on one of its nodes",
+            "run the study on a node of the cluster: ray exec, ray submit or ray job submit bring it there",
+        )
+    told: list[str] = []
+    try:
+        if address != "auto":
+            _reach(address)
+        with _kept_quiet(told):
+            ray.init(address=address, **options)
+    except (AuthenticationError, ConnectionError, OSError, ValueError, RuntimeError) as error:
+        message = " ".join(str(error).split())
+        if isinstance(error, AuthenticationError) or "InvalidAuthToken" in "".join(told):
+            raise InputError(
+                f"the cluster at {address!r} does not accept this process: its token is missing here or another one",
+                "the cluster's token, in ~/.ray/auth_token or in the file named by RAY_AUTH_TOKEN_PATH",
+                "export RAY_AUTH_MODE=token, and copy the token file from the head",
+            ) from error
+        if "Version mismatch" in message:
+            raise InputError(
+                message,
+                "the same versions of Ray and Python, to the last digit, on every node and here",
+                "install with -c constraints.txt, with one Python, on every node; see docs/cluster.md",
+            ) from error
+        raise InputError(
+            f"no Ray cluster at {address!r} ({message[:300]})",
+            "HOST:PORT of the head of a running cluster, or 'auto' on one of its nodes",
+            start_one,
+        ) from error
+
+
+def _reach(address: str) -> None:
+    """Raise what the network says, at once: Ray would go on trying for a minute."""
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        raise ValueError("not of the form HOST:PORT")
+    socket.create_connection((host, int(port)), timeout=_REACH_SECONDS).close()
+
+
+@contextmanager
+def _kept_quiet(told: list[str]) -> Iterator[None]:
+    """Keep what Ray's core writes to the terminal, a line a second while it tries, and append it to ``told``."""
+    sys.stderr.flush()
+    terminal = os.dup(2)
+    with tempfile.TemporaryFile() as kept:
+        os.dup2(kept.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(terminal, 2)
+            os.close(terminal)
+            kept.seek(0)
+            told.append(kept.read().decode(errors="replace"))
+
+
+def _resources(gpus_per_trial: float | None, concurrency: int | None, verbosity: Verbosity) -> Resources:
+    cluster_file = _cluster_file()
+    if cluster_file is not None:
+        _await_machines(cluster_file)
+    nodes = alive_nodes()
+    share = gpus_of_a_trial(gpus_per_trial, most_gpus(cluster_file, [node["Resources"] for node in nodes]))
+    found = probed(nodes)
+    check_versions(found)
+    check_gpus(nodes, found, share)
+    follow = _follower(cluster_file, share)
+    holds = follow()
+    if not holds:
+        raise InputError(
+            "a cluster without a node for a trial",
+            "nodes with a free core" + (f" and {share:g} GPU" if share else ""),
+            "start workers, or give the head cores (resources in cluster.yaml, --num-cpus of ray start)",
+        )
+    if verbosity != "quiet":
+        print_nodes(nodes, found, share, holds)
+    if concurrency is not None:
+        return Resources(share, concurrency)
+    return Resources(share, holds, follow)
+
+
+def _cluster_file() -> dict[str, Any] | None:
+    """Return the file that the cluster was made by; None where ``ray up`` did not make it or this is not its head."""
+    path = CLUSTER_FILE.expanduser()
+    if not path.exists():
+        return None
+    found: dict[str, Any] = yaml.safe_load(path.read_text())
+    return found if {"available_node_types", "head_node_type", "max_workers"} <= found.keys() else None
+
+
+def _await_machines(cluster_file: Mapping[str, Any]) -> None:
+    """Wait for machines whose cores and GPUs nobody knows before they are there."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    said = -1
+    while (unseen := unseen_machines(cluster_file, len(alive_nodes()))) and time.monotonic() < deadline:
+        if unseen != said:
+            print(f"waiting for {unseen} more machines, which ray up still prepares", flush=True)
+            said = unseen
+        time.sleep(2)
+    if unseen:
+        print(
+            f"warning: {unseen} machines did not come; see `ray exec FILE 'tail /tmp/ray/session_latest/logs/monitor*'`"
+        )
+
+
+def _follower(cluster_file: Mapping[str, Any] | None, gpus_per_trial: float) -> Callable[[], int]:
+    """Return a function that says how many trials to keep going, as nodes come and go.
+
+    As many as the cluster may become by its file, since trials that wait are what makes it grow; else what is there.
+    """
+    asked_at = -_FOLLOW_SECONDS
+    holds = 0
+
+    def follow() -> int:
+        nonlocal asked_at, holds
+        if time.monotonic() - asked_at >= _FOLLOW_SECONDS:
+            there = [node["Resources"] for node in alive_nodes()]
+            holds = slots_now(there, gpus_per_trial)
+            if cluster_file is not None:
+                holds = max(holds, slots_possible(cluster_file, there, gpus_per_trial))
+            asked_at = time.monotonic()
+        return holds
+
+    return follow

@@ -1,0 +1,136 @@
+"""How long a study will take here, from a short measurement in this process."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from study.config.search_space import Cell
+from study.config.study_config import StudyConfig
+from study.execution.early_stopping import goes_on, stopper
+from study.plan.plan import Owed
+from trainables.data.datasets import Dataset
+from trainables.models.architectures import architecture_named
+from trainables.training.batched import BatchedTraining
+from trainables.training.devices import SEEDS_AT_ONCE
+from trainables.training.training import Training, measure
+
+_STEPS = {"cpu": 3, "cuda": 50}
+"""Training steps timed a cell, after as many that are not; a GPU's are captured first."""
+
+EVALUATION_SECONDS = 5.0
+"""Time to fit and measure classifiers and clusters on MNIST's 60,000 codes; it grows with the training set."""
+
+CONTROL_SECONDS = 45.0
+"""The same for the raw pixels, by far the longer of the controls."""
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """Work of the trials still owed.
+
+    Epochs at most, seconds of one device that trains, seconds of one core that evaluates, and those of the longest
+    epoch.
+    """
+
+    trials: dict[str, int]
+    epochs_at_most: int
+    training_seconds: float
+    evaluation_seconds: float
+    epoch_seconds: float
+
+    def wall_seconds(self, concurrency: int, gpus_per_trial: float) -> float:
+        """Return how long it takes with so many trials at once.
+
+        Trials that share a GPU take turns on it, as without CUDA MPS; what they evaluate goes on beside that.
+        """
+        together = (self.training_seconds + self.evaluation_seconds) / concurrency
+        return max(together, self.training_seconds / (concurrency * gpus_per_trial)) if gpus_per_trial else together
+
+
+def estimate(config: StudyConfig, owed: list[Owed], dataset: Dataset, device: torch.device) -> Estimate:
+    """Return what ``owed`` will take on ``device``, measured at the published filter counts."""
+    share = expected_search_share(config.trials, config.epochs)
+    at_once = min(SEEDS_AT_ONCE[device.type], config.seeds)
+    paces: dict[Cell, _Pace] = {}
+    trials: dict[str, int] = {}
+    epochs = 0
+    trained = evaluated = longest = 0.0
+    for trial in owed:
+        trials[trial.phase] = trials.get(trial.phase, 0) + 1
+        if trial.arm == "control":
+            evaluated += CONTROL_SECONDS * len(dataset.training) / 60_000
+            continue
+        if trial.cell not in paces:
+            paces[trial.cell] = _pace(config, trial.cell, dataset, device, at_once)
+        pace = paces[trial.cell]
+        epochs += config.epochs
+        longest = max(longest, at_once * pace.together * len(dataset.training))
+        if trial.phase == "search":
+            epoch = pace.alone * len(dataset.search_train) + pace.measuring * len(dataset.validation)
+            trained += share * config.epochs * epoch
+        else:
+            trained += config.epochs * pace.together * len(dataset.training)
+            trained += pace.measuring * (len(dataset.training) + 2 * len(dataset.test))
+            evaluated += EVALUATION_SECONDS * len(dataset.training) / 60_000
+    return Estimate(trials, epochs, trained, evaluated, longest)
+
+
+def expected_search_share(trials: int, epochs: int) -> float:
+    """Return the share of a search's epochs that early stopping leaves, for trials whose order never changes.
+
+    Large searches are simulated by smaller ones, whose share is about the same.
+    """
+    random = np.random.default_rng(0)
+    trials, epochs = min(trials, 1_000), min(epochs, 100)
+    repetitions = max(1, min(100, 100_000 // (trials * epochs)))
+    trained = 0
+    for _ in range(repetitions):
+        stopping = stopper(epochs)
+        for number, value in enumerate(random.random(trials)):
+            for going_on in goes_on(stopping, str(number), [float(value)] * epochs):
+                trained += 1
+                if not going_on:
+                    break
+    return trained / (repetitions * trials * epochs)
+
+
+@dataclass(frozen=True, slots=True)
+class _Pace:
+    """Seconds an image: trained by one seed alone, by each of several at once, and measured."""
+
+    alone: float
+    together: float
+    measuring: float
+
+
+def _pace(config: StudyConfig, cell: Cell, dataset: Dataset, device: torch.device, at_once: int) -> _Pace:
+    """Train a little as a trial on ``device`` does, and measure."""
+    steps = _STEPS[device.type]
+    settings = config.tuned_recipe.settings(
+        architecture_named(cell.architecture), cell.code_size, 2 * steps, batch_size=config.batch_size
+    )
+    pixels = torch.from_numpy(np.array(dataset.training.pixels[: settings.batch_size * steps])).to(device)
+
+    def trainings(seeds: int) -> list[Training]:
+        return [Training(settings, seed, pixels) for seed in range(seeds)]
+
+    one = trainings(1)
+    captured = device.type != "cpu"
+    alone = _seconds_of_an_epoch(BatchedTraining(one) if captured else one[0]) / len(pixels)
+    together = alone
+    if at_once > 1:
+        together = _seconds_of_an_epoch(BatchedTraining(trainings(at_once))) / (at_once * len(pixels))
+    started = time.perf_counter()
+    measure(one[0].model, pixels[: settings.batch_size])
+    return _Pace(alone, together, (time.perf_counter() - started) / settings.batch_size)
+
+
+def _seconds_of_an_epoch(training: Training | BatchedTraining) -> float:
+    training.train_epoch()
+    started = time.perf_counter()
+    training.train_epoch()
+    return time.perf_counter() - started

@@ -1,0 +1,184 @@
+"""Hands out the trials that a study owes and turns what their workers report into committed rows."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from study.display.progress import Progress
+from study.plan.plan import Owed, Plan
+from study.storage.writer import Writer
+from trainables.data.datasets import Dataset
+from trainables.run_trial import Outcome, Report, Run, TrialSpec
+from trainables.training.training import EpochFigures
+from trainables.trial_config import Settings
+
+
+def spec_of(trials: Sequence[Owed], settings: Settings | None) -> TrialSpec:
+    """Return what a worker needs to run trials of one group with ``settings``, None for a control."""
+    first = trials[0]
+    runs = tuple(Run(owed.trial_id, owed.seed, owed.keep_codes) for owed in trials)
+    code_size = first.cell.code_size if settings is None else settings.code_size
+    return TrialSpec(first.phase, first.cell.architecture, code_size, settings, runs)
+
+
+@dataclass(slots=True)
+class _Running:
+    """A trial in Tune and what its worker has said so far."""
+
+    owed: Owed
+    settings: Settings | None
+    columns: dict[str, Any] = field(default_factory=dict)
+    epochs: list[EpochFigures] = field(default_factory=list)
+
+
+class Ledger:
+    """Hands out the trials that the plan owes and turns what comes back into committed rows.
+
+    Args:
+        plan: what is owed.
+        writer: where rows go.
+        progress: what the user sees.
+        provenance: columns that are the same in every row of this launch.
+    """
+
+    def __init__(self, plan: Plan, writer: Writer, progress: Progress, provenance: Mapping[str, Any]) -> None:
+        self.plan = plan
+        self._writer, self._progress, self._provenance = writer, progress, dict(provenance)
+        self._running: dict[str, _Running] = {}
+
+    def take(self, at_once: int = 1) -> tuple[list[Owed], Settings | None] | None:
+        """Return the next trials owed, of one group, and their settings; None if none can start now."""
+        taken = self.plan.take_together(at_once)
+        if taken is not None:
+            trials, settings = taken
+            self._running |= {owed.trial_id: _Running(owed, settings) for owed in trials}
+        return taken
+
+    def receive(self, report: Report) -> None:
+        """Keep what a worker reports; commit the trial when it has ended.
+
+        Raises:
+            StorageError: an earlier trial could not be written, so that the study must stop.
+        """
+        self._writer.check()
+        if report.trial_id not in self._running:
+            return  # A worker that was started again repeats what other seeds of its trial had ended with.
+        running = self._running[report.trial_id]
+        running.columns = report.columns
+        if report.epoch is not None:
+            if report.epoch.epoch == 1:
+                running.epochs.clear()  # A retried trial starts from its beginning.
+            running.epochs.append(report.epoch)
+            self._progress.epoch_ended(report.trial_id, report.epoch)
+        if report.outcome is not None:
+            self.commit(report.trial_id, report.outcome)
+
+    def commit(self, trial_id: str, outcome: Outcome) -> None:
+        """Hand the rows of a trial that ended to the writer and tell the plan."""
+        running = self._running.pop(trial_id)
+        row = self._trial_row(running, outcome)
+        epochs = [{"trial_id": trial_id} | _columns(figures) for figures in running.epochs]
+        scores = [{"trial_id": trial_id} | _columns(score) for score in outcome.scores]
+        others = {"epochs": epochs, "scores": scores, "codes": _code_rows(trial_id, outcome)}
+        self._writer.append(row, others, outcome.weights)
+        self.plan.finish(row)
+        errors = [
+            score.value
+            for score in outcome.scores
+            if (score.split, score.evaluator, score.metric) == ("test", "reconstruction", "squared_error")
+        ]
+        self._progress.trial_ended(row, errors[0] if errors else None)
+        if (group := running.owed.group) in self.plan.lost():
+            self._progress.group_lost(group, row)
+
+    def tick(self) -> None:
+        """Let the progress take notice that time goes by."""
+        self._progress.tick()
+
+    def attempt_failed(self, trial_id: str, reason: str) -> None:
+        """Say that a trial starts again from its beginning."""
+        self._progress.attempt_failed(trial_id, reason)
+
+    def holds(self, trial_id: str) -> bool:
+        """Whether the trial was handed out and has not ended."""
+        return trial_id in self._running
+
+    def _trial_row(self, running: _Running, outcome: Outcome) -> dict[str, Any]:
+        owed = running.owed
+        row: dict[str, Any] = {
+            "trial_id": owed.trial_id,
+            "phase": owed.phase,
+            "arm": owed.arm,
+            "architecture": owed.cell.architecture,
+            "code_size": owed.cell.code_size,
+            "number": owed.number,
+            "factor": owed.factor,
+            "level": owed.level.label if owed.level else None,
+            "base_code_size": owed.cell.code_size if owed.level else None,
+            "seed": owed.seed,
+            "status": outcome.status,
+            "reason": outcome.reason,
+            "epochs": len(running.epochs),
+            "finished_at": datetime.now(UTC),
+            "train_images": None,
+            "seconds": None,
+        }
+        if running.settings is not None:
+            row |= running.settings.as_dict()
+        last = running.epochs[-1] if running.epochs else None
+        for name in (
+            "train_cross_entropy",
+            "train_squared_error",
+            "validation_cross_entropy",
+            "validation_squared_error",
+        ):
+            row[name] = _finite(getattr(last, name)) if last else None
+        return row | running.columns | self._provenance
+
+
+def provenance_columns(
+    study: str, study_sha256: str, dataset: Dataset, versions: Mapping[str, str], git: tuple[str | None, bool | None]
+) -> dict[str, Any]:
+    """Return the columns that are the same in every row of a launch."""
+    return {
+        "study": study,
+        "study_sha256": study_sha256,
+        "dataset": dataset.name,
+        "dataset_sha256": dataset.sha256,
+        "git_commit": git[0],
+        "git_dirty": git[1],
+        "versions": json.dumps(dict(versions)),
+    }
+
+
+def _columns(record: Any) -> dict[str, Any]:
+    return {
+        name: _finite(value) if isinstance(value, float) else value
+        for name in record.__slots__
+        for value in (getattr(record, name),)
+    }
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _code_rows(trial_id: str, outcome: Outcome) -> list[dict[str, Any]]:
+    kept = outcome.kept
+    if kept is None:
+        return []
+    return [
+        {
+            "trial_id": trial_id,
+            "image": image,
+            "label": None if kept.labels is None else int(kept.labels[image]),
+            "code": code,
+            "reconstruction": kept.reconstructions[image] if image < len(kept.reconstructions) else None,
+        }
+        for image, code in enumerate(kept.codes)
+    ]

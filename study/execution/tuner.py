@@ -1,0 +1,218 @@
+"""One Tuner runs the plan: it is asked for the next trial owed and writes the rows of each that ends."""
+
+from __future__ import annotations
+
+import logging
+import os
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ray import tune
+from ray.tune.search import Searcher
+
+from study.execution.early_stopping import CellStopping
+from study.execution.recorder import Ledger, spec_of
+from study.plan.pace import duration
+from trainables.data.datasets import Dataset
+from trainables.run_trial import Outcome, Report
+from trainables.training.devices import SEEDS_AT_ONCE
+from trainables.trial import Trial, TrialError
+
+MOST_TRIALS_AT_ONCE = 10_000
+"""More than any cluster holds."""
+
+RETRIES = 2
+"""Times that a trial whose worker died is started again, from its beginning, before it is `failed`."""
+
+NODE_DEATHS = 10
+"""Times that it is started again besides because its node died, which is no fault of the trial's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What one trial holds and how many run at once.
+
+    ``follow``, where there is one, says how many by now, on a cluster whose nodes come and go.
+    """
+
+    gpus_per_trial: float
+    concurrency: int
+    follow: Callable[[], int] | None = None
+
+    def at_once(self) -> int:
+        """Return how many trials to keep going now, at least one."""
+        return max(1, self.follow()) if self.follow else self.concurrency
+
+
+class PlanSearcher(Searcher):
+    """Gives Tune the next trial that the ledger owes; Optuna is asked inside, one study a cell.
+
+    It limits how many go on at once by itself: Tune's own limit is fixed for a whole run.
+    """
+
+    def __init__(self, ledger: Ledger, seeds_at_once: int, at_once: Callable[[], int]) -> None:
+        super().__init__()  # no metric: controls report none, and Optuna is told by rows
+        self._ledger, self._seeds_at_once, self._at_once = ledger, seeds_at_once, at_once
+        self._going_on: set[str] = set()
+
+    def suggest(self, trial_id: str) -> Any:
+        """Return the configuration of the next trial, None to be asked later, or FINISHED."""
+        if len(self._going_on) >= self._at_once():
+            return None
+        taken = self._ledger.take(self._seeds_at_once)
+        if taken is None:
+            return str(Searcher.FINISHED) if self._ledger.plan.exhausted else None
+        self._going_on.add(trial_id)
+        return {"spec": spec_of(*taken)}
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Make place for another; the ledger learned from the rows when they were committed."""
+        self._going_on.discard(trial_id)
+
+
+class RowWriter(tune.Callback):
+    """Takes the reports out of Tune's results and commits trials that end, in whichever way."""
+
+    def __init__(self, ledger: Ledger, stopping: CellStopping, epoch_limit: float) -> None:
+        self._ledger, self._stopping, self._epoch_limit = ledger, stopping, epoch_limit
+        self._heard: dict[str, float] = {}  # when each trial in Tune was heard of last
+        self._node_deaths: Counter[str] = Counter()
+
+    def on_step_end(self, iteration: int, trials: list[Any], **_: Any) -> None:
+        """Let time go by, many times a second."""
+        self._ledger.tick()
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+        """Note when an attempt begins."""
+        self._heard[trial.trial_id] = time.monotonic()
+
+    def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any) -> None:
+        """Pass the report on; a trial that early stopping ended has no outcome of its own."""
+        self._heard[trial.trial_id] = time.monotonic()
+        report: Report = result.pop("report")
+        self._ledger.receive(report)
+        if trial.trial_id in self._stopping.pruned and self._ledger.holds(report.trial_id):
+            self._ledger.commit(report.trial_id, Outcome("pruned", "behind the other trials of its cell"))
+
+    def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+        """Say why an attempt ended; Tune starts the next, and is told not to count the death of a node."""
+        reason = self._reason(trial)
+        if node_died(reason) and self._node_deaths[trial.trial_id] < NODE_DEATHS:
+            self._node_deaths[trial.trial_id] += 1
+            trial.run_metadata.num_failures -= 1
+        for run in trial.config["spec"].runs:
+            if self._ledger.holds(run.trial_id):
+                self._ledger.attempt_failed(run.trial_id, reason)
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+        """Commit as failed what the trial still owed, with the reason of its last attempt."""
+        for run in trial.config["spec"].runs:
+            if self._ledger.holds(run.trial_id):
+                self._ledger.commit(run.trial_id, Outcome("failed", self._reason(trial)))
+        self._forget(trial)
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
+        """Let go of what is known of a trial that ended."""
+        self._forget(trial)
+
+    def _forget(self, trial: Any) -> None:
+        """Drop what was kept of the trial here, and its figures in Tune, which keeps all trials to the end."""
+        self._heard.pop(trial.trial_id, None)
+        self._node_deaths.pop(trial.trial_id, None)
+        trial.run_metadata.last_result = {"done": True}  # Where there is none, Tune asks the worker.
+        trial.run_metadata.metric_analysis.clear()
+        trial.run_metadata.metric_n_steps.clear()
+
+    def _reason(self, trial: Any) -> str:
+        """Return why the attempt ended that just did."""
+        silence = time.monotonic() - self._heard[trial.trial_id]
+        return reason_of(Path(trial.error_file).read_text(), silence, self._epoch_limit)
+
+
+def run_plan(
+    ledger: Ledger,
+    stopping: CellStopping,
+    dataset: Dataset,
+    resources: Resources,
+    epoch_limit: float,
+    time_budget: float | None,
+    verbose: bool = False,
+) -> None:
+    """Run what the ledger owes on the Ray that this process is connected to, until it is done or time is up.
+
+    Args:
+        ledger: what is owed.
+        stopping: early stopping, shown the search trials that are done already.
+        dataset: put into Ray's object store once.
+        resources: of a trial.
+        epoch_limit: seconds that an epoch, with the measuring after the last, may take before its worker is ended.
+        time_budget: seconds after which no trial goes on, or None; a trial that is cut off is owed again.
+        verbose: let Tune log what it does.
+    """
+    os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # Rows are written by RowWriter alone.
+    os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # Ctrl-C ends at once: what is not written is owed again.
+    os.environ["TUNE_PRINT_ALL_TRIAL_ERRORS"] = "0"  # A line for each says why, and `reason` in the rows.
+    os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = "1e12"  # Nor is Tune's own state kept, which grows with every trial.
+    os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # Progress is shown by `progress` alone.
+    # How each trial ended is said and written already.
+    logging.getLogger("ray.tune").setLevel(logging.INFO if verbose else logging.CRITICAL)
+    # Every trial that is handed out waits in Ray, where a cluster that can grow sees it; by default one would.
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(MOST_TRIALS_AT_ONCE)
+    gpus = resources.gpus_per_trial
+    trainable = tune.with_resources(
+        tune.with_parameters(Trial, dataset=dataset, epoch_limit=epoch_limit, models=ledger.plan.config.models),
+        {"cpu": 1, "gpu": gpus} if gpus else {"cpu": 1},
+    )
+    with tempfile.TemporaryDirectory(prefix="cae-study-") as folder:
+        tuner = tune.Tuner(
+            trainable,
+            tune_config=tune.TuneConfig(
+                search_alg=PlanSearcher(ledger, SEEDS_AT_ONCE["cuda" if gpus else "cpu"], resources.at_once),
+                scheduler=stopping,
+                num_samples=-1,
+                reuse_actors=True,
+                time_budget_s=time_budget,
+                trial_dirname_creator=lambda trial: trial.trial_id,
+                trial_name_creator=lambda trial: trial.trial_id,
+            ),
+            run_config=tune.RunConfig(
+                # Tune wants a folder of its own; nothing in it is ever read.
+                storage_path=folder,
+                verbose=0,
+                callbacks=[RowWriter(ledger, stopping, epoch_limit)],
+                failure_config=tune.FailureConfig(max_failures=RETRIES),
+                checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
+            ),
+        )
+        tuner.fit()
+
+
+def node_died(reason: str) -> bool:
+    """Whether Ray says that a node died, or can no longer be reached, rather than that a worker on it died."""
+    return "node has died" in reason or "node was terminated" in reason or "is unavailable" in reason
+
+
+def reason_of(errors: str, silence: float, epoch_limit: float) -> str:
+    """Return, on one line, why the last attempt ended of those in ``errors``, Tune's text file of a trial.
+
+    Tune keeps the exceptions beside it as pickles, which are not read: what workers say of themselves is text.
+
+    Args:
+        errors: of all attempts.
+        silence: seconds since the trial was heard of.
+        epoch_limit: seconds after which a silent worker ends itself.
+    """
+    last = errors.rpartition("Failure # ")[2]
+    _, raised, told = last.rpartition(f"{TrialError.__name__}: ")
+    if raised:
+        return told.splitlines()[0]
+    if silence >= epoch_limit:
+        return f"no report for {duration(silence)}; an epoch may take {duration(epoch_limit)}"
+    # Ray's own words on a worker or a node that died: that it did, fields that are indented, and the cause.
+    lines = [line.strip() for line in last.splitlines()[1:] if line.strip() and not line.startswith("\t")]
+    return " ".join(lines[1:] or lines).partition(" Some common causes")[0][:500] or "its worker died without a word"

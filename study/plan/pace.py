@@ -1,0 +1,76 @@
+"""How long trials take, by the rows of those that ended: the others will take about as long."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from study.config.search_space import Cell
+from study.plan.plan import Group
+
+
+@dataclass(slots=True)
+class _Sum:
+    seconds: float = 0.0
+    trials: int = 0
+    epochs: int = 0
+
+
+class Pace:
+    """Device seconds of trials, by those like them that have ended.
+
+    Args:
+        epochs: full budget of a trial.
+        rows: of `trials` at hand.
+    """
+
+    def __init__(self, epochs: int, rows: Iterable[Mapping[str, Any]] = ()) -> None:
+        self._epochs = epochs
+        self._alike: dict[tuple[str, str, Cell], _Sum] = {}
+        self._cells: dict[Cell, _Sum] = {}
+        self._trained = _Sum()
+        self._controls = _Sum()
+        for row in rows:
+            self.add(row)
+
+    def add(self, row: Mapping[str, Any]) -> None:
+        """Learn from a trial that ended, unless its worker died before it said how long it took."""
+        seconds = row.get("device_seconds")
+        if seconds is None:
+            return
+        cell = Cell(row["architecture"], row.get("base_code_size") or row["code_size"])
+        alike = self._alike.setdefault((row["phase"], row["arm"], cell), _Sum())
+        kind = self._controls if row["arm"] == "control" else self._trained
+        for total in (alike, kind, self._cells.setdefault(cell, _Sum())):
+            total.seconds += seconds
+            total.trials += 1
+            total.epochs += row["epochs"]
+
+    def left(self, trials: Mapping[Group, int]) -> float | None:
+        """Return the device seconds of ``trials``, given by group; None before a trial has trained an epoch."""
+        if not self._trained.epochs:
+            return None
+        return sum(count * self._seconds(group) for group, count in trials.items())
+
+    def _seconds(self, group: Group) -> float:
+        """Return the mean of the trials of the phase, arm and cell, else a full budget at the speed of the cell."""
+        alike = self._alike.get((group.phase, group.arm, group.cell))
+        if alike:
+            return alike.seconds / alike.trials
+        if group.arm == "control":  # Of controls none of which has ended it is known only that they train nothing.
+            return self._controls.seconds / self._controls.trials if self._controls.trials else 0.0
+        cell = self._cells.get(group.cell)
+        speed = cell if cell and cell.epochs else self._trained
+        return self._epochs * speed.seconds / speed.epochs
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as a person would say them: ``40 s``, ``12 min``, ``3.5 h``, ``2.1 days``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.0f} min"
+    if seconds < 48 * 3600:
+        return f"{seconds / 3600:.1f} h"
+    return f"{seconds / 86400:.1f} days"

@@ -1,0 +1,230 @@
+"""Train one trial again from its row and say, figure by figure, whether it came out the same.
+
+``python study/launch.py --reproduce TRIAL_ID RESULTS``: in this process, without Ray, and nothing is written.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import torch
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+from study.storage import provenance
+from study.storage.store import Store
+from trainables.data.datasets import Dataset, load_dataset
+from trainables.errors import InputError
+from trainables.models.architectures import admit
+from trainables.models.custom import row_of
+from trainables.run_trial import Outcome, Run, TrialSpec, device_name, run_trial
+from trainables.training.devices import prepare
+from trainables.trial_config import Settings
+
+RELATIVE_TOLERANCE, ABSOLUTE_TOLERANCE = 0.02, 0.02
+"""How far figures may lie apart that another machine, version or code made."""
+
+_DECISIVE = ("cae-study", "python", "torch", "numpy", "scipy", "scikit-learn")
+"""What of a row's versions decides the figures of a trial."""
+
+_EPOCH_FIGURES = (
+    "train_cross_entropy",
+    "train_squared_error",
+    "validation_cross_entropy",
+    "validation_squared_error",
+)
+
+Figures = dict[tuple[str, str], float | None]
+"""Figures by where they were taken, such as ``epoch 1`` or ``test k_means``, and by their name."""
+
+
+def reproduce(trial_id: str, results: str, dataset_name: str | None = None, data_dir: Path | None = None) -> int:
+    """Train the trial again, print the comparison, and return the exit status: 0 the same, 1 different.
+
+    The same is bit for bit where processor, versions and code are those of the row; elsewhere, and on a GPU, within
+    the tolerance of `Comparison`. A pruned trial is trained as far as it had come.
+
+    Raises:
+        InputError: there is no such trial, it failed, or its data are not at hand.
+    """
+    store = Store(results)
+    manifest = store.require_study()
+    for values in manifest.get("models", ()):
+        admit(row_of(values))
+    row = _row_of(store, trial_id)
+    settings = settings_of_row(row)
+    dataset = load_dataset(dataset_name or manifest["config"]["dataset"], data_dir)
+    if dataset.sha256 != row["dataset_sha256"]:
+        raise InputError(
+            f"{trial_id} was trained on {row['dataset']} of SHA-256 {row['dataset_sha256']}, "
+            f"here it is {dataset.sha256}",
+            "the images and labels that it was trained on",
+            "give the folder that holds them by --data-dir, or a file of your own by --dataset",
+        )
+    device = _device_of(row)
+    comparison = Comparison(differences(row, device))
+    seed = "" if row["seed"] is None else f" with seed {row['seed']}"
+    print(f"{trial_id}{seed}, on {dataset.name} and {device_name(device)}\n{comparison.rule}", flush=True)
+    epochs = store.curves({trial_id}).get(trial_id, [])
+    outcome = _train_again(row, settings, dataset, device, epochs, comparison)
+    comparison.compare(_score_figures(store.scores(trial_id)), _score_figures(map(dataclasses.asdict, outcome.scores)))
+    print(comparison.verdict)
+    return 0 if comparison.different == 0 else 1
+
+
+@dataclass(slots=True)
+class Comparison:
+    """Compares figures, prints them and counts.
+
+    Args:
+        differences: what is not as it was when the row was made; without any, figures must agree in every bit.
+    """
+
+    differences: list[str]
+    total: int = field(default=0, init=False)
+    exact: int = field(default=0, init=False)
+    different: int = field(default=0, init=False)
+
+    @property
+    def rule(self) -> str:
+        """What counts as the same, and why."""
+        if not self.differences:
+            return "the same bits are expected: processor, versions and code are those of the row"
+        return (
+            f"the same within {RELATIVE_TOLERANCE:.0%} or {ABSOLUTE_TOLERANCE:g} is expected, not the same bits: "
+            + "; ".join(self.differences)
+        )
+
+    @property
+    def verdict(self) -> str:
+        """What came out."""
+        same = self.total - self.different
+        return f"{same} of {self.total} figures came out the same, {self.exact} of them bit for bit"
+
+    def compare(self, before: Figures, now: Figures) -> None:
+        """Print the figures, a line for each place, and count those that are the same."""
+        keys = list(dict.fromkeys([*before, *now]))
+        for place, names in groupby(keys, key=lambda key: key[0]):
+            shown = [f"{key[1]} {self._judged(before.get(key), now.get(key))}" for key in names]
+            print(f"{place}: {', '.join(shown)}", flush=True)
+
+    def _judged(self, before: float | None, now: float | None) -> str:
+        self.total += 1
+        if before == now:
+            self.exact += 1
+            return f"{now:.6g} same" if now is not None else "none same"
+        if self.differences and before is not None and now is not None and close(before, now):
+            return f"{now:.6g} close to {before:.6g}"
+        self.different += 1
+        return f"{now!r} DIFFERS from {before!r}"
+
+
+def close(before: float, now: float) -> bool:
+    """Whether two figures agree within the tolerance."""
+    return math.isclose(before, now, rel_tol=RELATIVE_TOLERANCE, abs_tol=ABSOLUTE_TOLERANCE)
+
+
+def settings_of_row(row: Mapping[str, Any]) -> Settings | None:
+    """Return the settings with which the trial of a row was trained; None for a control.
+
+    Raises:
+        InputError: its architecture is not known here.
+    """
+    if row["arm"] == "control":
+        return None
+    settings = Settings(**{setting.name: row[setting.name] for setting in dataclasses.fields(Settings)})
+    settings.variant()
+    return settings
+
+
+def differences(row: Mapping[str, Any], device: torch.device) -> list[str]:
+    """Return what decides figures and is not as it was when the row was made."""
+    commit, dirty = provenance.git_state()
+    before: dict[str, Any] = {"device": row["device"], "git commit": row["git_commit"]}
+    now: dict[str, Any] = {"device": device_name(device), "git commit": commit}
+    before |= {name: json.loads(row["versions"] or "{}").get(name) for name in _DECISIVE}
+    now |= {name: provenance.versions().get(name) for name in _DECISIVE}
+    found = [f"{name} was {before[name]}, is {now[name]}" for name in before if before[name] != now[name]]
+    if row["git_dirty"]:
+        found.append("the row was made by code with changes that no commit holds")
+    if dirty:
+        found.append("the code has changes here that no commit holds")
+    if device.type == "cuda":
+        found.append("a GPU adds in any order, and trained several seeds at once")
+    return found
+
+
+def _row_of(store: Store, trial_id: str) -> dict[str, Any]:
+    rows = {row["trial_id"]: row for row in store.finished()}
+    if trial_id not in rows:
+        near = difflib.get_close_matches(trial_id, rows, n=3, cutoff=0)
+        raise InputError(
+            f"{store.folder} has no trial {trial_id}",
+            f"one of its {len(rows)} trials{', such as ' if near else ''}{', '.join(near)}",
+            "choose from column trial_id of trials",
+        )
+    row = rows[trial_id]
+    if row["status"] == "failed":
+        raise InputError(
+            f"{trial_id} failed: {row['reason']}",
+            "a trial that is complete, pruned or diverged",
+            "choose another; this one left no figures to compare with",
+        )
+    return row
+
+
+def _device_of(row: Mapping[str, Any]) -> torch.device:
+    """Return the processor if it is the one of the row, else a GPU where there is one."""
+    processor = torch.device("cpu")
+    if torch.cuda.is_available() and row["device"] != device_name(processor):
+        return torch.device("cuda")
+    return processor
+
+
+def _train_again(
+    row: Mapping[str, Any],
+    settings: Settings | None,
+    dataset: Dataset,
+    device: torch.device,
+    epochs: list[dict[str, Any]],
+    comparison: Comparison,
+) -> Outcome:
+    """Train and compare epoch by epoch; return how the trial ended."""
+    prepare(device)
+    spec = TrialSpec(
+        row["phase"], row["architecture"], row["code_size"], settings, (Run(row["trial_id"], row["seed"]),)
+    )
+    with threadpool_limits(limits=1):  # as Ray's workers have it
+        for report in run_trial(spec, dataset, device):
+            figures = report.epoch
+            if figures is not None:
+                before = epochs[figures.epoch - 1] if figures.epoch <= len(epochs) else {"epoch": figures.epoch}
+                comparison.compare(_epoch_figures(before), _epoch_figures(dataclasses.asdict(figures)))
+            stopped = row["status"] == "pruned" and figures is not None and figures.epoch == row["epochs"]
+            outcome = Outcome("pruned") if stopped else report.outcome
+            if outcome is not None:
+                same = outcome.status == row["status"]
+                comparison.total += 1
+                comparison.exact += same
+                comparison.different += not same
+                print(f"status: {outcome.status} {'same' if same else 'DIFFERS from ' + row['status']}")
+                return outcome
+    raise AssertionError("a run ends with an outcome")
+
+
+def _score_figures(scores: Iterable[Mapping[str, Any]]) -> Figures:
+    return {(f"{score['split']} {score['evaluator']}", score["metric"]): score["value"] for score in scores}
+
+
+def _epoch_figures(epoch: Mapping[str, Any]) -> Figures:
+    """Return the figures of an epoch but those that are not finite, which are null in rows."""
+    values = {name: epoch.get(name) for name in _EPOCH_FIGURES}
+    place = f"epoch {epoch['epoch']}"
+    return {(place, name): value for name, value in values.items() if value is not None and math.isfinite(value)}

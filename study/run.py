@@ -1,0 +1,193 @@
+"""One launch of a study, from its configuration to its report.
+
+``run(study_config("quick"), Options())`` is ``python study/launch.py --preset quick``, for scripts and notebooks.
+"""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import sys
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+from analysis.optuna_export import check_storage, write_optuna
+from analysis.results import load_study
+from study.config.data import data_for
+from study.config.search_space import Cell
+from study.config.study_config import StudyConfig
+from study.config.study_file import study_file
+from study.display.dashboard import Mirror
+from study.display.dry_run import print_first_configurations
+from study.display.live import progress_of
+from study.display.overview import measured, print_plan
+from study.display.progress import Verbosity
+from study.execution import cluster
+from study.execution.early_stopping import CellStopping
+from study.execution.estimate import Estimate
+from study.execution.recorder import Ledger, provenance_columns
+from study.execution.tuner import run_plan
+from study.plan.plan import Plan
+from study.storage import provenance
+from study.storage.location import located
+from study.storage.manifest import next_manifest
+from study.storage.store import Store
+from study.storage.writer import Writer
+from trainables.data.datasets import Dataset
+from trainables.errors import InputError
+
+LEAST_EPOCH_LIMIT = 1_800.0
+EPOCH_LIMIT_FACTOR = 20
+"""An epoch that takes longer than the least limit, and the estimate so many times, is taken for one that hangs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """Where a study runs and writes; none of it changes what is studied.
+
+    ``time_budget`` is in hours; ``epoch_limit`` in minutes, after which an epoch is taken for one that hangs.
+    ``optuna_storage`` is a database or journal file that shows the searches to optuna-dashboard.
+    """
+
+    results_dir: str = "results"
+    data_dir: Path | None = None
+    address: str | None = None
+    concurrency: int | None = None
+    gpus_per_trial: float | None = None
+    time_budget: float | None = None
+    epoch_limit: float | None = None
+    optuna_storage: str | None = None
+    verbosity: Verbosity = "normal"
+
+
+def describe(config: StudyConfig, options: Options) -> None:
+    """Print the plan, an estimate for this machine and the first configurations; start nothing and write nothing."""
+    dataset = data_for(config, options.data_dir)
+    resources = cluster.local_resources(options.gpus_per_trial, options.concurrency)
+    store = Store(located(options.results_dir) / config.name)
+    manifest = store.read_manifest()
+    plan = Plan(config, store.finished() if manifest else ())
+    work = measured(config, plan, dataset, resources)
+    print_plan(config, plan, dataset, work, resources, _epoch_limit(options, work), store.folder)
+    if (address := cluster.cluster_address(options.address)) != "local":
+        print(f"  The estimate is for this machine, not for the cluster at {address}, which was not asked.")
+    print_first_configurations(plan)
+
+
+def run(config: StudyConfig, options: Options) -> int:
+    """Run what the study still owes, then write its report; return the exit status.
+
+    Raises:
+        InputError: something given cannot be used; nothing was started.
+    """
+    store = Store(located(options.results_dir) / config.name)
+    store.read_manifest()  # refuses what cannot be reached before data is fetched
+    dataset = data_for(config, options.data_dir)
+    address = cluster.cluster_address(options.address)
+    if address == "local":
+        cluster.local_resources(options.gpus_per_trial, options.concurrency)  # refuses before anything is written
+    if options.optuna_storage:
+        check_storage(options.optuna_storage)
+    with store:
+        return _run(config, options, store, dataset, address)
+
+
+def _run(config: StudyConfig, options: Options, store: Store, dataset: Dataset, address: str) -> int:
+    manifest = next_manifest(config, dataset, store.read_manifest(), store.folder)
+    finished = store.finished()
+    plan = Plan(config, finished)
+    if "search" not in config.phases and (unsearched := plan.cells_without_result()):
+        raise InputError(
+            f"phases {' '.join(config.phases)} without a finished search of {unsearched[0]}",
+            "phase search first, or a folder that holds its rows",
+            "add search to --phase",
+        )
+    if plan.exhausted:
+        store.open(manifest, study_file(config))
+        blocked = f", {len(plan.blocked())} cannot run" if plan.blocked() else ""
+        print(f"study {config.name}: {plan.done} of {plan.total} trials are done already{blocked}")
+        return _conclude(plan, store, options)
+    on_sigterm = signal.getsignal(signal.SIGTERM)
+    try:
+        resources = cluster.connect(address, options.gpus_per_trial, options.concurrency, options.verbosity)
+    except SystemExit:
+        raise KeyboardInterrupt from None  # While Ray starts, this is its answer to SIGTERM.
+    signal.signal(signal.SIGTERM, on_sigterm)  # Ray put its own in its place, which ends without a word.
+    try:
+        store.open(manifest, study_file(config))  # not before the cluster is known to take the study
+        work = measured(config, plan, dataset, resources)
+        epoch_limit = _epoch_limit(options, work)
+        if options.verbosity != "quiet":
+            print_plan(config, plan, dataset, work, resources, epoch_limit, store.folder)
+        stopping = CellStopping(config.epochs)
+        searched = {row["trial_id"]: row for row in finished if row["phase"] == "search"}
+        for trial_id, curve in store.curves(set(searched)).items():
+            row = searched[trial_id]
+            values = [epoch["validation_cross_entropy"] for epoch in curve]
+            stopping.replay(Cell(row["architecture"], row["code_size"]), trial_id, values)
+        columns = provenance_columns(
+            config.name, manifest["study_sha256"], dataset, provenance.versions(), provenance.git_state()
+        )
+        seconds = None if options.time_budget is None else options.time_budget * 3600
+        verbose = options.verbosity == "verbose"
+        progress = progress_of(plan, resources.concurrency, store.folder, options.verbosity, finished)
+        url = options.optuna_storage
+        mirror = Mirror(url, plan, store.folder, progress) if url else nullcontext()
+        with Writer(store) as writer, progress, mirror:
+            ledger = Ledger(plan, writer, progress, columns)
+            run_plan(ledger, stopping, dataset, resources, epoch_limit, seconds, verbose)
+    finally:
+        cluster.disconnect()
+    store.compact()
+    return _conclude(plan, store, options)
+
+
+def _conclude(plan: Plan, store: Store, options: Options) -> int:
+    """Print what is missing, write the report and return the exit status."""
+    from analysis import report
+
+    if finished := store.finished():
+        report.main([str(store.folder), "--output", str(store.folder / "report")])
+    if options.optuna_storage and any(row["phase"] == "search" for row in finished):
+        write_optuna(load_study(str(store.folder)), options.optuna_storage)
+    print(f"rows:   {store.folder}")
+    blocked = {owed.trial_id for owed in plan.blocked()}
+    if owed := [owed for owed in plan.missing() if owed.trial_id not in blocked]:
+        print(f"{len(owed)} of {plan.total} trials are still owed; the same command goes on with them")
+        print(f"next:   {_command()}")
+    elif not plan.lost():
+        print(f"next:   {_after(plan.config, store)}")
+    if lost := plan.lost():
+        print(
+            f"error: no trial of {'; '.join(map(str, lost[:10]))}{' and others' if lost[10:] else ''} gave a result"
+            f"{f', so {len(blocked)} others cannot run' if blocked else ''}: see column `reason` of trials",
+            file=sys.stderr,
+        )
+        return 1
+    return 0
+
+
+def _after(config: StudyConfig, store: Store) -> str:
+    """Return what to type when nothing is owed: ablations of what was confirmed, or a look at the page."""
+    if "ablate" not in config.phases and config.ablated_cells:
+        return _command("--phase", "ablate")
+    if store.folder.local is None:
+        return shlex.join(["python", "analysis/report.py", str(store.folder)])
+    return shlex.join(["python", "-m", "webbrowser", str(store.folder.local / "report" / "report.html")])
+
+
+def _command(*more: str) -> str:
+    """Return the command that was typed, with ``more`` at its end."""
+    return shlex.join(["python", *sys.argv, *more])
+
+
+def _epoch_limit(options: Options, work: Estimate) -> float:
+    """Return the seconds after which an epoch is taken for one that hangs.
+
+    By default far above the estimate: cores may be slower elsewhere or shared, search tries wider models than the
+    measured ones, and the measuring of a trial's codes belongs to its last epoch.
+    """
+    if options.epoch_limit is not None:
+        return options.epoch_limit * 60
+    return LEAST_EPOCH_LIMIT + EPOCH_LIMIT_FACTOR * work.epoch_seconds

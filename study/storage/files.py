@@ -1,0 +1,155 @@
+"""Files of a study's folder that are whole or not there, on disks and in object stores.
+
+On a disk or mount a file is written under a name that starts with a dot, flushed to the disk and renamed; in an object
+store it is one put, which shows all of it or nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.fs
+
+from study.storage.location import Location, reason
+from trainables.errors import InputError
+
+PATIENCE_SECONDS = 120.0
+"""How long a write that fails is tried again before the study stops."""
+
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 10.0
+REQUESTS_AT_ONCE = 16
+
+PARTIAL = ".partial"
+"""Suffix of half-written files, whose names start with a dot."""
+
+
+class StorageError(InputError):
+    """Results could not be written for longer than `PATIENCE_SECONDS`."""
+
+
+class Storage:
+    """Reads, writes and removes files of one folder by their names in it, such as ``trials/a.parquet``.
+
+    Every method raises `OSError` where the file system does, and asks it once.
+    """
+
+    def __init__(self, folder: Location) -> None:
+        self.folder = folder
+
+    def exists(self, name: str = "") -> bool:
+        """Whether there is such a file or folder; by default the folder itself."""
+        return bool(self._info(name).type != pyarrow.fs.FileType.NotFound)
+
+    def names(self, name: str = "") -> list[str]:
+        """Return the sorted names of files and folders in folder ``name``; none where it is missing."""
+        selector = pyarrow.fs.FileSelector(self._path(name), allow_not_found=True)
+        return sorted(info.base_name for info in self.folder.filesystem.get_file_info(selector) if info.base_name)
+
+    def read(self, name: str) -> bytes:
+        """Return a file's content."""
+        with self.folder.filesystem.open_input_stream(self._path(name)) as stream:
+            return bytes(stream.read())
+
+    def make(self, name: str = "") -> list[Path]:
+        """Make a folder and its parents and return those that were missing; an object store needs none."""
+        if self.folder.local is None:
+            return []
+        path = Path(self._path(name))
+        missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+        path.mkdir(parents=True, exist_ok=True)
+        return missing
+
+    def unmake(self, folders: Iterable[Path]) -> None:
+        """Remove folders that `make` made, as far as they are empty."""
+        for folder in folders:
+            try:
+                folder.rmdir()
+            except OSError:
+                return
+
+    def write(self, name: str, content: bytes | pa.Buffer) -> None:
+        """Write at once: a reader, or a writer that was stopped, sees the whole file or what was there before."""
+        if self.folder.local is None:
+            with self.folder.filesystem.open_output_stream(self._path(name)) as stream:
+                stream.write(content)
+            return
+        path = Path(self._path(name))
+        partial = path.with_name(f".{path.name}{PARTIAL}")
+        try:
+            with open(partial, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(partial, path)
+            _flush_folder(path.parent)  # The name, too, outlives a power failure.
+        except OSError:
+            _unlink(partial)
+            raise
+
+    def remove(self, names: Iterable[str]) -> None:
+        """Remove files; those that are missing already are no mistake."""
+        with ThreadPoolExecutor(REQUESTS_AT_ONCE) as pool:
+            list(pool.map(self._remove, names))
+
+    def _remove(self, name: str) -> None:
+        try:
+            self.folder.filesystem.delete_file(self._path(name))
+        except FileNotFoundError:
+            return
+
+    def _path(self, name: str) -> str:
+        return f"{self.folder.path}/{name}".rstrip("/")
+
+    def _info(self, name: str) -> pyarrow.fs.FileInfo:
+        return self.folder.filesystem.get_file_info(self._path(name))
+
+
+def patiently(write: Callable[[], None], folder: Location, patience: float = PATIENCE_SECONDS) -> None:
+    """Call ``write`` until it succeeds, with growing pauses, for ``patience`` seconds.
+
+    Raises:
+        StorageError: it failed to the end.
+    """
+    pause = FIRST_PAUSE_SECONDS
+    deadline = time.monotonic() + patience
+    warned = False
+    while True:
+        try:
+            write()
+        except OSError as error:
+            if time.monotonic() + pause > deadline:
+                raise StorageError(
+                    f"results cannot be written to {folder}: {reason(error)} (tried for {patience:.0f} s)",
+                    "a folder with free space that this user may write",
+                    "put that right, then give the same command: what was written is kept, the rest runs again",
+                ) from error
+            if not warned:
+                print(f"warning: {folder}: {reason(error)}; trying again for {patience:.0f} s", file=sys.stderr)
+                warned = True
+            time.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+        else:
+            if warned:
+                print(f"results are written to {folder} again", file=sys.stderr)
+            return
+
+
+def _unlink(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:
+        return  # The error that led here says more; leftovers are cleaned when the study is opened.
+
+
+def _flush_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

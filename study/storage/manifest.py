@@ -1,0 +1,113 @@
+"""study.json: what a study is and every launch of it; a folder of another identity is refused."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from datetime import UTC, datetime
+from typing import Any
+
+from study.config.study_config import StudyConfig, digest_of
+from study.plan.plan import skipped_levels
+from study.storage import provenance
+from study.storage.location import Location
+from study.storage.schema import SCHEMA_VERSION
+from trainables.data.datasets import Dataset
+from trainables.errors import InputError
+
+
+def next_manifest(
+    config: StudyConfig, dataset: Dataset, earlier: dict[str, Any] | None, folder: Location
+) -> dict[str, Any]:
+    """Return study.json with this launch added.
+
+    Raises:
+        InputError: the folder belongs to a study of another identity.
+    """
+    identity = config.identity(dataset.sha256)
+    manifest: dict[str, Any] = {
+        "schema_version": SCHEMA_VERSION,
+        "name": config.name,
+        "study_sha256": digest_of(identity),
+        "identity": identity,
+        "config": config.as_dict(),
+        "dataset": {
+            "name": dataset.name,
+            "sha256": dataset.sha256,
+            "train_images": len(dataset.training),
+            "validation_images": len(dataset.validation),
+            "test_images": len(dataset.test),
+            "labelled": dataset.training.labels is not None,
+        },
+        "skipped_levels": skipped_levels(config),
+        "models": config.as_dict()["models"],
+    }
+    launches: list[dict[str, Any]] = []
+    commit, dirty = provenance.git_state()
+    if earlier is not None:
+        check_identity(identity, earlier, folder)
+        manifest["models"] = _grown(earlier.get("models", []), manifest["models"], folder)
+        launches = earlier["launches"]
+        if launches and launches[-1]["git_commit"] != commit:
+            print(
+                f"warning: this study was begun with other code ({launches[-1]['git_commit']}); "
+                "each row says which code made it",
+                file=sys.stderr,
+            )
+    launch = {
+        "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": shlex.join(sys.argv),
+        "git_commit": commit,
+        "git_dirty": dirty,
+        "versions": provenance.versions(),
+        **provenance.machine(),
+    }
+    return manifest | {"launches": [*launches, launch]}
+
+
+def check_identity(identity: dict[str, Any], earlier: dict[str, Any], folder: Location) -> None:
+    """Refuse a folder whose study.json, ``earlier``, is that of a study of another identity.
+
+    Raises:
+        InputError: with what differs.
+    """
+    if earlier["study_sha256"] != digest_of(identity):
+        raise InputError(
+            f"{folder} belongs to another study: {'; '.join(_differences(earlier['identity'], identity))}",
+            "the data, splits, recipe, space, epochs and seed that the study began with",
+            "choose another --name for this study, or repeat the earlier settings",
+        )
+
+
+def _grown(earlier: list[dict[str, Any]], now: list[dict[str, Any]], folder: Location) -> list[dict[str, Any]]:
+    """Return the rows of the user's own that the study has had so far, and has now; none may change.
+
+    They are no part of the identity, since cells may grow.
+    """
+    known = {row["name"]: row for row in earlier}
+    for row in now:
+        if changes := _differences(known.get(row["name"], row), row):
+            raise InputError(
+                f"{folder} has another model called {row['name']}: {'; '.join(changes)}",
+                "the row that the study began with",
+                "give the changed row another name, or choose another --name for the study",
+            )
+    return list((known | {row["name"]: row for row in now}).values())
+
+
+def _differences(earlier: dict[str, Any], now: dict[str, Any], prefix: str = "") -> list[str]:
+    found: list[str] = []
+    for name in sorted(earlier.keys() | now.keys()):
+        before, after = earlier.get(name), now.get(name)
+        # Tuples became lists in study.json.
+        after = list(after) if isinstance(after, tuple) else after
+        if isinstance(before, dict) and isinstance(after, dict):
+            found += _differences(before, after, f"{prefix}{name}.")
+        elif before != after:
+            found.append(f"{prefix}{name} was {_short(before)}, is {_short(after)}")
+    return found
+
+
+def _short(value: Any) -> str:
+    text = str(value) if not isinstance(value, dict) else "given" if value else "absent"
+    return text if len(text) <= 20 else f"{text[:12]}..."

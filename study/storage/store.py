@@ -1,0 +1,356 @@
+"""A study's folder: rows appended atomically, read back, and compacted; they are the only state of a study.
+
+``Store(located("s3://bucket/results") / "quick-digits")``; a plain path does for a folder of this machine. Disks,
+mounts and object stores are alike (`study.storage.location`), and each file is written whole or not at all
+(`study.storage.files`).
+
+Each trial's files are named by its id. The file in ``trials`` comes last and is the commit: rows of other tables
+without it are leftovers of a writer that was stopped. A write that fails is tried again for two minutes; then
+`StorageError` stops the study, and the end of ``with store:`` tries what is in memory once more.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet
+
+from study.storage.files import PARTIAL, PATIENCE_SECONDS, Storage, StorageError, patiently
+from study.storage.location import ACCEPTED, Location, located, reason
+from study.storage.lock import Lock
+from study.storage.parquet import own_schema, read_files
+from study.storage.schema import SCHEMA_VERSION, TABLES, table_of
+from trainables.errors import InputError
+
+MANIFEST = "study.json"
+STUDY_FILE = "study.toml"
+WEIGHTS = "weights"
+_COMPACTED = "compacted-"
+_ATTEMPTS = 3
+
+
+class Store:
+    """The folder of one study.
+
+    There is one writer, the process that launched the study: ``with store:`` keeps others off.
+
+    Args:
+        folder: of the study.
+        patience: seconds for which a write that fails is tried again, `PATIENCE_SECONDS` by default.
+    """
+
+    def __init__(self, folder: Location | Path | str, patience: float | None = None) -> None:
+        self.folder = folder if isinstance(folder, Location) else located(folder)
+        self._storage = Storage(self.folder)
+        self._lock = Lock(self._storage)
+        self._patience = PATIENCE_SECONDS if patience is None else patience
+        self._begun = False
+        self._made: list[Path] = []
+        self._study_sha256: str | None = None
+        self._committed: set[str] | None = None
+        self._unwritten: dict[str, list[tuple[str, bytes | pa.Buffer]]] = {}
+
+    def __enter__(self) -> Store:
+        """Take the lock of the study, whose folder is made where it is missing.
+
+        Raises:
+            InputError: another launcher holds it, or the folder cannot be written.
+        """
+        try:
+            self._made = self._storage.make()
+            self._lock.acquire()
+        except OSError as error:
+            raise self._unwritable(error) from error
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Try once more to write the trials that could not be written, and give the lock up.
+
+        Raises:
+            StorageError: some still cannot be written; they run again when the study goes on.
+        """
+        try:
+            self._write_rest()
+        finally:
+            self._lock.release()
+            if not self._begun:
+                self._storage.unmake(self._made)  # A launch that was refused leaves nothing behind.
+
+    def __reduce__(self) -> tuple[type[Store], tuple[Location, float]]:
+        # Tune pickles its callbacks to a file that nothing reads; a copy holds no lock.
+        return type(self), (self.folder, self._patience)
+
+    def holder(self) -> str | None:
+        """Return which launcher writes the study now; None for none."""
+        return self._lock.holder()
+
+    def read_manifest(self) -> dict[str, Any] | None:
+        """Return study.json; None where there is no study yet.
+
+        Raises:
+            InputError: the folder cannot be reached or holds something else, or study.json cannot be read.
+        """
+        path = self.folder / MANIFEST
+        try:
+            if not self._storage.exists(MANIFEST):
+                if any(not name.startswith(".") for name in self._storage.names()):
+                    raise InputError(
+                        f"{self.folder} holds files but no {MANIFEST}",
+                        "a folder of a study, an empty one, or one that does not exist",
+                        "choose another --results-dir or --name",
+                    )
+                return None
+            content = self._storage.read(MANIFEST)
+        except OSError as error:
+            raise InputError(
+                f"results folder {self.folder} cannot be read: {reason(error)}",
+                ACCEPTED,
+                "check the address, the network and the credentials, or choose another --results-dir",
+            ) from error
+        try:
+            manifest: dict[str, Any] = json.loads(content)
+            version = int(manifest["schema_version"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise InputError(
+                f"{path} cannot be read ({error})",
+                "the file that the study wrote",
+                "restore it, or choose another --name",
+            ) from error
+        if version > SCHEMA_VERSION:
+            raise InputError(
+                f"{path} has schema version {version}", f"up to {SCHEMA_VERSION}", "install a newer cae-study"
+            )
+        self._study_sha256 = manifest.get("study_sha256")
+        self._begun = True
+        return manifest
+
+    def require_study(self) -> dict[str, Any]:
+        """Return study.json.
+
+        Raises:
+            InputError: there is no study here; or as `read_manifest`.
+        """
+        manifest = self.read_manifest()
+        if manifest is None:
+            raise InputError(
+                f"{self.folder} holds no study", "the folder of a study, which holds study.json", "check the path"
+            )
+        return manifest
+
+    def open(self, manifest: Mapping[str, Any], study_file: str | None = None) -> None:
+        """Make the folder where it is missing, write study.json and remove what a stopped writer left.
+
+        Args:
+            manifest: content of study.json.
+            study_file: content of study.toml, with which the study can be launched again; not written when None.
+
+        Raises:
+            InputError: the folder cannot be written.
+        """
+        try:
+            self._storage.make()
+            self.write_manifest(manifest)  # First: a folder that holds anything else without it is taken for another's.
+            if study_file is not None:
+                self._storage.write(STUDY_FILE, study_file.encode())
+            for name in (*TABLES, WEIGHTS):
+                self._storage.make(name)
+            self._clean()
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def write_manifest(self, manifest: Mapping[str, Any]) -> None:
+        """Replace study.json at once."""
+        self._storage.write(MANIFEST, (json.dumps(manifest, indent=2) + "\n").encode())
+        self._study_sha256 = manifest.get("study_sha256")
+        self._begun = True
+
+    def finished(self) -> list[dict[str, Any]]:
+        """Return the rows of `trials`, each trial once.
+
+        Raises:
+            InputError: a file is damaged, of a newer schema, or of another study.
+        """
+        rows = {row["trial_id"]: row for row in self._read("trials").to_pylist()}
+        self._committed = set(rows)
+        return list(rows.values())
+
+    def curves(self, trial_ids: set[str]) -> dict[str, list[dict[str, Any]]]:
+        """Return the rows of `epochs` of these trials, by trial and in order.
+
+        Raises:
+            InputError: as `finished`.
+        """
+        curves: dict[str, dict[int, dict[str, Any]]] = {}
+        for row in self._read("epochs").to_pylist():
+            if row["trial_id"] in trial_ids:
+                curves.setdefault(row["trial_id"], {})[row["epoch"]] = row
+        return {trial_id: [curve[epoch] for epoch in sorted(curve)] for trial_id, curve in curves.items()}
+
+    def scores(self, trial_id: str) -> list[dict[str, Any]]:
+        """Return the rows of `scores` of a trial.
+
+        Raises:
+            InputError: as `finished`.
+        """
+        scores = self._read("scores")
+        return scores.filter(pc.equal(scores["trial_id"], trial_id)).to_pylist()  # type: ignore[no-any-return]
+
+    def weights(self, trial_id: str) -> bytes:
+        """Return the weights file of a trial.
+
+        Raises:
+            InputError: it is missing or cannot be read.
+        """
+        name = f"{WEIGHTS}/{trial_id}.safetensors"
+        try:
+            return self._storage.read(name)
+        except OSError as error:
+            raise InputError(
+                f"{self.folder}/{name} cannot be read: {reason(error)}",
+                "the weights file that the study wrote",
+                "restore it, or train the trial again",
+            ) from error
+
+    def append(
+        self, trial: Mapping[str, Any], others: Mapping[str, Sequence[dict[str, Any]]], weights: bytes | None
+    ) -> None:
+        """Write a trial that ended: its rows of the other tables, its weights, and last its row of `trials`.
+
+        Raises:
+            StorageError: the folder could not be written for longer than the store's patience.
+        """
+        self.keep(trial, others, weights)
+        self._patiently(partial(self._commit, trial["trial_id"]))
+
+    def keep(
+        self, trial: Mapping[str, Any], others: Mapping[str, Sequence[dict[str, Any]]], weights: bytes | None
+    ) -> None:
+        """Keep a trial that ended in memory, to be written when the store is closed."""
+        trial_id = trial["trial_id"]
+        files: list[tuple[str, bytes | pa.Buffer]] = [
+            (f"{name}/{trial_id}.parquet", _parquet(table_of(name, list(rows))))
+            for name, rows in others.items()
+            if rows
+        ]
+        if weights is not None:
+            files.append((f"{WEIGHTS}/{trial_id}.safetensors", weights))
+        files.append((f"trials/{trial_id}.parquet", _parquet(table_of("trials", [dict(trial)]))))
+        self._unwritten[trial_id] = files
+
+    def compact(self) -> None:
+        """Join the many small files of each table into one; a reader in between sees a row twice, never not at all.
+
+        Raises:
+            InputError: a file is damaged, of a newer schema, or of another study.
+            StorageError: the folder could not be written.
+        """
+        self._lock.check()
+        committed = self._known()
+        for name in TABLES:
+            single = [file for file in self._files(name) if file.removesuffix(".parquet") in committed]
+            if len(single) < 2:
+                continue
+            content = _parquet(self._read(name, single))
+            joined = f"{name}/{_COMPACTED}{uuid.uuid4().hex[:12]}.parquet"
+            self._patiently(partial(self._storage.write, joined, content))
+            self._patiently(partial(self._storage.remove, [f"{name}/{file}" for file in single]))
+
+    def _unwritable(self, error: OSError) -> InputError:
+        return InputError(
+            f"results folder {self.folder} cannot be written: {reason(error)}",
+            ACCEPTED,
+            "check that it exists and its permissions or credentials, or choose another --results-dir",
+        )
+
+    def _write_rest(self) -> None:
+        for trial_id in list(self._unwritten):
+            try:
+                self._commit(trial_id)
+            except OSError as error:
+                raise StorageError(
+                    f"{len(self._unwritten)} trials that had ended could not be written to {self.folder}: "
+                    f"{reason(error)}",
+                    "a folder with free space that this user may write",
+                    "put that right, then give the same command: what was written is kept, the rest runs again",
+                ) from error
+
+    def _patiently(self, write: Callable[[], None]) -> None:
+        patiently(write, self.folder, self._patience)
+
+    def _commit(self, trial_id: str) -> None:
+        self._lock.check()
+        for path, content in self._unwritten[trial_id]:
+            self._storage.write(path, content)
+        del self._unwritten[trial_id]
+        if self._committed is not None:
+            self._committed.add(trial_id)
+
+    def _known(self) -> set[str]:
+        if self._committed is None:
+            self.finished()
+        assert self._committed is not None
+        return self._committed
+
+    def _clean(self) -> None:
+        """Remove half-written files, rows of trials that were not committed, and files that were compacted already.
+
+        A file that is not ours, by its name or by its schema, stays where it is.
+        """
+        committed = self._known()
+        leftovers = [name for name in self._storage.names() if _half_written(name)]
+        for table in TABLES:
+            names = self._storage.names(table)
+            leftovers += [f"{table}/{name}" for name in names if _half_written(name)]
+            files = self._files(table, names)
+            joined = [name for name in files if name.startswith(_COMPACTED)]
+            single = [name for name in files if not name.startswith(_COMPACTED)]
+            compacted = (
+                set(self._read(table, joined, ["trial_id"])["trial_id"].to_pylist()) if single and joined else set()
+            )
+            for name in single:
+                trial_id = name.removesuffix(".parquet")
+                uncommitted = trial_id not in committed
+                if trial_id in compacted or (uncommitted and own_schema(self.folder / table / name, table)):
+                    leftovers.append(f"{table}/{name}")
+        for name in self._storage.names(WEIGHTS):
+            if _half_written(name) or (name.endswith(".safetensors") and name.split(".")[0] not in committed):
+                leftovers.append(f"{WEIGHTS}/{name}")
+        self._storage.remove(leftovers)
+
+    def _files(self, table: str, names: Sequence[str] | None = None) -> list[str]:
+        names = self._storage.names(table) if names is None else names
+        return [name for name in names if name.endswith(".parquet") and not name.startswith(".")]
+
+    def _read(self, table: str, names: Sequence[str] | None = None, columns: list[str] | None = None) -> pa.Table:
+        """Read the files ``names`` of a table; by default all, listed again where another launcher joined them."""
+        for attempt in range(1, _ATTEMPTS + 1):
+            try:
+                files = self._files(table) if names is None else names
+                return read_files(self.folder / table, table, files, self._study_sha256, columns)
+            except OSError as error:
+                raise InputError(
+                    f"{self.folder / table} cannot be read: {reason(error)}",
+                    ACCEPTED,
+                    "check the network, then try again",
+                ) from error
+            except InputError as error:
+                if not isinstance(error.__cause__, FileNotFoundError) or attempt == _ATTEMPTS:
+                    raise
+        raise AssertionError("every attempt returns or raises")
+
+
+def _half_written(name: str) -> bool:
+    return name.startswith(".") and name.endswith(PARTIAL)
+
+
+def _parquet(table: pa.Table) -> pa.Buffer:
+    sink = pa.BufferOutputStream()
+    pyarrow.parquet.write_table(table, sink, compression="zstd", write_page_checksum=True)
+    return sink.getvalue()

@@ -1,0 +1,289 @@
+"""The report is written, parses, says what is missing, and never ends in a traceback."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from analysis.provenance import provenance
+from analysis.rendering import text as rendering
+from analysis.rendering.terminal import print_table
+from analysis.report import main, write_report
+from analysis.results import ResultsError, StudyResults, load_study
+from analysis.tables.diagnostics import comparison_tables
+from analysis.tables.table import Absent, Column, Table
+from tests.synthetic import write_synthetic_study
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> StudyResults:
+    """Two code sizes, every table but other scores."""
+    folder = write_synthetic_study(tmp_path_factory.mktemp("study"), code_sizes=(10, 30), ablations=True)
+    return load_study(folder)
+
+
+@pytest.fixture(scope="module")
+def tables(results: StudyResults) -> tuple[Table | Absent, ...]:
+    """All tables of that study."""
+    return comparison_tables(results)
+
+
+@pytest.fixture(scope="module")
+def report(results: StudyResults, tables: tuple[Table | Absent, ...]) -> Path:
+    """The written report.md."""
+    return write_report(results, Path(results.path) / "report", tables)
+
+
+def small(folder: Path, **arguments: object) -> Path:
+    """Write a small study without mishaps."""
+    defaults = {"architectures": ("model_1", "model_4"), "code_sizes": (10,), "search_trials": 2, "mishaps": {}}
+    return write_synthetic_study(folder, **(defaults | arguments))  # type: ignore[arg-type]
+
+
+def test_reading_a_report_needs_neither_ray_nor_torch() -> None:
+    """Tables are made where neither is installed."""
+    code = "import analysis.report, sys; assert not {'ray', 'torch', 'scipy.stats'} & set(sys.modules), sys.modules"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+def test_the_script_runs_from_any_folder(tmp_path: Path) -> None:
+    """As ``python analysis/report.py``, which puts analysis/ first on the path."""
+    small(tmp_path / "study")
+    command = [sys.executable, "-W", "error", str(ROOT / "analysis" / "report.py"), "study"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "80"}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith("report: study/report/report.md\n")
+    assert "Reconstruction of the test images" in done.stdout
+    assert (tmp_path / "study" / "report" / "report.md").is_file()
+
+
+def test_numbers_in_csv_are_those_of_the_frames(report: Path, tables: tuple[Table | Absent, ...]) -> None:
+    """Full precision, nothing formatted."""
+    for table in tables:
+        if isinstance(table, Table):
+            with open(report.parent / "tables" / f"{table.name}.csv", newline="", encoding="utf-8") as file:
+                rows = list(csv.DictReader(file))
+            assert len(rows) == len(table.frame)
+            for column in table.frame.select_dtypes("number"):
+                read = [float(row[column] or "nan") for row in rows]
+                np.testing.assert_array_equal(read, table.frame[column].astype("float64").to_numpy(na_value=np.nan))
+
+
+def test_markdown_tables_have_as_many_cells_in_every_line(report: Path, tables: tuple[Table | Absent, ...]) -> None:
+    """And one line a row of the frame."""
+    for table in tables:
+        if isinstance(table, Table):
+            text = (report.parent / "tables" / f"{table.name}.md").read_text(encoding="utf-8")
+            rows = [re.split(r"(?<!\\)\|", row) for row in text.splitlines() if row.startswith("|")]
+            assert len(rows) == len(table.frame) + 2
+            assert {len(row) for row in rows} == {len(table.sections) + len(table.columns) + 2}
+
+
+def test_latex_tables_are_balanced(report: Path, tables: tuple[Table | Absent, ...]) -> None:
+    """Braces, environments and cells, and no character that LaTeX would take for a command."""
+    for table in tables:
+        if isinstance(table, Table):
+            text = (report.parent / "tables" / f"{table.name}.tex").read_text(encoding="utf-8")
+            plain = re.sub(r"\\[{}&%$#_]", "", text)
+            assert plain.count("{") == plain.count("}")
+            assert plain.count("$") % 2 == 0
+            assert not set(plain) & set("%#^~")
+            assert not re.search(r"_", plain.replace(f"tab:{table.name}", ""))
+            assert text.count(r"\begin{tabular}") == text.count(r"\end{tabular}") == text.count(r"\toprule") == 1
+            body = plain[plain.index(r"\toprule") : plain.index(r"\bottomrule")].splitlines()
+            cells = {row.count("&") + 1 for row in body if row.endswith(r"\\") and "multicolumn" not in row}
+            assert cells == {sum(column.main for column in table.columns)}
+            assert plain.encode("ascii")
+
+
+def printed(table: Table, width: int, encoding: str = "utf-8") -> str:
+    """Return what a terminal of this width shows."""
+    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="replace")
+    print_table(table, Console(file=stream, width=width))
+    stream.seek(0)
+    return stream.read()
+
+
+@pytest.mark.parametrize("width", [60, 80, 200])
+def test_terminal_tables_cut_no_number_off(tables: tuple[Table | Absent, ...], width: int) -> None:
+    """What there is no room for is left out as a column, and named."""
+    for table in tables:
+        if isinstance(table, Table):
+            text = printed(table, width)
+            assert max(map(len, text.splitlines())) <= width
+            assert "…" not in text
+            left_out = " ".join(text.split()).partition("Left out for want of room: ")[2].split(".")[0].split(", ")
+            columns = [column for column in table.columns if column.main and column.header not in left_out]
+            assert columns
+            for line in rendering.lines(table, [column for column in columns if column.kind != "text"]):
+                assert all(cell.marked in text for cell in line.cells), (table.name, line)
+
+
+def test_reconstruction_and_classification_fit_80_columns_whole(tables: tuple[Table | Absent, ...]) -> None:
+    """The tables that a reader looks at first."""
+    for table in tables:
+        if table.name in ("reconstruction", "classification"):
+            assert isinstance(table, Table)
+            text = printed(table, 80)
+            assert "Left out" not in text
+            assert re.search(r"^Model 5 +\d+\.\d\d ± \d+\.\d\d \(3\) \* +\d+\.\d\d ± ", text, re.MULTILINE)
+
+
+def test_a_terminal_that_lacks_a_character_shows_a_question_mark(tables: tuple[Table | Absent, ...]) -> None:
+    """Instead of ending the report."""
+    table = next(table for table in tables if table.name == "reconstruction")
+    assert isinstance(table, Table)
+    assert "14.72 ? 1.13 (3)" in printed(table, 80, "ascii")
+
+
+def test_a_value_is_shown_with_what_is_known_of_it() -> None:
+    """Interval and n where there are some, marks, signs of differences, and a dash where nothing is."""
+    column = Column("error", "Error", "estimate", 1)
+    row = {"error": 13.64, "error_half_width": 0.42, "error_n": 3, "error_mark": "best"}
+    assert rendering.cell_of(row, column) == rendering.Cell("13.6 ± 0.4 (3)", 13.64, "*", bold=True)
+    assert rendering.cell_of(row | {"error_half_width": float("nan"), "error_n": 1}, column).text == "13.6 (1)"
+    assert rendering.cell_of(row | {"error_half_width": 31.27}, column).text == "14 ± 31 (3)"
+    assert rendering.cell_of({"error": 26.71, "error_n": pd.NA}, column).text == "26.7"
+    assert rendering.cell_of({"error": float("nan")}, column).text == "—"
+    assert rendering.cell_of(row, Column("error", "Error", "difference", 2)).text == "+13.64 ± 0.42 (3)"
+    assert rendering.cell_of({"a": 1, "b": 0, "c": 0}, Column("a/b/c", "a/b/c", "counts")).text == "1/0/0"
+    assert rendering.cell_of({"a": 0, "b": 0}, Column("a/b", "a/b", "counts")).text == "0"
+    assert rendering.cell_of({"a": 1604440}, Column("a", "A", "count")).text == "1,604,440"
+    assert rendering.cell_of({"a": 0.00012}, Column("a", "A", "general")).text == "0.00012"
+
+
+def test_the_report_says_where_its_figures_come_from(report: Path) -> None:
+    """Data, code, versions, hardware, dates, seeds."""
+    text = report.read_text(encoding="utf-8")
+    for fact in (
+        "data: digits (1,077 train, 360 validation, 360 test images), SHA-256 dddddddddddd",
+        "seeds of confirmed trials: 1001, 1002, 1003",
+        "code: cccccccccccc",
+        "torch 2.13.0",
+        "hardware: synthetic: system Linux, cores 2, Synthetic processor",
+        "dates: 2026-03-01 00:00 to 2026-03-01 00:12 UTC",
+        "launches: python study/launch.py --preset quick",
+    ):
+        assert f"- {fact}" in text or fact in text
+    assert "What is missing" not in text
+    linked = re.findall(r"\]\(([^)]+)\)", text)
+    assert linked
+    assert all((report.parent / link).is_file() for link in linked)
+
+
+def test_code_with_local_changes_is_named_as_such(tmp_path: Path) -> None:
+    """A commit alone would promise too much."""
+    results = load_study(small(tmp_path))
+    for dirty, text in ((True, "cccccccccccc (with local changes)"), (False, "cccccccccccc"), (pd.NA, "cccccccccccc")):
+        trials = results.trials.assign(git_dirty=pd.array([dirty] * len(results.trials), dtype="boolean"))
+        changed = StudyResults(results.studies, trials, results.epochs, results.scores, results.codes)
+        assert provenance(changed)[0][1]["code"] == text
+
+
+def test_a_partial_study_gives_a_partial_report_that_says_what_is_missing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Half of the confirmed runs and one damaged file; nothing but reconstruction was measured."""
+    folder = small(tmp_path / "study", one_file_a_trial=True, evaluations=False)
+    for number in (2, 3):
+        for arm in ("tuned", "published"):
+            (folder / "trials" / f"confirm-model_4-10-{arm}-{number}.parquet").unlink()
+    (folder / "scores" / "confirm-model_1-10-tuned-1.parquet").write_bytes(b"damaged")
+    assert main([str(folder)]) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    text = (folder / "report" / "report.md").read_text(encoding="utf-8")
+    for sentence in (
+        "synthetic: 4 of 12 trials of phase confirm are not there: model_4 at code size 10 (tuned: 2), model_4 at code "
+        "size 10 (published: 2). To run them: python study/launch.py --preset quick --phase confirm",
+        "scores/confirm-model_1-10-tuned-1.parquet: cannot be read",
+    ):
+        assert sentence in text
+        assert sentence in printed
+    assert "Classification from the code: no confirmed run has scores of linear_classifier or mlp_classifier." in text
+    assert "| 10 | tuned | Model 4 |" in text
+    assert not (folder / "report" / "tables" / "classification.csv").exists()
+
+
+def test_a_table_of_an_earlier_report_does_not_outlive_its_rows(
+    results: StudyResults, tables: tuple[Table | Absent, ...], tmp_path: Path
+) -> None:
+    """Otherwise old numbers would stand beside new ones."""
+    write_report(results, tmp_path, tables)
+    assert (tmp_path / "tables" / "clustering.csv").is_file()
+    now = [Absent("clustering", "Clustering", "gone") if table.name == "clustering" else table for table in tables]
+    text = write_report(results, tmp_path, now).read_text(encoding="utf-8")
+    assert "- Clustering: gone\n" in text
+    assert not list((tmp_path / "tables").glob("clustering.*"))
+    assert (tmp_path / "tables" / "stability.csv").is_file()
+
+
+def test_mistakes_end_in_one_screen_and_status_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What was received, what is accepted, what to do; no traceback."""
+    folder = small(tmp_path / "study")
+    (tmp_path / "file").write_text("")
+    newer = small(tmp_path / "newer")
+    (newer / "study.json").write_text(json.dumps({"name": "synthetic", "schema_version": 99}))
+    for arguments, received in (
+        ([tmp_path / "nowhere"], "there is no such folder"),
+        ([tmp_path], "holds no study.json"),
+        ([newer], "schema version 99"),
+        ([folder, tmp_path / "nowhere"], "there is no such folder"),
+        ([folder, "--output", tmp_path / "file" / "report"], "cannot be written"),
+    ):
+        assert main([str(argument) for argument in arguments]) == 2
+        error = capsys.readouterr().err
+        assert error.startswith("error: ")
+        assert received in error
+        assert "\n  accepted: " in error
+        assert "\n  to do:    " in error
+        assert error.count("\n") == 3
+
+
+def test_flags_that_do_not_exist_end_with_status_2() -> None:
+    """By the parser itself."""
+    with pytest.raises(SystemExit) as raised:
+        main(["results", "--no-such-flag"])
+    assert raised.value.code == 2
+
+
+def test_a_folder_that_cannot_be_written_is_an_error_of_results(
+    results: StudyResults, tables: tuple[Table | Absent, ...], tmp_path: Path
+) -> None:
+    """So that a launch can say it, too."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ResultsError, match="cannot be written"):
+        write_report(results, tmp_path / "file", tables)
+
+
+@pytest.mark.slow
+def test_two_studies_are_compared_in_a_folder_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither study's own report is touched."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("a", "b"):
+        small(tmp_path / name, name=name)
+    assert main(["a", "b"]) == 0
+    assert capsys.readouterr().out.endswith("report: report-a-b/report.md\n")
+    with open(tmp_path / "report-a-b" / "tables" / "reconstruction.csv", newline="") as file:
+        assert {row["study"] for row in csv.DictReader(file)} == {"a", "b"}
+    text = (tmp_path / "report-a-b" / "report.md").read_text(encoding="utf-8")
+    assert text.startswith("# Report of a and b\n")
+    assert "| b | 10 | tuned | Model 4 |" in text
+    assert not (tmp_path / "a" / "report").exists()

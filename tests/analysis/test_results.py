@@ -1,0 +1,303 @@
+"""A results folder becomes typed frames, whatever state it is in."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from analysis.results import ResultsError, confirmed, load_studies, load_study, scored
+from study.storage.schema import SCHEMA_VERSION, TABLES
+from tests.synthetic import true_score, write_synthetic_study
+
+CELLS = {"architectures": ("model_1", "model_4"), "code_sizes": (10,), "search_trials": 3, "mishaps": {}}
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small study with one file a trial: 2 cells of 3 search and 6 confirmed trials, PCA and raw pixels."""
+    return write_synthetic_study(tmp_path_factory.mktemp("written"), **CELLS, codes=True, one_file_a_trial=True)
+
+
+@pytest.fixture
+def folder(written: Path, tmp_path: Path) -> Path:
+    """A copy of it to spoil."""
+    return shutil.copytree(written, tmp_path / "study")
+
+
+def rewrite(path: Path, table: pa.Table, **metadata: str) -> None:
+    """Write ``table`` to ``path`` with some metadata of its schema changed."""
+    changed = {key.encode(): value.encode() for key, value in metadata.items()}
+    pq.write_table(table.replace_schema_metadata((table.schema.metadata or {}) | changed), path)
+
+
+def test_every_row_is_there_once_and_typed(folder: Path) -> None:
+    """Counts follow from the arguments of the generator; whole numbers stay whole where some are absent."""
+    results = load_study(folder)
+    assert results.problems == ()
+    assert len(results.trials) == 2 * (3 + 6) + 2
+    assert len(results.codes) == 60 * (2 * 2 + 1)
+    assert results.trials["code_size"].dtype == "int64"
+    assert results.trials["seed"].dtype == pd.Int64Dtype()
+    assert results.trials["git_dirty"].dtype == pd.BooleanDtype()
+    assert str(results.trials["started_at"].dt.tz) == "UTC"
+    assert results.trials.loc[results.trials["arm"] == "control", "seed"].isna().all()
+    assert results.codes["code"].iloc[0].shape == (10,)
+    assert results.manifest["name"] == "synthetic"
+    assert results.path == str(folder)
+
+
+def test_compacted_files_give_the_same_rows(folder: Path, tmp_path: Path) -> None:
+    """How rows are spread over files means nothing."""
+    single = load_study(folder)
+    compacted = load_study(write_synthetic_study(tmp_path / "compacted", **CELLS, codes=True))
+    for name in ("trials", "epochs", "scores"):
+        columns = [
+            "trial_id",
+            *(column for column in ("epoch", "evaluator", "metric", "split") if column in TABLES[name].names),
+        ]
+        frames = [getattr(one, name).sort_values(columns, ignore_index=True) for one in (single, compacted)]
+        pd.testing.assert_frame_equal(*frames, check_categorical=False)
+
+
+def test_names_are_ordered_as_in_the_tables_and_unknown_ones_come_last(tmp_path: Path) -> None:
+    """A user's own architecture is no mistake."""
+    names = ("zeta", "unpool_only", "alpha", "model_1")
+    results = load_study(write_synthetic_study(tmp_path, architectures=names, code_sizes=(10,), search_trials=1))
+    present = results.trials["architecture"].cat.remove_unused_categories().cat.categories
+    assert list(present) == ["model_1", "unpool_only", "pca", "raw_pixels", "alpha", "zeta"]
+    assert results.trials["architecture"].cat.ordered
+
+
+def test_half_written_files_and_rows_without_their_trial_are_left_out(folder: Path) -> None:
+    """The row of trials is the commit."""
+    (folder / "trials" / ".half.parquet").write_bytes(b"PAR1 and no more")
+    lost = folder / "trials" / "confirm-model_1-10-tuned-1.parquet"
+    before = load_study(folder)
+    lost.unlink()
+    after = load_study(folder)
+    assert after.problems == ()
+    assert len(after.trials) == len(before.trials) - 1
+    for name in ("epochs", "scores", "codes"):
+        assert (getattr(before, name)["trial_id"] == lost.stem).any()
+        assert not (getattr(after, name)["trial_id"] == lost.stem).any()
+
+
+def test_rows_that_are_there_twice_count_once(folder: Path) -> None:
+    """As while files are being compacted."""
+    before = load_study(folder)
+    for name in TABLES:
+        files = sorted((folder / name).glob("*.parquet"))
+        pq.write_table(pa.concat_tables([pq.read_table(file) for file in files]), folder / name / "compacted-1.parquet")
+    after = load_study(folder)
+    for name in TABLES:
+        assert len(getattr(after, name)) == len(getattr(before, name))
+
+
+@pytest.mark.parametrize("damage", ["truncated", "empty", "not parquet", "one bit"])
+def test_a_damaged_file_is_named_and_the_rest_is_read(folder: Path, damage: str) -> None:
+    """A flipped bit is found by the page's checksum, which the writer must ask for."""
+    file = folder / "scores" / "confirm-model_4-10-tuned-2.parquet"
+    content = bytearray(file.read_bytes())
+    if damage == "one bit":
+        place = bytes(content).index(b"cross_entropy")
+        content[place] ^= 1
+    file.write_bytes({"truncated": content[:-40], "empty": b"", "not parquet": b"x" * 500}.get(damage, content))
+    results = load_study(folder)
+    (problem,) = results.problems
+    assert problem.startswith(f"scores/{file.name}: cannot be read")
+    assert not (results.scores["trial_id"] == file.stem).any()
+    assert (results.scores["trial_id"] == "confirm-model_4-10-tuned-1").any()
+    assert (results.trials["trial_id"] == file.stem).any()
+
+
+@pytest.mark.parametrize("column", ["study", "study_sha256"])
+def test_rows_of_another_study_are_named_and_left_out(folder: Path, column: str) -> None:
+    """By its name, or by the digest of its identity."""
+    file = folder / "trials" / "confirm-model_4-10-tuned-2.parquet"
+    table = pq.read_table(file)
+    place = table.column_names.index(column)
+    rewrite(file, table.set_column(place, TABLES["trials"].field(column), pa.array(["foreign"])))
+    results = load_study(folder)
+    assert results.problems == (f"trials/{file.name}: 1 of its 1 rows belong to another study; those are left out",)
+    assert not (results.trials["trial_id"] == file.stem).any()
+
+
+def test_columns_that_an_older_schema_lacks_are_null(folder: Path) -> None:
+    """The rule for older files; a trial of then still counts as of its full budget."""
+    file = folder / "trials" / "confirm-model_4-10-tuned-2.parquet"
+    table = pq.read_table(file).drop_columns(["device_seconds", "epochs_planned", "study_sha256", "unpooling"])
+    rewrite(file, table, schema_version=str(SCHEMA_VERSION - 1))
+    results = load_study(folder)
+    assert results.problems == ()
+    row = results.trials.set_index("trial_id").loc[file.stem]
+    assert pd.isna(row["device_seconds"])
+    assert pd.isna(row["unpooling"])
+    assert row["full_budget"]
+
+
+def test_a_file_without_what_every_row_needs_is_named(folder: Path) -> None:
+    """A row without its status cannot be counted."""
+    file = folder / "trials" / "confirm-model_4-10-tuned-2.parquet"
+    rewrite(file, pq.read_table(file).drop_columns(["status"]))
+    assert load_study(folder).problems == (f"trials/{file.name}: lacks status, which every row needs; left out",)
+
+
+def test_a_newer_schema_is_refused(folder: Path) -> None:
+    """In a file of rows as in study.json."""
+    file = next((folder / "epochs").glob("*.parquet"))
+    table = pq.read_table(file)
+    rewrite(file, table, schema_version="99")
+    with pytest.raises(ResultsError, match="schema version 99") as raised:
+        load_study(folder)
+    assert raised.value.accepted == f"schema versions up to {SCHEMA_VERSION}"
+    rewrite(file, table, schema_version=str(SCHEMA_VERSION))
+    manifest = json.loads((folder / "study.json").read_text())
+    (folder / "study.json").write_text(json.dumps(manifest | {"schema_version": 99}))
+    with pytest.raises(ResultsError, match=r"study\.json: written with schema version 99"):
+        load_study(folder)
+
+
+def test_what_is_no_study_is_refused_with_what_to_do(folder: Path, tmp_path: Path) -> None:
+    """Missing, empty, a file, and the folder above, for which the studies in it are named."""
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_text("")
+    for path, received, remedy in (
+        (tmp_path / "nowhere", "there is no such folder", "make study"),
+        (tmp_path / "empty", "holds no study.json", "make study"),
+        (tmp_path / "file", "holds no study.json", "make study"),
+        (tmp_path, "holds no study.json", f"give one of {tmp_path}/study"),
+        ("nosuch://bucket/study", "nosuch://bucket/study", "check the address"),
+    ):
+        with pytest.raises(ResultsError) as raised:
+            load_study(path)
+        assert received in raised.value.received
+        assert remedy in raised.value.remedy
+        assert str(raised.value).count("\n") == 2
+
+
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", '{"schema_version": 1}', '{"name": 3}', '{"name": "x", "config": []}', "\x00"]
+)
+def test_a_damaged_manifest_is_refused(folder: Path, content: str) -> None:
+    """Never a traceback."""
+    (folder / "study.json").write_text(content)
+    with pytest.raises(ResultsError, match=r"study\.json"):
+        load_study(folder)
+
+
+def test_a_study_that_has_just_begun_has_empty_frames(folder: Path) -> None:
+    """Nothing is there yet, which is no mistake; not even the folders need be."""
+    for name in TABLES:
+        shutil.rmtree(folder / name)
+    results = load_study(folder)
+    assert [len(getattr(results, name)) for name in TABLES] == [0, 0, 0, 0]
+    assert scored(results).empty
+
+
+def test_a_value_that_is_not_finite_is_named_and_left_out(folder: Path) -> None:
+    """The schema forbids it; should it be there, no mean may contain it."""
+    file = folder / "scores" / "confirm-model_4-10-tuned-2.parquet"
+    table = pq.read_table(file)
+    values = [float("nan"), *table["value"].to_pylist()[1:]]
+    rewrite(file, table.set_column(4, TABLES["scores"].field("value"), pa.array(values)))
+    results = load_study(folder)
+    assert results.problems == ("scores: 1 values are not finite; left out",)
+    assert results.scores["value"].notna().all()
+
+
+@pytest.mark.parametrize(("share", "collapsed"), [(0.969, False), (0.971, True), (1.0, True), (1.2, True)])
+def test_collapsed_means_within_3_percent_of_the_mean_image_or_above(
+    folder: Path, share: float, collapsed: bool
+) -> None:
+    """Figures of the last training epoch against those of predicting the mean image."""
+    file = folder / "trials" / "confirm-model_4-10-tuned-2.parquet"
+    table = pq.read_table(file)
+    place = table.column_names.index("train_cross_entropy")
+    value = pa.array([share * table["mean_image_cross_entropy"][0].as_py()])
+    rewrite(file, table.set_column(place, TABLES["trials"].field(place), value))
+    trials = load_study(folder).trials.set_index("trial_id")
+    assert trials.loc[file.stem, "collapsed"] == collapsed
+    assert trials["collapsed"].sum() == collapsed
+
+
+def test_scored_gives_each_score_with_what_it_belongs_to(folder: Path) -> None:
+    """One row a trial, split, evaluator and metric."""
+    rows = scored(load_study(folder))
+    row = rows[
+        (rows["architecture"] == "model_4")
+        & (rows["arm"] == "published")
+        & (rows["number"] == 3)
+        & (rows["split"] == "test")
+        & (rows["metric"] == "squared_error")
+        & (rows["evaluator"] == "reconstruction")
+    ]
+    assert row["value"].tolist() == [true_score("reconstruction", "squared_error", "model_4", 10, "published", 3)]
+    assert row["seed"].tolist() == [1003]
+    assert row["code_size"].tolist() == [10]
+
+
+def test_confirmed_leaves_out_search_and_what_is_short_of_its_budget(tmp_path: Path) -> None:
+    """Complete runs of all planned epochs, and controls."""
+    mishaps = {("model_1", 10, "tuned", 1): "diverged", ("model_1", 10, "tuned", 2): "failed"}
+    folder = write_synthetic_study(tmp_path, **(CELLS | {"mishaps": mishaps}), one_file_a_trial=True)
+    file = folder / "trials" / "confirm-model_4-10-tuned-2.parquet"
+    table = pq.read_table(file)
+    place = table.column_names.index("epochs")
+    rewrite(file, table.set_column(place, TABLES["trials"].field("epochs"), pa.array([3])))
+    left = confirmed(load_study(folder).trials)
+    assert left.groupby(["architecture", "arm"], observed=True).size().to_dict() == {
+        ("model_1", "tuned"): 1,
+        ("model_1", "published"): 3,
+        ("model_4", "tuned"): 2,
+        ("model_4", "published"): 3,
+        ("pca", "control"): 1,
+        ("raw_pixels", "control"): 1,
+    }
+
+
+def test_several_studies_stand_side_by_side(folder: Path, tmp_path: Path) -> None:
+    """Named studies by name; two of one name by their folders; no trial is mistaken for another's."""
+    other = write_synthetic_study(tmp_path / "other", **CELLS, name="other", one_file_a_trial=True)
+    both = load_studies([other, folder])
+    assert [study.name for study in both.studies] == ["other", "synthetic"]
+    assert both.trials.groupby("study", observed=True).size().to_dict() == {"other": 20, "synthetic": 20}
+    assert both.trials["study"].cat.categories.tolist() == ["other", "synthetic"]
+    assert both.trials["trial_id"].is_unique
+    counts = scored(both).groupby("study", observed=True).size()
+    assert counts["other"] == counts["synthetic"]
+    assert both.trials["architecture"].cat.ordered
+    with pytest.raises(ResultsError, match="given 2 times"):
+        load_studies([folder, f"{folder}/"])
+    same = shutil.copytree(folder, tmp_path / "copy")
+    assert [study.name for study in load_studies([folder, same]).studies] == [str(folder), str(same)]
+
+
+def test_an_address_is_as_good_as_a_path(folder: Path) -> None:
+    """The way to an object store, by the file system that needs no network."""
+    assert len(load_study(folder.as_uri()).trials) == len(load_study(folder).trials)
+
+
+def test_files_that_vanish_while_they_are_read_are_looked_up_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A study that compacts its files meanwhile loses no row."""
+    import analysis.reading
+
+    before = load_study(folder)
+    listed = analysis.reading._parquet_files
+    calls: list[str] = []
+
+    def outdated(filesystem: object, path: str) -> list[str]:
+        calls.append(path)
+        return [*listed(filesystem, path), f"{path}/gone.parquet"][: None if len(calls) == 1 else -1]
+
+    monkeypatch.setattr(analysis.reading, "_parquet_files", outdated)
+    after = load_study(folder)
+    assert after.problems == ()
+    assert len(after.trials) == len(before.trials)

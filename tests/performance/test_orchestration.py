@@ -1,0 +1,83 @@
+"""What the benchmarks say of waits and of scale is what happened: real trials on Ray, simulated ones at scale."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import orchestration
+import pytest
+import simulated_scale
+
+from study.plan.plan import planned
+from study.storage.schema import SCHEMA_VERSION
+from study.storage.store import Store
+
+BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
+
+
+def test_waits_are_those_between_the_trials_of_a_slot() -> None:
+    """Two slots, five trials, worked by hand: the third follows the first, the fourth the second, the fifth the third.
+
+    They wait 1, 2 and 3 s; the slots are open from 0 to 12 s.
+    """
+    spans = [(0.0, 3.0), (0.0, 4.0), (4.0, 6.0), (6.0, 10.0), (9.0, 12.0)]
+    seen = orchestration.waits("ours", spans, 2, 300, 15.0, busy=1.5)
+    assert (seen.trials, seen.between_seconds, seen.between_most_seconds) == (5, 2.0, 3.0)
+    assert seen.waiting_share == pytest.approx(6 / 24)
+    assert seen.busy_share == pytest.approx(1.5 / 30)
+    assert seen.trials_a_minute == pytest.approx(20)
+
+
+@pytest.mark.slow
+def test_a_simulated_study_runs_every_trial_once_by_the_real_driver(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twenty slots; each planned trial ends as one row, searched ones pruned or complete."""
+    monkeypatch.setattr(simulated_scale, "SEEDS", 1)
+    meter, done, files = simulated_scale.measure_scale(20, 120, tmp_path)
+    store = Store(tmp_path / "study")
+    rows = store.finished()
+    config = simulated_scale.config_of(120)
+    assert sorted(row["trial_id"] for row in rows) == sorted(owed.trial_id for owed in planned(config))
+    assert done == len(rows)
+    assert files >= 2 * (done - 4) + 1
+    ends = Counter((row["phase"], row["status"]) for row in rows)
+    assert ends["search", "pruned"] > 0 < ends["search", "complete"]
+    assert not {status for phase, status in ends if phase == "confirm"} - {"complete"}
+    epochs = sum(row["epochs"] for row in rows)
+    assert sum(part.results for part in meter.parts) == epochs + 4  # a report for each epoch and each control
+    assert store.read_manifest() == {"schema_version": SCHEMA_VERSION, "name": config.name}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("side", ["ours", "stock"])
+def test_the_waits_of_real_trials_are_measured(side: str) -> None:
+    """Four short trials on a Ray of their own, by either side."""
+    command = [
+        sys.executable,
+        str(BENCHMARKS / "orchestration.py"),
+        side,
+        "--seconds",
+        "0.2",
+        "--trials",
+        "4",
+        "--json",
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    seen = json.loads(done.stdout.splitlines()[-1])
+    assert (seen["side"], seen["trials"]) == (side, 4)
+    assert 0 < seen["trial_seconds"] < seen["seconds"]
+    assert 0 <= seen["between_seconds"] <= seen["between_most_seconds"] < seen["seconds"]
+    assert 0 < seen["busy_share"] < 1
+
+
+@pytest.mark.slow
+def test_the_opponents_search_ends_with_its_best() -> None:
+    """Three trials of two epochs, as a user would run it."""
+    command = [sys.executable, str(BENCHMARKS / "stock.py"), "--architecture", "unpool_only", "--trials", "3"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("3 trials of unpool_only in ")

@@ -1,0 +1,61 @@
+"""The opponent of the benchmarks is honest: it trains the same models by the same rules, from stock parts."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+from stock_model import StockAutoencoder, StockTraining
+from training_speed import measure_speed, useful_multiply_adds
+
+from trainables.models.architectures import ARCHITECTURES
+from trainables.models.autoencoder import Autoencoder
+from trainables.training.training import Training, as_images, scheduled_learning_rate
+from trainables.trial_config import RECIPES
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_the_stock_model_computes_what_ours_computes(name: str) -> None:
+    """The same weights by the same names give the same logits."""
+    torch.manual_seed(0)
+    settings = RECIPES["modern"].settings(ARCHITECTURES[name], 10, 1)
+    stock = StockAutoencoder(settings)
+    ours = Autoencoder(settings.variant(), 10, settings.filters)
+    ours.load_state_dict(stock.state_dict())
+    images = torch.rand(5, 1, 28, 28)
+    torch.testing.assert_close(ours(images), stock(images), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_the_opponent_follows_the_recipe(recipe: str) -> None:
+    """One step from our starting weights ends at our weights, and its schedule is ours."""
+    pixels = torch.randint(0, 256, (20, 28, 28), dtype=torch.uint8)
+    settings = RECIPES[recipe].settings(ARCHITECTURES["unpool_only"], 4, 5, batch_size=20, filters=(3, 2))
+    settings = dataclasses.replace(settings, gradient_norm_limit=settings.gradient_norm_limit and 1.0)
+    ours = Training(settings, 1, pixels)
+    stock = StockTraining(settings, as_images(pixels), as_images(pixels))
+    stock.model.load_state_dict(ours.model.state_dict())
+    for step in range(5):
+        assert stock.schedule.get_last_lr()[0] == pytest.approx(scheduled_learning_rate(settings, step, 1))
+        loss = stock.train_epoch()
+        assert loss == pytest.approx(ours.train_epoch().train_cross_entropy, rel=1e-4)
+    for name, value in ours.model.named_parameters():
+        torch.testing.assert_close(stock.model.get_parameter(name), value, rtol=1e-3, atol=1e-4)
+    assert stock.validate() < loss * 1.5
+
+
+def test_products_with_zeros_are_not_counted_as_useful() -> None:
+    """The figures of the table of models at code size 30: 2,643,000 of 4,047,000 and 849,048 of 973,848."""
+    assert useful_multiply_adds("model_4", 30) == useful_multiply_adds("model_3", 30) == 2_643_000
+    assert useful_multiply_adds("unpool_only", 30) == 849_048
+    assert useful_multiply_adds("model_1", 30) == 1_604_440
+
+
+def test_both_are_timed_in_one_run() -> None:
+    """Every figure is positive and the ratio is theirs."""
+    pixels = torch.randint(0, 256, (200, 28, 28), dtype=torch.uint8)
+    speed = measure_speed("unpool_only", "modern", pixels, repetitions=1)
+    assert min(speed.stock, speed.ours, speed.product) > 0
+    assert speed.ratio == pytest.approx(speed.ours / speed.stock)
+    assert speed.share(speed.ours) > 0

@@ -1,0 +1,102 @@
+"""What a dry run shows of configurations and of the room that rows take."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from study.display.dry_run import SHOWN, print_first_configurations
+from study.display.progress import Progress
+from study.execution.disk import room, size
+from study.execution.recorder import Ledger, provenance_columns, spec_of
+from study.plan.plan import Plan
+from study.storage.provenance import versions
+from study.storage.store import Store
+from study.storage.writer import Writer
+from tests.studies import row_of, small_config
+from trainables.data.datasets import load_dataset
+from trainables.models.architectures import ARCHITECTURES
+from trainables.run_trial import run_trial
+
+
+def preview(plan: Plan, capsys: pytest.CaptureFixture[str]) -> str:
+    """Return what is printed of a plan, without the ends of its lines."""
+    print_first_configurations(plan)
+    printed = capsys.readouterr().out
+    assert all(len(line) <= 80 for line in printed.splitlines())
+    return " ".join(printed.split())
+
+
+def test_first_configurations_are_those_that_run(capsys: pytest.CaptureFixture[str]) -> None:
+    """The published point first in search, the authors' recipe in the published arm; the tuned arm is not known yet."""
+    shown = preview(Plan(small_config(), ()), capsys)
+    plan = Plan(small_config(), ())
+    for _ in range(2):
+        taken = plan.take()
+        assert taken is not None
+        owed, settings = taken
+        assert settings is not None
+        assert f"{owed.trial_id}, seed {owed.seed}" in shown
+        assert f"filters_1={settings.as_dict()['filters_1']} filters_2={settings.as_dict()['filters_2']}" in shown
+    assert "recipe=caffe" in shown
+    assert "learning_rate=0.006" in shown
+    assert "best of search-model_1-code10: not known yet" in shown
+    assert "confirm-pca-code10 trains nothing" in shown
+
+
+def test_the_tuned_arm_is_resolved_once_its_search_is_done(capsys: pytest.CaptureFixture[str]) -> None:
+    """With the learning rate of the best trial; finished phases are not shown."""
+    plan = Plan(small_config(), ())
+    rows = []
+    for number in range(6):
+        taken = plan.take()
+        assert taken is not None
+        rows.append(row_of(*taken, value=100.0 - number))
+        plan.finish(rows[-1])
+    shown = preview(Plan(small_config(), rows), capsys)
+    assert "not known yet" not in shown
+    assert "search-" not in shown
+    best = next(row for row in reversed(rows) if row["architecture"] == "model_1")
+    assert f"learning_rate={best['learning_rate']:.4g}" in shown.split("confirm-model_1-code10-tuned-01")[1]
+
+
+def test_many_cells_are_shown_by_a_few(capsys: pytest.CaptureFixture[str]) -> None:
+    """Seven searches: three are shown and four counted; ablations say what they change."""
+    config = small_config(architectures=tuple(ARCHITECTURES), phases=("search", "ablate"))
+    shown = preview(Plan(config, ()), capsys)
+    assert shown.count("search-model_") - shown.count("best of search-model_") == SHOWN
+    assert "and 4 more like these" in shown
+    assert "best of search-model_1-code10 with learning_rate" in shown
+
+
+@pytest.mark.slow
+def test_the_room_of_a_study_is_about_what_its_files_take(tmp_path: Path) -> None:
+    """A search trial, both arms and the controls, trained and written for real; images of digits compress well."""
+    config = small_config(architectures=("unpool_only",), trials=1, seeds=1, epochs=1)
+    dataset = load_dataset("digits")
+    plan, store = Plan(config, ()), Store(tmp_path / "study")
+    expected = room(plan.missing(), config.epochs, len(dataset.test))
+    store.open({"schema_version": 1, "name": config.name})
+    columns = provenance_columns(config.name, "0" * 64, dataset, versions(), ("0" * 40, False))
+    with Writer(store) as writer:
+        ledger = Ledger(plan, writer, Progress(plan, 1), columns)
+        while (taken := ledger.take()) is not None:
+            for report in run_trial(spec_of(*taken), dataset, torch.device("cpu")):
+                ledger.receive(report)
+    assert plan.done == plan.total == 5
+    taken_up = {
+        table: sum(path.stat().st_size for path in (tmp_path / "study" / table).iterdir())
+        for table in ("trials", "epochs", "scores", "codes", "weights")
+    }
+    assert expected.weights == pytest.approx(taken_up.pop("weights"), rel=0.2)
+    assert sum(taken_up.values()) < expected.rows < 2 * sum(taken_up.values())
+
+
+@pytest.mark.parametrize(
+    ("count", "said"), [(340_000, "340 kB"), (1_250_000, "1.2 MB"), (12_300_000, "12 MB"), (3_400_000_000, "3.4 GB")]
+)
+def test_sizes_are_said_as_a_person_would(count: int, said: str) -> None:
+    """Two digits are enough."""
+    assert size(count) == said

@@ -1,0 +1,252 @@
+"""What a launch shows while it runs: a view in a terminal, lines elsewhere, and how much of either."""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from study.display.live import REFRESH_SECONDS, LiveProgress
+from study.display.progress import Progress, Verbosity
+from study.plan.plan import Plan
+from study.storage.location import located
+from tests.studies import row_of, small_config
+from trainables.training.training import EpochFigures
+
+ROOT = Path(__file__).resolve().parents[3]
+CODES = r"\x1b\[[0-9;?]*[a-zA-Z]"
+FIGURES = EpochFigures(1, 0.01, 210.0, 30.0, 190.0, 28.0, 0.5)
+
+
+def ended(plan: Plan, status: str = "complete", value: float = 100.0, reason: str | None = None) -> dict[str, object]:
+    """Take the next trial of a plan, end it, and return its row."""
+    taken = plan.take()
+    assert taken is not None
+    owed, settings = taken
+    row = row_of(owed, settings, value, status) | {"seconds": 2.0, "device_seconds": 2.0, "reason": reason}
+    plan.finish(row)
+    return row
+
+
+def view(progress: LiveProgress, width: int) -> list[str]:
+    """Return the lines of a view at a width."""
+    console = Console(file=io.StringIO(), width=width)
+    console.print(progress.view())
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue().splitlines()
+
+
+@pytest.fixture
+def searched() -> LiveProgress:
+    """Two cells of three search trials each, of which five ended and one runs, as the view would show them."""
+    plan = Plan(small_config(code_sizes=(10,)), ())
+    progress = LiveProgress(plan, 1, located("/results/quick-digits"), (), io.StringIO())
+    endings = [("complete", 120.25), ("complete", 110.5), ("pruned", 80.0), ("diverged", 0.0), ("complete", 99.75)]
+    for status, value in endings:
+        progress.trial_ended(ended(plan, status, value), None)
+    progress.epoch_ended("a", FIGURES)
+    plan.take()
+    return progress
+
+
+def test_the_view_counts_trials_by_phase(searched: LiveProgress) -> None:
+    """Five of six ended, one of them pruned, one diverged; the sixth runs; confirm has 10 trials, none begun."""
+    lines = [line.split() for line in view(searched, 80)]
+    assert ["phase", "done", "running", "pruned", "diverged", "failed"] in lines
+    assert ["search", "5/6", "1", "1", "1", "0"] in lines
+    assert ["confirm", "0/10", "0", "0", "0", "0"] in lines
+    assert any("5 of 16 trials" in " ".join(line) for line in lines)
+
+
+def test_the_best_of_a_cell_is_the_lowest_of_a_full_budget(searched: LiveProgress) -> None:
+    """The pruned trial's 80.0 is no result, nor is what diverged; cells take turns."""
+    best = {line.split()[0]: line.split()[1] for line in view(searched, 80) if line.startswith("model_")}
+    assert sorted(best) == ["model_1", "model_4"]
+    assert sorted(best.values()) == ["110.5", "99.8"]
+
+
+@pytest.mark.parametrize(("width", "beside"), [(80, False), (200, True)])
+def test_the_view_fits_the_terminal(searched: LiveProgress, width: int, beside: bool) -> None:
+    """Whole at 80 columns; at 200 the tables stand side by side; the folder is told at any width."""
+    lines = view(searched, width)
+    assert max(map(len, lines)) <= width
+    assert len(lines) < 24
+    assert any(line.lstrip().startswith("trials") and "cross-entropy" in line for line in lines) is beside
+    assert lines[-1] == "rows: /results/quick-digits"
+
+
+def test_the_view_of_the_largest_preset_fits_a_screen_of_80_by_24() -> None:
+    """Seven architectures at three code sizes in three phases."""
+    from study.config.study_config import PHASES, study_config
+
+    plan = Plan(study_config("paper", phases=PHASES), ())
+    lines = view(LiveProgress(plan, 2, located("/results"), (), io.StringIO()), 80)
+    assert len(lines) < 24
+    assert all(f"code {size}" in "\n".join(lines) for size in (2, 10, 30))
+
+
+def test_rows_of_earlier_launches_count_as_done_and_those_of_other_cells_do_not() -> None:
+    """A study that goes on begins where it was."""
+    config = small_config()
+    rows = [ended(Plan(config, ())), ended(Plan(small_config(architectures=("model_5",)), ()))]
+    lines = [line.split() for line in view(LiveProgress(Plan(config, rows), 1, located("r"), rows, io.StringIO()), 80)]
+    assert ["search", "1/6", "0", "0", "0", "0"] in lines
+
+
+def drawn(reports: int) -> tuple[str, float]:
+    """Return what a real terminal receives while reports come in, the last of which fails, and the seconds it took."""
+    leader, follower = os.openpty()
+    received: list[bytes] = []
+
+    def read() -> None:
+        try:
+            while content := os.read(leader, 65_536):
+                received.append(content)
+        except OSError:
+            return  # The other side is closed.
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    plan = Plan(small_config(), ())
+    with os.fdopen(follower, "w") as terminal:
+        progress = LiveProgress(plan, 1, located("/results/quick-digits"), (), terminal)
+        before = threading.active_count()
+        started = time.monotonic()
+        with progress:
+            assert threading.active_count() == before
+            for _ in range(reports):
+                progress.epoch_ended("a", FIGURES)
+                progress.tick()
+            progress.attempt_failed("search-model_1-code10-0000", "its worker died")
+            progress.trial_ended(ended(plan), None)
+            progress.trial_ended(ended(plan, "failed", reason="CUDA error"), None)
+        seconds = time.monotonic() - started
+    reader.join(10)
+    os.close(leader)
+    return b"".join(received).decode(), seconds
+
+
+def test_the_view_is_not_drawn_again_for_every_report() -> None:
+    """Ten thousand reports redraw as often as the clock says, and cost next to nothing."""
+    shown, seconds = drawn(10_000)
+    # One a refresh, besides the first, those below the two lines above the view, and the last.
+    assert shown.count("rows: ") <= seconds / REFRESH_SECONDS + 5
+    assert seconds < 5
+
+
+def test_what_went_wrong_stands_above_the_view() -> None:
+    """A retry and a failure have lines of their own, a trial that completed has none; the cursor stays visible."""
+    shown, _ = drawn(1)
+    text = re.sub(CODES, "", shown)
+    assert "search-model_1-code10-0000 starts again: its worker died" in text
+    assert re.search(r"\[ 2/16\] search-model_\d-code10-0000 +failed .*CUDA error", text)
+    assert "complete" not in text
+    assert text.rindex("2 of 16 trials") > text.rindex("CUDA error")
+    assert shown.rfind("\x1b[?25h") > shown.rfind("\x1b[?25l")
+    # Shown again at once: one that is killed can give nothing back.
+    assert shown.index("\x1b[?25h") < shown.index("starts again")
+
+
+def test_a_view_can_be_copied_by_tune(searched: LiveProgress) -> None:
+    """Tune pickles its callbacks, and with them whatever they hold."""
+    pickle.loads(pickle.dumps(searched))
+
+
+@pytest.mark.parametrize(
+    ("verbosity", "told"),
+    [
+        ("quiet", ["starts again", "failed"]),
+        ("normal", ["complete", "starts again", "failed"]),
+        ("verbose", ["epoch 1", "complete", "starts again", "failed"]),
+    ],
+)
+def test_lines_are_as_many_as_asked_for(verbosity: Verbosity, told: list[str]) -> None:
+    """Quiet leaves out what went well; verbose adds epochs; no line has codes of a terminal."""
+    plan, out = Plan(small_config(), ()), io.StringIO()
+    with Progress(plan, 1, out, verbosity) as progress:
+        progress.tick()
+        progress.epoch_ended("search-model_1-code10-0000", FIGURES)
+        progress.trial_ended(ended(plan), None)
+        progress.attempt_failed("search-model_4-code10-0000", "its worker died")
+        progress.trial_ended(ended(plan, "failed", reason="CUDA error"), None)
+    lines = out.getvalue().splitlines()
+    assert len(lines) == len(told)
+    assert all(word in line for word, line in zip(told, lines, strict=True))
+    assert "\x1b" not in out.getvalue()
+
+
+def test_time_left_follows_the_seconds_of_trials_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two search trials of 10 s took 20 s, one at a time: four more, and confirmations of 5 epochs at 2 s an epoch."""
+    plan = Plan(small_config(), ())
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    progress = Progress(plan, 1, io.StringIO())
+    assert progress.seconds_left() is None
+    for _ in range(2):
+        now += 10.0
+        progress.trial_ended(ended(plan) | {"device_seconds": 10.0}, None)
+    # 4 searches and 8 trained confirmations of 10 s each; of the two controls nothing is known yet.
+    assert progress.seconds_left() == pytest.approx(120.0)
+
+
+@pytest.mark.slow
+def test_ctrl_c_in_a_terminal_leaves_the_view_and_says_how_to_go_on(tmp_path: Path) -> None:
+    """A real study in a terminal: its view is drawn, stays when the study is stopped, and no line is lost."""
+    leader, follower = os.openpty()
+    process = subprocess.Popen(
+        [sys.executable, str(ROOT / "study" / "launch.py"), "--preset", "quick", "--results-dir", str(tmp_path)],
+        stdin=follower,
+        stdout=follower,
+        stderr=follower,
+        env={name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"} | {"TERM": "xterm"},
+        start_new_session=True,
+    )
+    os.close(follower)
+    shown = ""
+    stopped = False
+    try:
+        while content := os.read(leader, 65_536):
+            shown += content.decode(errors="replace")
+            if not stopped and "epochs a second" in shown:
+                process.send_signal(signal.SIGINT)
+                stopped = True
+    except OSError:
+        pass  # The terminal's last user has gone.
+    assert process.wait(60) == 130, shown
+    os.close(leader)
+    assert "phase" in shown
+    assert re.sub(CODES, "", shown).rstrip().endswith("the same command goes on with the rest")
+    assert shown.rfind("\x1b[?25h") > shown.rfind("\x1b[?25l")
+    assert "Traceback" not in shown
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("flag", "epochs", "words_of_ray"), [("--quiet", 0, False), ("--verbose", 3, True)])
+def test_a_launch_says_as_much_as_asked_for(flag: str, epochs: int, words_of_ray: bool, tmp_path: Path) -> None:
+    """To a file: the end and the next command always, the plan and epochs and Ray's words when they are wanted."""
+    study = ("--preset", "quick", "--architectures", "unpool_only", "--trials", "1", "--epochs", "3")
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "study" / "launch.py"), *study, "--phase", "search", flag],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("search-unpool_only-code10-0000 epoch ") == epochs
+    assert ("estimate:" in done.stdout) is bool(epochs)
+    assert ("Started a local Ray instance" in done.stderr) is words_of_ray
+    assert done.stdout.splitlines()[-1].startswith("next:   python ")
+    assert "\x1b" not in done.stdout
+    assert words_of_ray or not done.stderr

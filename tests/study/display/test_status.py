@@ -1,0 +1,191 @@
+"""How far a study is, told from its rows: by `--status` and `--missing`, which start and write nothing."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from study import launch
+from study.config.study_config import StudyConfig, study_config
+from study.plan.counts import Tally
+from study.plan.pace import Pace
+from study.plan.plan import Plan, planned
+from study.storage.manifest import next_manifest
+from study.storage.store import Store
+from tests.studies import row_of, small_config
+from trainables.data.datasets import load_dataset
+
+ROOT = Path(__file__).resolve().parents[3]
+FLAGS = ("--preset", "quick", "--architectures", "model_1", "model_4", "--seeds", "2", "--epochs", "5")
+
+
+def begun(results: Path, config: StudyConfig, trials: int, status: str = "complete") -> Store:
+    """Write a study whose first trials have ended, 20 s each; those of search in ``status``."""
+    store = Store(results / config.name)
+    manifest = next_manifest(config, load_dataset(config.dataset), None, store.folder)
+    store.open(manifest)
+    plan = Plan(config, ())
+    for _ in range(trials):
+        taken = plan.take()
+        assert taken is not None
+        owed, settings = taken
+        row = row_of(owed, settings, status=status if owed.phase == "search" else "complete")
+        row |= {"seconds": 20.0, "device_seconds": 20.0, "device": "a core"}
+        store.append(row | {"study_sha256": manifest["study_sha256"]}, {}, None)
+        plan.finish(row)
+    return store
+
+
+def shown(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """Run the command line, which must succeed, and return what it printed."""
+    assert launch.main([*FLAGS, *arguments]) == 0
+    return capsys.readouterr().out
+
+
+def files(folder: Path) -> dict[Path, int]:
+    """Return what is in a folder, and when it was written."""
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*")}
+
+
+def test_status_counts_by_phase_and_cell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Four of six search trials, two a cell; ten trials of confirm are missing; nothing was written."""
+    begun(tmp_path, small_config(), 4)
+    before = files(tmp_path)
+    told = shown(capsys, "--results-dir", str(tmp_path), "--status")
+    lines = [line.split() for line in told.splitlines()]
+    assert "4 of 16 trials are done, 12 missing" in told
+    for architecture in ("model_1", "model_4"):
+        assert ["search", f"{architecture}-code10", "2/3", "2", "0", "0", "0", "1"] in lines
+        assert ["confirm", f"{architecture}-code10", "0/4", "0", "0", "0", "0", "4"] in lines
+    # 2 searches as the four that ended, 8 confirmations of the same 5 epochs, 20 s each; controls are not known.
+    assert "about 3 min of one core or GPU (a core), by the time of the 4 trials that ended" in told
+    assert "nobody; the same command without --status goes on" in told
+    assert str(tmp_path / "quick-digits") in told
+    assert files(tmp_path) == before
+
+
+def test_status_of_a_study_that_has_not_begun(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """All is missing, and no folder is made by asking."""
+    told = shown(capsys, "--results-dir", str(tmp_path / "results"), "--status")
+    assert "0 of 16 trials are done" in told
+    assert "--dry-run measures" in told
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_status_says_who_runs_the_study(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """While a launcher holds it, and also that a killed one does not."""
+    with begun(tmp_path, small_config(), 1):
+        assert f"process {os.getpid()} of" in shown(capsys, "--results-dir", str(tmp_path), "--status")
+    assert "nobody" in shown(capsys, "--results-dir", str(tmp_path), "--status")
+    folder = str(tmp_path / "quick-digits")
+    script = f"import os; from study.storage.store import Store; Store({folder!r}).__enter__(); os._exit(9)"
+    subprocess.run([sys.executable, "-c", script], check=False)
+    assert (tmp_path / "quick-digits" / ".lock").exists()
+    assert "nobody" in shown(capsys, "--results-dir", str(tmp_path), "--status")
+
+
+def test_status_names_what_has_no_result(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Searches that all failed block the four confirmations of their cell's tuned arm."""
+    begun(tmp_path, small_config(), 6, status="failed")
+    told = shown(capsys, "--results-dir", str(tmp_path), "--status")
+    assert "no result: the search of model_1-code10" in told
+    assert "4 of the missing cannot run" in told
+
+
+@pytest.mark.parametrize("flag", ["--status", "--missing"])
+def test_another_study_in_the_folder_is_refused_with_the_difference(
+    flag: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its rows say nothing of what these flags ask for."""
+    begun(tmp_path, small_config(), 1)
+    assert launch.main([*FLAGS, "--results-dir", str(tmp_path), "--epochs", "6", flag]) == 2
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert "epochs was 5, is 6" in told.err
+
+
+def test_missing_prints_the_ids_that_the_rows_lack(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One a line and nothing else; with the rows' own they are the whole plan."""
+    store = begun(tmp_path, small_config(), 7)
+    missing = shown(capsys, "--results-dir", str(tmp_path), "--missing").splitlines()
+    done = [row["trial_id"] for row in store.finished()]
+    assert len(done) == 7
+    assert sorted(missing + done) == sorted(owed.trial_id for owed in planned(small_config()))
+
+
+def test_missing_ends_quietly_when_a_pipe_has_seen_enough(tmp_path: Path) -> None:
+    """40,010 ids into a pipe that takes one: no traceback, and success."""
+    asked = [sys.executable, str(ROOT / "study" / "launch.py"), *FLAGS, "--trials", "20000", "--missing"]
+    script = f"set -o pipefail; {shlex.join(asked)} | head -1"
+    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "search-model_1-code10-0000\n", "")
+
+
+@pytest.mark.parametrize("flag", ["--status", "--dry-run"])
+def test_a_reader_that_is_gone_is_no_error(flag: str, tmp_path: Path) -> None:
+    """What only prints ends quietly: `true` reads nothing and ends long before a line is printed."""
+    script = f"set -o pipefail; {shlex.join([sys.executable, str(ROOT / 'study' / 'launch.py'), *FLAGS, flag])} | true"
+    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_neither_waits_for_ray_or_torch(tmp_path: Path) -> None:
+    """Rows are read and counted."""
+    begun(tmp_path, small_config(), 2)
+    for flag in ("--status", "--missing"):
+        code = (
+            "import sys; from study import launch; "
+            f"status = launch.main({[*FLAGS, '--results-dir', str(tmp_path), flag]!r}); "
+            "sys.exit(status or bool({'ray', 'torch', 'sklearn', 'scipy'} & set(sys.modules)))"
+        )
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+
+
+def test_every_question_that_the_documents_show_is_answered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The commands with --status and --missing, as they stand."""
+    asked = [
+        line
+        for document in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+        for line in document.read_text().splitlines()
+        if re.match(r"python study/launch\.py .*--(status|missing)\b", line)
+    ]
+    assert len(asked) >= 3
+    monkeypatch.chdir(tmp_path)
+    for line in asked:
+        assert launch.main(shlex.split(line, comments=True)[2:]) == 0
+        assert capsys.readouterr().out
+
+
+def test_a_tally_counts_what_is_owed_only() -> None:
+    """Rows of a cell that the configuration no longer has are left out, and an ablated code size is its base's."""
+    config = small_config(phases=("search", "confirm", "ablate"), ablated_architectures=("model_1",))
+    rows = [row_of(owed, None) for owed in planned(config)]
+    foreign = [row_of(owed, None) for owed in planned(small_config(architectures=("model_5",)))]
+    rows = [row | ({"code_size": 99, "base_code_size": 10} if row["phase"] == "ablate" else {}) for row in rows]
+    tally = Tally(config, [*rows, *(row for row in foreign if row["architecture"] == "model_5")])
+    assert {(phase, cell): count for (phase, cell, _), count in tally.ended.items()} == tally.owed
+
+
+def test_pace_prefers_trials_alike_then_their_cell_then_any() -> None:
+    """Two cells; one has searched at 2 s an epoch, the other has not begun; full budget is 5 epochs."""
+    config = study_config("quick", architectures=("model_1", "model_4"), trials=2, seeds=1, epochs=5)
+    plan = Plan(config, ())
+    pace = Pace(config.epochs)
+    assert pace.left(plan.left()) is None
+    search = next(owed for owed in planned(config) if owed.cell.architecture == "model_1")
+    pace.add(row_of(search, None) | {"epochs": 3, "device_seconds": 6.0})
+    groups = {(group.phase, group.arm, group.cell.architecture): group for group in plan.left()}
+    seconds = {key: pace.left({group: 1}) for key, group in groups.items()}
+    assert seconds["search", "tuned", "model_1"] == 6.0
+    assert seconds["confirm", "tuned", "model_1"] == seconds["confirm", "published", "model_1"] == 10.0
+    assert seconds["search", "tuned", "model_4"] == 10.0
+    assert seconds["confirm", "control", "pca"] == 0.0

@@ -1,0 +1,196 @@
+"""Several nodes of Ray on this machine: where trials go, shares of GPUs, and nodes that come in the middle."""
+
+from __future__ import annotations
+
+import collections
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pandas as pd
+import pytest
+import ray
+from ray import tune
+from ray.cluster_utils import Cluster
+
+from study.execution.capacity import slots_now
+from study.execution.nodes import alive_nodes
+from study.execution.tuner import PlanSearcher
+
+ROOT = Path(__file__).resolve().parents[3]
+STUDY = ("--preset", "quick", "--architectures", "unpool_only", "model_4", "--trials", "3", "--seeds", "2")
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    """A head on which no trial runs, joined by this process."""
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    monkeypatch.setenv("RAY_DEDUP_LOGS", "0")
+    nodes = Cluster()
+    try:
+        nodes.add_node(num_cpus=0, object_store_memory=100_000_000, include_dashboard=False)
+        nodes.connect()
+        yield nodes
+    finally:
+        ray.shutdown()
+        nodes.shutdown()
+
+
+def worker(nodes: Cluster, **resources: int) -> str:
+    """Add a node and return its id."""
+    return str(nodes.add_node(object_store_memory=100_000_000, **resources).node_id)
+
+
+def launch(nodes: Cluster, results: Path, *arguments: str) -> subprocess.Popen[str]:
+    """Start a study on the cluster, from a process of its own."""
+    return subprocess.Popen(
+        [
+            *(sys.executable, str(ROOT / "study" / "launch.py"), *STUDY, *arguments),
+            *("--address", nodes.address, "--results-dir", str(results)),
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=results.parent,
+    )
+
+
+def nodes_of_trials() -> set[str]:
+    """Return the nodes on which a worker runs trials now."""
+    actors = ray._private.state.actors().values()
+    return {actor["Address"]["NodeID"] for actor in actors if actor["State"] == "ALIVE"}
+
+
+def test_a_study_uses_every_node_also_one_that_comes_in_the_middle_and_never_the_head(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    """The real quick study on two nodes, then three; each has one core."""
+    first = [worker(cluster, num_cpus=1), worker(cluster, num_cpus=1)]
+    results = tmp_path / "results"
+    process = launch(cluster, results, "--epochs", "4")
+    trials = results / "quick-digits" / "trials"
+    deadline = time.monotonic() + 240
+    while len(list(trials.glob("*.parquet")) if trials.exists() else ()) < 2:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    late = worker(cluster, num_cpus=1)
+    used: set[str] = set()
+    while process.poll() is None:
+        used |= nodes_of_trials()
+        time.sleep(0.2)
+    out, _ = process.communicate()
+    assert process.returncode == 0, out
+    assert "cluster of 3 nodes" in out
+    assert "at once:   2 on one core each" in out
+    rows = pd.read_parquet(trials)
+    assert rows.trial_id.is_unique
+    assert set(rows.status) <= {"complete", "pruned"}
+    assert used == {*first, late}
+
+
+class Book:
+    """Keeps when trials began and ended, where, and which GPU they were given."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[str, str, tuple[str, ...], float]] = []
+
+    def write(self, what: str, node: str, gpus: tuple[str, ...]) -> None:
+        """Append a line."""
+        self.lines.append((what, node, gpus, time.monotonic()))
+
+    def read(self) -> list[tuple[str, str, tuple[str, ...], float]]:
+        """Return all lines."""
+        return self.lines
+
+
+class Ledger:
+    """Owes so many trials of nothing."""
+
+    def __init__(self, owed: int) -> None:
+        self.owed = owed
+        self.plan = SimpleNamespace(exhausted=False)
+
+    def take(self, seeds_at_once: int) -> tuple[list[Any], None] | None:
+        """Hand out the next."""
+        if not self.owed:
+            self.plan.exhausted = True
+            return None
+        self.owed -= 1
+        cell = SimpleNamespace(architecture="pca", code_size=1)
+        return [SimpleNamespace(phase="confirm", cell=cell, trial_id=str(self.owed), seed=None, keep_codes=False)], None
+
+
+def occupied(share: float, owed: int, at_once: Any, seconds: float, folder: Path) -> list[Any]:
+    """Run trials that hold ``share`` of a GPU and only sleep; return the book's lines."""
+    book = ray.remote(num_cpus=0)(Book).remote()
+
+    def sleep(config: dict[str, Any]) -> None:
+        context = ray.get_runtime_context()
+        where = (context.get_node_id(), tuple(context.get_accelerator_ids()["GPU"]))
+        ray.get(book.write.remote("begins", *where))
+        time.sleep(seconds)
+        ray.get(book.write.remote("ends", *where))
+        tune.report({"done": 1})
+
+    os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
+    os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = "1000"
+    tune.Tuner(
+        tune.with_resources(sleep, {"cpu": 1, "gpu": share}),
+        tune_config=tune.TuneConfig(search_alg=PlanSearcher(Ledger(owed), 1, at_once), num_samples=-1),
+        run_config=tune.RunConfig(storage_path=str(folder), verbose=0),
+    ).fit()
+    return list(ray.get(book.read.remote()))
+
+
+def test_shares_of_gpus_are_respected_on_mixed_nodes(cluster: Cluster, tmp_path: Path) -> None:
+    """Two nodes with a GPU, one without: halves make four at once, two on each GPU, none elsewhere."""
+    with_gpu = {worker(cluster, num_cpus=4, num_gpus=1), worker(cluster, num_cpus=4, num_gpus=1)}
+    worker(cluster, num_cpus=4)
+    cluster.wait_for_nodes()
+    follow = lambda: slots_now([node["Resources"] for node in alive_nodes()], 0.5)  # noqa: E731
+    assert follow() == 4
+    lines = occupied(0.5, 10, follow, 3.0, tmp_path)
+    held: collections.Counter[tuple[str, tuple[str, ...]]] = collections.Counter()
+    most = 0
+    for what, node, gpus, _ in sorted(lines, key=lambda line: line[3]):
+        held[node, gpus] += 1 if what == "begins" else -1
+        assert len(gpus) == 1
+        assert held[node, gpus] <= 2
+        most = max(most, held.total())
+    assert {node for _, node, _, _ in lines} == with_gpu
+    assert sum(what == "ends" for what, *_ in lines) == 10
+    assert most == 4
+
+
+def refused(nodes: Cluster, results: Path, *arguments: str) -> str:
+    """Launch, which must refuse with one screen, and return it."""
+    process = launch(nodes, results, *arguments)
+    out, _ = process.communicate(timeout=200)
+    assert process.returncode == 2, out
+    assert "Traceback" not in out
+    assert len(out.splitlines()) <= 12
+    assert not results.exists()
+    return out
+
+
+def test_gpus_that_only_ray_sees_are_refused(cluster: Cluster, tmp_path: Path) -> None:
+    """The node's PyTorch finds none, so every trial there would fail; on processors it may go on."""
+    worker(cluster, num_cpus=2, num_gpus=1)
+    cluster.wait_for_nodes()
+    assert "PyTorch finds 0" in refused(cluster, tmp_path / "results")
+    assert "no node has more than 1" in refused(cluster, tmp_path / "results", "--gpus-per-trial", "2")
+
+
+def test_a_cluster_without_gpus_or_without_cores_is_refused(cluster: Cluster, tmp_path: Path) -> None:
+    """The head alone holds no trial."""
+    assert "without a node for a trial" in refused(cluster, tmp_path / "results")
+    worker(cluster, num_cpus=1)
+    assert "there is no GPU" in refused(cluster, tmp_path / "results", "--gpus-per-trial", "1")

@@ -1,0 +1,192 @@
+"""Results lie on disks and in object stores alike, and a place that cannot be written is refused before a study."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pyarrow.fs
+import pytest
+
+from study import launch
+from study.storage.location import located
+from study.storage.schema import TABLES
+from study.storage.store import Store
+from tests.object_store import FaultyStore, object_store, reached
+from tests.study.storage.test_store import append, trial_row
+from trainables.errors import InputError
+
+MANIFEST = {"schema_version": 1, "name": "some"}
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[FaultyStore]:
+    """An S3 server for the tests of this module."""
+    with object_store() as store:
+        yield store
+
+
+@pytest.fixture
+def uri(server: FaultyStore, request: pytest.FixtureRequest) -> Iterator[str]:
+    """The URI of a folder of its own for each test."""
+    server.fault = None
+    with reached(server) as root:
+        yield f"{root}/{request.node.name[:60].replace('[', '-').replace(']', '')}"
+    server.fault = None
+
+
+@pytest.fixture(params=["disk", "object store"])
+def folder(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A folder of either kind."""
+    return str(tmp_path / "study") if request.param == "disk" else request.getfixturevalue("uri")
+
+
+def opened(folder: str) -> Store:
+    """Return the store of a new or an earlier study."""
+    store = Store(folder)
+    store.read_manifest()
+    store.open(MANIFEST)
+    return store
+
+
+def files(folder: str) -> list[str]:
+    """Return the paths of all files of a folder, relative to it."""
+    place = located(folder)
+    infos = place.filesystem.get_file_info(pyarrow.fs.FileSelector(place.path, recursive=True))
+    return sorted(info.path.removeprefix(f"{place.path}/") for info in infos if info.is_file)
+
+
+def test_rows_come_back_from_every_kind_of_storage(folder: str) -> None:
+    """Also by another launcher, and after they were compacted."""
+    store = opened(folder)
+    for trial_id in "abc":
+        append(store, trial_id)
+    again = opened(folder)
+    assert [row["trial_id"] for row in again.finished()] == ["a", "b", "c"]
+    again.compact()
+    assert sorted(row["trial_id"] for row in opened(folder).finished()) == ["a", "b", "c"]
+    assert [row["epoch"] for row in opened(folder).curves({"b"})["b"]] == [1, 2]
+    names = files(folder)
+    assert [name for name in names if name.startswith("weights/")] == [f"weights/{name}.safetensors" for name in "abc"]
+    assert len([name for name in names if name.startswith("trials/")]) == 1
+    assert not [name for name in names if "/." in name or name.startswith(".")]
+
+
+def test_leftovers_are_cleaned_from_every_kind_of_storage(folder: str) -> None:
+    """Rows of a trial without its row of `trials`, and single files that were joined already."""
+    store = opened(folder)
+    for trial_id in "ab":
+        append(store, trial_id)
+    place = located(folder)
+    single = {name: store._storage.read(name) for name in files(folder)}
+    store.compact()
+    for name, content in single.items():
+        store._storage.write(name, content)
+    store._storage.write("epochs/c.parquet", single["epochs/b.parquet"])
+    store._storage.write("weights/c.safetensors", b"weights")
+    assert len(opened(folder).finished()) == 2
+    left = files(folder)
+    assert not [name for name in left if name.split("/")[-1].split(".")[0] == "c"]
+    assert len([name for name in left if name.startswith(("trials/", "epochs/"))]) == 2, place
+
+
+def test_pandas_reads_the_object_store(uri: str) -> None:
+    """As it reads a folder."""
+    append(opened(uri), "a")
+    place = located(uri)
+    frame = pd.read_parquet(f"{place.path}/trials", filesystem=place.filesystem)
+    assert frame.trial_id.tolist() == ["a"]
+
+
+def test_a_large_file_is_whole_in_the_object_store(uri: str) -> None:
+    """Larger than the part from which an upload has several."""
+    weights = bytes(range(256)) * 90_000
+    store = opened(uri)
+    store.append(trial_row("a"), {}, weights)
+    assert Store(uri)._storage.read("weights/a.safetensors") == weights
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("s3://no-such-bucket/results", "does not exist"),
+        ("s3://", "names no folder"),
+        ("ftp://host/folder", "names no folder"),
+        ("s3://bucket/x?region=nowhere", "AWS_REGION"),
+        ("s3://key:secret@bucket/x", "holds credentials"),
+    ],
+)
+def test_an_address_that_cannot_be_used_is_refused_before_anything_starts(
+    address: str, expected: str, uri: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One screen and exit status 2; a secret is not repeated."""
+    assert launch.main(["--preset", "quick", "--results-dir", address]) == 2
+    shown = capsys.readouterr()
+    assert expected in shown.err
+    assert "secret@" not in shown.err
+    assert shown.out == ""
+    assert len(shown.err.splitlines()) <= 8
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("answer", [403, 503, 0], ids=["denied", "unavailable", "no answer"])
+def test_a_store_that_does_not_answer_is_refused_within_a_minute(
+    answer: int, server: FaultyStore, uri: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Denied, out of order, or deaf: the launcher says so and ends."""
+    server.fault = lambda method, path: answer
+    asked = time.monotonic()
+    assert launch.main(["--preset", "quick", "--results-dir", uri]) == 2
+    assert time.monotonic() - asked < 60
+    shown = capsys.readouterr()
+    assert uri in shown.err
+    assert len(shown.err.splitlines()) <= 8
+    server.fault = None
+    assert not Store(uri)._storage.names()
+
+
+def test_a_store_that_can_be_read_but_not_written_is_refused(
+    server: FaultyStore, uri: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As a key without the right to put."""
+    server.fault = lambda method, path: 403 if method in ("PUT", "POST") else None
+    assert launch.main(["--preset", "quick", "--results-dir", uri]) == 2
+    assert "cannot be written" in capsys.readouterr().err
+
+
+def test_a_file_that_is_not_ours_stays_where_it_is(folder: str) -> None:
+    """Whatever a user or another program puts beside the rows."""
+    append(opened(folder), "a")
+    store = Store(folder)
+    store._storage.write("epochs/notes.txt", b"mine")
+    store._storage.write("weights/notes.txt", b"mine")
+    opened(folder)
+    assert {"epochs/notes.txt", "weights/notes.txt"} <= set(files(folder))
+
+
+def test_opening_a_study_reads_its_trials_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A resumed study of many trials is not read twice."""
+    append(opened(str(tmp_path)), "a")
+    read: list[str] = []
+    from study.storage import store as module
+
+    original = module.read_files
+    monkeypatch.setattr(
+        module, "read_files", lambda folder, table, *rest: read.append(table) or original(folder, table, *rest)
+    )
+    store = Store(tmp_path)
+    store.finished()
+    store.open(MANIFEST)
+    assert read.count("trials") == 1
+    assert set(TABLES) >= set(read)
+
+
+def test_a_relative_path_means_the_folder_it_meant_at_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tune changes the working directory."""
+    monkeypatch.chdir(tmp_path)
+    place = located("results")
+    assert place.local == tmp_path / "results"
+    with pytest.raises(InputError, match="names no folder"):
+        located("hdfs://host/folder")

@@ -1,0 +1,71 @@
+"""A study on an object store, end to end: trials on a real Ray, rows in S3, the report read from there."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from study.storage.files import Storage
+from study.storage.location import located
+from study.storage.store import Store
+from tests.object_store import object_store, reached
+
+ROOT = Path(__file__).resolve().parents[3]
+TINY = (
+    *("--preset", "quick", "--architectures", "unpool_only", "--trials", "3", "--seeds", "2", "--epochs", "2"),
+    *("--concurrency", "1"),
+)
+TRIALS = 3 + 2 * 2 + 2
+
+pytestmark = [pytest.mark.slow, pytest.mark.fault("object store: launcher killed")]
+
+
+def test_a_study_on_s3_is_stopped_goes_on_and_is_reported(tmp_path: Path) -> None:
+    """SIGKILL after two trials, then the same command; the second launcher in between is refused."""
+    with object_store() as store, reached(store) as root:
+        command = [sys.executable, str(ROOT / "study" / "launch.py"), *TINY, "--results-dir", root]
+        environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+        study = f"{root}/quick-digits"
+
+        process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL)
+        deadline = time.monotonic() + 300
+        while len(Storage(located(study)).names("trials")) < 2:
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        second = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        assert second.returncode == 2, second.stderr
+        assert f"in use by process {process.pid}" in second.stderr
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        kept = {row["trial_id"]: row["finished_at"] for row in Store(study).finished()}
+        assert 2 <= len(kept) < TRIALS
+
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert f"rows:   {study}" in done.stdout
+        place = located(study)
+        trials = pd.read_parquet(f"{place.path}/trials", filesystem=place.filesystem)
+        assert len(trials) == trials.trial_id.nunique() == TRIALS
+        assert trials.set_index("trial_id").finished_at[list(kept)].tolist() == list(kept.values())
+        assert set(trials.status) <= {"complete", "pruned"}
+        assert {"report.html", "report.md", "tables", "figures"} <= set(Storage(place).names("report"))
+
+        read = subprocess.run(
+            [sys.executable, str(ROOT / "analysis" / "report.py"), study, "--no-tsne"],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert read.returncode == 0, read.stderr
+        assert "Unpool only" in read.stdout
+        assert (tmp_path / "report-quick-digits" / "report.html").exists()

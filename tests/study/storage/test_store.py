@@ -1,0 +1,169 @@
+"""A study's folder: rows are written at once, read back, compacted, and never half there."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+
+from study.storage.schema import TABLES, table_of
+from study.storage.store import Store
+from trainables.errors import InputError
+
+
+def trial_row(trial_id: str) -> dict[str, Any]:
+    """Return the least that a row of `trials` must hold."""
+    return {
+        "trial_id": trial_id,
+        "study": "some",
+        "phase": "search",
+        "arm": "tuned",
+        "dataset": "digits",
+        "architecture": "model_1",
+        "code_size": 10,
+        "number": 0,
+        "status": "complete",
+    }
+
+
+def opened(folder: Path) -> Store:
+    """Return the store of a new study."""
+    store = Store(folder)
+    store.open({"schema_version": 1, "name": "some"})
+    return store
+
+
+def append(store: Store, trial_id: str, epochs: int = 2) -> None:
+    """Write a trial with rows in several tables."""
+    rows = [
+        {"trial_id": trial_id, "epoch": epoch, "train_cross_entropy": 1.0 / epoch} for epoch in range(1, epochs + 1)
+    ]
+    store.append(trial_row(trial_id), {"epochs": rows, "scores": []}, b"weights")
+
+
+def test_rows_come_back_as_they_were_written(tmp_path: Path) -> None:
+    """And pandas reads the folder as README says."""
+    store = opened(tmp_path / "study")
+    for trial_id in ("a", "b"):
+        append(store, trial_id)
+    assert [row["trial_id"] for row in store.finished()] == ["a", "b"]
+    assert [row["epoch"] for row in store.curves({"b"})["b"]] == [1, 2]
+    frame = pd.read_parquet(tmp_path / "study" / "trials")
+    assert frame.groupby(["architecture", "status"]).size().to_dict() == {("model_1", "complete"): 2}
+
+
+def test_compaction_keeps_every_row_and_leaves_one_file_a_table(tmp_path: Path) -> None:
+    """Also when it is done again after more trials."""
+    store = opened(tmp_path / "study")
+    for trial_id in "abc":
+        append(store, trial_id)
+    before = store.finished()
+    store.compact()
+    assert store.finished() == before
+    assert len(list((tmp_path / "study" / "trials").iterdir())) == 1
+    for trial_id in "de":
+        append(store, trial_id)
+    store.compact()
+    assert sorted(row["trial_id"] for row in store.finished()) == list("abcde")
+    assert len(store.curves(set("abcde"))) == 5
+
+
+@pytest.mark.fault("rows: leftovers of a stopped writer")
+def test_leftovers_of_a_stopped_writer_are_ignored_and_cleaned(tmp_path: Path) -> None:
+    """Half-written files, and rows of a trial that was not committed by its row of `trials`."""
+    folder = tmp_path / "study"
+    store = opened(folder)
+    append(store, "a")
+    (folder / "trials" / ".b.parquet.partial").write_bytes(b"half")
+    pyarrow.parquet.write_table(table_of("epochs", [{"trial_id": "b", "epoch": 1}]), folder / "epochs" / "b.parquet")
+    (folder / "weights" / "b.safetensors").write_bytes(b"weights")
+    assert [row["trial_id"] for row in store.finished()] == ["a"]
+    again = opened(folder)
+    assert {path.name for table in (*TABLES, "weights") for path in (folder / table).iterdir()} == {
+        "a.parquet",
+        "a.safetensors",
+    }
+    assert [row["trial_id"] for row in again.finished()] == ["a"]
+
+
+@pytest.mark.fault("rows: compaction stopped midway")
+def test_a_compaction_that_was_stopped_midway_loses_and_doubles_nothing(tmp_path: Path) -> None:
+    """Joined file written, single files not removed yet."""
+    folder = tmp_path / "study"
+    store = opened(folder)
+    for trial_id in "ab":
+        append(store, trial_id)
+    single = {path: path.read_bytes() for table in TABLES for path in (folder / table).iterdir()}
+    store.compact()
+    for path, content in single.items():
+        path.write_bytes(content)
+    assert sorted(row["trial_id"] for row in store.finished()) == ["a", "b"]
+    assert len(store.curves({"a"})["a"]) == 2
+    opened(folder)
+    assert len(pd.read_parquet(folder / "trials")) == 2
+
+
+def test_a_row_with_an_unknown_or_missing_column_is_refused() -> None:
+    """A typing mistake must not lose a figure in silence."""
+    with pytest.raises(KeyError, match="learning_rte"):
+        table_of("trials", [trial_row("a") | {"learning_rte": 0.1}])
+    with pytest.raises(pa.ArrowInvalid, match="status"):
+        table_of("trials", [{**trial_row("a"), "status": None}])
+
+
+def test_every_column_says_its_unit_and_meaning() -> None:
+    """In the schema, and in the files that are written from it."""
+    for name, schema in TABLES.items():
+        assert schema.metadata[b"table"] == name.encode()
+        for field in schema:
+            assert field.metadata[b"meaning"], field.name
+            assert b"unit" in field.metadata, field.name
+
+
+def test_files_carry_the_schema(tmp_path: Path) -> None:
+    """A file explains itself."""
+    store = opened(tmp_path / "study")
+    append(store, "a")
+    schema = pyarrow.parquet.read_schema(tmp_path / "study" / "trials" / "a.parquet")
+    assert schema.field("seconds").metadata[b"unit"] == b"s"
+    assert schema.metadata[b"schema_version"] == b"1"
+
+
+@pytest.mark.fault("rows: folder of another study")
+def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
+    """Nothing of the user's is mixed with a study."""
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match=r"no study\.json"):
+        Store(tmp_path).read_manifest()
+
+
+@pytest.mark.fault("rows: damaged file")
+@pytest.mark.parametrize("content", ["{", "[]", json.dumps({"name": "x"})])
+def test_a_damaged_manifest_is_refused(tmp_path: Path, content: str) -> None:
+    """With the file's path."""
+    (tmp_path / "study.json").write_text(content)
+    with pytest.raises(InputError, match=r"study\.json cannot be read"):
+        Store(tmp_path).read_manifest()
+
+
+@pytest.mark.fault("rows: newer schema")
+def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
+    """An old program must not guess what new rows mean."""
+    (tmp_path / "study.json").write_text(json.dumps({"schema_version": 99}))
+    with pytest.raises(InputError, match="schema version 99"):
+        Store(tmp_path).read_manifest()
+
+
+@pytest.mark.fault("rows: damaged file")
+def test_a_damaged_file_is_named(tmp_path: Path) -> None:
+    """Rows cannot be believed when one file is not readable."""
+    store = opened(tmp_path / "study")
+    append(store, "a")
+    (tmp_path / "study" / "trials" / "a.parquet").write_bytes(b"PAR1 not really")
+    with pytest.raises(InputError, match=r"a\.parquet"):
+        store.finished()

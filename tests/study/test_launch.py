@@ -1,0 +1,207 @@
+"""The command line: bad input is one screen with exit status 2, and nothing is begun."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from study import launch
+from study.config.study_config import PRESETS, study_config
+from trainables.errors import InputError
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """Run the command line, which must refuse, and return its one screen."""
+    try:
+        status = launch.main(arguments)
+    except SystemExit as stopped:
+        status = stopped.code  # argparse's own
+    shown = capsys.readouterr()
+    assert status == 2
+    assert shown.out == ""
+    assert "Traceback" not in shown.err
+    assert 0 < len(shown.err.splitlines()) <= 24
+    return shown.err
+
+
+@pytest.mark.fault("wrong flags, by example")
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--architectures", "model_9"], "model_1, model_2"),
+        (["--architectures", "model_1", "model_1"], "twice"),
+        (["--code-sizes", "0"], "code size 0"),
+        (["--code-sizes", "10", "10"], "each code size once"),
+        (["--code-sizes", "ten"], "'ten': accepted is a whole number"),
+        (["--preset", "fast"], "quick, sample, paper, reference"),
+        (["--dataset", "cifar"], "mnist"),
+        (["--recipe", "secret"], "caffe, modern"),
+        (["--phase", "train"], "search, confirm, ablate"),
+        (["--factors", "luck"], "learning_rate"),
+        (["--trials", "0"], "trials 0"),
+        (["--seeds", "-1"], "seeds -1"),
+        (["--epochs", "0"], "epochs 0"),
+        (["--seed", "-1"], "seed -1"),
+        (["--name", "../elsewhere"], "letters, digits"),
+        (["--name", ""], "letters, digits"),
+        (["--concurrency", "0"], "at least 1"),
+        (["--gpus-per-trial", "1.5"], "fraction below 1"),
+        (["--gpus-per-trial", "nan"], "fraction below 1"),
+        (["--time-budget", "-1"], "above 0"),
+        (["--status", "--missing"], "not allowed with"),
+        (["--dry-run", "--status"], "not allowed with"),
+        (["--quiet", "--verbose"], "not allowed with"),
+        (["--no-such-flag"], "unrecognized arguments"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_mistake_in_a_flag_is_explained(
+    arguments: list[str], expected: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What was received, what is accepted, and no folder made."""
+    results = tmp_path / "results"
+    assert expected in refused(capsys, "--preset", "quick", "--results-dir", str(results), *arguments)
+    assert not results.exists()
+
+
+def test_a_missing_data_folder_is_explained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The path that was given is in the message."""
+    missing = tmp_path / "nowhere"
+    assert str(missing) in refused(capsys, "--preset", "sample", "--data-dir", str(missing))
+
+
+@pytest.mark.fault("data: truncated, bit-flipped, empty, HTML, swapped")
+@pytest.mark.parametrize("damage", ["truncated", "flipped"])
+def test_a_damaged_data_file_is_named(
+    damage: str, tmp_path: Path, data_dir: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A truncated file and one with a flipped bit both fail their checksum."""
+    shutil.copytree(data_dir / "mnist", tmp_path / "mnist")
+    path = tmp_path / "mnist" / "t10k-labels-idx1-ubyte.gz"
+    path.chmod(0o644)
+    content = bytearray(path.read_bytes())
+    if damage == "truncated":
+        content = content[: len(content) // 2]
+    else:
+        content[len(content) // 2] ^= 1
+    path.write_bytes(bytes(content))
+    assert path.name in refused(capsys, "--preset", "sample", "--data-dir", str(tmp_path))
+
+
+@pytest.mark.fault("data: truncated, bit-flipped, empty, HTML, swapped")
+def test_a_gzip_of_something_else_is_named(tmp_path: Path, data_dir: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Well-formed compression of the wrong bytes is refused like any other."""
+    shutil.copytree(data_dir / "mnist", tmp_path / "mnist")
+    path = tmp_path / "mnist" / "train-labels-idx1-ubyte.gz"
+    path.chmod(0o644)
+    path.write_bytes(gzip.compress(b"something else"))
+    assert path.name in refused(capsys, "--preset", "sample", "--data-dir", str(tmp_path))
+
+
+def test_gpus_where_there_are_none_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Before Ray is started and before a folder is made."""
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU")
+    results = tmp_path / "results"
+    message = refused(capsys, "--preset", "quick", "--gpus-per-trial", "1", "--results-dir", str(results))
+    assert "there is no GPU" in message
+    assert not results.exists()
+
+
+def test_a_results_folder_that_cannot_be_written_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Here a file stands where the folder should be, which stops even root."""
+    (tmp_path / "results").write_text("a file")
+    assert "cannot be written" in refused(capsys, "--preset", "quick", "--results-dir", str(tmp_path / "results"))
+
+
+@pytest.mark.fault("rows: folder of another study")
+def test_a_folder_of_another_configuration_is_refused_with_the_difference(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The same name with other epochs is another study."""
+    from study.storage.manifest import next_manifest
+    from study.storage.store import Store
+    from trainables.data.datasets import load_dataset
+
+    config = study_config("quick")
+    store = Store(tmp_path / config.name)
+    store.open(next_manifest(config, load_dataset("digits"), None, store.folder))
+    before = sorted(tmp_path.rglob("*"))
+    message = refused(capsys, "--preset", "quick", "--results-dir", str(tmp_path), "--epochs", "99")
+    assert f"epochs was {config.epochs}, is 99" in message
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_confirmation_without_a_search_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """There is no best configuration to confirm."""
+    message = refused(capsys, "--preset", "quick", "--phase", "confirm", "--results-dir", str(tmp_path / "results"))
+    assert "search" in message
+
+
+@pytest.mark.slow
+def test_dry_run_says_that_a_cluster_was_not_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its address is given, and nothing is joined."""
+    flags = ["--preset", "quick", "--architectures", "model_1", "--dry-run", "--results-dir", str(tmp_path)]
+    assert launch.main([*flags, "--address", "head:6379"]) == 0
+    assert "for this machine, not for the cluster at head:6379" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.slow
+def test_dry_run_prints_the_plan_and_writes_nothing(tmp_path: Path) -> None:
+    """From any directory, without starting Ray."""
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "study" / "launch.py"), "--preset", "quick", "--dry-run"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"RAY_ADDRESS": ""},
+    )
+    assert done.returncode == 0, done.stderr
+    for word in ("7 cells", "trials:", "epochs:", "estimate:", "core-hours", "disk:", "search-model_1-code10-0000"):
+        assert word in done.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_help_fits_a_screen(capsys: pytest.CaptureFixture[str]) -> None:
+    """Grouped flags with their defaults."""
+    with pytest.raises(SystemExit):
+        launch.main(["--help"])
+    shown = capsys.readouterr().out
+    assert "--preset" in shown
+    assert len(shown.splitlines()) <= 60
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_presets_are_valid_and_named_after_preset_and_data(preset: str) -> None:
+    """The same command resumes the same folder."""
+    config = study_config(preset)
+    assert config.name == f"{preset}-{config.dataset}"
+
+
+def test_identity_holds_what_may_not_change_and_lets_budgets_grow() -> None:
+    """Trials, seeds, cells and phases may grow; data, recipe, epochs, batch and seed may not."""
+    base = study_config("quick")
+    grown = study_config("quick", trials=9, seeds=9, architectures=("model_1",), code_sizes=(2,), phases=("search",))
+    assert base.identity("sha") == grown.identity("sha")
+    for change in ({"epochs": 99}, {"batch_size": 5}, {"recipe": "caffe"}, {"seed": 1}):
+        assert study_config("quick", **change).identity("sha") != base.identity("sha")  # type: ignore[arg-type]
+    assert base.identity("other") != base.identity("sha")
+
+
+def test_unknown_preset_key_is_a_programming_error() -> None:
+    """A configuration refuses keys that it does not know."""
+    with pytest.raises(TypeError):
+        study_config("quick", epochz=3)
+    with pytest.raises(InputError):
+        study_config("quick", epochs=0)

@@ -1,0 +1,238 @@
+"""Trained models: found by trial or by cell, taken from images to codes and back, in scikit-learn and as a file."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import estimator_checks
+
+from study import codes
+from study.models import kept_trial, load_model
+from study.storage.store import Store
+from tests.studies import run_here, small_config
+from trainables.data.datasets import Dataset, load_dataset
+from trainables.errors import InputError
+from trainables.inference import decode, encode
+from trainables.models.architectures import ARCHITECTURES
+from trainables.models.autoencoder import Autoencoder
+from trainables.transformer import CodeTransformer
+
+pytestmark = pytest.mark.slow
+
+TRIAL = "confirm-model_4-code10-tuned-01"
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A study of model 3 and model 4 with real weights."""
+    config = small_config(architectures=("model_3", "model_4"), trials=1, seeds=2, epochs=2, batch_size=100)
+    return run_here(config, tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture(scope="module")
+def digits() -> Dataset:
+    """The study's data."""
+    return load_dataset("digits")
+
+
+def test_a_trial_gives_the_model_whose_codes_are_in_the_rows(study: Path, digits: Dataset) -> None:
+    """Codes are kept in half precision."""
+    model = load_model(study, TRIAL)
+    rows = [row for row in pq.read_table(study / "codes").to_pylist() if row["trial_id"] == TRIAL]
+    assert len(rows) == len(digits.test)
+    made = encode(model, digits.test.pixels)
+    assert made.dtype == np.float32
+    np.testing.assert_array_equal(made.astype(np.float16), np.array([row["code"] for row in rows], np.float16))
+
+
+def test_the_best_of_a_cell_is_the_tuned_trial_with_the_lowest_training_loss(study: Path) -> None:
+    """Nothing is chosen by test images; a tie goes to the first seed."""
+    rows = {row["trial_id"]: row for row in Store(study).finished()}
+    tuned = [rows[f"confirm-model_4-code10-tuned-{number:02d}"] for number in (1, 2)]
+    lowest = min(tuned, key=lambda row: row["train_cross_entropy"])
+    best = load_model(study, "model_4-code10")
+    named = load_model(study, lowest["trial_id"])
+    assert torch.equal(best.get_parameter("code.weight"), named.get_parameter("code.weight"))
+    alike = [row | {"train_cross_entropy": 80.0} for row in reversed(tuned)]
+    assert kept_trial(alike, "model_4-code10", "here")["number"] == 1
+    published = rows["confirm-model_4-code10-published-01"] | {"train_cross_entropy": 1.0}
+    assert kept_trial([*tuned, published], "model_4-code10", "here") == lowest
+    diverged = lowest | {"train_cross_entropy": 1.0, "status": "diverged", "trial_id": "another"}
+    assert kept_trial([*tuned, diverged], "model_4-code10", "here") == lowest
+
+
+@pytest.mark.parametrize(
+    ("which", "expected"),
+    [
+        ("model_1-code10", "has no trial or cell model_1-code10"),
+        ("search-model_4-code10-0000", "keeps no weights of search-model_4-code10-0000"),
+        ("confirm-pca-code10", "keeps no weights of confirm-pca-code10"),
+    ],
+)
+def test_a_model_that_was_not_kept_is_refused_with_those_that_were(study: Path, which: str, expected: str) -> None:
+    """Cells are named."""
+    with pytest.raises(InputError, match=expected) as refused:
+        load_model(study, which)
+    assert "model_3-code10, model_4-code10" in refused.value.accepted
+
+
+def test_a_lost_or_damaged_weights_file_is_named(study: Path, tmp_path: Path) -> None:
+    """Whatever is wrong with it: cut short, of other settings, or gone."""
+    copy = tmp_path / "copy"
+    shutil.copytree(study, copy)
+    file = copy / "weights" / f"{TRIAL}.safetensors"
+    whole = file.read_bytes()
+    file.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(InputError, match="not a weights file"):
+        load_model(copy, TRIAL)
+    size = int.from_bytes(whole[:8], "little")
+    header = whole[8 : 8 + size].replace(b'\\"code_size\\": 10', b'\\"code_size\\": 11')
+    assert len(header) == size
+    file.write_bytes(whole[:8] + header + whole[8 + size :])
+    with pytest.raises(InputError, match=r"not a weights file.*Autoencoder"):
+        load_model(copy, TRIAL)
+    file.unlink()
+    with pytest.raises(InputError, match=file.name):
+        load_model(copy, TRIAL)
+
+
+def test_bytes_and_fractions_give_the_same_codes(study: Path, digits: Dataset) -> None:
+    """uint8 and the same pixels as float64; more images than a batch holds, and none."""
+    model = load_model(study, "model_4-code10")
+    pixels = digits.training.pixels[:1100]
+    made = encode(model, pixels)
+    np.testing.assert_allclose(encode(model, pixels / 255), made, atol=1e-5)
+    np.testing.assert_allclose(encode(model, pixels[1000:]), made[1000:], atol=1e-5)
+    assert encode(model, pixels[:0]).shape == (0, 10)
+
+
+def test_codes_become_the_images_of_the_model(study: Path, digits: Dataset) -> None:
+    """The sigmoid of its logits, within [0, 1]."""
+    model = load_model(study, "model_4-code10")
+    images = decode(model, encode(model, digits.test.pixels[:7]))
+    assert images.shape == (7, 28, 28)
+    assert images.dtype == np.float32
+    direct = torch.sigmoid(model(torch.tensor(digits.test.pixels[:7, None] / 255, dtype=torch.float32)))
+    np.testing.assert_allclose(images, direct[:, 0].numpy(), atol=1e-5)
+    assert ((images >= 0) & (images <= 1)).all()
+
+
+def test_a_code_without_switches_is_not_decoded(study: Path) -> None:
+    """Model 3 needs those of an image."""
+    with pytest.raises(InputError, match="switches of an image"):
+        decode(load_model(study, "model_3-code10"), np.zeros((1, 10)))
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        np.zeros((28, 28), np.uint8),
+        np.zeros((2, 1, 28, 28), np.uint8),
+        np.zeros((2, 8, 8)),
+        np.zeros((2, 28, 28), np.int64),
+        np.full((2, 28, 28), 255.0),
+        np.full((2, 28, 28), np.nan),
+        [["a"]],
+    ],
+    ids=["one image", "channel", "side", "integers", "0 to 255", "NaN", "text"],
+)
+def test_images_of_another_kind_are_refused(images: object) -> None:
+    """What is accepted is said."""
+    with pytest.raises(InputError, match=r"\(n, 28, 28\): uint8, or floats in \[0, 1\]"):
+        encode(Autoencoder(ARCHITECTURES["model_4"], 10), images)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("given", [np.zeros(10), np.zeros((2, 9)), np.zeros((2, 10), int), np.full((2, 10), np.inf)])
+def test_codes_of_another_kind_are_refused(given: object) -> None:
+    """What is accepted is said."""
+    with pytest.raises(InputError, match=r"\(n, 10\), finite floats"):
+        decode(Autoencoder(ARCHITECTURES["model_4"], 10), given)  # type: ignore[arg-type]
+
+
+def test_the_transformer_is_a_step_of_a_pipeline(study: Path, digits: Dataset) -> None:
+    """Cloned, fitted, with named outputs; images may be rows of pixels."""
+    model = load_model(study, "model_4-code10")
+    classifier = clone(make_pipeline(CodeTransformer(model), StandardScaler(), LogisticRegression(max_iter=2000)))
+    rows = digits.training.pixels.reshape(-1, 784)
+    classifier.fit(rows, digits.training.labels)
+    assert classifier.score(digits.test.pixels, digits.test.labels) > 0.5
+    assert list(classifier[0].get_feature_names_out()) == [f"codetransformer{unit}" for unit in range(10)]
+    np.testing.assert_array_equal(classifier[0].transform(rows), encode(model, digits.training.pixels))
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        estimator_checks.check_estimator_cloneable,
+        estimator_checks.check_estimator_repr,
+        estimator_checks.check_estimator_tags_renamed,
+        estimator_checks.check_valid_tag_types,
+        estimator_checks.check_get_params_invariance,
+        estimator_checks.check_set_params,
+        estimator_checks.check_do_not_raise_errors_in_init_or_set_params,
+        estimator_checks.check_no_attributes_set_in_init,
+        estimator_checks.check_mixin_order,
+    ],
+    ids=lambda check: check.__name__,
+)
+def test_the_transformer_passes_the_checks_of_scikit_learn_that_bring_no_data(check: object) -> None:
+    """The others give it random data, which are no images."""
+    check("CodeTransformer", CodeTransformer(Autoencoder(ARCHITECTURES["model_4"], 10)))  # type: ignore[operator]
+
+
+def test_codes_of_a_data_set_become_a_file(
+    study: Path, digits: Dataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every image of both splits, with its label; the file says who made it."""
+    output = tmp_path / "codes.parquet"
+    assert codes.main([str(study), TRIAL, "--output", str(output)]) == 0
+    assert "1,797 images" in capsys.readouterr().out
+    table = pq.read_table(output)
+    assert table.schema.metadata[b"trial_id"].decode() == TRIAL
+    assert table.schema.metadata[b"dataset_sha256"].decode() == digits.sha256
+    frame = table.to_pandas()
+    assert frame.columns.tolist() == ["image", "label", "split", "code"]
+    for split, images in (("train", digits.training), ("test", digits.test)):
+        part = frame[frame["split"] == split]
+        assert part["image"].tolist() == list(range(len(images)))
+        np.testing.assert_array_equal(part["label"], images.labels)
+        np.testing.assert_array_equal(np.stack(part["code"]), encode(load_model(study, TRIAL), images.pixels))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["model_9-code10"], "no trial or cell model_9-code10"),
+        (["model_4-code10", "--dataset", "cifar"], "unknown data set 'cifar'"),
+        (["model_4-code10", "--output", "missing/codes.parquet"], "missing/codes.parquet cannot be written"),
+    ],
+)
+def test_a_mistake_leaves_no_file(
+    study: Path,
+    arguments: list[str],
+    expected: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Exit status 2 and one screen."""
+    monkeypatch.chdir(tmp_path)
+    assert codes.main([str(study), *arguments]) == 2
+    assert expected in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_without_a_study_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing is made there."""
+    assert codes.main([str(tmp_path / "nowhere"), "model_4-code10"]) == 2
+    assert "holds no study" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,217 @@
+"""Whole studies on a real local Ray: rows, resuming, determinism, interruptions."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import optuna
+import pandas as pd
+import pytest
+
+from study.config.study_config import study_config
+from study.plan.plan import planned
+
+ROOT = Path(__file__).resolve().parents[2]
+ARCHITECTURES = ("model_3", "unpool_only")
+PHASES = ("search", "confirm", "ablate")
+TINY = (
+    *("--preset", "quick", "--architectures", *ARCHITECTURES, "--trials", "4", "--seeds", "2", "--epochs", "3"),
+    *("--phase", *PHASES, "--factors", "unpooling"),
+)
+TIMES = ["started_at", "finished_at", "seconds", "device_seconds", "git_dirty"]
+
+pytestmark = pytest.mark.slow
+
+
+def launch(results: Path, *arguments: str) -> subprocess.Popen[str]:
+    """Start the command line in a process of its own."""
+    environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    return subprocess.Popen(
+        [sys.executable, str(ROOT / "study" / "launch.py"), *TINY, "--results-dir", str(results), *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        cwd=results.parent,
+    )
+
+
+def finished(results: Path, *arguments: str) -> str:
+    """Run the command line to its end, which must be a success, and return what it printed."""
+    process = launch(results, *arguments)
+    out, err = process.communicate(timeout=600)
+    assert process.returncode == 0, out + err
+    return out
+
+
+def rows(results: Path, table: str) -> pd.DataFrame:
+    """Read a table of the study as README says, in a fixed order."""
+    # Arrow's types, in which a seed stays a whole number beside the controls that have none.
+    frame = pd.read_parquet(results / "quick-digits" / table, dtype_backend="pyarrow")
+    keys = {"trials": ["trial_id"], "epochs": ["trial_id", "epoch"]}
+    return frame.sort_values(keys.get(table, ["trial_id", "split", "evaluator", "metric"])).reset_index(drop=True)
+
+
+def planned_ids() -> list[str]:
+    """Return the ids of the tiny study's plan."""
+    config = study_config(
+        "quick", architectures=ARCHITECTURES, trials=4, seeds=2, epochs=3, phases=PHASES, factors=("unpooling",)
+    )
+    return sorted(owed.trial_id for owed in planned(config))
+
+
+def wait_for_rows(process: subprocess.Popen[str], results: Path, count: int) -> None:
+    """Return when ``count`` trials are committed while the study still runs."""
+    deadline = time.monotonic() + 300
+    while len(list((results / "quick-digits" / "trials").glob("*.parquet"))) < count:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.fixture(scope="module")
+def complete(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A complete study, one trial at a time, and what it printed."""
+    results = tmp_path_factory.mktemp("complete") / "results"
+    return results, finished(results, "--concurrency", "1")
+
+
+def test_every_planned_trial_ends_once_with_its_rows(complete: tuple[Path, str]) -> None:
+    """Search trials have validation figures, confirmed ones scores, weights and codes."""
+    results, _ = complete
+    trials = rows(results, "trials")
+    assert trials.trial_id.tolist() == planned_ids()
+    assert set(trials.status) <= {"complete", "pruned"}
+    assert (trials.status[trials.phase != "search"] == "complete").all()
+    searched = trials[(trials.phase == "search") & (trials.status == "complete")]
+    assert searched.validation_cross_entropy.notna().all()
+    epochs = rows(results, "epochs").groupby("trial_id").size()
+    trained = trials[trials.arm != "control"].set_index("trial_id")
+    assert epochs.to_dict() == trained.epochs.to_dict()
+    scores = rows(results, "scores")
+    assert set(scores.trial_id) == set(trials.trial_id[trials.phase != "search"])
+    assert scores.value.notna().all()
+    weights = {path.stem for path in (results / "quick-digits" / "weights").iterdir()}
+    assert weights == set(trials.trial_id[(trials.phase == "confirm") & (trials.arm != "control")])
+    codes = pd.read_parquet(results / "quick-digits" / "codes")
+    assert codes.groupby("trial_id").size()["confirm-pca-code10"] == 360
+
+
+def test_ablations_change_their_factor_and_pair_with_the_confirmed_trials(complete: tuple[Path, str]) -> None:
+    """Model 3 with three other kinds of unpooling; the rest as confirmed."""
+    trials = rows(complete[0], "trials")
+    ablated = trials[trials.phase == "ablate"]
+    assert set(ablated.level) == set(ablated.unpooling) == {"corner", "tile", "average"}
+    base = trials[(trials.trial_id.str.startswith("confirm-model_3")) & (trials.arm == "tuned")]
+    for column in ("learning_rate", "filters_1", "filters_2", "activation", "pooling", "optimizer"):
+        assert set(ablated[column]) == set(base[column]), column
+    assert set(ablated.seed) == set(base.seed)
+
+
+def test_search_prunes_within_cells(complete: tuple[Path, str]) -> None:
+    """Every cell has a trial with the full budget; a pruned one says so."""
+    trials = rows(complete[0], "trials")
+    searched = trials[trials.phase == "search"]
+    assert (searched[searched.status == "complete"].groupby("architecture").size() >= 1).all()
+    pruned = searched[searched.status == "pruned"]
+    assert (pruned.epochs < pruned.epochs_planned).all()
+    assert pruned.reason.notna().all()
+
+
+def test_rows_say_which_code_data_versions_and_hardware_made_them(complete: tuple[Path, str]) -> None:
+    """No provenance column is empty."""
+    trials = rows(complete[0], "trials")
+    for column in ("study_sha256", "dataset_sha256", "versions", "host", "device", "started_at", "finished_at"):
+        assert trials[column].notna().all(), column
+    assert {"python", "torch", "ray", "optuna"} <= set(json.loads(trials.versions[0]))
+    manifest = json.loads((complete[0] / "quick-digits" / "study.json").read_text())
+    assert manifest["study_sha256"] == trials.study_sha256[0]
+
+
+def test_a_folder_of_results_holds_data_and_no_code(complete: tuple[Path, str]) -> None:
+    """Parquet, JSON, the study file and safetensors, beside the pages and figures of the report."""
+    folder = complete[0] / "quick-digits"
+    files = [path for path in folder.rglob("*") if path.is_file() and folder / "report" not in path.parents]
+    assert {path.suffix for path in files if not path.name.startswith(".")} == {
+        ".parquet",
+        ".json",
+        ".toml",
+        ".safetensors",
+    }
+
+
+def test_the_tables_name_every_architecture_and_control(complete: tuple[Path, str]) -> None:
+    """What the launcher prints at its end."""
+    for label in ("Model 3", "Unpool only", "PCA"):
+        assert label in complete[1]
+
+
+def test_a_complete_study_launched_again_runs_nothing(complete: tuple[Path, str], tmp_path: Path) -> None:
+    """It prints the tables again, and gives its searches to a storage of Optuna where one is named."""
+    before = rows(complete[0], "trials")
+    url = f"sqlite:///{tmp_path}/study.db"
+    out = finished(complete[0], "--concurrency", "1", "--optuna-storage", url)
+    searches = {summary.study_name: summary.n_trials for summary in optuna.get_all_study_summaries(url)}
+    assert searches == {f"quick-digits/{name}-code10": 4 for name in ARCHITECTURES}
+    assert "done already" in out
+    assert "PCA" in out
+    pd.testing.assert_frame_equal(rows(complete[0], "trials"), before)
+
+
+def test_the_same_seed_gives_the_same_rows_also_after_sigkill(complete: tuple[Path, str], tmp_path: Path) -> None:
+    """One trial at a time on a processor; killed in the middle, then the same command: nothing is run again."""
+    results = tmp_path / "results"
+    process = launch(results, "--concurrency", "1")
+    wait_for_rows(process, results, 5)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    kept = {path.stem for path in (results / "quick-digits" / "trials").glob("*.parquet")}
+    before = rows(results, "trials").set_index("trial_id")
+    finished(results, "--concurrency", "1")
+    trials = rows(results, "trials")
+    assert trials.trial_id.tolist() == planned_ids()
+    after = trials.set_index("trial_id").loc[before.index]
+    assert len(kept) >= 5
+    pd.testing.assert_frame_equal(after, before)  # times too: not one of them was run again
+    pd.testing.assert_frame_equal(
+        trials.drop(columns=TIMES), rows(complete[0], "trials").drop(columns=TIMES), check_exact=True
+    )
+    for table in ("epochs", "scores"):
+        ours, theirs = rows(results, table), rows(complete[0], table)
+        drop = [column for column in ("seconds",) if column in ours]
+        pd.testing.assert_frame_equal(ours.drop(columns=drop), theirs.drop(columns=drop), check_exact=True)
+
+
+def test_a_time_budget_stops_the_study_and_cut_off_trials_are_owed_again(tmp_path: Path) -> None:
+    """Nothing that was cut off is taken for pruned; the next launch would run it."""
+    results = tmp_path / "results"
+    out = finished(results, "--concurrency", "2", "--time-budget", "0.003")
+    assert "still owed" in out
+    if (results / "quick-digits" / "trials").exists() and list((results / "quick-digits" / "trials").iterdir()):
+        trials = rows(results, "trials")
+        assert len(trials) < len(planned_ids())
+        assert (trials.epochs[trials.status == "complete"] == trials.epochs_planned[trials.status == "complete"]).all()
+        assert (trials.status[trials.phase == "confirm"] == "complete").all()
+
+
+def test_trials_that_hold_several_seeds_end_as_one_row_each(complete: tuple[Path, str], tmp_path: Path) -> None:
+    """Both seeds of a configuration in one trial of Tune's: the rows are those of one trial a seed."""
+    arguments = [*TINY, "--results-dir", str(tmp_path / "results"), "--concurrency", "1"]
+    script = f"""
+import sys
+from study import launch
+from study.execution import tuner as tuning
+
+tuning.SEEDS_AT_ONCE = {{"cpu": 2}}
+sys.exit(launch.main({arguments!r}))
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    ours, theirs = rows(tmp_path / "results", "trials"), rows(complete[0], "trials")
+    pd.testing.assert_frame_equal(ours.drop(columns=TIMES), theirs.drop(columns=TIMES), check_exact=True)

@@ -1,0 +1,238 @@
+"""Seeds trained as one batched model are trained as alone, whatever the model and the recipe."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+
+from trainables.data.datasets import Dataset, load_dataset
+from trainables.models.architectures import ARCHITECTURES
+from trainables.run_trial import Run, TrialSpec, run_trial
+from trainables.training.batched import BatchedTraining
+from trainables.training.cuda_graphs import StepRunner
+from trainables.training.training import EpochFigures, Training
+from trainables.trial_config import RECIPES, Settings
+
+SEEDS = (1, 2, 3)
+
+
+@pytest.fixture(scope="module")
+def pixels() -> Tensor:
+    """Blurred blobs: 100 images with something to learn."""
+    generator = torch.Generator().manual_seed(0)
+    coarse = torch.rand(100, 1, 4, 4, generator=generator) ** 3
+    smooth = torch.nn.functional.interpolate(coarse, size=28, mode="bilinear")
+    return (smooth[:, 0] * 255).to(torch.uint8)
+
+
+def settings_of(name: str, recipe: str = "modern", **changes: object) -> Settings:
+    """Return settings of a small model."""
+    filters = None if name == "classic_autoencoder" else (3, 2)
+    settings = RECIPES[recipe].settings(ARCHITECTURES[name], 4, 3, batch_size=20, filters=filters)
+    return dataclasses.replace(settings, **changes)  # type: ignore[arg-type]
+
+
+def together(settings: Settings, pixels: Tensor, seeds: tuple[int, ...] = SEEDS) -> BatchedTraining:
+    """Return the training of all seeds at once; images from the 80th on are for validation."""
+    validation = pixels[80:] if len(pixels) > 80 else None
+    return BatchedTraining([Training(settings, seed, pixels[:80], validation) for seed in seeds])
+
+
+def assert_close(ours: EpochFigures, theirs: EpochFigures, rel: float = 1e-4) -> None:
+    """Compare all figures but the time."""
+    for name in EpochFigures.__slots__:
+        ours_value, theirs_value = getattr(ours, name), getattr(theirs, name)
+        if name != "seconds" and theirs_value is not None:
+            assert ours_value == pytest.approx(theirs_value, rel=rel), name
+
+
+CASES = [
+    *((name, recipe, {}) for name in ARCHITECTURES for recipe in RECIPES),
+    ("model_4", "modern", {"unpooling": "tile"}),
+    ("model_4", "modern", {"unpooling": "average"}),
+    ("model_3", "modern", {"pooling": "max"}),
+    ("model_2", "modern", {"pooling": "average"}),
+    ("model_2", "modern", {"pooling": "stride"}),
+    ("unpool_only", "modern", {"loss": "euclidean"}),
+    ("unpool_only", "modern", {"loss": "both", "gradient_norm_limit": 0.5}),
+    ("unpool_only", "modern", {"optimizer": "nesterov", "learning_rate": 0.006, "second_moment_decay": None}),
+    ("unpool_only", "modern", {"activation": "relu", "weight_decay": 0.01, "bias_learning_rate_factor": 2.0}),
+]
+
+
+@pytest.mark.parametrize(("name", "recipe", "changes"), CASES, ids=str)
+def test_each_seed_is_trained_as_it_is_alone(
+    name: str, recipe: str, changes: dict[str, object], pixels: Tensor
+) -> None:
+    """Losses, gradients and weights of the first step to rounding, which training then makes larger.
+
+    Adam moves a weight whose gradient is nothing but rounding as far as any other, so whole epochs agree less closely.
+    """
+    settings = settings_of(name, recipe, **changes)
+    batch = together(settings, pixels[:20])
+    alone = [Training(settings, seed, pixels[:20]) for seed in SEEDS]
+    figures = batch.train_epoch()
+    for index, (ours, training) in enumerate(zip(figures, alone, strict=True)):
+        theirs = training.train_epoch()
+        assert_close(ours, theirs)
+        for parameter, value in training.model.named_parameters():
+            gradient = batch.model.get_parameter(parameter).grad
+            assert gradient is not None
+            assert value.grad is not None
+            difference = (gradient[index] - value.grad).norm()
+            assert difference <= 1e-4 * value.grad.norm() + 1e-6, parameter
+            moved = batch.trainings[index].model.get_parameter(parameter)
+            assert (moved - value).abs().mean() <= 1e-4 * value.abs().mean() + 1e-6, parameter
+    while not batch.done:
+        figures = batch.train_epoch()
+        for ours, training in zip(figures, alone, strict=True):
+            assert ours.train_cross_entropy == pytest.approx(training.train_epoch().train_cross_entropy, rel=2e-3)
+    assert len({figure.train_cross_entropy for figure in figures}) == len(SEEDS)
+    assert all(training.done for training in batch.trainings)
+
+
+def test_a_seed_that_diverges_disturbs_no_other(pixels: Tensor) -> None:
+    """One seed's weights are made infinite; the others go on as alone."""
+    settings = settings_of("model_4")
+    batch = together(settings, pixels)
+    with torch.no_grad():
+        batch.trainings[1].model.get_parameter("conv1.weight").fill_(float("nan"))
+    alone = {seed: Training(settings, seed, pixels[:80], pixels[80:]) for seed in (1, 3)}
+    while not batch.done:
+        first, broken, third = batch.train_epoch()
+        assert not broken.finite
+        assert_close(first, alone[1].train_epoch(), rel=2e-3)
+        assert_close(third, alone[3].train_epoch(), rel=2e-3)
+
+
+def test_a_seed_alone_in_its_batch_is_the_same(pixels: Tensor) -> None:
+    """As a GPU trains a single trial."""
+    settings = settings_of("model_3")
+    batch, alone = together(settings, pixels, (7,)), Training(settings, 7, pixels[:80], pixels[80:])
+    assert_close(batch.train_epoch()[0], alone.train_epoch())
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_capturing_a_step_changes_nothing_that_is_trained(recipe: str, pixels: Tensor) -> None:
+    """A capture runs the step a few times before; then all weights, sums and the optimizer's state are as before."""
+    settings = settings_of("unpool_only", recipe)
+    captured, eager = together(settings, pixels), together(settings, pixels)
+    captures = []
+
+    def capture(step: Callable[[], None]) -> Callable[[], None]:
+        captures.append(step)
+        for _ in range(4):
+            step()
+        return step
+
+    captured._runner = StepRunner(captured._step, captured._changed_by_a_step, pixels.device, capture)
+    while not eager.done:
+        for ours, theirs in zip(captured.train_epoch(), eager.train_epoch(), strict=True):
+            assert_close(ours, theirs, rel=1e-12)
+    assert len(captures) == 1
+
+
+def test_a_step_reads_everything_from_tensors_that_stay(pixels: Tensor) -> None:
+    """What a graph would replay: the addresses of all tensors that a step changes are the same after an epoch."""
+    batch = together(settings_of("model_1"), pixels)
+    batch.train_epoch()
+    before = [tensor.data_ptr() for tensor in batch._changed_by_a_step()]
+    batch.train_epoch()
+    assert [tensor.data_ptr() for tensor in batch._changed_by_a_step()] == before
+
+
+def spec_of(settings: Settings) -> TrialSpec:
+    """Return a confirmed trial of three seeds."""
+    runs = tuple(Run(f"confirm-{seed}", seed, keep_codes=seed == 1) for seed in SEEDS)
+    return TrialSpec("confirm", settings.architecture, settings.code_size, settings, runs)
+
+
+def few_digits() -> Dataset:
+    """Return a hundred digits to train on and forty to test."""
+    digits = load_dataset("digits")
+    return Dataset("digits", digits.training.between(0, 100), 20, digits.test.between(0, 40), "0" * 64)
+
+
+def test_seeds_of_a_trial_end_with_the_rows_that_they_have_alone() -> None:
+    """One trial reports every epoch of every seed; outcomes, scores and weights are each seed's own."""
+    settings = dataclasses.replace(settings_of("model_4"), epochs_planned=2)
+    cpu = torch.device("cpu")
+    ours = list(run_trial(spec_of(settings), few_digits(), cpu, at_once=3))
+    theirs = list(run_trial(spec_of(settings), few_digits(), cpu, at_once=1))
+    assert [report.trial_id for report in ours] == [f"confirm-{seed}" for seed in SEEDS] * 2
+    assert [report.trial_id for report in theirs] == [f"confirm-{seed}" for seed in SEEDS for _ in range(2)]
+    for report in theirs:
+        (same,) = [
+            other
+            for other in ours
+            if (other.trial_id, other.epoch and other.epoch.epoch)
+            == (report.trial_id, report.epoch and report.epoch.epoch)
+        ]
+        assert same.epoch is not None
+        assert report.epoch is not None
+        assert_close(same.epoch, report.epoch, rel=2e-3)
+        assert same.columns["parameters"] == report.columns["parameters"]
+        assert same.columns["device_seconds"] == pytest.approx(same.columns["seconds"] / 3)
+        if report.outcome is None:
+            assert same.outcome is None
+            continue
+        assert same.outcome is not None
+        assert same.outcome.status == report.outcome.status == "complete"
+        assert (same.outcome.kept is None) == (report.outcome.kept is None)
+        errors = [
+            [score.value for score in outcome.scores if score.metric == "squared_error"]
+            for outcome in (same.outcome, report.outcome)
+        ]
+        assert errors[0] == pytest.approx(errors[1], rel=1e-2)
+        assert same.outcome.weights is not None
+    weights = {report.outcome.weights for report in ours if report.outcome is not None}
+    assert len(weights) == len(SEEDS)
+
+
+def test_a_seed_that_diverges_ends_and_the_others_are_trained_to_their_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its report says so in its epoch, and no other report of it follows."""
+    settings = settings_of("unpool_only")
+    train_epoch = BatchedTraining.train_epoch
+
+    def breaks(batch: BatchedTraining) -> list[EpochFigures]:
+        if batch.epoch == 1:
+            with torch.no_grad():
+                batch.trainings[2].model.get_parameter("code.weight").fill_(float("inf"))
+        return train_epoch(batch)
+
+    monkeypatch.setattr(BatchedTraining, "train_epoch", breaks)
+    reports = list(run_trial(spec_of(settings), few_digits(), torch.device("cpu"), at_once=3))
+    ends = {report.trial_id: (report.outcome.status, report.epoch.epoch) for report in reports if report.outcome}  # type: ignore[union-attr]
+    assert ends == {"confirm-1": ("complete", 3), "confirm-2": ("complete", 3), "confirm-3": ("diverged", 2)}
+    assert [report.trial_id for report in reports].count("confirm-3") == 2
+
+
+@pytest.mark.parametrize(
+    ("parameter", "reason"),
+    [("code.bias", "a code is not finite"), ("output.bias", "cross_entropy of reconstruction on test is not finite")],
+)
+def test_a_trial_whose_codes_or_scores_are_not_finite_is_diverged(
+    parameter: str, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its losses were finite to the last epoch; none of its scores becomes a row."""
+    settings = dataclasses.replace(settings_of("unpool_only"), epochs_planned=1)
+    train_epoch = Training.train_epoch
+
+    def breaks_after(training: Training) -> EpochFigures:
+        figures = train_epoch(training)
+        with torch.no_grad():
+            training.model.get_parameter(parameter).fill_(float("inf"))
+        return figures
+
+    monkeypatch.setattr(Training, "train_epoch", breaks_after)
+    *_, last = run_trial(spec_of(settings), few_digits(), torch.device("cpu"), at_once=1)
+    assert last.epoch is not None
+    assert last.epoch.finite
+    assert last.outcome is not None
+    assert (last.outcome.status, last.outcome.reason) == ("diverged", reason)
+    assert not last.outcome.scores
+    assert last.outcome.weights is None

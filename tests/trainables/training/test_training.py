@@ -1,0 +1,165 @@
+"""Training of one model with one seed."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from trainables.errors import InputError
+from trainables.models.architectures import ARCHITECTURES
+from trainables.training.training import (
+    EpochFigures,
+    Training,
+    mean_image_cross_entropy,
+    measure,
+    reconstruction_losses,
+    scheduled_learning_rate,
+)
+from trainables.trial_config import RECIPES, Settings, recipe_named
+
+
+@pytest.fixture(scope="module")
+def pixels() -> Tensor:
+    """Blurred blobs: 200 images with something to learn."""
+    generator = torch.Generator().manual_seed(0)
+    coarse = torch.rand(200, 1, 4, 4, generator=generator) ** 3
+    smooth = torch.nn.functional.interpolate(coarse, size=28, mode="bilinear")
+    return (smooth[:, 0] * 255).to(torch.uint8)
+
+
+def settings_of(name: str = "unpool_only", recipe: str = "modern", epochs: int = 3, **changes: object) -> Settings:
+    """Return settings of a small, quick model."""
+    row = ARCHITECTURES[name]
+    filters = None if name == "classic_autoencoder" else (3, 2)
+    settings = RECIPES[recipe].settings(row, 4, epochs, batch_size=20, filters=filters)
+    return dataclasses.replace(settings, **changes)  # type: ignore[arg-type]
+
+
+def trained(settings: Settings, seed: int, pixels: Tensor) -> list[EpochFigures]:
+    """Train to the end and return the figures without their times."""
+    training = Training(settings, seed, pixels[:160], pixels[160:])
+    figures = []
+    while not training.done:
+        figures.append(dataclasses.replace(training.train_epoch(), seconds=0.0))
+    return figures
+
+
+def test_losses_are_per_image_sums_over_pixels() -> None:
+    """Worked by hand: logit 0 against a white and a black pixel."""
+    logits = torch.zeros(2, 1, 1, 2)
+    images = torch.tensor([[[[1.0, 0.0]]], [[[1.0, 1.0]]]])
+    cross_entropy, squared_error = reconstruction_losses(logits, images)
+    assert cross_entropy.item() == pytest.approx(2 * math.log(2))
+    assert squared_error.item() == pytest.approx(2 * 0.25)
+
+
+def test_mean_image_cross_entropy_is_the_entropy_of_the_mean() -> None:
+    """Two images: one pixel always black, one grey on average; pixels that never vary count nothing."""
+    images = np.zeros((2, 1, 3), np.uint8)
+    images[0, 0, 1] = 255
+    images[:, 0, 2] = 255
+    assert mean_image_cross_entropy(images) == pytest.approx(math.log(2))
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_training_lowers_the_loss(recipe: str, pixels: Tensor) -> None:
+    """Either recipe learns something from 160 images."""
+    figures = trained(settings_of(recipe=recipe, epochs=4), 1, pixels)
+    assert figures[-1].train_cross_entropy < figures[0].train_cross_entropy
+    assert [figure.epoch for figure in figures] == [1, 2, 3, 4]
+
+
+def test_the_same_seed_gives_the_same_figures_and_another_seed_others(pixels: Tensor) -> None:
+    """Bit for bit on one thread of the same processor."""
+    settings = settings_of()
+    assert trained(settings, 1, pixels) == trained(settings, 1, pixels)
+    assert trained(settings, 1, pixels) != trained(settings, 2, pixels)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"learning_rate": 0.0123},
+        {"filters_1": 4},
+        {"activation": "tanh"},
+        {"unpooling": "tile"},
+        {"loss": "both"},
+        {"optimizer": "nesterov"},
+        {"momentum": 0.5},
+        {"second_moment_decay": 0.9},
+        {"weight_decay": 0.01},
+        {"bias_learning_rate_factor": 2.0},
+        {"schedule": "constant"},
+        {"warmup_fraction": 0.5},
+        {"gradient_norm_limit": 0.1},
+        {"starting_weights": "caffe"},
+        {"batch_size": 40},
+        {"code_size": 5},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_every_setting_reaches_the_training(change: dict[str, object], pixels: Tensor) -> None:
+    """A changed value changes the losses: no setting is silently lost on its way."""
+    base = trained(settings_of(epochs=2), 1, pixels)
+    assert trained(dataclasses.replace(settings_of(epochs=2), **change), 1, pixels) != base  # type: ignore[arg-type]
+
+
+def test_caffe_recipe_is_the_authors_solver() -> None:
+    """Facts of the authors' file."""
+    recipe = recipe_named("caffe")
+    assert (recipe.optimizer, recipe.learning_rate, recipe.momentum) == ("sgd", 0.006, 0.0)
+    assert (recipe.weight_decay, recipe.bias_learning_rate_factor, recipe.batch_size) == (0.0005, 3.0, 100)
+    assert (recipe.starting_weights, recipe.schedule, recipe.loss) == ("caffe", "constant", "cross_entropy")
+
+
+def test_caffe_step_decays_weights_and_biases_and_moves_biases_three_times_as_fast(pixels: Tensor) -> None:
+    """One step worked out from the gradient."""
+    settings = settings_of(recipe="caffe", batch_size=160)
+    training = Training(settings, 1, pixels[:160])
+    before = {name: value.detach().clone() for name, value in training.model.named_parameters()}
+    training.train_epoch()
+    for name, value in training.model.named_parameters():
+        assert value.grad is not None
+        rate = 0.006 * (3 if name.endswith("bias") else 1)
+        expected = before[name] - rate * (value.grad + 0.0005 * before[name])
+        torch.testing.assert_close(value.detach(), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_schedule_warms_up_linearly_and_falls_to_zero() -> None:
+    """20 % of 10 epochs of 10 steps: 20 steps up, the peak, then a cosine that halves midway."""
+    settings = settings_of(epochs=10, learning_rate=1.0)
+    rates = [scheduled_learning_rate(settings, step, 10) for step in range(100)]
+    assert rates[0] == pytest.approx(1 / 21)
+    assert rates[19] == pytest.approx(20 / 21)
+    assert rates[20] == pytest.approx(1.0)
+    assert rates[60] == pytest.approx(0.5)
+    assert 0 < rates[99] < 0.001
+    constant = dataclasses.replace(settings, schedule="constant")
+    assert {scheduled_learning_rate(constant, step, 10) for step in range(100)} == {1.0}
+
+
+def test_divergence_shows_in_the_figures_of_its_epoch(pixels: Tensor) -> None:
+    """A learning rate of a million with SGD makes the loss not finite."""
+    settings = settings_of(recipe="caffe", learning_rate=1e6, epochs=5)
+    figures = trained(settings, 1, pixels)
+    assert not all(figure.finite for figure in figures)
+    assert figures[0].epoch == 1
+
+
+def test_validation_is_measured_on_images_that_are_not_trained(pixels: Tensor) -> None:
+    """The figure after an epoch is that of measuring the model afresh."""
+    training = Training(settings_of(), 1, pixels[:160], pixels[160:])
+    figures = training.train_epoch()
+    assert (figures.validation_cross_entropy, figures.validation_squared_error) == measure(training.model, pixels[160:])
+    assert Training(settings_of(), 1, pixels[:160]).train_epoch().validation_cross_entropy is None
+
+
+def test_a_batch_larger_than_the_data_is_refused(pixels: Tensor) -> None:
+    """There would be no step."""
+    with pytest.raises(InputError, match="batch_size 20"):
+        Training(settings_of(), 1, pixels[:19])

@@ -1,0 +1,68 @@
+"""Weights of a trained model as one safetensors file that says itself what it is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+
+from trainables.errors import InputError
+from trainables.models.architectures import BUILT_IN
+from trainables.models.autoencoder import Autoencoder
+from trainables.models.custom import row_of, values_of
+from trainables.trial_config import Settings
+
+
+def pack_weights(model: Autoencoder, settings: Settings, trial_id: str) -> bytes:
+    """Return the weights with the row and settings that rebuild the module, as the bytes of a safetensors file."""
+    header = {
+        "trial_id": trial_id,
+        "architecture": values_of(model.architecture),
+        "settings": settings.as_dict(),
+        "image_size": model.image_size,
+    }
+    state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    return safetensors.torch.save(state, metadata={"cae_study": json.dumps(header)})
+
+
+def load_model(path: str | Path) -> Autoencoder:
+    """Return the trained module of a weights file, in evaluation mode, on the processor.
+
+    By trial or by cell: `study.models.load_model`.
+
+    Raises:
+        InputError: there is no such file, or it was not written by `pack_weights`.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"no weights file {path}", "RESULTS/weights/TRIAL_ID.safetensors", "check the path")
+    return unpack_weights(path.read_bytes(), str(path))
+
+
+def unpack_weights(content: bytes, received: str) -> Autoencoder:
+    """Return the module of the bytes of a weights file, which the user called ``received``; as `load_model`.
+
+    Raises:
+        InputError: they were not made by `pack_weights`.
+    """
+    try:
+        state = safetensors.torch.load(content)
+        # Eight bytes say how long the header is, which is JSON. Source: the description of the safetensors format.
+        size = int.from_bytes(content[:8], "little")
+        header: dict[str, Any] = json.loads(json.loads(content[8 : 8 + size])["__metadata__"]["cae_study"])
+        settings = Settings(**header["settings"])
+        # A user's own row stands in the file itself, which so needs no other.
+        own = settings.architecture not in BUILT_IN and "architecture" in header
+        row = row_of(header["architecture"]) if own else settings.variant()
+        model = Autoencoder(row, settings.code_size, settings.filters, header["image_size"])
+        model.load_state_dict(state)
+    except (safetensors.SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise InputError(
+            f"{received} is not a weights file of a study ({str(error).splitlines()[0]})",
+            "a file of RESULTS/weights",
+            "train the trial again",
+        ) from error
+    return model.eval().requires_grad_(False)

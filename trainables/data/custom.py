@@ -1,0 +1,168 @@
+"""Images of one's own: a file with the suffix .npz or .parquet in the place of a data set's name.
+
+========== ============================================================================================================
+.npz       arrays ``train_images`` and ``test_images``, (n, side, side); ``train_labels`` and ``test_labels``, (n,), or
+           neither
+.parquet   a row an image: ``image``, the list of its pixels row by row; ``split``, train or test; ``label``, or no such
+           column
+========== ============================================================================================================
+
+Pixels are whole numbers from 0 to 255, or floats from 0 to 1; labels are whole numbers from 0. The last sixth of the
+training images, in the order of the file, is for validation, the share that MNIST's has.
+"""
+
+from __future__ import annotations
+
+import math
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from trainables.data.datasets import Dataset, Images, digest
+from trainables.errors import InputError
+
+LEAST_IMAGES = {"train": 60, "test": 20}
+"""Images of each split at least: ten for validation, and more than the ten clusters of data without labels."""
+
+VALIDATION_SHARE = 6
+
+_SEE = "see docs/extending.md"
+Array = NDArray[Any]
+
+
+def load_own(path: Path) -> Dataset:
+    """Return the data set in the file ``path``, which is called as the file is.
+
+    Raises:
+        InputError: the file cannot be read, or does not hold what is described above.
+    """
+    try:
+        arrays = _of_npz(path) if path.suffix == ".npz" else _of_parquet(path)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, pa.ArrowException) as error:
+        raise InputError(
+            f"data set {path} cannot be read ({str(error).splitlines()[0] if str(error) else type(error).__name__})",
+            "a whole .npz or .parquet file of images, without pickled objects",
+            _SEE,
+        ) from None
+    pixels = {split: _pixels(f"{path}: {split} images", arrays[f"{split}_images"]) for split in LEAST_IMAGES}
+    if pixels["train"].shape[1:] != pixels["test"].shape[1:]:
+        raise InputError(
+            f"{path}: training images of {_sides(pixels['train'])}, test images of {_sides(pixels['test'])}",
+            "images of one size",
+            "scale or pad them",
+        )
+    for split, least in LEAST_IMAGES.items():
+        if len(pixels[split]) < least:
+            raise InputError(f"{path}: {len(pixels[split])} {split} images", f"at least {least}", "add images")
+    labels = _labels(path, arrays, {split: len(found) for split, found in pixels.items()})
+    training, test = (Images(pixels[split], labels.get(split)) for split in ("train", "test"))
+    held_out = len(training) // VALIDATION_SHARE
+    return Dataset(path.stem, training, held_out, test, digest(training, held_out, test))
+
+
+def _of_npz(path: Path) -> dict[str, Array]:
+    known = [f"{split}_{what}" for what in ("images", "labels") for split in LEAST_IMAGES]
+    with path.open("rb") as stream:  # np.load leaves a file open that it cannot read
+        file = np.load(stream, allow_pickle=False)
+        if not isinstance(file, np.lib.npyio.NpzFile):
+            raise ValueError("it is a single array, as .npy files hold")
+        if not {"train_images", "test_images"} <= set(file.files) or not set(file.files) <= set(known):
+            raise InputError(
+                f"{path} holds {', '.join(file.files) or 'nothing'}",
+                "arrays train_images and test_images, with train_labels and test_labels or without",
+                "rename, add or remove arrays",
+            )
+        return {name: file[name] for name in file.files}
+
+
+def _of_parquet(path: Path) -> dict[str, Array]:
+    table = pq.read_table(path)
+    if not {"image", "split"} <= set(table.column_names):
+        raise InputError(
+            f"{path} has columns {', '.join(table.column_names) or 'none'}",
+            "columns image, split and, where there are classes, label",
+            "rename or add columns",
+        )
+    splits = set(table["split"].to_pylist())
+    if splits != set(LEAST_IMAGES):
+        raise InputError(
+            f"{path}: column split holds {', '.join(sorted(map(repr, splits)))[:60]}", "train and test", "correct it"
+        )
+    arrays: dict[str, Array] = {}
+    for split in LEAST_IMAGES:
+        rows = table.filter(pc.equal(table["split"], split))
+        arrays[f"{split}_images"] = _square(path, rows["image"])
+        if "label" in table.column_names:
+            arrays[f"{split}_labels"] = rows["label"].to_numpy()
+    return arrays
+
+
+def _square(path: Path, column: pa.ChunkedArray) -> Array:
+    kind = column.type
+    if not (pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)):
+        raise InputError(f"{path}: column image of type {kind}", "lists of numbers, one an image", _SEE)
+    lengths = set(pc.list_value_length(column).to_pylist())
+    side = math.isqrt(max((length or 0 for length in lengths), default=0))
+    if lengths != {side * side}:
+        shown = ", ".join(str(length) for length in list(lengths)[:5])
+        raise InputError(f"{path}: images of {shown} pixels", "square images of one size, none null", "correct them")
+    flat = pc.list_flatten(column)
+    if flat.null_count:
+        raise InputError(f"{path}: {flat.null_count} pixels are null", "a value for each pixel", "correct them")
+    return flat.to_numpy().reshape(-1, side, side)  # type: ignore[no-any-return]
+
+
+def _pixels(what: str, images: Array) -> NDArray[np.uint8]:
+    """Return images as read-only uint8."""
+    if images.ndim != 3 or images.shape[1] != images.shape[2]:
+        raise InputError(f"{what}: an array of shape {images.shape}", "(n, side, side), grey and square", "reshape it")
+    whole, broken = np.issubdtype(images.dtype, np.integer), np.issubdtype(images.dtype, np.floating)
+    least, most = (images.min(), images.max()) if images.size and (whole or broken) else (0, 0)
+    # A NaN is neither above 0 nor below.
+    if not (whole and least >= 0 and most <= 255) and not (broken and least >= 0 and most <= 1):
+        raise InputError(
+            f"{what}: {images.dtype} from {least} to {most}",
+            "whole numbers from 0 to 255, as uint8, or floats from 0 to 1",
+            "scale them",
+        )
+    pixels: NDArray[np.uint8] = np.array(images if whole else np.rint(images * 255), np.uint8, order="C")
+    pixels.setflags(write=False)
+    return pixels
+
+
+def _labels(path: Path, arrays: Mapping[str, Array], counts: Mapping[str, int]) -> dict[str, NDArray[np.int64]]:
+    """Return the labels by split; none where the file has none."""
+    given = {split: arrays[f"{split}_labels"] for split in counts if f"{split}_labels" in arrays}
+    if not given:
+        return {}
+    if len(given) < len(counts):
+        raise InputError(f"{path}: labels of {', '.join(given)} images only", "labels of both splits, or of none", _SEE)
+    labels: dict[str, NDArray[np.int64]] = {}
+    for split, values in given.items():
+        if values.shape != (counts[split],) or not np.issubdtype(values.dtype, np.integer) or values.min() < 0:
+            raise InputError(
+                f"{path}: {split} labels are {values.dtype} of shape {values.shape}",
+                f"({counts[split]},) whole numbers from 0",
+                "give each image its class, or leave the labels out",
+            )
+        labels[split] = values.astype(np.int64)
+        labels[split].setflags(write=False)
+    classes = set(np.unique(labels["train"]).tolist())
+    if len(classes) < 2 or not classes >= set(np.unique(labels["test"]).tolist()) or len(classes) >= counts["test"]:
+        raise InputError(
+            f"{path}: {len(classes)} classes of training images, {len(np.unique(labels['test']))} of test images",
+            "at least 2 classes, fewer than test images, each with training images",
+            "correct the labels, or leave them out",
+        )
+    return labels
+
+
+def _sides(pixels: Array) -> str:
+    return f"{pixels.shape[1]}x{pixels.shape[2]}"

@@ -1,0 +1,301 @@
+"""The data sets of the study: images of 28x28 pixels, checked against their SHA-256, in fixed splits.
+
+MNIST and Fashion-MNIST are read from ``<folder>/<name>/``, where the folder is the first of: the one given (flag
+--data-dir), the environment variable CAE_STUDY_DATA, the user's cache. Only the cache is ever written: missing files
+are downloaded to it. ``digits`` comes with scikit-learn and needs no folder. A file of one's own stands in the place of
+a name (`own_data`).
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import math
+import os
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainables.data.download import RemoteFile, cached_bytes, placed_contents
+from trainables.errors import InputError
+
+DATA_VARIABLE = "CAE_STUDY_DATA"
+
+
+@dataclass(frozen=True, slots=True)
+class DataSource:
+    """What is known of a data set before it is read."""
+
+    name: str
+    training_size: int
+    validation_size: int
+    test_size: int
+    source: str
+    files: tuple[RemoteFile, ...] = ()
+    """Training images, training labels, test images, test labels; none where the data come with scikit-learn."""
+    mirrors: tuple[str, ...] = ()
+
+
+def _idx_files(*sizes_and_checksums: tuple[int, str]) -> tuple[RemoteFile, ...]:
+    names = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+    return tuple(
+        RemoteFile(f"{name}.gz", size, sha256) for name, (size, sha256) in zip(names, sizes_and_checksums, strict=True)
+    )
+
+
+_ROWS = (
+    DataSource(
+        name="mnist",
+        training_size=60_000,
+        validation_size=10_000,
+        test_size=10_000,
+        source="LeCun, Cortes, Burges: The MNIST database of handwritten digits",
+        files=_idx_files(
+            (9_912_422, "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609"),
+            (28_881, "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c"),
+            (1_648_877, "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6"),
+            (4_542, "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6"),
+        ),
+        mirrors=(
+            "https://ossci-datasets.s3.amazonaws.com/mnist/",
+            "https://storage.googleapis.com/cvdf-datasets/mnist/",
+        ),
+    ),
+    DataSource(
+        name="fashion-mnist",
+        training_size=60_000,
+        validation_size=10_000,
+        test_size=10_000,
+        source="Xiao, Rasul, Vollgraf (2017), arXiv 1708.07747",
+        files=_idx_files(
+            (26_421_880, "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84"),
+            (29_515, "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845"),
+            (4_422_102, "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073"),
+            (5_148, "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5"),
+        ),
+        mirrors=(
+            "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+            "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
+        ),
+    ),
+    DataSource(
+        name="digits",
+        training_size=1_437,
+        validation_size=288,
+        test_size=360,
+        source="Alpaydin, Kaynak (1998): Optical recognition of handwritten digits, test part, from scikit-learn",
+    ),
+)
+
+DATASETS: Mapping[str, DataSource] = MappingProxyType({row.name: row for row in _ROWS})
+"""Every data set by name."""
+
+OWN_DATA = (".npz", ".parquet")
+"""Suffixes of files that stand in the place of a name."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Images:
+    """Grey images on a background of 0, with their classes where these are known.
+
+    Attributes:
+        pixels: (n, side, side) uint8, C-contiguous; 28x28 in the data sets of `DATASETS`.
+        labels: (n,) int64, or None.
+    """
+
+    pixels: NDArray[np.uint8]
+    labels: NDArray[np.int64] | None = None
+
+    def __post_init__(self) -> None:
+        pixels, labels = self.pixels, self.labels
+        square = pixels.ndim == 3 and pixels.shape[1] == pixels.shape[2]
+        if pixels.dtype != np.uint8 or not square or not pixels.flags.c_contiguous:
+            raise ValueError(f"pixels are {pixels.dtype} {pixels.shape}, not C-contiguous uint8 (n, side, side)")
+        if labels is not None and (labels.dtype != np.int64 or labels.shape != pixels.shape[:1]):
+            raise ValueError(f"labels are {labels.dtype} {labels.shape} for {len(pixels)} images, not int64 (n,)")
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def between(self, start: int, stop: int) -> Images:
+        """Return the images from ``start`` up to ``stop`` as a view."""
+        return Images(self.pixels[start:stop], None if self.labels is None else self.labels[start:stop])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Dataset:
+    """Training and test images; the arrays are read-only, as they are after Ray's object store.
+
+    Attributes:
+        name: key of `DATASETS`, or of a file of one's own.
+        training: all training images, those for validation last.
+        validation_size: how many of them are for validation.
+        test: read after training only; nothing is chosen by it.
+        sha256: see `digest`.
+    """
+
+    name: str
+    training: Images
+    validation_size: int
+    test: Images
+    sha256: str
+
+    @property
+    def search_train(self) -> Images:
+        """The training images of the search: all but those for validation, as a view."""
+        return self.training.between(0, len(self.training) - self.validation_size)
+
+    @property
+    def validation(self) -> Images:
+        """The images whose loss the search minimises, as a view."""
+        return self.training.between(len(self.training) - self.validation_size, len(self.training))
+
+
+def is_own_data(dataset: object) -> bool:
+    """Whether a data set is given as a file of the user's own, rather than by a name."""
+    return isinstance(dataset, str) and dataset.endswith(OWN_DATA)
+
+
+def data_name(dataset: str) -> str:
+    """Return what a data set is called in rows and tables; one in a file is called as the file is."""
+    return Path(dataset).stem if is_own_data(dataset) else dataset
+
+
+def load_dataset(name: str, data_dir: Path | None = None) -> Dataset:
+    """Return the data set called ``name``, every file checked against its SHA-256.
+
+    Args:
+        name: key of `DATASETS`, or the path of a file with a suffix of `OWN_DATA`.
+        data_dir: folder that holds the folder ``name``; when None, see the top of this module.
+
+    Raises:
+        InputError: there is no such data set, or its files are missing, wrong or not to be had.
+    """
+    if is_own_data(name):
+        from trainables.data.custom import load_own  # here, as it builds on this module
+
+        return load_own(Path(name))
+    if name not in DATASETS:
+        raise InputError(f"unknown data set {name!r}", ", ".join(DATASETS), "choose one of these names")
+    facts = DATASETS[name]
+    if facts.files:
+        contents = [read_idx(data) for data in _contents(facts, data_dir)]
+        training, test = _labelled(*contents[:2]), _labelled(*contents[2:])
+    else:
+        training, test = _digits()
+    if (len(training), len(test)) != (facts.training_size, facts.test_size):
+        raise ValueError(f"{name} has {len(training)} training and {len(test)} test images, unlike its row in DATASETS")
+    return Dataset(name, training, facts.validation_size, test, digest(training, facts.validation_size, test))
+
+
+def digest(training: Images, validation_size: int, test: Images) -> str:
+    """Return one SHA-256 over all pixels, labels and the start of validation, the same on every machine."""
+    total = hashlib.sha256()
+    for images, held_out in ((training, validation_size), (test, 0)):
+        total.update(f"{len(images) - held_out}+{held_out} {images.labels is not None};".encode())
+        total.update(images.pixels.reshape(-1).data)
+        if images.labels is not None:
+            total.update(np.ascontiguousarray(images.labels, "<i8").data)
+    return total.hexdigest()
+
+
+def read_idx(data: bytes) -> NDArray[np.uint8]:
+    """Return the array in a gzipped IDX file of unsigned bytes.
+
+    Source: the format is described on MNIST's page: two zero bytes, 8 for unsigned bytes, the number of dimensions,
+    each dimension in four bytes, most significant first, then the elements, the last dimension fastest.
+
+    Raises:
+        ValueError: the data are not such a file.
+    """
+    try:
+        raw = gzip.decompress(data)
+    except (OSError, EOFError, zlib.error) as error:
+        raise ValueError(f"not a whole gzip file: {error}") from error
+    if len(raw) < 4 or raw[:3] != b"\0\0\x08":
+        raise ValueError(f"not an IDX file of unsigned bytes: it starts with {raw[:4]!r}")
+    start = 4 + 4 * raw[3]
+    shape = tuple(int.from_bytes(raw[at : at + 4], "big") for at in range(4, start, 4))
+    size = math.prod(shape)
+    if len(raw) - start != size:
+        raise ValueError(f"an IDX file of shape {shape} has {size} elements, not {len(raw) - start}")
+    return np.frombuffer(raw, np.uint8, offset=start).reshape(shape)
+
+
+def every_fifth_of_each_class(labels: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Mark a stratified fifth of ``labels``: sorted by class, otherwise in the order given, each fifth from the first.
+
+    No random numbers, so no library's version moves an image to another split.
+    """
+    marked = np.zeros(len(labels), np.bool_)
+    marked[np.argsort(labels, kind="stable")[::5]] = True
+    return marked
+
+
+def enlarge(small: NDArray[np.integer]) -> NDArray[np.uint8]:
+    """Scale (n, 8, 8) images of 0 to 16 to 0 to 255 in the middle 20x20 pixels of (n, 28, 28), as MNIST's digits stand.
+
+    The blank border matters: a decoder that unpools to the corner can draw nothing in the last row and column. Linear
+    interpolation between pixel centres, because each value is a count of inked dots in a 4x4 block: between two counts
+    it adds no edge of its own (nearest) and leaves the range nowhere (cubic). In whole numbers, so that all machines
+    round alike.
+    """
+    # Pixel i of 20 has its centre at ((i + 1/2) 8/20 - 1/2) = (4 i - 3) / 10 of the 8; outside the outermost, theirs.
+    centres = np.clip(4 * np.arange(20) - 3, 0, 7 * 10)
+    weights = np.maximum(10 - np.abs(centres[:, None] - 10 * np.arange(8)), 0)
+    full = 16 * 10 * 10
+    sums = weights @ small.astype(np.int64) @ weights.T
+    middle: NDArray[np.uint8] = ((255 * sums + full // 2) // full).astype(np.uint8)
+    return np.pad(middle, ((0, 0), (4, 4), (4, 4)))
+
+
+def _digits() -> tuple[Images, Images]:
+    """Read the digits of scikit-learn: a fifth is the test, a fifth of the rest validation.
+
+    The images come in 14 runs of about 130, each by one hand: a cut by position would test on three hands. Every
+    fifth of a class spreads each hand over all splits, so the test's hands are known ones, unlike MNIST's.
+    """
+    from sklearn.datasets import load_digits  # here, as the import takes a second
+
+    bunch = load_digits()
+    pixels, labels = enlarge(bunch.images), np.asarray(bunch.target, np.int64)
+    for_test = every_fifth_of_each_class(labels)
+    rest, test = np.flatnonzero(~for_test), np.flatnonzero(for_test)
+    for_validation = every_fifth_of_each_class(labels[rest])
+    training = np.concatenate([rest[~for_validation], rest[for_validation]])
+    return _labelled(pixels[training], labels[training]), _labelled(pixels[test], labels[test])
+
+
+def _labelled(pixels: NDArray[np.uint8], labels: NDArray[np.integer]) -> Images:
+    wide = labels.astype(np.int64)
+    pixels.setflags(write=False)
+    wide.setflags(write=False)
+    return Images(pixels, wide)
+
+
+def _contents(facts: DataSource, data_dir: Path | None) -> list[bytes]:
+    from_variable = os.environ.get(DATA_VARIABLE)
+    if data_dir is None and not from_variable:
+        folder = _cache_folder() / facts.name
+        return [cached_bytes(file, folder, facts.mirrors) for file in facts.files]
+    origin = f"{DATA_VARIABLE}={from_variable}" if data_dir is None else f"--data-dir {data_dir}"
+    # Not Path.expanduser: that raises for a user who does not exist.
+    folder = Path(os.path.expanduser(data_dir or from_variable or "")).absolute()
+    if not folder.is_dir():
+        raise InputError(
+            f"{origin}: there is no such folder",
+            f"a folder that holds {facts.name}/ with its files",
+            f"correct it, or leave out --data-dir and {DATA_VARIABLE} to have the files downloaded to the user's cache",
+        )
+    return placed_contents(facts.files, folder / facts.name, facts.mirrors)
+
+
+def _cache_folder() -> Path:
+    # Relative paths are ignored, as the XDG Base Directory Specification has it.
+    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    return (base if base.is_absolute() else Path("~/.cache").expanduser()) / "cae-study"

@@ -1,0 +1,110 @@
+"""What is measured of a trained model itself: its codes, its reconstructions, its reliance on the code, its layers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from trainables.evaluation.scores import Score, reconstruction_scores
+from trainables.models.autoencoder import Autoencoder, Switches
+from trainables.training.training import MEASURING_BATCH, as_images, reconstruction_losses
+
+LAYER_IMAGES = 1_000
+"""Test images on which the layers' ranges are taken."""
+
+DEAD_DEVIATION = 0.01
+"""A map is dead when its activations' standard deviation over images and positions is below this.
+
+Activations of sigmoid and tanh span 1 and 2, so a dead map carries under one part in a hundred of its range.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class TestMeasurement:
+    """Codes of the test images, (images, code_size) float32, first reconstructions in [0, 1], and scores."""
+
+    codes: NDArray[np.float32]
+    reconstructions: NDArray[np.float16]
+    scores: list[Score]
+
+
+@torch.inference_mode()
+def encode(model: Autoencoder, pixels: Tensor) -> NDArray[np.float32]:
+    """Return the codes of ``pixels``, (images, side, side) uint8, as (images, code_size) float32."""
+    codes = [model.encode(as_images(batch)) for batch in pixels.split(MEASURING_BATCH)]
+    return torch.cat(codes).cpu().numpy()
+
+
+@torch.inference_mode()
+def measure_test(
+    model: Autoencoder, pixels: Tensor, mean_code: NDArray[np.float32], kept_reconstructions: int
+) -> TestMeasurement:
+    """Measure reconstruction of the test images and its reliance on the code.
+
+    Reliance is the loss when every code is replaced by ``mean_code``, (code_size,), of the training images, and, where
+    the model unpools with switches, when the switches are those of another image (the next one of the batch): an image
+    that passes the code by shows up as a small loss in the first and a large one in the second.
+    """
+    mean = torch.from_numpy(mean_code).to(pixels.device)
+    sums: dict[str, Tensor] = {}
+    codes: list[Tensor] = []
+    reconstructions: list[Tensor] = []
+
+    def add(evaluator: str, logits: Tensor, images: Tensor) -> None:
+        losses = torch.stack(reconstruction_losses(logits, images)).double() * len(images)
+        sums[evaluator] = sums.get(evaluator, torch.zeros_like(losses)) + losses
+
+    for batch in pixels.split(MEASURING_BATCH):
+        images = as_images(batch)
+        code, switches = model.encode_with_switches(images)
+        logits = model.decode(code, switches)
+        codes.append(code)
+        if sum(map(len, reconstructions)) < kept_reconstructions:
+            reconstructions.append(torch.sigmoid(logits).flatten(1))
+        add("reconstruction", logits, images)
+        add("mean_code", model.decode(mean.expand(len(images), -1), switches), images)
+        if switches:
+            add("other_switches", model.decode(code, _of_next_image(switches)), images)
+
+    scores: list[Score] = []
+    for evaluator, total in sums.items():
+        cross_entropy, squared_error = (total / len(pixels)).tolist()
+        scores += reconstruction_scores("test", cross_entropy, squared_error, evaluator)
+    kept = torch.cat(reconstructions)[:kept_reconstructions] if reconstructions else torch.zeros(0, 0)
+    return TestMeasurement(torch.cat(codes).cpu().numpy(), kept.half().cpu().numpy(), scores)
+
+
+@torch.inference_mode()
+def measure_layers(model: Autoencoder, pixels: Tensor) -> list[Score]:
+    """Return range, mean and deviation of every layer's output on the first test images, and its dead maps.
+
+    The paper's advice is to look at intermediate values; evaluator is ``layer_`` and the layer's name.
+    """
+    scores: list[Score] = []
+    switches: Switches = {}
+    maps = as_images(pixels[:LAYER_IMAGES])
+    for stage in model.stages:
+        maps = model.activate(stage, model.preactivate(stage, maps, switches))
+        axes = tuple(axis for axis in range(maps.dim()) if axis != 1)
+        dead = (maps.std(axes) < DEAD_DEVIATION).sum()
+        figures = {
+            "minimum": (maps.min(), ""),
+            "maximum": (maps.max(), ""),
+            "mean": (maps.mean(), ""),
+            "standard_deviation": (maps.std(), ""),
+            "maps": (torch.tensor(maps.shape[1]), "maps"),
+            "dead_maps": (dead, "maps"),
+        }
+        evaluator = f"layer_{stage.layer.name}"
+        scores += [
+            Score("test", evaluator, metric, float(value), unit, "none") for metric, (value, unit) in figures.items()
+        ]
+    return scores
+
+
+def _of_next_image(switches: Switches) -> Switches:
+    return {level: position.roll(1, dims=0) for level, position in switches.items()}

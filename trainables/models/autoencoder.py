@@ -1,0 +1,176 @@
+"""The one module that interprets a row of the table of architectures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from trainables.errors import InputError
+from trainables.models.architectures import (
+    IMAGE_SIZE,
+    Architecture,
+    ConvolutionalAutoencoder,
+    Filters,
+    Layer,
+    Pooling,
+    Unpooling,
+    layers,
+)
+from trainables.ops import convolution as formulations
+
+Switches = dict[int, Tensor]
+"""Where in its 2x2 window each of the encoder's maxima was, by level, 1 or 2: (batch, maps, side, side) float32.
+
+0 to 3 are top-left, top-right, bottom-left, bottom-right; the side is that of the pooled maps.
+"""
+
+_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "sigmoid": torch.sigmoid,
+    "tanh": torch.tanh,
+    "relu": torch.relu,
+    "none": lambda maps: maps,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A layer with weights, the unpooling before it and the pooling after it: what lies between two activations."""
+
+    layer: Layer
+    unpool_level: int | None
+    pool_level: int | None
+
+
+class _Parameters(nn.Module):
+    """Weight and bias of one layer, zero until starting weights are drawn."""
+
+    def __init__(self, layer: Layer) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(layer.weight_shape))
+        self.bias = nn.Parameter(torch.zeros(layer.out_maps))
+
+
+class Autoencoder(nn.Module):
+    """An auto-encoder of any row; its state is named by the row's layers, ``conv1.weight`` and so on.
+
+    Images are ``(batch, 1, side, side)`` float32 in [0, 1]; decoded images are logits of the same shape, whose sigmoid
+    is the reconstruction. Weights are zero until `starting_weights` draws them.
+    """
+
+    def __init__(
+        self,
+        architecture: Architecture,
+        code_size: int,
+        filters: Filters | None = None,
+        image_size: int = IMAGE_SIZE,
+    ) -> None:
+        super().__init__()
+        self.architecture = architecture
+        self.code_size = code_size
+        self.image_size = image_size
+        stages = tuple(_stages(layers(architecture, code_size, filters, image_size)))
+        after_code = 1 + next(index for index, stage in enumerate(stages) if stage.layer.name == "code")
+        self.encoder_stages, self.decoder_stages = stages[:after_code], stages[after_code:]
+        self.pooling: Pooling = "none"
+        self.unpooling: Unpooling = "none"
+        if isinstance(architecture, ConvolutionalAutoencoder):
+            self.pooling, self.unpooling = architecture.pooling, architecture.unpooling
+        for stage in stages:
+            self.add_module(stage.layer.name, _Parameters(stage.layer))
+
+    @property
+    def stages(self) -> tuple[Stage, ...]:
+        """All stages from image to output."""
+        return self.encoder_stages + self.decoder_stages
+
+    def weight(self, layer: Layer) -> nn.Parameter:
+        """Return the weight of ``layer``."""
+        return self.get_submodule(layer.name).weight  # type: ignore[return-value]
+
+    def bias(self, layer: Layer) -> nn.Parameter:
+        """Return the bias of ``layer``."""
+        return self.get_submodule(layer.name).bias  # type: ignore[return-value]
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the logits of the reconstruction, ``(batch, 1, side, side)``."""
+        return self.decode(*self.encode_with_switches(images))
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Return the code, ``(batch, code_size)``."""
+        return self.encode_with_switches(images)[0]
+
+    def encode_with_switches(self, images: Tensor) -> tuple[Tensor, Switches]:
+        """Return the code and the switches, which are empty unless the decoder uses them."""
+        switches: Switches = {}
+        maps = images
+        for stage in self.encoder_stages:
+            maps = self.activate(stage, self.preactivate(stage, maps, switches))
+        return maps.flatten(1), switches
+
+    def decode(self, code: Tensor, switches: Switches | None = None) -> Tensor:
+        """Return the logits of the image that ``code`` stands for, ``(batch, 1, side, side)``.
+
+        Raises:
+            InputError: the model unpools with switches and none are given: a code alone does not tell it where to put
+                its values.
+        """
+        if self.unpooling == "switches" and not switches:
+            raise InputError(
+                f"{self.architecture.name} was asked to decode a code without switches",
+                "a code with the switches of an image, as encode_with_switches returns them",
+                "pass switches, or choose an architecture that unpools without them, as model_4",
+            )
+        switches = switches or {}
+        maps = code
+        for stage in self.decoder_stages:
+            maps = self.activate(stage, self.preactivate(stage, maps, switches))
+        return maps.view(-1, 1, self.image_size, self.image_size)
+
+    def preactivate(self, stage: Stage, maps: Tensor, switches: Switches) -> Tensor:
+        """Return what the stage's activation is applied to; the encoder's switches are added to ``switches``.
+
+        Maxima are taken before the activation: it is monotone, so the result is the same with a quarter of its work.
+        """
+        layer = stage.layer
+        weight, bias = self.weight(layer), self.bias(layer)
+        if layer.kind == "linear":
+            return F.linear(maps.flatten(1), weight, bias)
+        if layer.kind == "conv":
+            if stage.pool_level is None or self.pooling != "max":
+                return formulations.convolve(maps, weight, bias, layer.stride)
+            pooled, phases = formulations.convolve_and_pool(maps, weight, bias)
+            if self.unpooling == "switches":
+                switches[stage.pool_level] = phases
+            return pooled
+        if maps.dim() == 2:
+            maps = maps[:, :, None, None]
+        if stage.unpool_level is not None:
+            if self.unpooling in ("corner", "switches"):
+                phase = switches[stage.unpool_level] if self.unpooling == "switches" else None
+                return formulations.unpool_and_deconvolve(maps, weight, bias, phase)
+            maps = formulations.unpool_tile(maps if self.unpooling == "tile" else 0.25 * maps)
+        return formulations.deconvolve(maps, weight, bias)
+
+    def activate(self, stage: Stage, preactivation: Tensor) -> Tensor:
+        """Return the stage's output: its activation, then the average where that is how it pools."""
+        maps = _ACTIVATIONS[stage.layer.activation](preactivation)
+        if stage.pool_level is not None and self.pooling == "average":
+            maps = F.avg_pool2d(maps, 2)
+        return maps
+
+
+def _stages(stack: tuple[Layer, ...]) -> Iterator[Stage]:
+    unpool_level: int | None = None
+    for index, layer in enumerate(stack):
+        level = int(layer.name[-1]) if layer.kind in ("pool", "unpool") else None
+        if layer.kind == "unpool":
+            unpool_level = level
+        if layer.weight_shape:
+            following = stack[index + 1] if index + 1 < len(stack) else None
+            pooled = following is not None and following.kind == "pool"
+            yield Stage(layer, unpool_level, int(following.name[-1]) if pooled and following else None)
+            unpool_level = None

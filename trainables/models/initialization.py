@@ -1,0 +1,80 @@
+"""Starting weights: Caffe's fillers as the authors used them, and weights scaled by data so that every model trains."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from trainables.models.architectures import ClassicAutoencoder, Layer
+from trainables.models.autoencoder import Autoencoder, Switches
+
+SPARSE_INPUTS = 25
+"""Mean number of non-zero weights of an input of a fully connected layer. Source: [file], filler's ``sparse``."""
+
+CLASSIC_SPARSE_INPUTS = 15
+"""The same in the classic auto-encoder. Source: Caffe's example mnist_autoencoder."""
+
+PREACTIVATION_DEVIATION = {"sigmoid": 1.5, "tanh": 1.0, "relu": 1.0, "none": 1.0}
+"""Standard deviation to which `data_scaled` brings what an activation is applied to; ``none`` is code and output."""
+
+
+@torch.no_grad()
+def caffe(model: Autoencoder, generator: torch.Generator) -> None:
+    """Draw Caffe's starting weights: "xavier" for convolutions and deconvolutions, sparse Gaussian for the rest.
+
+    xavier is uniform within sqrt(3 / fan_in), where Caffe takes fan_in as the elements of one slice of the weight's
+    first axis (for a deconvolution's (in, out, k, k) that is out x k^2). The Gaussian has standard deviation 1, each
+    weight being kept with probability min(1, sparse / outputs). Biases are 0. Source: [file].
+    """
+    sparse = CLASSIC_SPARSE_INPUTS if isinstance(model.architecture, ClassicAutoencoder) else SPARSE_INPUTS
+    for stage in model.stages:
+        weight = model.weight(stage.layer)
+        model.bias(stage.layer).zero_()
+        if stage.layer.kind == "linear":
+            weight.normal_(generator=generator)
+            kept = min(1.0, sparse / weight.shape[0])
+            weight.mul_(torch.rand(weight.shape, generator=generator) < kept)
+        else:
+            bound = math.sqrt(3 / weight[0].numel())
+            weight.uniform_(-bound, bound, generator=generator)
+
+
+@torch.no_grad()
+def data_scaled(model: Autoencoder, generator: torch.Generator, images: Tensor) -> None:
+    """Draw orthogonal (fully connected) or Gaussian weights, then rescale them layer by layer on ``images``.
+
+    Each layer in turn is brought to the standard deviation of `PREACTIVATION_DEVIATION` before its activation, with
+    biases that centre every map there; the output's mean is the logit of the mean pixel, so that training starts where
+    Caffe's starts to learn after its plateau. The idea is layer-sequential unit variance (Mishkin and Matas, 2016).
+
+    Args:
+        model: on the processor.
+        generator: source of the weights.
+        images: a few hundred training images, ``(batch, 1, side, side)`` float32 in [0, 1].
+    """
+    switches: Switches = {}
+    maps = images
+    for stage in model.stages:
+        weight, bias = model.weight(stage.layer), model.bias(stage.layer)
+        bias.zero_()
+        _draw(stage.layer, weight, generator)
+        before = model.preactivate(stage, maps, switches)
+        axes = tuple(axis for axis in range(before.dim()) if axis != 1)
+        # Around each map's own mean, since the bias takes the mean away. A constant map has nothing to scale.
+        deviation = before.var(axes).mean().sqrt().clamp_min(1e-6)
+        weight.mul_(PREACTIVATION_DEVIATION[stage.layer.activation] / deviation)
+        before = model.preactivate(stage, maps, switches)
+        bias.sub_(before.mean(axes))
+        if stage.layer.name == "output":
+            pixel = images.mean().clamp(1e-3, 1 - 1e-3)
+            bias.add_(torch.logit(pixel))
+        maps = model.activate(stage, model.preactivate(stage, maps, switches))
+
+
+def _draw(layer: Layer, weight: Tensor, generator: torch.Generator) -> None:
+    if layer.kind == "linear":
+        torch.nn.init.orthogonal_(weight, generator=generator)
+    else:
+        weight.normal_(generator=generator)

@@ -1,0 +1,234 @@
+"""One trial from start to rows: train one configuration with each of its seeds, measure it, report as it goes.
+
+Ray is not known here: `trial` wraps these reports for Ray Tune, and anything else may iterate over them as well.
+"""
+
+from __future__ import annotations
+
+import math
+import platform
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from trainables.data.datasets import Dataset
+from trainables.evaluation.scores import Score, reconstruction_scores
+from trainables.models.architectures import CONTROLS
+from trainables.training.batched import BatchedTraining
+from trainables.training.devices import SEEDS_AT_ONCE
+from trainables.training.training import EpochFigures, Training, mean_image_cross_entropy, on_device
+from trainables.trial_config import Settings
+
+KEPT_CODES = 2_000
+"""Test images, from the first, whose codes are kept of the trials with ``keep_codes``."""
+
+KEPT_RECONSTRUCTIONS = 20
+"""Test images, from the first, whose reconstructions are kept of the same trials."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One training of a configuration: its identity in the rows and its seed, None for a control."""
+
+    trial_id: str
+    seed: int | None
+    keep_codes: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TrialSpec:
+    """What a worker needs to know of a trial: one configuration and the runs that share it.
+
+    ``settings`` is None for a control, which trains nothing. A trial of phase search trains without the validation
+    images and is measured on them; any other trains on all training images and is measured, once, on the test images.
+    """
+
+    phase: str
+    architecture: str
+    code_size: int
+    settings: Settings | None
+    runs: tuple[Run, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class KeptCodes:
+    """Codes of the first test images, (images, code_size), and the first reconstructions, (images, pixels)."""
+
+    codes: NDArray[np.float16]
+    reconstructions: NDArray[np.float16]
+    labels: NDArray[np.int64] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended."""
+
+    status: str
+    reason: str | None = None
+    scores: list[Score] = field(default_factory=list)
+    kept: KeptCodes | None = None
+    weights: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a worker says of a run after each epoch; ``columns`` are those of `trials` that only the worker knows."""
+
+    trial_id: str
+    columns: dict[str, Any]
+    epoch: EpochFigures | None
+    outcome: Outcome | None
+
+
+def run_trial(
+    spec: TrialSpec, dataset: Dataset, device: torch.device, devices_held: float = 1.0, at_once: int | None = None
+) -> Iterator[Report]:
+    """Train and measure every run of ``spec`` and yield a report after each epoch of each.
+
+    Args:
+        spec: what to train.
+        dataset: images and labels.
+        device: where.
+        devices_held: share of a GPU, or cores, that the trial occupies: the factor of ``device_seconds``, shared among
+            the seeds that are trained at once.
+        at_once: seeds trained at once, by default as the device decides.
+    """
+    at_once = at_once or SEEDS_AT_ONCE[device.type]
+    for first in range(0, len(spec.runs), at_once):
+        runs = spec.runs[first : first + at_once]
+        clock = _Clock(device, devices_held / len(runs))
+        if spec.settings is None:
+            yield from (_control(spec, run, dataset, clock) for run in runs)
+        else:
+            yield from _train(spec.settings, spec.phase, runs, dataset, clock)
+
+
+def _train(settings: Settings, phase: str, runs: tuple[Run, ...], dataset: Dataset, clock: _Clock) -> Iterator[Report]:
+    searching = phase == "search"
+    train_images = dataset.search_train if searching else dataset.training
+    train_pixels = on_device(train_images.pixels, clock.device)
+    validation_pixels = on_device(dataset.validation.pixels, clock.device) if searching else None
+    seeds = [run.seed for run in runs if run.seed is not None]
+    trainings = [Training(settings, seed, train_pixels, validation_pixels) for seed in seeds]
+    columns = {
+        "train_images": len(train_pixels),
+        "parameters": sum(parameter.numel() for parameter in trainings[0].model.parameters()),
+        "mean_image_cross_entropy": mean_image_cross_entropy(train_images.pixels),
+    }
+    going = dict(zip(runs, trainings, strict=True))
+    for epoch in _epochs(trainings, clock.device):
+        for run, figures in zip(runs, epoch, strict=True):
+            if run not in going:
+                continue
+            training, outcome = going[run], None
+            if not figures.finite:
+                outcome = Outcome("diverged", f"a loss of epoch {figures.epoch} is not finite")
+            elif training.done:
+                outcome = Outcome("complete") if searching else _measured(training, phase, run, dataset)
+            yield Report(run.trial_id, columns | clock.columns(), figures, outcome)
+            if outcome is not None:
+                del going[run]
+        if not going:
+            return
+
+
+def _epochs(trainings: list[Training], device: torch.device) -> Iterator[list[EpochFigures]]:
+    """Train epoch by epoch, several seeds as one model; on a GPU also a single one, whose steps are captured so."""
+    if len(trainings) == 1 and device.type == "cpu":
+        while True:
+            yield [trainings[0].train_epoch()]
+    batch = BatchedTraining(trainings)
+    while True:
+        yield batch.train_epoch()
+
+
+def _measured(training: Training, phase: str, run: Run, dataset: Dataset) -> Outcome:
+    # Imported here because scikit-learn takes a second that search trials need not wait for.
+    from trainables.checkpoint import pack_weights
+    from trainables.evaluation.evaluate import evaluate_codes
+    from trainables.evaluation.reconstruction import encode, measure_layers, measure_test
+
+    model = training.model.eval()
+    test_pixels = on_device(dataset.test.pixels, training.train_pixels.device)
+    train_codes = encode(model, training.train_pixels)
+    test = measure_test(model, test_pixels, train_codes.mean(0), KEPT_RECONSTRUCTIONS)
+    scores = test.scores + measure_layers(model, test_pixels)
+    if not (np.isfinite(train_codes).all() and np.isfinite(test.codes).all()):
+        return Outcome("diverged", "a code is not finite")
+    scores += evaluate_codes(train_codes, dataset.training.labels, test.codes, dataset.test.labels, run.seed or 0)
+    if wrong := [score for score in scores if not math.isfinite(score.value)]:
+        return Outcome("diverged", f"{wrong[0].metric} of {wrong[0].evaluator} on {wrong[0].split} is not finite")
+    return Outcome(
+        "complete",
+        scores=scores,
+        kept=_kept(test.codes, test.reconstructions, dataset) if run.keep_codes else None,
+        weights=pack_weights(model, training.settings, run.trial_id) if phase == "confirm" else None,
+    )
+
+
+def _control(spec: TrialSpec, run: Run, dataset: Dataset, clock: _Clock) -> Report:
+    from trainables.evaluation.baselines import pca, raw_pixels
+    from trainables.evaluation.evaluate import evaluate_codes
+
+    assert spec.architecture in CONTROLS
+    if spec.architecture == "pca":
+        control = pca(dataset.training.pixels, dataset.test.pixels, spec.code_size)
+    else:
+        control = raw_pixels(dataset.training.pixels, dataset.test.pixels)
+    scores = reconstruction_scores("test", None, control.squared_error)
+    scores += evaluate_codes(
+        control.train_codes, dataset.training.labels, control.test_codes, dataset.test.labels, seed=0
+    )
+    kept = _kept(control.test_codes, control.reconstructions, dataset) if run.keep_codes else None
+    if kept is not None and spec.architecture == "raw_pixels":
+        # Its codes are the images, which stand beside the reconstructions in figures; a few are enough.
+        kept = KeptCodes(kept.codes[:KEPT_RECONSTRUCTIONS], kept.reconstructions, kept.labels)
+    outcome = Outcome("complete", scores=scores, kept=kept)
+    columns = {"train_images": len(dataset.training.pixels)} | clock.columns()
+    return Report(run.trial_id, columns, None, outcome)
+
+
+def _kept(codes: NDArray[np.float32], reconstructions: NDArray[np.floating[Any]], dataset: Dataset) -> KeptCodes:
+    labels = dataset.test.labels
+    return KeptCodes(
+        codes[:KEPT_CODES].astype(np.float16),
+        reconstructions[:KEPT_RECONSTRUCTIONS].reshape(-1, dataset.test.pixels[0].size).astype(np.float16),
+        None if labels is None else labels[:KEPT_CODES],
+    )
+
+
+class _Clock:
+    """Where and how long a run has been going on."""
+
+    def __init__(self, device: torch.device, devices_held: float) -> None:
+        self.device, self.devices_held = device, devices_held
+        self.started_at = datetime.now(UTC)
+        self.started = time.perf_counter()
+
+    def columns(self) -> dict[str, Any]:
+        seconds = time.perf_counter() - self.started
+        return {
+            "started_at": self.started_at,
+            "seconds": seconds,
+            "device_seconds": seconds * self.devices_held,
+            "device": device_name(self.device),
+            "host": socket.gethostname(),
+        }
+
+
+def device_name(device: torch.device) -> str:
+    """Return the model of the GPU or processor."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    try:
+        with open("/proc/cpuinfo") as lines:
+            return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

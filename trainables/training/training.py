@@ -1,0 +1,230 @@
+"""Training of one model with one seed, epoch by epoch, on one device."""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from trainables.errors import InputError
+from trainables.models import initialization as starting_weights
+from trainables.models.autoencoder import Autoencoder
+from trainables.trial_config import Settings
+
+SCALING_IMAGES = 500
+"""Training images on which the `data_scaled` starting weights are scaled."""
+
+MEASURING_BATCH = 500
+"""Images a forward pass when nothing is trained."""
+
+
+@dataclass(frozen=True, slots=True)
+class EpochFigures:
+    """What is known after an epoch; the names are the columns of the table `epochs`."""
+
+    epoch: int
+    learning_rate: float
+    train_cross_entropy: float
+    train_squared_error: float
+    validation_cross_entropy: float | None
+    validation_squared_error: float | None
+    seconds: float
+
+    @property
+    def finite(self) -> bool:
+        """Whether every figure of the epoch is a number; a training that is not has diverged."""
+        watched = (self.train_cross_entropy, self.train_squared_error, self.validation_cross_entropy)
+        return all(math.isfinite(value) for value in watched if value is not None)
+
+
+class Training:
+    """A model in training. The same settings, seed and images give the same figures on the same processor.
+
+    Args:
+        settings: what to train and how.
+        seed: decides the starting weights and the order of the images, by generators that share nothing.
+        train_pixels: ``(images, side, side)`` uint8, on the device.
+        validation_pixels: of the same kind, measured after every epoch, or None.
+
+    Raises:
+        InputError: there are fewer images than a batch holds.
+    """
+
+    def __init__(
+        self, settings: Settings, seed: int, train_pixels: Tensor, validation_pixels: Tensor | None = None
+    ) -> None:
+        if len(train_pixels) < settings.batch_size:
+            raise InputError(
+                f"batch_size {settings.batch_size} with {len(train_pixels)} training images",
+                "a batch no larger than the training set",
+                "choose a smaller batch_size or another data set",
+            )
+        self.settings = settings
+        self.train_pixels, self.validation_pixels = train_pixels, validation_pixels
+        weights_seed, order_seed = np.random.SeedSequence(seed).generate_state(2, np.uint64)
+        self._order = torch.Generator().manual_seed(int(order_seed))
+        self.model = _started_model(settings, int(weights_seed), train_pixels)
+        self.optimizer = optimizer_of(settings, self.model)
+        self.epoch = 0
+        # Images that do not fill a batch wait for the next epoch's order: every step has the same shape.
+        self.steps_per_epoch = len(train_pixels) // settings.batch_size
+
+    @property
+    def done(self) -> bool:
+        """Whether the full budget of epochs is trained."""
+        return self.epoch >= self.settings.epochs_planned
+
+    def next_order(self) -> Tensor:
+        """Draw the order of the images of the next epoch, ``(images,)`` int64 on the processor."""
+        return torch.randperm(len(self.train_pixels), generator=self._order)
+
+    def train_epoch(self) -> EpochFigures:
+        """Train on every image once, in a fresh order, and return the figures of the epoch."""
+        started = time.perf_counter()
+        device = self.train_pixels.device
+        batch_size = self.settings.batch_size
+        order = self.next_order().to(device)
+        sums = torch.zeros(2, device=device, dtype=torch.float64)
+        first_step = self.epoch * self.steps_per_epoch
+        rate = self.settings.learning_rate
+        for step in range(self.steps_per_epoch):
+            rate = scheduled_learning_rate(self.settings, first_step + step, self.steps_per_epoch)
+            for group in self.optimizer.param_groups:
+                group["lr"] = rate * group["learning_rate_factor"]
+            batch = self.train_pixels[order[step * batch_size : (step + 1) * batch_size]]
+            sums += self._step(as_images(batch))
+        self.epoch += 1
+        cross_entropy, squared_error = (sums / self.steps_per_epoch).tolist()
+        validation = (None, None) if self.validation_pixels is None else measure(self.model, self.validation_pixels)
+        return EpochFigures(
+            epoch=self.epoch,
+            learning_rate=rate,
+            train_cross_entropy=cross_entropy,
+            train_squared_error=squared_error,
+            validation_cross_entropy=validation[0],
+            validation_squared_error=validation[1],
+            seconds=time.perf_counter() - started,
+        )
+
+    def _step(self, images: Tensor) -> Tensor:
+        """Change the weights by one batch and return its (cross-entropy, squared error) per image."""
+        logits = self.model(images)
+        cross_entropy, squared_error = reconstruction_losses(logits, images)
+        loss = {
+            "cross_entropy": cross_entropy,
+            "euclidean": squared_error / 2,
+            "both": cross_entropy + squared_error / 2,
+        }[self.settings.loss]
+        self.optimizer.zero_grad()
+        loss.backward()
+        if self.settings.gradient_norm_limit is not None:
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.gradient_norm_limit)
+        self.optimizer.step()
+        return torch.stack((cross_entropy.detach(), squared_error.detach()))
+
+
+def as_images(pixels: Tensor) -> Tensor:
+    """Return uint8 ``(batch, side, side)`` as float32 ``(batch, 1, side, side)`` in [0, 1]."""
+    return pixels.unsqueeze(1).float().div_(255)
+
+
+def on_device(pixels: NDArray[np.uint8], device: torch.device) -> Tensor:
+    """Return ``pixels`` as a tensor; on the processor it shares their memory, which may be read-only."""
+    with warnings.catch_warnings():
+        # The object store's arrays are read-only and nothing here writes to images.
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(pixels).to(device)
+
+
+def reconstruction_losses(logits: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
+    """Return cross-entropy and squared error per image: summed over pixels, averaged over the batch; scalars.
+
+    Caffe's Euclidean loss is half of the squared error. Source: [file].
+    """
+    count = len(images)
+    cross_entropy = F.binary_cross_entropy_with_logits(logits, images, reduction="sum") / count
+    squared_error = F.mse_loss(torch.sigmoid(logits), images, reduction="sum") / count
+    return cross_entropy, squared_error
+
+
+@torch.inference_mode()
+def measure(model: Autoencoder, pixels: Tensor) -> tuple[float, float]:
+    """Return cross-entropy and squared error per image of ``pixels``, (images, side, side) uint8."""
+    sums = torch.zeros(2, device=pixels.device, dtype=torch.float64)
+    for batch in pixels.split(MEASURING_BATCH):
+        images = as_images(batch)
+        sums += torch.stack(reconstruction_losses(model(images), images)) * len(batch)
+    cross_entropy, squared_error = (sums / len(pixels)).tolist()
+    return cross_entropy, squared_error
+
+
+def mean_image_cross_entropy(pixels: NDArray[np.uint8]) -> float:
+    """Return the cross-entropy per image of predicting the mean image of ``pixels`` for every one of them.
+
+    It is the entropy of the mean image's pixels: what a model reaches that ignores its input.
+    """
+    mean = pixels.mean(axis=0, dtype=np.float64) / 255
+    seen = mean[(mean > 0) & (mean < 1)]
+    return float(-(seen * np.log(seen) + (1 - seen) * np.log1p(-seen)).sum())
+
+
+def scheduled_learning_rate(settings: Settings, step: int, steps_per_epoch: int) -> float:
+    """Return the learning rate of ``step``, from 0."""
+    if settings.schedule == "constant":
+        return settings.learning_rate
+    total = settings.epochs_planned * steps_per_epoch
+    warmup = settings.warmup_fraction * total
+    if step < warmup:
+        return settings.learning_rate * (step + 1) / (warmup + 1)
+    return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warmup) / (total - warmup)))
+
+
+def _started_model(settings: Settings, seed: int, train_pixels: Tensor) -> Autoencoder:
+    model = Autoencoder(settings.variant(), settings.code_size, settings.filters, train_pixels.shape[-1])
+    generator = torch.Generator().manual_seed(seed % 2**63)
+    if settings.starting_weights == "caffe":
+        starting_weights.caffe(model, generator)
+    else:
+        chosen = torch.randperm(len(train_pixels), generator=generator)[:SCALING_IMAGES]
+        images = as_images(train_pixels[chosen.to(train_pixels.device)].cpu())
+        starting_weights.data_scaled(model, generator, images)
+    return model.to(train_pixels.device)
+
+
+def optimizer_of(settings: Settings, model: nn.Module, capturable: bool = False) -> torch.optim.Optimizer:
+    """Return the optimizer of a model whose parameters are named by weight and bias.
+
+    Each group's learning rate is the schedule's times its ``learning_rate_factor``. ``capturable``: Adam counts its
+    steps on the GPU, so that a CUDA graph can hold a step.
+    """
+    weights = [parameter for name, parameter in model.named_parameters() if name.endswith("weight")]
+    biases = [parameter for name, parameter in model.named_parameters() if name.endswith("bias")]
+    groups = [
+        {"params": weights, "learning_rate_factor": 1.0},
+        {"params": biases, "learning_rate_factor": settings.bias_learning_rate_factor},
+    ]
+    if settings.optimizer == "adam":
+        betas = (settings.momentum, settings.second_moment_decay or 0.999)
+        return torch.optim.Adam(
+            groups,
+            settings.learning_rate,
+            betas=betas,
+            weight_decay=settings.weight_decay,
+            fused=True,
+            capturable=capturable,
+        )
+    return torch.optim.SGD(
+        groups,
+        settings.learning_rate,
+        momentum=settings.momentum,
+        nesterov=settings.optimizer == "nesterov",
+        weight_decay=settings.weight_decay,
+        fused=True,
+    )

@@ -1,0 +1,185 @@
+"""Settings of a trial as one flat record, and recipes: named sets of the training part of them.
+
+The names are those of the columns of the table `trials`, of the search space and of the tables of the report.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, Literal
+
+from trainables.errors import InputError
+from trainables.models.architectures import (
+    Activation,
+    Architecture,
+    ConvolutionalAutoencoder,
+    Filters,
+    Pooling,
+    Unpooling,
+    architecture_named,
+    with_variant,
+)
+
+Optimizer = Literal["sgd", "nesterov", "adam"]
+Loss = Literal["cross_entropy", "euclidean", "both"]
+Schedule = Literal["constant", "warmup_cosine"]
+StartingWeights = Literal["caffe", "data_scaled"]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that decides a trial but its data and its seed."""
+
+    architecture: str
+    code_size: int
+    filters_1: int | None
+    filters_2: int | None
+    activation: Activation
+    pooling: Pooling | None
+    unpooling: Unpooling | None
+    recipe: str
+    loss: Loss
+    optimizer: Optimizer
+    learning_rate: float
+    bias_learning_rate_factor: float
+    momentum: float
+    second_moment_decay: float | None
+    weight_decay: float
+    schedule: Schedule
+    warmup_fraction: float
+    gradient_norm_limit: float | None
+    starting_weights: StartingWeights
+    batch_size: int
+    epochs_planned: int
+
+    @property
+    def filters(self) -> Filters | None:
+        """Filter counts of the two convolutions; None for an architecture without."""
+        if self.filters_1 is None or self.filters_2 is None:
+            return None
+        return self.filters_1, self.filters_2
+
+    def variant(self) -> Architecture:
+        """Return the row of the architecture with this trial's activation, pooling and unpooling."""
+        row = architecture_named(self.architecture)
+        if isinstance(row, ConvolutionalAutoencoder):
+            return with_variant(row, self.activation, self.pooling, self.unpooling)
+        return with_variant(row, self.activation)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the settings as columns."""
+        return dataclasses.asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How models are trained: the settings that are not the model's own, with their source."""
+
+    name: str
+    source: str
+    learning_rate: float
+    tanh_learning_rate: float
+    learning_rate_range: tuple[float, float]
+    optimizer: Optimizer
+    bias_learning_rate_factor: float
+    momentum: float
+    second_moment_decay: float | None
+    weight_decay: float
+    schedule: Schedule
+    warmup_fraction: float
+    gradient_norm_limit: float | None
+    starting_weights: StartingWeights
+    loss: Loss = "cross_entropy"
+    batch_size: int = 100
+
+    def settings(
+        self,
+        architecture: Architecture,
+        code_size: int,
+        epochs: int,
+        *,
+        batch_size: int | None = None,
+        learning_rate: float | None = None,
+        filters: Filters | None = None,
+    ) -> Settings:
+        """Return the settings of one trial; what is None is the recipe's or the published value."""
+        if isinstance(architecture, ConvolutionalAutoencoder):
+            filters = filters or architecture.published_filters
+            pooling, unpooling = architecture.pooling, architecture.unpooling
+        else:
+            filters, pooling, unpooling = None, None, None
+        own = self.tanh_learning_rate if architecture.activation == "tanh" else self.learning_rate
+        return Settings(
+            architecture=architecture.name,
+            code_size=code_size,
+            filters_1=filters[0] if filters else None,
+            filters_2=filters[1] if filters else None,
+            activation=architecture.activation,
+            pooling=pooling,
+            unpooling=unpooling,
+            recipe=self.name,
+            loss=self.loss,
+            optimizer=self.optimizer,
+            learning_rate=own if learning_rate is None else learning_rate,
+            bias_learning_rate_factor=self.bias_learning_rate_factor,
+            momentum=self.momentum,
+            second_moment_decay=self.second_moment_decay,
+            weight_decay=self.weight_decay,
+            schedule=self.schedule,
+            warmup_fraction=self.warmup_fraction,
+            gradient_norm_limit=self.gradient_norm_limit,
+            starting_weights=self.starting_weights,
+            batch_size=batch_size or self.batch_size,
+            epochs_planned=epochs,
+        )
+
+
+_CAFFE = Recipe(
+    name="caffe",
+    source="[file]: solver of the authors' network file, 20,000 iterations",
+    learning_rate=0.006,
+    tanh_learning_rate=0.006,
+    learning_rate_range=(0.0006, 0.06),
+    optimizer="sgd",
+    bias_learning_rate_factor=3.0,
+    momentum=0.0,
+    second_moment_decay=None,
+    weight_decay=0.0005,
+    schedule="constant",
+    warmup_fraction=0.0,
+    gradient_norm_limit=None,
+    starting_weights="caffe",
+)
+
+_MODERN = Recipe(
+    name="modern",
+    source="[ours]: trains every model at code sizes 2, 10 and 30 without a collapse, see docs/training.md",
+    learning_rate=0.01,
+    tanh_learning_rate=0.003,
+    learning_rate_range=(0.001, 0.03),
+    optimizer="adam",
+    bias_learning_rate_factor=1.0,
+    momentum=0.9,
+    second_moment_decay=0.99,
+    weight_decay=0.0,
+    schedule="warmup_cosine",
+    warmup_fraction=0.2,
+    gradient_norm_limit=100.0,
+    starting_weights="data_scaled",
+)
+
+RECIPES: Mapping[str, Recipe] = MappingProxyType({recipe.name: recipe for recipe in (_CAFFE, _MODERN)})
+
+
+def recipe_named(name: str) -> Recipe:
+    """Return the recipe called ``name``.
+
+    Raises:
+        InputError: there is none.
+    """
+    if name not in RECIPES:
+        raise InputError(f"unknown recipe {name!r}", ", ".join(RECIPES), "choose one of these")
+    return RECIPES[name]
