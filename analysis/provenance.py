@@ -65,22 +65,22 @@ def missing(results: StudyResults) -> list[str]:
         config = study.manifest["config"]
         trials = results.trials[results.trials["study"] == study.name]
         for phase in config.get("phases", ()):
-            owed = _owed(config, phase)
+            planned = _planned(config, phase)
             sizes = trials[trials["phase"] == phase].groupby(["architecture", "code_size", "arm"], observed=True).size()
             there = {(str(name), int(size), str(arm)): count for (name, size, arm), count in sizes.items()}
-            short = {cell: count - there.get(cell, 0) for cell, count in owed.items() if count > there.get(cell, 0)}
+            short = {cell: count - there.get(cell, 0) for cell, count in planned.items() if count > there.get(cell, 0)}
             if short:
                 cells = [f"{name} at code size {size} ({arm}: {count})" for (name, size, arm), count in short.items()]
                 more = f" and {len(cells) - NAMED_CELLS} more cells" if len(cells) > NAMED_CELLS else ""
                 sentences.append(
-                    f"{study.name}: {sum(short.values()):,} of {sum(owed.values()):,} trials of phase {phase} are not "
-                    f"there: {', '.join(cells[:NAMED_CELLS])}{more}. To run them: {command(study, phase)}"
+                    f"{study.name}: {sum(short.values()):,} of {sum(planned.values()):,} trials of phase {phase} are "
+                    f"not there: {', '.join(cells[:NAMED_CELLS])}{more}. To run them: {command(study, phase)}"
                 )
     return sentences
 
 
-def _owed(config: Mapping[str, Any], phase: str) -> dict[tuple[str, int, str], int]:
-    """Return the trials owed by (architecture, code size, arm); those of ablate are known to the plan alone."""
+def _planned(config: Mapping[str, Any], phase: str) -> dict[tuple[str, int, str], int]:
+    """Return the trials planned by (architecture, code size, arm); those of ablate are known to the plan alone."""
     budget = {"search": config.get("trials", 0), "confirm": config.get("seeds", 0)}.get(phase)
     if budget is None:
         return {}

@@ -34,14 +34,14 @@ class ResultsError(InputError):
     """A results folder cannot be used."""
 
 
-def located(path: str | Path) -> tuple[pyarrow.fs.FileSystem, str]:
+def open_location(path: str | Path) -> tuple[pyarrow.fs.FileSystem, str]:
     """Return the file system of a path or URI, and the folder's path in it.
 
     Raises:
         ResultsError: the URI cannot be opened.
     """
     try:
-        place = location.located(path)
+        place = location.parse_location(path)
     except InputError as error:
         raise ResultsError(error.received, error.accepted, error.remedy) from None
     return place.filesystem, place.path

@@ -20,7 +20,7 @@ from pathlib import Path
 import pyarrow.fs
 
 from analysis.provenance import missing, provenance
-from analysis.reading import located
+from analysis.reading import open_location
 from analysis.rendering import text as rendering
 from analysis.rendering.html import write_page
 from analysis.results import ResultsError, StudyResults, load_studies
@@ -82,7 +82,7 @@ def local_folder(output: str | Path) -> Iterator[Path]:
     if "://" not in str(output):
         yield Path(output)
         return
-    filesystem, root = located(output)
+    filesystem, root = open_location(output)
     with tempfile.TemporaryDirectory(prefix="cae-study-report-") as folder:
         yield Path(folder)
         try:

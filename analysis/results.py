@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from analysis.reading import ResultsError as ResultsError
-from analysis.reading import admit_models, located, read_manifest, read_table
+from analysis.reading import admit_models, open_location, read_manifest, read_table
 from study.storage.schema import ARMS, PHASES, STATUSES, TABLES
 from trainables.models.architectures import ARCHITECTURES, CONTROLS
 
@@ -108,7 +108,7 @@ def load_study(path: str | Path) -> StudyResults:
     Raises:
         ResultsError: there is no such folder, it holds no study, or the study was written by a newer version.
     """
-    filesystem, root = located(path)
+    filesystem, root = open_location(path)
     manifest = read_manifest(filesystem, root, str(path))
     admit_models(manifest, str(path))
     problems: list[str] = []

@@ -32,9 +32,9 @@ def train_on_demand(pipe: Connection, device_name: str, architecture: str, seeds
     """Prepare a training, say so, and train for as many seconds as are asked for; return epochs a second each time."""
     device = torch.device(device_name)
     prepare(device)
-    settings = recipe_named("modern").settings(architecture_named(architecture), 10, 1_000_000)
+    trial_config = recipe_named("modern").trial_config(architecture_named(architecture), 10, 1_000_000)
     pixels = pixels_of(images, device)
-    batch = BatchedTraining([Training(settings, seed, pixels) for seed in range(1, 1 + seeds)])
+    batch = BatchedTraining([Training(trial_config, seed, pixels) for seed in range(1, 1 + seeds)])
     batch.train_epoch()
     pipe.send("ready")
     while seconds := pipe.recv():

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from trainables.ops import convolution as formulations
+from trainables.ops import convolution
 
 BATCH, REPETITIONS = 100, 20
 
@@ -35,41 +35,41 @@ def pooled(maps: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 LAYERS: tuple[tuple[str, Layer, Layer, tuple[int, int], tuple[int, ...]], ...] = (
     # name, stock form, our form, maps and side of the input, shape of the weight
-    ("convolution 9x9, 8 to 4 maps of 20x20", F.conv2d, formulations.convolve, (8, 20), (4, 8, 9, 9)),
+    ("convolution 9x9, 8 to 4 maps of 20x20", F.conv2d, convolution.convolve, (8, 20), (4, 8, 9, 9)),
     (
         "convolution 5x5 of the image to 26 maps, maxima of 2x2",
         pooled,
-        lambda *given: formulations.convolve_and_pool(*given)[0],
+        lambda *given: convolution.convolve_and_pool(*given)[0],
         (1, 28),
         (26, 1, 5, 5),
     ),
     (
         "convolution 5x5, 26 to 36 maps of 12x12, maxima of 2x2",
         pooled,
-        lambda *given: formulations.convolve_and_pool(*given)[0],
+        lambda *given: convolution.convolve_and_pool(*given)[0],
         (26, 12),
         (36, 26, 5, 5),
     ),
     (
         "deconvolution 12x12 of 250 1x1 maps to 4",
         F.conv_transpose2d,
-        formulations.deconvolve,
+        convolution.deconvolve,
         (250, 1),
         (250, 4, 12, 12),
     ),
-    ("deconvolution 17x17, 4 to 4 maps of 12x12", F.conv_transpose2d, formulations.deconvolve, (4, 12), (4, 4, 17, 17)),
-    ("deconvolution 1x1, 4 maps of 28x28 to one", F.conv_transpose2d, formulations.deconvolve, (4, 28), (4, 1, 1, 1)),
+    ("deconvolution 17x17, 4 to 4 maps of 12x12", F.conv_transpose2d, convolution.deconvolve, (4, 12), (4, 4, 17, 17)),
+    ("deconvolution 1x1, 4 maps of 28x28 to one", F.conv_transpose2d, convolution.deconvolve, (4, 28), (4, 1, 1, 1)),
     (
         "unpooling to the corner, deconvolution 5x5, 36 to 26 maps",
         corner_then_deconvolve,
-        formulations.unpool_and_deconvolve,
+        convolution.unpool_and_deconvolve,
         (36, 4),
         (36, 26, 5, 5),
     ),
     (
         "unpooling to the corner, deconvolution 5x5, 26 maps to one",
         corner_then_deconvolve,
-        formulations.unpool_and_deconvolve,
+        convolution.unpool_and_deconvolve,
         (26, 12),
         (26, 1, 5, 5),
     ),

@@ -33,7 +33,7 @@ from study.config.study_config import study_config
 from study.display.progress import Progress
 from study.execution import cluster
 from study.execution.early_stopping import CellStopping
-from study.execution.recorder import Ledger, provenance_columns
+from study.execution.recorder import TrialRecorder, provenance_columns
 from study.execution.tuner import run_plan
 from study.plan.plan import Plan
 from study.storage import provenance
@@ -76,9 +76,9 @@ def images_for(seconds: float, side: str) -> int:
     """Return the images on which a trial of ``side``'s training takes about ``seconds`` in a process of its own."""
     torch.set_num_threads(1)
     digits = load_dataset("digits")
-    settings = recipe_named("modern").settings(architecture_named(ARCHITECTURE), 10, 100)
+    trial_config = recipe_named("modern").trial_config(architecture_named(ARCHITECTURE), 10, 100)
     pixels = torch.from_numpy(digits.training.pixels[:1000].copy())
-    training = StockTraining(settings, as_images(pixels)) if side == "stock" else Training(settings, 0, pixels)
+    training = StockTraining(trial_config, as_images(pixels)) if side == "stock" else Training(trial_config, 0, pixels)
     training.train_epoch()
     started = time.perf_counter()
     training.train_epoch()
@@ -109,9 +109,9 @@ def run_ours(trials: int, dataset: Dataset, slots: int) -> Waits:
         try:
             started, busy = time.perf_counter(), _busy_seconds()
             with Writer(store) as writer:
-                ledger = Ledger(plan, writer, Progress(plan, slots, io.StringIO()), columns)
+                recorder = TrialRecorder(plan, writer, Progress(plan, slots, io.StringIO()), columns)
                 # Five times the epochs put early stopping's first rung behind every trial's end.
-                run_plan(ledger, CellStopping(5 * EPOCHS), dataset, resources, 3600, None)
+                run_plan(recorder, CellStopping(5 * EPOCHS), dataset, resources, 3600, None)
             seconds, busy = time.perf_counter() - started, _busy_seconds() - busy
         finally:
             ray.shutdown()

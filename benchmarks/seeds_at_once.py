@@ -45,22 +45,22 @@ class Epochs:
 
 def measure_epochs(name: str, seeds: int, pixels: Tensor, repetitions: int) -> Epochs:
     """Time epochs of ``pixels``, (images, side, side) uint8 on the device, by turns."""
-    settings = recipe_named("modern").settings(architecture_named(name), 10, 1_000)
+    trial_config = recipe_named("modern").trial_config(architecture_named(name), 10, 1_000)
     on_gpu = pixels.device.type == "cuda"
 
     def alone(seed: int) -> Training | BatchedTraining:
-        training = Training(settings, seed, pixels)
+        training = Training(trial_config, seed, pixels)
         return BatchedTraining([training]) if on_gpu else training
 
     single, turns = alone(0), [alone(seed) for seed in range(1, 1 + seeds)]
-    batch = BatchedTraining([Training(settings, seed, pixels) for seed in range(1, 1 + seeds)])
+    batch = BatchedTraining([Training(trial_config, seed, pixels) for seed in range(1, 1 + seeds)])
     contestants: dict[str, Callable[[], object]] = {
         "one": single.train_epoch,
         "in_turn": lambda: [training.train_epoch() for training in turns],
         "at_once": batch.train_epoch,
     }
     if isinstance(single, BatchedTraining):
-        contestants["stock"] = StockTraining(settings, as_images(pixels)).train_epoch
+        contestants["stock"] = StockTraining(trial_config, as_images(pixels)).train_epoch
         contestants["replayed"] = single.replay_epoch
     times: dict[str, list[float]] = {what: [] for what in contestants}
     for repetition in range(1 + repetitions):

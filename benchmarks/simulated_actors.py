@@ -16,12 +16,12 @@ from unittest import mock
 from ray.air.execution._internal import TrackedActor
 from ray.tune.execution import tune_controller
 
-from trainables.run_trial import Report, TrialSpec
+from trainables.run_trial import Report, TrialBatch
 
 START_SECONDS, RESET_SECONDS = 5.0, 0.02
 """Simulated time in which an actor starts and in which it turns to its next trial."""
 
-Reports = Callable[[TrialSpec], Iterator[tuple[float, Report]]]
+Reports = Callable[[TrialBatch], Iterator[tuple[float, Report]]]
 """Gives the reports of a trial, each with the simulated seconds that it takes."""
 
 
@@ -35,7 +35,7 @@ class SimulatedActors:
         self._events: list[tuple[float, int, TrackedActor, Callable[[], None]]] = []
         self._numbers = itertools.count()
         self._going: dict[TrackedActor, Iterator[tuple[float, Report]]] = {}
-        self._specs: dict[TrackedActor, TrialSpec] = {}
+        self._specs: dict[TrackedActor, TrialBatch] = {}
         self._waiting: list[TrackedActor] = []
         self._pending: set[TrackedActor] = set()
         self._live_actors_to_ray_actors_resources: dict[TrackedActor, tuple[Any, Any]] = {}
@@ -54,7 +54,7 @@ class SimulatedActors:
     ) -> TrackedActor:
         """Start an actor when a slot is free."""
         actor = TrackedActor(next(self._numbers), on_start=on_start, on_stop=on_stop, on_error=on_error)
-        self._specs[actor] = kwargs["config"]["spec"]
+        self._specs[actor] = kwargs["config"]["batch"]
         self._waiting.append(actor)
         self._start_waiting()
         return actor
@@ -84,12 +84,12 @@ class SimulatedActors:
     ) -> None:
         """Do what the actor's method would, later on the simulated clock."""
         if method_name == "reset":
-            self._specs[tracked_actor] = args[0]["spec"]
+            self._specs[tracked_actor] = args[0]["batch"]
             self._going.pop(tracked_actor, None)
             self._later(RESET_SECONDS, tracked_actor, lambda: on_result(tracked_actor, True))
         elif method_name == "train":
-            spec = self._specs[tracked_actor]
-            seconds, report = next(self._going.setdefault(tracked_actor, self._reports(spec)))
+            batch = self._specs[tracked_actor]
+            seconds, report = next(self._going.setdefault(tracked_actor, self._reports(batch)))
             self.results += 1
             self._later(seconds, tracked_actor, lambda: on_result(tracked_actor, _result(report)))
 
@@ -149,7 +149,7 @@ class SimulatedActors:
 
 
 def _result(report: Report) -> dict[str, Any]:
-    """Return what `trainables.trial.Trial` and Tune make of a report of a trial with one seed."""
+    """Return what `trainables.trial.BatchTrainable` and Tune make of a report of a trial with one seed."""
     result: dict[str, Any] = {"report": report, "training_iteration": report.epoch.epoch if report.epoch else 1}
     if report.epoch is not None:
         result["epoch"] = report.epoch.epoch

@@ -34,9 +34,9 @@ from study.config.study_config import StudyConfig, study_config
 from study.display.progress import Progress
 from study.execution import cluster
 from study.execution.early_stopping import CellStopping
-from study.execution.recorder import Ledger, provenance_columns
+from study.execution.recorder import TrialRecorder, provenance_columns
 from study.execution.tuner import Resources, run_plan
-from study.plan.plan import Plan, planned
+from study.plan.plan import Plan, plan_trials
 from study.plan.search import CellSearch
 from study.storage import provenance
 from study.storage.schema import SCHEMA_VERSION
@@ -44,7 +44,7 @@ from study.storage.store import Store
 from study.storage.writer import Writer
 from trainables.data.datasets import load_dataset
 from trainables.evaluation.scores import Score
-from trainables.run_trial import Outcome, Report, TrialSpec
+from trainables.run_trial import Outcome, Report, TrialBatch
 from trainables.training.training import EpochFigures
 
 EPOCHS = 15
@@ -58,23 +58,23 @@ PARTS = 4
 
 
 def config_of(trials: int) -> StudyConfig:
-    """Return a study of the paper's cells that owes about ``trials`` trials."""
+    """Return a study of the paper's cells that plans about ``trials`` trials."""
     one = study_config("paper", trials=1, seeds=SEEDS, epochs=EPOCHS)
     cells = len(one.architectures) * len(one.code_sizes)
-    rest = sum(owed.phase != "search" for owed in planned(one))
+    rest = sum(planned.phase != "search" for planned in plan_trials(one))
     return study_config("paper", trials=max(1, (trials - rest) // cells), seeds=SEEDS, epochs=EPOCHS)
 
 
-def reports(spec: TrialSpec) -> Iterator[tuple[float, Report]]:
+def reports(batch: TrialBatch) -> Iterator[tuple[float, Report]]:
     """Yield the reports of a trial, each with its simulated seconds: a curve that falls to a floor of its own."""
-    for run in spec.runs:
-        random = np.random.default_rng(abs(hash(run.trial_id)))
+    for trial in batch.trials:
+        random = np.random.default_rng(abs(hash(trial.trial_id)))
         columns = {"train_images": 50_000, "parameters": 300_000, "seconds": 1.0, "device": "none", "host": "simulated"}
-        if spec.settings is None:
-            yield 60.0, Report(run.trial_id, columns, None, Outcome("complete", scores=_scores(random)))
+        if batch.trial_config is None:
+            yield 60.0, Report(trial.trial_id, columns, None, Outcome("complete", scores=_scores(random)))
             continue
-        searching = spec.phase == "search"
-        floor = 90 + 10 * abs(np.log10(spec.settings.learning_rate / 0.008)) + random.normal(0, 2)
+        searching = batch.phase == "search"
+        floor = 90 + 10 * abs(np.log10(batch.trial_config.learning_rate / 0.008)) + random.normal(0, 2)
         speed = EPOCH_SECONDS * random.uniform(0.5, 1.5)
         for epoch in range(1, EPOCHS + 1):
             value = float(floor + 100 / epoch + random.normal(0, 1))
@@ -84,7 +84,7 @@ def reports(spec: TrialSpec) -> Iterator[tuple[float, Report]]:
             outcome = None
             if epoch == EPOCHS:
                 outcome = Outcome("complete") if searching else Outcome("complete", scores=_scores(random))
-            yield speed, Report(run.trial_id, columns, figures, outcome)
+            yield speed, Report(trial.trial_id, columns, figures, outcome)
 
 
 def _scores(random: np.random.Generator) -> list[Score]:
@@ -158,11 +158,11 @@ def measure_scale(slots: int, trials: int, folder: Path) -> tuple[Meter, int, in
     cluster.connect("local", 0, 1)
     # Early stopping leaves about two thirds of the epochs.
     meter = Meter(0.6 * EPOCHS * trials)
-    for owner, name in ((CellSearch, "suggest"), (CellSearch, "tell"), (Writer, "append"), (Ledger, "receive")):
+    for owner, name in ((CellSearch, "suggest"), (CellSearch, "tell"), (Writer, "append"), (TrialRecorder, "receive")):
         meter.time(owner, name)
 
-    def counted(spec: TrialSpec) -> Iterator[tuple[float, Report]]:
-        for seconds, report in reports(spec):
+    def counted(batch: TrialBatch) -> Iterator[tuple[float, Report]]:
+        for seconds, report in reports(batch):
             meter.result()
             yield seconds, report
 
@@ -170,8 +170,8 @@ def measure_scale(slots: int, trials: int, folder: Path) -> tuple[Meter, int, in
         plan = Plan(config, ())
         columns = provenance_columns(config.name, "0" * 64, dataset, provenance.versions(), (None, None))
         with Writer(store) as writer, installed(slots, counted):
-            ledger = Ledger(plan, writer, Progress(plan, slots, io.StringIO()), columns)
-            run_plan(ledger, CellStopping(config.epochs), dataset, Resources(0, slots), 3600, None)
+            recorder = TrialRecorder(plan, writer, Progress(plan, slots, io.StringIO()), columns)
+            run_plan(recorder, CellStopping(config.epochs), dataset, Resources(0, slots), 3600, None)
         meter.close()
     finally:
         ray.shutdown()

@@ -54,7 +54,7 @@ def train(config: dict[str, Any], search: Search, images: torch.Tensor, validati
     """Train one configuration and report after every epoch."""
     started = time.time()
     torch.set_num_threads(1)
-    settings = recipe_named(search.recipe).settings(
+    trial_config = recipe_named(search.recipe).trial_config(
         architecture_named(search.architecture),
         search.code_size,
         search.epochs,
@@ -62,7 +62,7 @@ def train(config: dict[str, Any], search: Search, images: torch.Tensor, validati
         learning_rate=config["learning_rate"],
         filters=(config["filters_1"], config["filters_2"]) if "filters_1" in config else None,
     )
-    training = StockTraining(settings, images, validation)
+    training = StockTraining(trial_config, images, validation)
     for _ in range(search.epochs):
         loss = training.train_epoch()
         value = training.validate()

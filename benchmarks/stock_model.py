@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from trainables.models.architectures import ConvolutionalAutoencoder, Layer, layers
-from trainables.trial_config import Settings
+from trainables.models.architectures import ConvolutionalAutoencoder, Layer, list_layers
+from trainables.trial_config import TrialConfig
 
 ACTIVATIONS = {"sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "relu": nn.ReLU, "none": nn.Identity}
 
@@ -23,11 +23,11 @@ ACTIVATIONS = {"sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "relu": nn.ReLU, "none": 
 class StockAutoencoder(nn.Module):
     """An auto-encoder of stock layers; images and logits are ``(batch, 1, side, side)``."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, trial_config: TrialConfig) -> None:
         super().__init__()
-        architecture = settings.variant()
+        architecture = trial_config.variant()
         self.unpooling = architecture.unpooling if isinstance(architecture, ConvolutionalAutoencoder) else "none"
-        self.stack = layers(architecture, settings.code_size, settings.filters)
+        self.stack = list_layers(architecture, trial_config.code_size, trial_config.filters)
         for layer in self.stack:
             self.add_module(layer.name, _module(layer, self.unpooling))
         self.activations = nn.ModuleList(ACTIVATIONS[layer.activation]() for layer in self.stack)
@@ -82,36 +82,38 @@ class StockTraining:
         validation_images: of the same kind, or None.
     """
 
-    def __init__(self, settings: Settings, train_images: Tensor, validation_images: Tensor | None = None) -> None:
-        self.settings = settings
+    def __init__(
+        self, trial_config: TrialConfig, train_images: Tensor, validation_images: Tensor | None = None
+    ) -> None:
+        self.trial_config = trial_config
         self.device = train_images.device
-        size = settings.batch_size
+        size = trial_config.batch_size
         # Tutorials leave the data on the host, where worker processes would copy what is in memory already.
         self.loader = DataLoader(TensorDataset(train_images.cpu()), batch_size=size, shuffle=True, drop_last=True)
         self.validation = None
         if validation_images is not None:
             self.validation = DataLoader(TensorDataset(validation_images.cpu()), batch_size=500)
-        self.model = StockAutoencoder(settings).to(self.device)
+        self.model = StockAutoencoder(trial_config).to(self.device)
         weights = [value for name, value in self.model.named_parameters() if name.endswith("weight")]
         biases = [value for name, value in self.model.named_parameters() if name.endswith("bias")]
-        rate = settings.learning_rate
-        groups = [{"params": weights}, {"params": biases, "lr": rate * settings.bias_learning_rate_factor}]
-        if settings.optimizer == "adam":
-            betas = (settings.momentum, settings.second_moment_decay or 0.999)
-            self.optimizer = torch.optim.Adam(groups, rate, betas=betas, weight_decay=settings.weight_decay)
+        rate = trial_config.learning_rate
+        groups = [{"params": weights}, {"params": biases, "lr": rate * trial_config.bias_learning_rate_factor}]
+        if trial_config.optimizer == "adam":
+            betas = (trial_config.momentum, trial_config.second_moment_decay or 0.999)
+            self.optimizer = torch.optim.Adam(groups, rate, betas=betas, weight_decay=trial_config.weight_decay)
         else:
             self.optimizer = torch.optim.SGD(
                 groups,
                 rate,
-                momentum=settings.momentum,
-                nesterov=settings.optimizer == "nesterov",
-                weight_decay=settings.weight_decay,
+                momentum=trial_config.momentum,
+                nesterov=trial_config.optimizer == "nesterov",
+                weight_decay=trial_config.weight_decay,
             )
-        total = settings.epochs_planned * len(self.loader)
-        warmup = settings.warmup_fraction * total
+        total = trial_config.epochs_planned * len(self.loader)
+        warmup = trial_config.warmup_fraction * total
 
         def factor(step: int) -> float:
-            if settings.schedule == "constant":
+            if trial_config.schedule == "constant":
                 return 1.0
             if step < warmup:
                 return (step + 1) / (warmup + 1)
@@ -129,8 +131,8 @@ class StockTraining:
             loss = F.binary_cross_entropy_with_logits(logits, images, reduction="sum") / len(images)
             self.optimizer.zero_grad()
             loss.backward()
-            if self.settings.gradient_norm_limit is not None:
-                nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.gradient_norm_limit)
+            if self.trial_config.gradient_norm_limit is not None:
+                nn.utils.clip_grad_norm_(self.model.parameters(), self.trial_config.gradient_norm_limit)
             self.optimizer.step()
             self.schedule.step()
             total += loss.item()

@@ -16,7 +16,7 @@ import safetensors.numpy
 from numpy.typing import NDArray
 
 from study.storage.schema import TABLES
-from trainables.models.architectures import ARCHITECTURES, ConvolutionalAutoencoder, layers
+from trainables.models.architectures import ARCHITECTURES, ConvolutionalAutoencoder, list_layers
 
 MEAN_IMAGE_CROSS_ENTROPY = 206.0
 KEPT_CODES, KEPT_RECONSTRUCTIONS = 2_000, 20
@@ -121,7 +121,7 @@ def _score_values(architecture: str, group: pd.DataFrame) -> dict[tuple[str, str
         found["other_switches", "squared_error"] = 83 * one
     found["reconstruction", "squared_error"] = error
     if architecture in ARCHITECTURES:
-        for layer in layers(ARCHITECTURES[architecture], 10):
+        for layer in list_layers(ARCHITECTURES[architecture], 10):
             if layer.kind in ("conv", "deconv", "linear"):
                 figures = {"minimum": 0.0, "maximum": 1.0, "mean": 0.4, "standard_deviation": 0.3}
                 for metric, value in (figures | {"maps": layer.out_maps, "dead_maps": 0.0}).items():

@@ -12,7 +12,7 @@ from study.config.ablations import FACTORS, skipped
 from study.config.search_space import FILTERS_RANGE, REDUCTION_FACTOR, Cell, grace_period
 from study.config.study_config import PUBLISHED_RECIPE, StudyConfig
 from trainables.models.architectures import ARCHITECTURES, ConvolutionalAutoencoder, architecture_named
-from trainables.trial_config import Settings, recipe_named
+from trainables.trial_config import TrialConfig, recipe_named
 
 DIVERGED, FAILED = 0.02, 0.01
 """Shares of the trials that were trained."""
@@ -34,7 +34,7 @@ def searched_trials(config: StudyConfig, count: int, epochs: int, generator: np.
         ValueError: no shares of trials that are stopped and of trials that go on make so many epochs.
     """
     cells = _cells(config)
-    base = _configurations("search", "tuned", map(str, cells), [_settings(config, cell) for cell in cells])
+    base = _configurations("search", "tuned", map(str, cells), [_make_trial_config(config, cell) for cell in cells])
     number = np.arange(count) // len(cells)
     frame = base.iloc[np.arange(count) % len(cells)].reset_index(drop=True)
     ids = [f"search-{cell}-{each:04d}" for cell, each in zip(frame["trial_id"], number, strict=True)]
@@ -83,15 +83,15 @@ def _confirm(config: StudyConfig) -> pd.DataFrame:
     parts = []
     for arm, recipe in (("tuned", config.recipe), ("published", PUBLISHED_RECIPE)):
         cells = [cell for cell in _cells(config) if arm == "tuned" or _is_convolutional(cell)]
-        settings = [_settings(config, cell, recipe) for cell in cells]
-        parts.append(_configurations("confirm", arm, [f"confirm-{cell}-{arm}" for cell in cells], settings))
+        trial_config = [_make_trial_config(config, cell, recipe) for cell in cells]
+        parts.append(_configurations("confirm", arm, [f"confirm-{cell}-{arm}" for cell in cells], trial_config))
     return _with_seeds(parts, config)
 
 
 def _ablate(config: StudyConfig) -> pd.DataFrame:
     parts = []
     for cell in config.ablated_cells:
-        base = _settings(config, cell)
+        base = _make_trial_config(config, cell)
         for factor, levels in FACTORS.items():
             if there := [level for level in levels if skipped(factor, level, base) is None]:
                 labels = [level.label for level in there]
@@ -116,14 +116,14 @@ def _is_convolutional(cell: Cell) -> bool:
     return isinstance(ARCHITECTURES[cell.architecture], ConvolutionalAutoencoder)
 
 
-def _settings(config: StudyConfig, cell: Cell, recipe: str | None = None) -> Settings:
+def _make_trial_config(config: StudyConfig, cell: Cell, recipe: str | None = None) -> TrialConfig:
     chosen = recipe_named(recipe or config.recipe)
-    return chosen.settings(architecture_named(cell.architecture), cell.code_size, config.epochs)
+    return chosen.trial_config(architecture_named(cell.architecture), cell.code_size, config.epochs)
 
 
-def _configurations(phase: str, arm: str, ids: Iterable[str], settings: Sequence[Settings]) -> pd.DataFrame:
+def _configurations(phase: str, arm: str, ids: Iterable[str], trial_config: Sequence[TrialConfig]) -> pd.DataFrame:
     """Return a row a configuration, its settings as columns; counts as floats, which have NaN where there is none."""
-    frame = pd.DataFrame([each.as_dict() for each in settings])
+    frame = pd.DataFrame([each.as_dict() for each in trial_config])
     counts = {name: "float64" for name in ("filters_1", "filters_2")}
     return frame.astype(counts).assign(phase=phase, arm=arm, trial_id=list(ids))
 

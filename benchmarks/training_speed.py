@@ -25,7 +25,7 @@ from stock_model import StockTraining
 from torch import Tensor
 
 from trainables.data.datasets import load_dataset
-from trainables.models.architectures import ARCHITECTURES, ConvolutionalAutoencoder, architecture_named, layers
+from trainables.models.architectures import ARCHITECTURES, ConvolutionalAutoencoder, architecture_named, list_layers
 from trainables.training.training import Training, as_images
 from trainables.trial_config import RECIPES, recipe_named
 
@@ -56,7 +56,7 @@ def useful_multiply_adds(name: str, code_size: int = 10) -> int:
     after_unpooling = False
     row = architecture_named(name)
     zeros = isinstance(row, ConvolutionalAutoencoder) and row.unpooling in ("corner", "switches")
-    for layer in layers(row, code_size):
+    for layer in list_layers(row, code_size):
         total += layer.multiply_adds // (4 if after_unpooling and zeros else 1)
         after_unpooling = layer.kind == "unpool"
     return total
@@ -64,8 +64,8 @@ def useful_multiply_adds(name: str, code_size: int = 10) -> int:
 
 def measure_speed(name: str, recipe: str, pixels: Tensor, repetitions: int) -> Speed:
     """Time epochs of ``pixels``, (images, side, side) uint8, by turns."""
-    settings = recipe_named(recipe).settings(architecture_named(name), 10, 1_000)
-    contender, champion = StockTraining(settings, as_images(pixels)), Training(settings, 1, pixels)
+    trial_config = recipe_named(recipe).trial_config(architecture_named(name), 10, 1_000)
+    contender, champion = StockTraining(trial_config, as_images(pixels)), Training(trial_config, 1, pixels)
     square = torch.randn(PRODUCT_SIDE, PRODUCT_SIDE)
     contestants: list[Callable[[], object]] = [contender.train_epoch, champion.train_epoch, lambda: square @ square]
     times: list[list[float]] = [[], [], []]
@@ -75,7 +75,7 @@ def measure_speed(name: str, recipe: str, pixels: Tensor, repetitions: int) -> S
             contestant()
             if repetition:  # The first one warms up.
                 taken.append(time.perf_counter() - started)
-    images = len(pixels) // settings.batch_size * settings.batch_size
+    images = len(pixels) // trial_config.batch_size * trial_config.batch_size
     stock_seconds, our_seconds, product_seconds = (statistics.median(taken) for taken in times)
     ratio = statistics.median(stock / ours for stock, ours in zip(*times[:2], strict=True))
     return Speed(name, images / stock_seconds, images / our_seconds, ratio, PRODUCT_SIDE**3 / product_seconds)

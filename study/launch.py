@@ -81,7 +81,7 @@ def _run(arguments: argparse.Namespace) -> int:
     # Ray, PyTorch and SciPy take seconds to import, which a mistake in the flags need not wait for.
     from study import run as execution
 
-    options = execution.Options(
+    options = execution.RunOptions(
         results_dir=arguments.results_dir,
         data_dir=arguments.data_dir,
         address=arguments.address,

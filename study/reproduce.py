@@ -24,9 +24,9 @@ from trainables.data.datasets import Dataset, load_dataset
 from trainables.errors import InputError
 from trainables.models.architectures import admit
 from trainables.models.custom import row_of
-from trainables.run_trial import Outcome, Run, TrialSpec, device_name, run_trial
+from trainables.run_trial import Outcome, Trial, TrialBatch, device_name, run_trial
 from trainables.training.devices import prepare
-from trainables.trial_config import Settings
+from trainables.trial_config import TrialConfig
 
 RELATIVE_TOLERANCE, ABSOLUTE_TOLERANCE = 0.02, 0.02
 """How far figures may lie apart that another machine, version or code made."""
@@ -49,7 +49,7 @@ def reproduce(trial_id: str, results: str, dataset_name: str | None = None, data
     """Train the trial again, print the comparison, and return the exit status: 0 the same, 1 different.
 
     The same is bit for bit where processor, versions and code are those of the row; elsewhere, and on a GPU, within
-    the tolerance of `Comparison`. A pruned trial is trained as far as it had come.
+    the tolerance of `ReproductionCheck`. A pruned trial is trained as far as it had come.
 
     Raises:
         InputError: there is no such trial, it failed, or its data are not at hand.
@@ -59,7 +59,7 @@ def reproduce(trial_id: str, results: str, dataset_name: str | None = None, data
     for values in manifest.get("models", ()):
         admit(row_of(values))
     row = _row_of(store, trial_id)
-    settings = settings_of_row(row)
+    trial_config = read_trial_config(row)
     dataset = load_dataset(dataset_name or manifest["config"]["dataset"], data_dir)
     if dataset.sha256 != row["dataset_sha256"]:
         raise InputError(
@@ -69,18 +69,18 @@ def reproduce(trial_id: str, results: str, dataset_name: str | None = None, data
             "give the folder that holds them by --data-dir, or a file of your own by --dataset",
         )
     device = _device_of(row)
-    comparison = Comparison(differences(row, device))
+    comparison = ReproductionCheck(differences(row, device))
     seed = "" if row["seed"] is None else f" with seed {row['seed']}"
     print(f"{trial_id}{seed}, on {dataset.name} and {device_name(device)}\n{comparison.rule}", flush=True)
     epochs = store.curves({trial_id}).get(trial_id, [])
-    outcome = _train_again(row, settings, dataset, device, epochs, comparison)
+    outcome = _train_again(row, trial_config, dataset, device, epochs, comparison)
     comparison.compare(_score_figures(store.scores(trial_id)), _score_figures(map(dataclasses.asdict, outcome.scores)))
     print(comparison.verdict)
     return 0 if comparison.different == 0 else 1
 
 
 @dataclass(slots=True)
-class Comparison:
+class ReproductionCheck:
     """Compares figures, prints them and counts.
 
     Args:
@@ -131,7 +131,7 @@ def close(before: float, now: float) -> bool:
     return math.isclose(before, now, rel_tol=RELATIVE_TOLERANCE, abs_tol=ABSOLUTE_TOLERANCE)
 
 
-def settings_of_row(row: Mapping[str, Any]) -> Settings | None:
+def read_trial_config(row: Mapping[str, Any]) -> TrialConfig | None:
     """Return the settings with which the trial of a row was trained; None for a control.
 
     Raises:
@@ -139,9 +139,9 @@ def settings_of_row(row: Mapping[str, Any]) -> Settings | None:
     """
     if row["arm"] == "control":
         return None
-    settings = Settings(**{setting.name: row[setting.name] for setting in dataclasses.fields(Settings)})
-    settings.variant()
-    return settings
+    trial_config = TrialConfig(**{setting.name: row[setting.name] for setting in dataclasses.fields(TrialConfig)})
+    trial_config.variant()
+    return trial_config
 
 
 def differences(row: Mapping[str, Any], device: torch.device) -> list[str]:
@@ -190,19 +190,19 @@ def _device_of(row: Mapping[str, Any]) -> torch.device:
 
 def _train_again(
     row: Mapping[str, Any],
-    settings: Settings | None,
+    trial_config: TrialConfig | None,
     dataset: Dataset,
     device: torch.device,
     epochs: list[dict[str, Any]],
-    comparison: Comparison,
+    comparison: ReproductionCheck,
 ) -> Outcome:
     """Train and compare epoch by epoch; return how the trial ended."""
     prepare(device)
-    spec = TrialSpec(
-        row["phase"], row["architecture"], row["code_size"], settings, (Run(row["trial_id"], row["seed"]),)
+    batch = TrialBatch(
+        row["phase"], row["architecture"], row["code_size"], trial_config, (Trial(row["trial_id"], row["seed"]),)
     )
     with threadpool_limits(limits=1):  # as Ray's workers have it
-        for report in run_trial(spec, dataset, device):
+        for report in run_trial(batch, dataset, device):
             figures = report.epoch
             if figures is not None:
                 before = epochs[figures.epoch - 1] if figures.epoch <= len(epochs) else {"epoch": figures.epoch}

@@ -26,11 +26,11 @@ from study.display.progress import Verbosity
 from study.execution import cluster
 from study.execution.early_stopping import CellStopping
 from study.execution.estimate import Estimate
-from study.execution.recorder import Ledger, provenance_columns
+from study.execution.recorder import TrialRecorder, provenance_columns
 from study.execution.tuner import run_plan
 from study.plan.plan import Plan
 from study.storage import provenance
-from study.storage.location import located
+from study.storage.location import parse_location
 from study.storage.manifest import next_manifest
 from study.storage.store import Store
 from study.storage.writer import Writer
@@ -43,7 +43,7 @@ EPOCH_LIMIT_FACTOR = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class RunOptions:
     """Where a study runs and writes; none of it changes what is studied.
 
     ``time_budget`` is in hours; ``epoch_limit`` in minutes, after which an epoch is taken for one that hangs.
@@ -61,11 +61,11 @@ class Options:
     verbosity: Verbosity = "normal"
 
 
-def describe(config: StudyConfig, options: Options) -> None:
+def describe(config: StudyConfig, options: RunOptions) -> None:
     """Print the plan, an estimate for this machine and the first configurations; start nothing and write nothing."""
     dataset = data_for(config, options.data_dir)
     resources = cluster.local_resources(options.gpus_per_trial, options.concurrency)
-    store = Store(located(options.results_dir) / config.name)
+    store = Store(parse_location(options.results_dir) / config.name)
     manifest = store.read_manifest()
     plan = Plan(config, store.finished() if manifest else ())
     work = measured(config, plan, dataset, resources)
@@ -75,13 +75,13 @@ def describe(config: StudyConfig, options: Options) -> None:
     print_first_configurations(plan)
 
 
-def run(config: StudyConfig, options: Options) -> int:
-    """Run what the study still owes, then write its report; return the exit status.
+def run(config: StudyConfig, options: RunOptions) -> int:
+    """Run what the study still has to run, then write its report; return the exit status.
 
     Raises:
         InputError: something given cannot be used; nothing was started.
     """
-    store = Store(located(options.results_dir) / config.name)
+    store = Store(parse_location(options.results_dir) / config.name)
     store.read_manifest()  # refuses what cannot be reached before data is fetched
     dataset = data_for(config, options.data_dir)
     address = cluster.cluster_address(options.address)
@@ -93,7 +93,7 @@ def run(config: StudyConfig, options: Options) -> int:
         return _run(config, options, store, dataset, address)
 
 
-def _run(config: StudyConfig, options: Options, store: Store, dataset: Dataset, address: str) -> int:
+def _run(config: StudyConfig, options: RunOptions, store: Store, dataset: Dataset, address: str) -> int:
     manifest = next_manifest(config, dataset, store.read_manifest(), store.folder)
     finished = store.finished()
     plan = Plan(config, finished)
@@ -135,15 +135,15 @@ def _run(config: StudyConfig, options: Options, store: Store, dataset: Dataset, 
         url = options.optuna_storage
         mirror = Mirror(url, plan, store.folder, progress) if url else nullcontext()
         with Writer(store) as writer, progress, mirror:
-            ledger = Ledger(plan, writer, progress, columns)
-            run_plan(ledger, stopping, dataset, resources, epoch_limit, seconds, verbose)
+            recorder = TrialRecorder(plan, writer, progress, columns)
+            run_plan(recorder, stopping, dataset, resources, epoch_limit, seconds, verbose)
     finally:
         cluster.disconnect()
     store.compact()
     return _conclude(plan, store, options)
 
 
-def _conclude(plan: Plan, store: Store, options: Options) -> int:
+def _conclude(plan: Plan, store: Store, options: RunOptions) -> int:
     """Print what is missing, write the report and return the exit status."""
     from analysis import report
 
@@ -152,9 +152,9 @@ def _conclude(plan: Plan, store: Store, options: Options) -> int:
     if options.optuna_storage and any(row["phase"] == "search" for row in finished):
         write_optuna(load_study(str(store.folder)), options.optuna_storage)
     print(f"rows:   {store.folder}")
-    blocked = {owed.trial_id for owed in plan.blocked()}
-    if owed := [owed for owed in plan.missing() if owed.trial_id not in blocked]:
-        print(f"{len(owed)} of {plan.total} trials are still owed; the same command goes on with them")
+    blocked = {planned.trial_id for planned in plan.blocked()}
+    if planned := [planned for planned in plan.missing() if planned.trial_id not in blocked]:
+        print(f"{len(planned)} of {plan.total} trials are still pending; the same command goes on with them")
         print(f"next:   {_command()}")
     elif not plan.lost():
         print(f"next:   {_after(plan.config, store)}")
@@ -169,7 +169,7 @@ def _conclude(plan: Plan, store: Store, options: Options) -> int:
 
 
 def _after(config: StudyConfig, store: Store) -> str:
-    """Return what to type when nothing is owed: ablations of what was confirmed, or a look at the page."""
+    """Return what to type when nothing is pending: ablations of what was confirmed, or a look at the page."""
     if "ablate" not in config.phases and config.ablated_cells:
         return _command("--phase", "ablate")
     if store.folder.local is None:
@@ -182,7 +182,7 @@ def _command(*more: str) -> str:
     return shlex.join(["python", *sys.argv, *more])
 
 
-def _epoch_limit(options: Options, work: Estimate) -> float:
+def _epoch_limit(options: RunOptions, work: Estimate) -> float:
     """Return the seconds after which an epoch is taken for one that hangs.
 
     By default far above the estimate: cores may be slower elsewhere or shared, search tries wider models than the

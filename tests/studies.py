@@ -10,15 +10,15 @@ import torch
 
 from study.config.study_config import StudyConfig, study_config
 from study.display.progress import Progress
-from study.execution.recorder import Ledger, provenance_columns, spec_of
-from study.plan.plan import Owed, Plan
+from study.execution.recorder import TrialRecorder, make_batch, provenance_columns
+from study.plan.plan import Plan, PlannedTrial
 from study.storage import provenance
 from study.storage.manifest import next_manifest
 from study.storage.store import Store
 from study.storage.writer import Writer
 from trainables.data.datasets import load_dataset
 from trainables.run_trial import Outcome, run_trial
-from trainables.trial_config import Settings
+from trainables.trial_config import TrialConfig
 
 
 def small_config(**changes: Any) -> StudyConfig:
@@ -33,25 +33,27 @@ def small_config(**changes: Any) -> StudyConfig:
     return study_config("quick", **(values | changes))
 
 
-def row_of(owed: Owed, settings: Settings | None, value: float = 100.0, status: str = "complete") -> dict[str, Any]:
-    """Return the row of ``trials`` with which ``owed`` ends, its validation cross-entropy being ``value``."""
+def row_of(
+    planned: PlannedTrial, trial_config: TrialConfig | None, value: float = 100.0, status: str = "complete"
+) -> dict[str, Any]:
+    """Return the row of ``trials`` with which ``planned`` ends, its validation cross-entropy being ``value``."""
     row: dict[str, Any] = {
-        "trial_id": owed.trial_id,
+        "trial_id": planned.trial_id,
         "study": "quick-digits",
-        "phase": owed.phase,
-        "arm": owed.arm,
+        "phase": planned.phase,
+        "arm": planned.arm,
         "dataset": "digits",
-        "architecture": owed.cell.architecture,
-        "code_size": owed.cell.code_size,
-        "number": owed.number,
-        "seed": owed.seed,
+        "architecture": planned.cell.architecture,
+        "code_size": planned.cell.code_size,
+        "number": planned.number,
+        "seed": planned.seed,
         "status": status,
         "filters_1": None,
         "filters_2": None,
         "epochs": 5 if status == "complete" else 1,
         "validation_cross_entropy": value if status in ("complete", "pruned") else None,
     }
-    return row | (settings.as_dict() if settings else {})
+    return row | (trial_config.as_dict() if trial_config else {})
 
 
 def run_here(config: StudyConfig, results: Path, pruned: tuple[str, ...] = ()) -> Path:
@@ -69,11 +71,11 @@ def run_here(config: StudyConfig, results: Path, pruned: tuple[str, ...] = ()) -
             config.name, manifest["study_sha256"], dataset, provenance.versions(), provenance.git_state()
         )
         with Writer(store) as writer:
-            ledger = Ledger(plan, writer, Progress(plan, 1, io.StringIO()), columns)
-            while taken := ledger.take():
-                for report in run_trial(spec_of(*taken), dataset, torch.device("cpu")):
-                    ledger.receive(report)
+            recorder = TrialRecorder(plan, writer, Progress(plan, 1, io.StringIO()), columns)
+            while taken := recorder.take():
+                for report in run_trial(make_batch(*taken), dataset, torch.device("cpu")):
+                    recorder.receive(report)
                     if report.trial_id in pruned:
-                        ledger.commit(report.trial_id, Outcome("pruned", "behind the other trials of its cell"))
+                        recorder.commit(report.trial_id, Outcome("pruned", "behind the other trials of its cell"))
                         break
     return results / config.name

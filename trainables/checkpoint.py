@@ -13,25 +13,25 @@ from trainables.errors import InputError
 from trainables.models.architectures import BUILT_IN
 from trainables.models.autoencoder import Autoencoder
 from trainables.models.custom import row_of, values_of
-from trainables.trial_config import Settings
+from trainables.trial_config import TrialConfig
 
 
-def pack_weights(model: Autoencoder, settings: Settings, trial_id: str) -> bytes:
+def pack_weights(model: Autoencoder, trial_config: TrialConfig, trial_id: str) -> bytes:
     """Return the weights with the row and settings that rebuild the module, as the bytes of a safetensors file."""
     header = {
         "trial_id": trial_id,
         "architecture": values_of(model.architecture),
-        "settings": settings.as_dict(),
+        "settings": trial_config.as_dict(),
         "image_size": model.image_size,
     }
     state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     return safetensors.torch.save(state, metadata={"cae_study": json.dumps(header)})
 
 
-def load_model(path: str | Path) -> Autoencoder:
+def load_checkpoint(path: str | Path) -> Autoencoder:
     """Return the trained module of a weights file, in evaluation mode, on the processor.
 
-    By trial or by cell: `study.models.load_model`.
+    By trial or by cell: `study.models.load_checkpoint`.
 
     Raises:
         InputError: there is no such file, or it was not written by `pack_weights`.
@@ -43,7 +43,7 @@ def load_model(path: str | Path) -> Autoencoder:
 
 
 def unpack_weights(content: bytes, received: str) -> Autoencoder:
-    """Return the module of the bytes of a weights file, which the user called ``received``; as `load_model`.
+    """Return the module of the bytes of a weights file, which the user called ``received``; as `load_checkpoint`.
 
     Raises:
         InputError: they were not made by `pack_weights`.
@@ -53,11 +53,11 @@ def unpack_weights(content: bytes, received: str) -> Autoencoder:
         # Eight bytes say how long the header is, which is JSON. Source: the description of the safetensors format.
         size = int.from_bytes(content[:8], "little")
         header: dict[str, Any] = json.loads(json.loads(content[8 : 8 + size])["__metadata__"]["cae_study"])
-        settings = Settings(**header["settings"])
+        trial_config = TrialConfig(**header["settings"])
         # A user's own row stands in the file itself, which so needs no other.
-        own = settings.architecture not in BUILT_IN and "architecture" in header
-        row = row_of(header["architecture"]) if own else settings.variant()
-        model = Autoencoder(row, settings.code_size, settings.filters, header["image_size"])
+        own = trial_config.architecture not in BUILT_IN and "architecture" in header
+        row = row_of(header["architecture"]) if own else trial_config.variant()
+        model = Autoencoder(row, trial_config.code_size, trial_config.filters, header["image_size"])
         model.load_state_dict(state)
     except (safetensors.SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise InputError(

@@ -13,7 +13,7 @@ LIBRARIES = ("ray", "torch", "numpy", "scipy", "scikit-learn")
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
+class NodeInfo:
     """A node's host name, its versions (None where a library is missing) and the models of its GPUs."""
 
     host: str
@@ -21,10 +21,10 @@ class Node:
     gpus: tuple[str, ...]
 
 
-def probe() -> Node:
+def read_node_info() -> NodeInfo:
     """Return what this process finds on its node."""
     versions: dict[str, str | None] = {"python": platform.python_version()}
-    return Node(socket.gethostname(), versions | {name: _version(name) for name in LIBRARIES}, _gpus())
+    return NodeInfo(socket.gethostname(), versions | {name: _version(name) for name in LIBRARIES}, _gpus())
 
 
 def _version(name: str) -> str | None:

@@ -24,7 +24,7 @@ from trainables.models.architectures import CONTROLS
 from trainables.training.batched import BatchedTraining
 from trainables.training.devices import SEEDS_AT_ONCE
 from trainables.training.training import EpochFigures, Training, mean_image_cross_entropy, on_device
-from trainables.trial_config import Settings
+from trainables.trial_config import TrialConfig
 
 KEPT_CODES = 2_000
 """Test images, from the first, whose codes are kept of the trials with ``keep_codes``."""
@@ -34,7 +34,7 @@ KEPT_RECONSTRUCTIONS = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class Trial:
     """One training of a configuration: its identity in the rows and its seed, None for a control."""
 
     trial_id: str
@@ -43,8 +43,8 @@ class Run:
 
 
 @dataclass(frozen=True, slots=True)
-class TrialSpec:
-    """What a worker needs to know of a trial: one configuration and the runs that share it.
+class TrialBatch:
+    """What a worker needs to know of a trial: one configuration and the trials that share it.
 
     ``settings`` is None for a control, which trains nothing. A trial of phase search trains without the validation
     images and is measured on them; any other trains on all training images and is measured, once, on the test images.
@@ -53,8 +53,8 @@ class TrialSpec:
     phase: str
     architecture: str
     code_size: int
-    settings: Settings | None
-    runs: tuple[Run, ...]
+    trial_config: TrialConfig | None
+    trials: tuple[Trial, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class KeptCodes:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a run ended."""
+    """How a trial ended."""
 
     status: str
     reason: str | None = None
@@ -79,7 +79,7 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a worker says of a run after each epoch; ``columns`` are those of `trials` that only the worker knows."""
+    """What a worker says of a trial after each epoch; ``columns`` are those of `trials` that only the worker knows."""
 
     trial_id: str
     columns: dict[str, Any]
@@ -88,12 +88,12 @@ class Report:
 
 
 def run_trial(
-    spec: TrialSpec, dataset: Dataset, device: torch.device, devices_held: float = 1.0, at_once: int | None = None
+    batch: TrialBatch, dataset: Dataset, device: torch.device, devices_held: float = 1.0, at_once: int | None = None
 ) -> Iterator[Report]:
-    """Train and measure every run of ``spec`` and yield a report after each epoch of each.
+    """Train and measure every trial of ``batch`` and yield a report after each epoch of each.
 
     Args:
-        spec: what to train.
+        batch: what to train.
         dataset: images and labels.
         device: where.
         devices_held: share of a GPU, or cores, that the trial occupies: the factor of ``device_seconds``, shared among
@@ -101,40 +101,42 @@ def run_trial(
         at_once: seeds trained at once, by default as the device decides.
     """
     at_once = at_once or SEEDS_AT_ONCE[device.type]
-    for first in range(0, len(spec.runs), at_once):
-        runs = spec.runs[first : first + at_once]
-        clock = _Clock(device, devices_held / len(runs))
-        if spec.settings is None:
-            yield from (_control(spec, run, dataset, clock) for run in runs)
+    for first in range(0, len(batch.trials), at_once):
+        trials = batch.trials[first : first + at_once]
+        clock = _Clock(device, devices_held / len(trials))
+        if batch.trial_config is None:
+            yield from (_control(batch, trial, dataset, clock) for trial in trials)
         else:
-            yield from _train(spec.settings, spec.phase, runs, dataset, clock)
+            yield from _train(batch.trial_config, batch.phase, trials, dataset, clock)
 
 
-def _train(settings: Settings, phase: str, runs: tuple[Run, ...], dataset: Dataset, clock: _Clock) -> Iterator[Report]:
+def _train(
+    trial_config: TrialConfig, phase: str, trials: tuple[Trial, ...], dataset: Dataset, clock: _Clock
+) -> Iterator[Report]:
     searching = phase == "search"
     train_images = dataset.search_train if searching else dataset.training
     train_pixels = on_device(train_images.pixels, clock.device)
     validation_pixels = on_device(dataset.validation.pixels, clock.device) if searching else None
-    seeds = [run.seed for run in runs if run.seed is not None]
-    trainings = [Training(settings, seed, train_pixels, validation_pixels) for seed in seeds]
+    seeds = [trial.seed for trial in trials if trial.seed is not None]
+    trainings = [Training(trial_config, seed, train_pixels, validation_pixels) for seed in seeds]
     columns = {
         "train_images": len(train_pixels),
         "parameters": sum(parameter.numel() for parameter in trainings[0].model.parameters()),
         "mean_image_cross_entropy": mean_image_cross_entropy(train_images.pixels),
     }
-    going = dict(zip(runs, trainings, strict=True))
+    going = dict(zip(trials, trainings, strict=True))
     for epoch in _epochs(trainings, clock.device):
-        for run, figures in zip(runs, epoch, strict=True):
-            if run not in going:
+        for trial, figures in zip(trials, epoch, strict=True):
+            if trial not in going:
                 continue
-            training, outcome = going[run], None
+            training, outcome = going[trial], None
             if not figures.finite:
                 outcome = Outcome("diverged", f"a loss of epoch {figures.epoch} is not finite")
             elif training.done:
-                outcome = Outcome("complete") if searching else _measured(training, phase, run, dataset)
-            yield Report(run.trial_id, columns | clock.columns(), figures, outcome)
+                outcome = Outcome("complete") if searching else _measured(training, phase, trial, dataset)
+            yield Report(trial.trial_id, columns | clock.columns(), figures, outcome)
             if outcome is not None:
-                del going[run]
+                del going[trial]
         if not going:
             return
 
@@ -149,50 +151,50 @@ def _epochs(trainings: list[Training], device: torch.device) -> Iterator[list[Ep
         yield batch.train_epoch()
 
 
-def _measured(training: Training, phase: str, run: Run, dataset: Dataset) -> Outcome:
+def _measured(training: Training, phase: str, trial: Trial, dataset: Dataset) -> Outcome:
     # Imported here because scikit-learn takes a second that search trials need not wait for.
     from trainables.checkpoint import pack_weights
     from trainables.evaluation.evaluate import evaluate_codes
-    from trainables.evaluation.reconstruction import encode, measure_layers, measure_test
+    from trainables.evaluation.reconstruction import encode_pixels, measure_layers, measure_test
 
     model = training.model.eval()
     test_pixels = on_device(dataset.test.pixels, training.train_pixels.device)
-    train_codes = encode(model, training.train_pixels)
+    train_codes = encode_pixels(model, training.train_pixels)
     test = measure_test(model, test_pixels, train_codes.mean(0), KEPT_RECONSTRUCTIONS)
     scores = test.scores + measure_layers(model, test_pixels)
     if not (np.isfinite(train_codes).all() and np.isfinite(test.codes).all()):
         return Outcome("diverged", "a code is not finite")
-    scores += evaluate_codes(train_codes, dataset.training.labels, test.codes, dataset.test.labels, run.seed or 0)
+    scores += evaluate_codes(train_codes, dataset.training.labels, test.codes, dataset.test.labels, trial.seed or 0)
     if wrong := [score for score in scores if not math.isfinite(score.value)]:
         return Outcome("diverged", f"{wrong[0].metric} of {wrong[0].evaluator} on {wrong[0].split} is not finite")
     return Outcome(
         "complete",
         scores=scores,
-        kept=_kept(test.codes, test.reconstructions, dataset) if run.keep_codes else None,
-        weights=pack_weights(model, training.settings, run.trial_id) if phase == "confirm" else None,
+        kept=_kept(test.codes, test.reconstructions, dataset) if trial.keep_codes else None,
+        weights=pack_weights(model, training.trial_config, trial.trial_id) if phase == "confirm" else None,
     )
 
 
-def _control(spec: TrialSpec, run: Run, dataset: Dataset, clock: _Clock) -> Report:
+def _control(batch: TrialBatch, trial: Trial, dataset: Dataset, clock: _Clock) -> Report:
     from trainables.evaluation.baselines import pca, raw_pixels
     from trainables.evaluation.evaluate import evaluate_codes
 
-    assert spec.architecture in CONTROLS
-    if spec.architecture == "pca":
-        control = pca(dataset.training.pixels, dataset.test.pixels, spec.code_size)
+    assert batch.architecture in CONTROLS
+    if batch.architecture == "pca":
+        control = pca(dataset.training.pixels, dataset.test.pixels, batch.code_size)
     else:
         control = raw_pixels(dataset.training.pixels, dataset.test.pixels)
     scores = reconstruction_scores("test", None, control.squared_error)
     scores += evaluate_codes(
         control.train_codes, dataset.training.labels, control.test_codes, dataset.test.labels, seed=0
     )
-    kept = _kept(control.test_codes, control.reconstructions, dataset) if run.keep_codes else None
-    if kept is not None and spec.architecture == "raw_pixels":
+    kept = _kept(control.test_codes, control.reconstructions, dataset) if trial.keep_codes else None
+    if kept is not None and batch.architecture == "raw_pixels":
         # Its codes are the images, which stand beside the reconstructions in figures; a few are enough.
         kept = KeptCodes(kept.codes[:KEPT_RECONSTRUCTIONS], kept.reconstructions, kept.labels)
     outcome = Outcome("complete", scores=scores, kept=kept)
     columns = {"train_images": len(dataset.training.pixels)} | clock.columns()
-    return Report(run.trial_id, columns, None, outcome)
+    return Report(trial.trial_id, columns, None, outcome)
 
 
 def _kept(codes: NDArray[np.float32], reconstructions: NDArray[np.floating[Any]], dataset: Dataset) -> KeptCodes:
@@ -205,7 +207,7 @@ def _kept(codes: NDArray[np.float32], reconstructions: NDArray[np.floating[Any]]
 
 
 class _Clock:
-    """Where and how long a run has been going on."""
+    """Where and how long a trial has been going on."""
 
     def __init__(self, device: torch.device, devices_held: float) -> None:
         self.device, self.devices_held = device, devices_held

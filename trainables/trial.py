@@ -19,7 +19,7 @@ from ray import tune
 from trainables.data.datasets import Dataset
 from trainables.errors import InputError
 from trainables.models.architectures import Architecture, admit
-from trainables.run_trial import Report, TrialSpec, run_trial
+from trainables.run_trial import Report, TrialBatch, run_trial
 from trainables.training.devices import prepare
 
 
@@ -27,8 +27,8 @@ class TrialError(Exception):
     """What a worker raised, in one line of plain text: kind, message and place; any process can read it."""
 
 
-class Trial(tune.Trainable):
-    """Runs the `TrialSpec` in ``config["spec"]``; a step is an epoch of one of its seeds.
+class BatchTrainable(tune.Trainable):
+    """Runs the `TrialBatch` in ``config["batch"]``; a step is an epoch of one of its seeds.
 
     Pass by ``tune.with_parameters`` the data, the seconds that an epoch may take, measuring included, and the rows of
     the user's own models, which the worker's code does not hold.
@@ -36,7 +36,7 @@ class Trial(tune.Trainable):
 
     _dataset: Dataset
     _epoch_limit: float
-    _spec: TrialSpec
+    _batch: TrialBatch
     _ended: int
     _reports: Iterator[Report]
 
@@ -52,12 +52,12 @@ class Trial(tune.Trainable):
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Drop everything of the trial before and prepare the next."""
-        self._spec = new_config["spec"]
+        self._batch = new_config["batch"]
         self._ended = 0
         held = self.trial_resources.required_resources if self.trial_resources else {}
         devices_held = held.get("GPU") or held.get("CPU", 1.0)
         with _told_in_one_line():
-            self._reports = run_trial(self._spec, self._dataset, granted_device(), devices_held)
+            self._reports = run_trial(self._batch, self._dataset, granted_device(), devices_held)
         return True
 
     def step(self) -> dict[str, Any]:
@@ -74,7 +74,7 @@ class Trial(tune.Trainable):
             result["epoch"] = report.epoch.epoch
             result["validation_cross_entropy"] = report.epoch.validation_cross_entropy
         self._ended += report.outcome is not None
-        result["done"] = self._ended == len(self._spec.runs)
+        result["done"] = self._ended == len(self._batch.trials)
         return result
 
 

@@ -30,7 +30,7 @@ StartingWeights = Literal["caffe", "data_scaled"]
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class TrialConfig:
     """Everything that decides a trial but its data and its seed."""
 
     architecture: str
@@ -95,7 +95,7 @@ class Recipe:
     loss: Loss = "cross_entropy"
     batch_size: int = 100
 
-    def settings(
+    def trial_config(
         self,
         architecture: Architecture,
         code_size: int,
@@ -104,7 +104,7 @@ class Recipe:
         batch_size: int | None = None,
         learning_rate: float | None = None,
         filters: Filters | None = None,
-    ) -> Settings:
+    ) -> TrialConfig:
         """Return the settings of one trial; what is None is the recipe's or the published value."""
         if isinstance(architecture, ConvolutionalAutoencoder):
             filters = filters or architecture.published_filters
@@ -112,7 +112,7 @@ class Recipe:
         else:
             filters, pooling, unpooling = None, None, None
         own = self.tanh_learning_rate if architecture.activation == "tanh" else self.learning_rate
-        return Settings(
+        return TrialConfig(
             architecture=architecture.name,
             code_size=code_size,
             filters_1=filters[0] if filters else None,

@@ -19,7 +19,7 @@ from study.storage.schema import ARMS
 from trainables.models.architectures import CONTROLS
 
 Side = Literal["lower", "higher"]
-Outcome = Literal["holds", "fails", "open", "missing"]
+Judgement = Literal["holds", "fails", "open", "missing"]
 Seeds = Mapping[int, float]
 """Values by seed; a control's one value has the seed -1."""
 Key = tuple[str, str, str, int, str]
@@ -88,7 +88,7 @@ class Evidence:
     missing: str = ""
     option: str = ""
     note: str = ""
-    outcome: Outcome | None = None
+    outcome: Judgement | None = None
 
     @property
     def sentence(self) -> str:

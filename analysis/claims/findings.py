@@ -22,7 +22,7 @@ from typing import Literal
 import pandas as pd
 
 from analysis.claims.claims import CLAIMS, Claim
-from analysis.claims.evidence import NO_LABELS, Evidence, Outcome, Rows, rows_by_study
+from analysis.claims.evidence import NO_LABELS, Evidence, Judgement, Rows, rows_by_study
 from analysis.provenance import command
 from analysis.results import Study, StudyResults
 from analysis.stats.aggregate import label_of, study_section
@@ -119,7 +119,7 @@ def _judged(evidence: Sequence[Evidence]) -> list[Evidence]:
     ]
 
 
-def _outcome(each: Evidence, p_holm: float | None) -> Outcome:
+def _outcome(each: Evidence, p_holm: float | None) -> Judgement:
     if each.missing:
         return "missing"
     if each.outcome is not None:  # not by a test

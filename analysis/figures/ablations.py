@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from analysis.figures.plots import Plot, dodge, heading, keys, legend, sorted_names, styled, where
-from analysis.figures.style import Look, looks
+from analysis.figures.style import ModelStyle, choose_styles
 from analysis.results import StudyResults
 from analysis.tables.ablations import ablations
 from analysis.tables.table import Absent
@@ -38,7 +38,7 @@ def ablation_differences(results: StudyResults) -> Plot | Absent:
     frame = frame[frame[[column for column, _ in shown]].notna().any(axis=1)]
     blocks = keys(frame, ["study", "code_size", "arm"])
     counts = [len(_levels(where(frame, key))) for key in blocks]
-    styles = looks(sorted_names(frame))
+    styles = choose_styles(sorted_names(frame))
     height = sum(0.26 * count + 0.75 for count in counts) + 0.6
     figure = Figure(figsize=(4.3 * len(shown) + 0.8, height), layout="constrained")
     panels = figure.subplots(len(blocks), len(shown), squeeze=False, sharey="row", height_ratios=counts)
@@ -60,7 +60,7 @@ def ablation_differences(results: StudyResults) -> Plot | Absent:
     )
 
 
-def draw_differences(axes: Axes, frame: pd.DataFrame, column: str, styles: Mapping[str, Look]) -> Axes:
+def draw_differences(axes: Axes, frame: pd.DataFrame, column: str, styles: Mapping[str, ModelStyle]) -> Axes:
     """Draw ``column`` of ``frame``, as `ablations` gives it, one row a factor and level, and return ``axes``."""
     levels = _levels(frame)
     names = [name for name in styles if (frame["architecture"] == name).any()]

@@ -25,7 +25,7 @@ from analysis.figures.plots import (
     styled,
     where,
 )
-from analysis.figures.style import Look, is_control, looks, shown_label
+from analysis.figures.style import ModelStyle, choose_styles, is_control, shown_label
 from analysis.provenance import absent
 from analysis.results import StudyResults
 from analysis.stats.aggregate import Measure, confirmed_scores, estimates, select
@@ -84,7 +84,7 @@ def error_by_code_size(results: StudyResults) -> Plot | Absent:
     models = everything[everything["arm"] != "control"]
     panels = keys(models, ["study", "arm"])
     sizes = sorted(models["code_size"].unique())
-    styles = looks(sorted_names(everything))
+    styles = choose_styles(sorted_names(everything))
     figure, rows = grid(len(shown), len(panels), 4.2, 2.7, sharex="all", sharey="row")
     for row, (axis, frame) in zip(rows, shown.items(), strict=True):
         for axes, key in zip(row, panels, strict=True):
@@ -119,7 +119,7 @@ def panel_rows(frame: pd.DataFrame, key: Mapping[str, object]) -> pd.DataFrame:
 
 
 def draw_error_by_code_size(
-    axes: Axes, frame: pd.DataFrame, styles: Mapping[str, Look], axis: Axis, sizes: Sequence[int]
+    axes: Axes, frame: pd.DataFrame, styles: Mapping[str, ModelStyle], axis: Axis, sizes: Sequence[int]
 ) -> Axes:
     """Draw ``frame`` (architecture, code_size, value, value_half_width) and return ``axes``.
 
@@ -173,7 +173,7 @@ def error_by_cost(results: StudyResults) -> Plot | Absent:
     if frame.empty or not shown:
         return absent(results, name, title, "no confirmed run has both device seconds and scores")
     panels = keys(frame, ["study", "arm"])
-    styles = looks(sorted_names(frame))
+    styles = choose_styles(sorted_names(frame))
     figure, rows = grid(len(shown), len(panels), 4.2, 2.9, sharex="all", sharey="row")
     for row, axis in zip(rows, (axis.fitting(frame[axis.measure.name].dropna()) for axis in shown), strict=True):
         for axes, key in zip(row, panels, strict=True):
@@ -193,7 +193,7 @@ def error_by_cost(results: StudyResults) -> Plot | Absent:
     )
 
 
-def draw_error_by_cost(axes: Axes, frame: pd.DataFrame, styles: Mapping[str, Look], axis: Axis) -> Axes:
+def draw_error_by_cost(axes: Axes, frame: pd.DataFrame, styles: Mapping[str, ModelStyle], axis: Axis) -> Axes:
     """Draw one point a cell of ``frame``, as `cost` gives it, and return ``axes``."""
     column = axis.measure.name
     several = len(frame["code_size"].unique()) > 1

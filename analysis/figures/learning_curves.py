@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from analysis.figures.plots import Plot, grid, heading, keys, legend, sorted_names, spread_code_sizes, styled, where
-from analysis.figures.style import Look, looks
+from analysis.figures.style import ModelStyle, choose_styles
 from analysis.provenance import absent
 from analysis.results import StudyResults, confirmed
 from analysis.tables.table import Absent
@@ -41,7 +41,7 @@ def learning_curves(results: StudyResults) -> Plot | Absent:
         return absent(results, name, title, "no confirmed run, and no complete search trial, has rows of epochs")
     sizes = spread_code_sizes(curves["code_size"])
     columns = keys(curves, ["study", "run"])
-    styles = looks(sorted_names(curves))
+    styles = choose_styles(sorted_names(curves))
     levels = results.trials.groupby("study", observed=True)["mean_image_cross_entropy"].mean()
     figure, rows = grid(len(sizes), len(columns), 3.3, 2.7, sharex="all")
     for row, size in zip(rows, sizes, strict=True):
@@ -96,7 +96,7 @@ def curve_means(results: StudyResults) -> pd.DataFrame:
     ).reset_index()
 
 
-def draw_learning_curves(axes: Axes, frame: pd.DataFrame, styles: Mapping[str, Look]) -> Axes:
+def draw_learning_curves(axes: Axes, frame: pd.DataFrame, styles: Mapping[str, ModelStyle]) -> Axes:
     """Draw the curves of one panel, rows of `curve_means`, and return ``axes``."""
     for place, (name, look) in enumerate(styles.items()):
         rows = frame[frame["architecture"] == name].sort_values("epoch")

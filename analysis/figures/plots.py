@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from analysis.figures.style import Look, shown_label
+from analysis.figures.style import ModelStyle, shown_label
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -108,9 +108,9 @@ def wrapped(count: int, columns: int, width: float, height: float, **shared: Any
     return figure, panels[:count]
 
 
-def legend(figure: Figure, looks: Mapping[str, Look], others: Iterable[Line2D] = ()) -> None:
+def legend(figure: Figure, choose_styles: Mapping[str, ModelStyle], others: Iterable[Line2D] = ()) -> None:
     """Put the legend of models, and of ``others``, below the panels, where it covers no data."""
-    handles = [Line2D([], [], label=shown_label(name), **look.line_style()) for name, look in looks.items()]
+    handles = [Line2D([], [], label=shown_label(name), **look.line_style()) for name, look in choose_styles.items()]
     handles += others
     columns = min(len(handles), max(2, int(figure.get_figwidth() / 1.55)))
     figure.legend(handles=handles, loc="outside lower center", ncols=columns, handlelength=3.2, columnspacing=1.4)

@@ -25,7 +25,7 @@ from analysis.figures.plots import (
     where,
     wrapped,
 )
-from analysis.figures.style import Look, looks
+from analysis.figures.style import ModelStyle, choose_styles
 from analysis.provenance import absent
 from analysis.results import StudyResults
 from analysis.stats.importance import HYPERPARAMETERS, MINIMUM_TRIALS, TARGET_QUANTILE, importances
@@ -46,7 +46,7 @@ _DRAWN = [
     "validation_cross_entropy",
 ]
 _LOSS = "validation_cross_entropy"
-_ALL = Look("#000000", "*", "")
+_ALL = ModelStyle("#000000", "*", "")
 
 
 @styled
@@ -59,7 +59,7 @@ def learning_rate(results: StudyResults) -> Plot | Absent:
     sizes = spread_code_sizes(trials["code_size"])
     trials = trials[trials["code_size"].isin(sizes)]
     cells = keys(trials, ["study", "architecture", "code_size"])
-    styles = looks(sorted_names(trials))
+    styles = choose_styles(sorted_names(trials))
     across = len(keys(trials, ["study", "code_size"]))
     figure, panels = wrapped(len(cells), across if across > 1 else _COLUMNS, 2.8, 1.9, sharex=True)
     for place, (axes, key) in enumerate(zip(panels, cells, strict=True)):
@@ -91,7 +91,7 @@ def learning_rate(results: StudyResults) -> Plot | Absent:
     )
 
 
-def draw_learning_rate(axes: Axes, frame: pd.DataFrame, look: Look) -> Axes:
+def draw_learning_rate(axes: Axes, frame: pd.DataFrame, look: ModelStyle) -> Axes:
     """Draw the search trials of one cell and return ``axes``."""
     if len(frame) > SHOWN_TRIALS:
         best = frame[frame["full_budget"]].nsmallest(SHOWN_TRIALS // 5, _LOSS)
@@ -133,7 +133,7 @@ def hyperparameter_importance(results: StudyResults) -> Plot | Absent:
         return absent(results, name, title, what, "search", "--trials N")
     panels = keys(frame, ["study"])
     there = set(frame["architecture"])
-    styles = looks(name for name in results.trials["architecture"].cat.categories if name in there)
+    styles = choose_styles(name for name in results.trials["architecture"].cat.categories if name in there)
     figure, (row,) = grid(1, len(panels), 6.4 if len(panels) == 1 else 4.6, 3.2, sharey="row")
     for axes, key in zip(row, panels, strict=True):
         draw_importance(axes, where(frame, key), styles)
@@ -158,7 +158,7 @@ def hyperparameter_importance(results: StudyResults) -> Plot | Absent:
     )
 
 
-def draw_importance(axes: Axes, frame: pd.DataFrame, styles: Mapping[str, Look]) -> Axes:
+def draw_importance(axes: Axes, frame: pd.DataFrame, styles: Mapping[str, ModelStyle]) -> Axes:
     """Draw rows of `importances` (architecture, '' for all together; hyperparameter; importance), return ``axes``."""
     offsets = dodge(max(len(styles), 1), 0.55)
     for place, hyperparameter in enumerate(HYPERPARAMETERS):

@@ -16,7 +16,7 @@ from trainables.models.architectures import ARCHITECTURES, CONTROLS, Convolution
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class ModelStyle:
     """Colour, marker and line style of one model; ``filled`` is whether its marker is."""
 
     colour: str
@@ -36,25 +36,25 @@ class Look:
         }
 
 
-_LOOKS: Mapping[str, Look] = MappingProxyType(
+_LOOKS: Mapping[str, ModelStyle] = MappingProxyType(
     {
-        "model_1": Look("#0072B2", "o", "-"),
-        "model_2": Look("#E69F00", "s", "--"),
-        "model_3": Look("#009E73", "^", "-."),
-        "model_4": Look("#D55E00", "D", "-"),
-        "model_5": Look("#CC79A7", "v", (0, (5, 1, 1, 1, 1, 1))),
-        "unpool_only": Look("#56B4E9", "P", (0, (3, 1))),
-        "classic_autoencoder": Look("#000000", "o", (0, (6, 3)), filled=False),
-        "pca": Look("#666666", "s", ":", filled=False),
-        "raw_pixels": Look("#999999", "D", (0, (1, 3)), filled=False),
+        "model_1": ModelStyle("#0072B2", "o", "-"),
+        "model_2": ModelStyle("#E69F00", "s", "--"),
+        "model_3": ModelStyle("#009E73", "^", "-."),
+        "model_4": ModelStyle("#D55E00", "D", "-"),
+        "model_5": ModelStyle("#CC79A7", "v", (0, (5, 1, 1, 1, 1, 1))),
+        "unpool_only": ModelStyle("#56B4E9", "P", (0, (3, 1))),
+        "classic_autoencoder": ModelStyle("#000000", "o", (0, (6, 3)), filled=False),
+        "pca": ModelStyle("#666666", "s", ":", filled=False),
+        "raw_pixels": ModelStyle("#999999", "D", (0, (1, 3)), filled=False),
     }
 )
 _SPARE = (
-    Look("#332288", "X", "-"),
-    Look("#999933", "<", "--"),
-    Look("#882255", ">", "-."),
-    Look("#44AA99", "p", (0, (3, 1))),
-    Look("#6699CC", "h", "-"),
+    ModelStyle("#332288", "X", "-"),
+    ModelStyle("#999933", "<", "--"),
+    ModelStyle("#882255", ">", "-."),
+    ModelStyle("#44AA99", "p", (0, (3, 1))),
+    ModelStyle("#6699CC", "h", "-"),
 )
 """For models that a user added. Source: Tol's muted scheme."""
 
@@ -73,7 +73,7 @@ CLASS_COLOURS = (
 """Colours of the ten classes. Source: Tol's muted scheme, its pale grey darkened."""
 
 
-def looks(architectures: Iterable[str]) -> dict[str, Look]:
+def choose_styles(architectures: Iterable[str]) -> dict[str, ModelStyle]:
     """Return the look of each of ``architectures``, in the order given; unknown ones share the spare looks in turn."""
     names = list(dict.fromkeys(map(str, architectures)))
     unknown = sorted(name for name in names if name not in _LOOKS)

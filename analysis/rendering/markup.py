@@ -51,7 +51,7 @@ def table_html(table: Table, columns: Sequence[Column] | None = None) -> str:
     )
 
 
-def _cell(cell: rendering.Cell, kind: str) -> str:
+def _cell(cell: rendering.CellText, kind: str) -> str:
     text = escape(cell.text)
     text = f"<strong>{text}</strong>" if cell.bold else text
     mark = f" {escape(cell.mark)}" if cell.mark else ""

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
-from analysis.rendering.text import Cell, heading, lines
+from analysis.rendering.text import CellText, heading, lines
 from analysis.tables.table import Column, Table
 
 _GAP = 2
@@ -77,6 +77,6 @@ def _grid(columns: Sequence[Column], widths: Sequence[int], *, show_header: bool
     return grid
 
 
-def _text(cell: Cell, column: Column, table: Table) -> str:
+def _text(cell: CellText, column: Column, table: Table) -> str:
     # Where some values have marks the others have a space, so that numbers stay aligned.
     return f"{cell.text} {cell.mark or ' '}" if f"{column.name}_mark" in table.frame else cell.text

@@ -36,7 +36,7 @@ _LATEX = {
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class CellText:
     """One shown value: its text, the number to sort by (or the text), its mark, and whether it is to stand out."""
 
     text: str
@@ -55,35 +55,35 @@ class Line:
     """One line: the values of the sections that it stands in, and of the columns."""
 
     section: tuple[str, ...]
-    cells: tuple[Cell, ...]
+    cells: tuple[CellText, ...]
 
 
 def lines(table: Table, columns: Sequence[Column] | None = None) -> Iterator[Line]:
     """Yield the lines of ``table`` with all of its columns, or some."""
     shown = table.columns if columns is None else columns
     for row in table.frame.to_dict("records"):
-        section = tuple(cell_of(row, column).text for column in table.sections)
-        yield Line(section, tuple(cell_of(row, column) for column in shown))
+        section = tuple(format_cell(row, column).text for column in table.sections)
+        yield Line(section, tuple(format_cell(row, column) for column in shown))
 
 
-def cell_of(row: dict[Any, Any], column: Column) -> Cell:
+def format_cell(row: dict[Any, Any], column: Column) -> CellText:
     """Return what ``column`` shows of a row of a table's frame."""
     if column.kind == "counts":
         values = [row[name] for name in column.name.split("/")]
         if all(_is_absent(value) for value in values):
-            return Cell(ABSENT, "")
+            return CellText(ABSENT, "")
         # Nothing to report is easier to see as one 0 than as 0/0/0.
         text = "/".join(ABSENT if _is_absent(value) else f"{value:.0f}" for value in values)
-        return Cell("0" if set(text) <= {"0", "/"} else text, text)
+        return CellText("0" if set(text) <= {"0", "/"} else text, text)
     value = row[column.name]
     if _is_absent(value):
-        return Cell(ABSENT, "")
+        return CellText(ABSENT, "")
     if column.kind == "text":
-        return Cell(str(value), str(value))
+        return CellText(str(value), str(value))
     mark = row.get(f"{column.name}_mark")
     mark = mark if isinstance(mark, str) else ""
     bold = mark in ("best", "significant")
-    return Cell(_number_text(row, column, float(value)), float(value), MARKS.get(mark, ""), bold)
+    return CellText(_number_text(row, column, float(value)), float(value), MARKS.get(mark, ""), bold)
 
 
 def markdown(table: Table) -> str:
@@ -165,7 +165,7 @@ def _is_absent(value: Any) -> bool:
     return value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value))
 
 
-def _markdown_cell(cell: Cell) -> str:
+def _markdown_cell(cell: CellText) -> str:
     text = _markdown_escaped(cell.text)
     return f"{f'**{text}**' if cell.bold else text} {_markdown_escaped(cell.mark)}".strip()
 
@@ -174,7 +174,7 @@ def _markdown_escaped(text: str) -> str:
     return re.sub(r"([|*_=<\\])", r"\\\1", text)
 
 
-def _latex_cell(cell: Cell) -> str:
+def _latex_cell(cell: CellText) -> str:
     text = _escaped(cell.text)
     if re.match(r"-\d", text):
         text = f"$-${text[1:]}"

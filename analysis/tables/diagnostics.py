@@ -142,7 +142,7 @@ def stability(results: StudyResults) -> Table | Absent:
     )
 
 
-def layers(results: StudyResults) -> Table | Absent:
+def layer_values(results: StudyResults) -> Table | Absent:
     """Return the ranges of every layer's output: the paper's advice to look at intermediate values."""
     title = "Values in the layers"
     scores = confirmed_scores(results)
@@ -216,7 +216,7 @@ def comparison_tables(results: StudyResults) -> tuple[Table | Absent, ...]:
         cost,
         search,
         differences,
-        layers,
+        layer_values,
         other_scores,
     )
     return (*(function(results) for function in functions), *finding_tables(results))

@@ -20,7 +20,7 @@ from trainables.models.architectures import (
     Layer,
     count_multiply_adds,
     count_parameters,
-    layers,
+    list_layers,
 )
 
 
@@ -122,7 +122,7 @@ def _described(name: str) -> dict[str, Any]:
         "activation": record.activation,
         "pooling": getattr(record, "pooling", "none"),
         "unpooling": getattr(record, "unpooling", "none"),
-        "layers": ", ".join([f"1@{IMAGE_SIZE}", *(_layer_text(layer) for layer in layers(record, 1))]),
+        "layers": ", ".join([f"1@{IMAGE_SIZE}", *(_layer_text(layer) for layer in list_layers(record, 1))]),
         "source": record.source,
     }
 

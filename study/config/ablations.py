@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from trainables.models.architectures import ConvolutionalAutoencoder, architecture_named
-from trainables.trial_config import Optimizer, Settings, recipe_named
+from trainables.trial_config import Optimizer, TrialConfig, recipe_named
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,11 +17,11 @@ class Level:
     """One value of a factor: its label in the tables and what it makes of the base configuration."""
 
     label: str
-    apply: Callable[[Settings], Settings]
+    apply: Callable[[TrialConfig], TrialConfig]
 
 
 def _set(name: str, *values: Any) -> tuple[Level, ...]:
-    def change(value: Any) -> Callable[[Settings], Settings]:
+    def change(value: Any) -> Callable[[TrialConfig], TrialConfig]:
         return lambda base: dataclasses.replace(base, **{name: value})
 
     return tuple(Level(str(value), change(value)) for value in values)
@@ -32,7 +32,7 @@ def _learning_rate(factor: float) -> Level:
 
 
 def _filters(factor: float) -> Level:
-    def change(base: Settings) -> Settings:
+    def change(base: TrialConfig) -> TrialConfig:
         assert base.filters is not None
         first, second = (max(1, round(count * factor)) for count in base.filters)
         return dataclasses.replace(base, filters_1=first, filters_2=second)
@@ -41,7 +41,7 @@ def _filters(factor: float) -> Level:
 
 
 def _optimizer(name: Optimizer, momentum: float, second: float | None, learning_rate: float | None) -> Level:
-    def change(base: Settings) -> Settings:
+    def change(base: TrialConfig) -> TrialConfig:
         rate = base.learning_rate if learning_rate is None else learning_rate
         return dataclasses.replace(
             base, optimizer=name, momentum=momentum, second_moment_decay=second, learning_rate=rate
@@ -51,8 +51,8 @@ def _optimizer(name: Optimizer, momentum: float, second: float | None, learning_
 
 
 def _recipe(name: str) -> Level:
-    def change(base: Settings) -> Settings:
-        return recipe_named(name).settings(
+    def change(base: TrialConfig) -> TrialConfig:
+        return recipe_named(name).trial_config(
             architecture_named(base.architecture),
             base.code_size,
             base.epochs_planned,
@@ -85,7 +85,7 @@ FACTORS: Mapping[str, tuple[Level, ...]] = MappingProxyType(
 """Every factor that can be ablated; filter counts may leave the parameter budget, which only the search keeps to."""
 
 
-def skipped(factor: str, level: Level, base: Settings) -> str | None:
+def skipped(factor: str, level: Level, base: TrialConfig) -> str | None:
     """Return why ``level`` makes no sense from ``base``, or None where it does.
 
     The base's own level is no ablation and is skipped with an empty reason.

@@ -11,7 +11,13 @@ import traceback
 from pathlib import Path
 
 from trainables.errors import FieldError, InputError
-from trainables.models.architectures import Architecture, ClassicAutoencoder, ConvolutionalAutoencoder, admit, layers
+from trainables.models.architectures import (
+    Architecture,
+    ClassicAutoencoder,
+    ConvolutionalAutoencoder,
+    admit,
+    list_layers,
+)
 from trainables.models.custom import row_of, values_of
 
 ROWS = "MODELS"
@@ -62,7 +68,7 @@ def _checked(row: Architecture, earlier: list[Architecture]) -> Architecture:
     if any(made.name == other.name for other in earlier):
         raise FieldError("name", f"a second model called {made.name}", "each name once", "give it another name")
     try:
-        layers(made, 1)
+        list_layers(made, 1)
         admit(made)
     except InputError as error:
         raise FieldError("name", error.received, error.accepted, error.remedy) from None

@@ -34,7 +34,7 @@ from trainables.models.architectures import (
     ClassicAutoencoder,
     ConvolutionalAutoencoder,
     admit,
-    layers,
+    list_layers,
 )
 from trainables.models.custom import values_of
 from trainables.trial_config import RECIPES, Recipe, recipe_named
@@ -48,7 +48,7 @@ SEEDS_OF_A_STUDY = 1_000_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StudyConfig:
-    """What a study owes: cells, trials and seeds of each, and how they are trained.
+    """What a study plans: cells, trials and seeds of each, and how they are trained.
 
     Attributes:
         name: of the study and of its folder.
@@ -266,7 +266,7 @@ def _check_models(models: tuple[Architecture, ...]) -> None:
     least, most = FILTERS_RANGE
     for row in models:
         try:
-            layers(row, 1)
+            list_layers(row, 1)
             admit(row)
         except InputError as error:
             raise FieldError("models", error.received, error.accepted, error.remedy) from None

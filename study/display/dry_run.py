@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Mapping
 from typing import Any
 
-from study.plan.plan import Owed, Plan
+from study.plan.plan import Plan, PlannedTrial
 
 SHOWN = 3
 """Groups of trials of a phase and arm; the others are counted."""
@@ -15,38 +15,38 @@ _WIDTH = 80
 
 
 def print_first_configurations(plan: Plan) -> None:
-    """Print the first trial owed of a few groups of each phase: one in full, of the next what differs.
+    """Print the first pending trial of a few groups of each phase: one in full, of the next what differs.
 
     A search suggests its trial for this, so the plan must not run afterwards.
     """
-    firsts: dict[tuple[str, str], list[Owed]] = {}
+    firsts: dict[tuple[str, str], list[PlannedTrial]] = {}
     seen = set()
-    for owed in plan.missing():
-        if owed.group not in seen:
-            seen.add(owed.group)
-            firsts.setdefault((owed.phase, owed.arm), []).append(owed)
+    for planned in plan.missing():
+        if planned.group not in seen:
+            seen.add(planned.group)
+            firsts.setdefault((planned.phase, planned.arm), []).append(planned)
     if firsts:
         print("first configurations:")
     for trials in firsts.values():
         before: Mapping[str, Any] = {}
-        for owed in trials[:SHOWN]:
-            print(f"  {owed.trial_id}{'' if owed.seed is None else f', seed {owed.seed}'}")
-            before = _print_settings(plan, owed, before)
+        for planned in trials[:SHOWN]:
+            print(f"  {planned.trial_id}{'' if planned.seed is None else f', seed {planned.seed}'}")
+            before = _print_settings(plan, planned, before)
         if len(trials) > SHOWN:
             print(f"  and {len(trials) - SHOWN} more like these")
 
 
-def _print_settings(plan: Plan, owed: Owed, before: Mapping[str, Any]) -> Mapping[str, Any]:
+def _print_settings(plan: Plan, planned: PlannedTrial, before: Mapping[str, Any]) -> Mapping[str, Any]:
     """Print the settings of a trial that are others than ``before``; return what the next is compared with."""
-    if not plan.can_start(owed):
-        changed = "" if owed.level is None else f" with {owed.factor} {owed.level.label}"
-        print(f"    best of search-{owed.cell}{changed}: not known yet")
+    if not plan.can_start(planned):
+        changed = "" if planned.level is None else f" with {planned.factor} {planned.level.label}"
+        print(f"    best of search-{planned.cell}{changed}: not known yet")
         return before
-    settings = plan.settings(owed)
-    if settings is None:
+    trial_config = plan.trial_config(planned)
+    if trial_config is None:
         print("    trains nothing")
         return before
-    values = {name: value for name, value in settings.as_dict().items() if value is not None}
+    values = {name: value for name, value in trial_config.as_dict().items() if value is not None}
     words = [f"{name}={value:.4g}" if isinstance(value, float) else f"{name}={value}" for name, value in values.items()]
     if before:
         words = [word for word, name in zip(words, values, strict=True) if values[name] != before.get(name)]

@@ -98,7 +98,7 @@ class LiveProgress(Progress):
         """Return what is drawn: whole at 80 columns, its tables side by side where there is room."""
         plan = self._plan
         tables = [Group(Text("trials", "bold"), self._phases())]
-        if self._tally.owed_in("search"):
+        if self._tally.count_planned("search"):
             title = Text("best validation cross-entropy (nats/image)", "bold")
             tables.append(Group(title, self._best()))
         return Group(
@@ -122,12 +122,12 @@ class LiveProgress(Progress):
 
     def _phases(self) -> Table:
         table = _table("phase", "done", "running", "pruned", "diverged", "failed")
-        running = Counter(owed.phase for owed in self._plan.running.values())
+        running = Counter(planned.phase for planned in self._plan.running.values())
         for phase in self._plan.config.phases:
-            ended = {status: self._tally.ended_in(phase, status) for status in ("pruned", "diverged", "failed")}
+            ended = {status: self._tally.count_ended(phase, status) for status in ("pruned", "diverged", "failed")}
             table.add_row(
                 phase,
-                f"{self._tally.ended_in(phase)}/{self._tally.owed_in(phase)}",
+                f"{self._tally.count_ended(phase)}/{self._tally.count_planned(phase)}",
                 str(running[phase]),
                 str(ended["pruned"]),
                 Text(str(ended["diverged"]), "yellow" if ended["diverged"] else ""),

@@ -1,4 +1,4 @@
-"""What the user sees before a study runs: what it owes, and the time and room that it takes here."""
+"""What the user sees before a study runs: what it plans, and the time and room that it takes here."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DAY = 86_400.0
 
 
 def measured(config: StudyConfig, plan: Plan, dataset: Dataset, resources: Resources) -> Estimate:
-    """Return the work that the plan still owes, at the speed of this process."""
+    """Return the work that the plan still has to run, at the speed of this process."""
     device = torch.device("cuda" if resources.gpus_per_trial and torch.cuda.is_available() else "cpu")
     torch.set_num_threads(1)
     return estimate(config, plan.missing(), dataset, device)
@@ -32,16 +32,16 @@ def print_plan(
     epoch_limit: float,
     folder: Location,
 ) -> None:
-    """Print cells, trials and epochs still owed, and the time and room they take."""
+    """Print cells, trials and epochs still pending, and the time and room they take."""
     seconds = work.wall_seconds(resources.concurrency, resources.gpus_per_trial)
     cells = len(config.architectures) * len(config.code_sizes)
     unit = "GPU" if resources.gpus_per_trial else "core"
-    owed = ", ".join(f"{count} {phase}" for phase, count in work.trials.items())
+    planned = ", ".join(f"{count} {phase}" for phase, count in work.trials.items())
     print(
         f"study {config.name} on {data_name(config.dataset)}: {cells} cells ({len(config.architectures)} architectures "
         f"x {len(config.code_sizes)} code sizes)"
     )
-    print(f"  trials:    {plan.total} in all, {plan.done} done, to run: {owed or 'none'}")
+    print(f"  trials:    {plan.total} in all, {plan.done} done, to run: {planned or 'none'}")
     print(f"  epochs:    {work.epochs_at_most:,} at most; early stopping spares some of those of search")
     print(
         f"  at once:   {resources.concurrency} on "

@@ -19,7 +19,7 @@ class Progress:
     """Prints how far the study is, what ended and about how long the rest takes.
 
     Args:
-        plan: what is owed and what runs.
+        plan: what is planned and what runs.
         slots: trials that run at once.
         out: where lines go.
         verbosity: how many lines.

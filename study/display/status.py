@@ -10,8 +10,8 @@ from rich.table import Table
 from study.config.study_config import StudyConfig
 from study.plan.counts import Tally
 from study.plan.pace import Pace, duration
-from study.plan.plan import Plan, planned
-from study.storage.location import located
+from study.plan.plan import Plan, plan_trials
+from study.storage.location import parse_location
 from study.storage.manifest import check_identity
 from study.storage.schema import STATUSES
 from study.storage.store import Store
@@ -49,14 +49,14 @@ def print_missing(config: StudyConfig, results_dir: str) -> None:
     """
     _, rows = _opened(config, results_dir)
     done = {row["trial_id"] for row in rows}
-    for owed in planned(config):
-        if owed.trial_id not in done:
-            print(owed.trial_id)
+    for planned in plan_trials(config):
+        if planned.trial_id not in done:
+            print(planned.trial_id)
 
 
 def _opened(config: StudyConfig, results_dir: str) -> tuple[Store, list[dict[str, object]]]:
     """Return the store of a study and its rows of `trials`; none where it has not begun."""
-    store = Store(located(results_dir) / config.name)
+    store = Store(parse_location(results_dir) / config.name)
     manifest = store.read_manifest()
     if manifest is None:
         return store, []
@@ -81,8 +81,8 @@ def _table(plan: Plan, tally: Tally) -> Table:
         table.add_column(name, overflow="fold")
     for name in ("done", *STATUSES, "missing"):
         table.add_column(name, justify="right")
-    missing = Counter((owed.phase, owed.cell) for owed in plan.missing())
-    for (phase, cell), count in tally.owed.items():
+    missing = Counter((planned.phase, planned.cell) for planned in plan.missing())
+    for (phase, cell), count in tally.planned.items():
         ended = [tally.ended[phase, cell, status] for status in STATUSES]
         table.add_row(phase, str(cell), f"{sum(ended)}/{count}", *map(str, ended), str(missing[phase, cell]))
     return table

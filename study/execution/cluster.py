@@ -22,7 +22,7 @@ from ray.exceptions import AuthenticationError
 import trainables
 from study.display.progress import Verbosity
 from study.execution.capacity import gpus_of_a_trial, most_gpus, slots, slots_now, slots_possible, unseen_machines
-from study.execution.nodes import alive_nodes, check_gpus, check_versions, print_nodes, probed
+from study.execution.nodes import alive_nodes, ask_nodes, check_gpus, check_versions, print_nodes
 from study.execution.tuner import MOST_TRIALS_AT_ONCE, Resources
 from trainables.errors import InputError
 
@@ -165,7 +165,7 @@ def _resources(gpus_per_trial: float | None, concurrency: int | None, verbosity:
         _await_machines(cluster_file)
     nodes = alive_nodes()
     share = gpus_of_a_trial(gpus_per_trial, most_gpus(cluster_file, [node["Resources"] for node in nodes]))
-    found = probed(nodes)
+    found = ask_nodes(nodes)
     check_versions(found)
     check_gpus(nodes, found, share)
     follow = _follower(cluster_file, share)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from study.plan.plan import Owed
+from study.plan.plan import PlannedTrial
 from trainables.models.architectures import CONTROLS, IMAGE_SIZE, architecture_named, count_parameters
 from trainables.run_trial import KEPT_CODES, KEPT_RECONSTRUCTIONS
 
@@ -29,11 +29,11 @@ class Room:
     weights: int
 
 
-def room(owed: Iterable[Owed], epochs: int, test_images: int) -> Room:
+def room(planned: Iterable[PlannedTrial], epochs: int, test_images: int) -> Room:
     """Return the room that trials will take, with weights as many as at the published filter counts."""
     rows = weights = 0
     kept = min(KEPT_CODES, test_images)
-    for trial in owed:
+    for trial in planned:
         rows += TRIAL_BYTES
         if trial.arm != "control":
             rows += EPOCHS_BYTES + epochs * EPOCH_BYTES

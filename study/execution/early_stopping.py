@@ -9,7 +9,7 @@ from typing import Any
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialScheduler
 
 from study.config.search_space import REDUCTION_FACTOR, Cell, grace_period
-from trainables.run_trial import TrialSpec
+from trainables.run_trial import TrialBatch
 
 
 def stopper(epochs: int) -> Any:
@@ -81,5 +81,5 @@ class CellStopping(FIFOScheduler):
 
 
 def _searched_cell(trial: Any) -> Cell | None:
-    spec: TrialSpec = trial.config["spec"]
-    return Cell(spec.architecture, spec.code_size) if spec.phase == "search" else None
+    batch: TrialBatch = trial.config["batch"]
+    return Cell(batch.architecture, batch.code_size) if batch.phase == "search" else None

@@ -11,7 +11,7 @@ import torch
 from study.config.search_space import Cell
 from study.config.study_config import StudyConfig
 from study.execution.early_stopping import goes_on, stopper
-from study.plan.plan import Owed
+from study.plan.plan import PlannedTrial
 from trainables.data.datasets import Dataset
 from trainables.models.architectures import architecture_named
 from trainables.training.batched import BatchedTraining
@@ -30,7 +30,7 @@ CONTROL_SECONDS = 45.0
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """Work of the trials still owed.
+    """Work of the trials still pending.
 
     Epochs at most, seconds of one device that trains, seconds of one core that evaluates, and those of the longest
     epoch.
@@ -51,15 +51,15 @@ class Estimate:
         return max(together, self.training_seconds / (concurrency * gpus_per_trial)) if gpus_per_trial else together
 
 
-def estimate(config: StudyConfig, owed: list[Owed], dataset: Dataset, device: torch.device) -> Estimate:
-    """Return what ``owed`` will take on ``device``, measured at the published filter counts."""
+def estimate(config: StudyConfig, planned: list[PlannedTrial], dataset: Dataset, device: torch.device) -> Estimate:
+    """Return what ``planned`` will take on ``device``, measured at the published filter counts."""
     share = expected_search_share(config.trials, config.epochs)
     at_once = min(SEEDS_AT_ONCE[device.type], config.seeds)
     paces: dict[Cell, _Pace] = {}
     trials: dict[str, int] = {}
     epochs = 0
     trained = evaluated = longest = 0.0
-    for trial in owed:
+    for trial in planned:
         trials[trial.phase] = trials.get(trial.phase, 0) + 1
         if trial.arm == "control":
             evaluated += CONTROL_SECONDS * len(dataset.training) / 60_000
@@ -110,13 +110,13 @@ class _Pace:
 def _pace(config: StudyConfig, cell: Cell, dataset: Dataset, device: torch.device, at_once: int) -> _Pace:
     """Train a little as a trial on ``device`` does, and measure."""
     steps = _STEPS[device.type]
-    settings = config.tuned_recipe.settings(
+    trial_config = config.tuned_recipe.trial_config(
         architecture_named(cell.architecture), cell.code_size, 2 * steps, batch_size=config.batch_size
     )
-    pixels = torch.from_numpy(np.array(dataset.training.pixels[: settings.batch_size * steps])).to(device)
+    pixels = torch.from_numpy(np.array(dataset.training.pixels[: trial_config.batch_size * steps])).to(device)
 
     def trainings(seeds: int) -> list[Training]:
-        return [Training(settings, seed, pixels) for seed in range(seeds)]
+        return [Training(trial_config, seed, pixels) for seed in range(seeds)]
 
     one = trainings(1)
     captured = device.type != "cpu"
@@ -125,8 +125,8 @@ def _pace(config: StudyConfig, cell: Cell, dataset: Dataset, device: torch.devic
     if at_once > 1:
         together = _seconds_of_an_epoch(BatchedTraining(trainings(at_once))) / (at_once * len(pixels))
     started = time.perf_counter()
-    measure(one[0].model, pixels[: settings.batch_size])
-    return _Pace(alone, together, (time.perf_counter() - started) / settings.batch_size)
+    measure(one[0].model, pixels[: trial_config.batch_size])
+    return _Pace(alone, together, (time.perf_counter() - started) / trial_config.batch_size)
 
 
 def _seconds_of_an_epoch(training: Training | BatchedTraining) -> float:

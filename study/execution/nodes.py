@@ -11,7 +11,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from study.execution.capacity import slots
 from trainables.errors import InputError
-from trainables.node_info import Node, probe
+from trainables.node_info import NodeInfo, read_node_info
 
 _PROBE_SECONDS = 180.0
 
@@ -21,13 +21,13 @@ def alive_nodes() -> list[dict[str, Any]]:
     return sorted((node for node in ray.nodes() if node["Alive"]), key=lambda node: str(node["NodeManagerAddress"]))
 
 
-def probed(nodes: list[dict[str, Any]]) -> list[Node]:
+def ask_nodes(nodes: list[dict[str, Any]]) -> list[NodeInfo]:
     """Return what each of ``nodes`` says of itself.
 
     Raises:
         InputError: one of them cannot run a task.
     """
-    task = ray.remote(num_cpus=0)(probe)
+    task = ray.remote(num_cpus=0)(read_node_info)
     asked = [
         task.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)).remote()
         for node in nodes
@@ -46,13 +46,13 @@ def probed(nodes: list[dict[str, Any]]) -> list[Node]:
     return found
 
 
-def check_versions(found: list[Node]) -> None:
+def check_versions(found: list[NodeInfo]) -> None:
     """Refuse nodes with other versions than this process has.
 
     Raises:
         InputError: a library that decides the numbers is missing or another one.
     """
-    here = probe().versions
+    here = read_node_info().versions
     other = [
         f"{node.host} has {name} {node.versions[name] or 'missing'}, not {wanted}"
         for node in found
@@ -67,7 +67,7 @@ def check_versions(found: list[Node]) -> None:
         )
 
 
-def check_gpus(nodes: list[dict[str, Any]], found: list[Node], gpus_per_trial: float) -> None:
+def check_gpus(nodes: list[dict[str, Any]], found: list[NodeInfo], gpus_per_trial: float) -> None:
     """Refuse nodes whose GPUs trials could not use.
 
     Raises:
@@ -83,7 +83,7 @@ def check_gpus(nodes: list[dict[str, Any]], found: list[Node], gpus_per_trial: f
             )
 
 
-def print_nodes(nodes: list[dict[str, Any]], found: list[Node], gpus_per_trial: float, holds: int) -> None:
+def print_nodes(nodes: list[dict[str, Any]], found: list[NodeInfo], gpus_per_trial: float, holds: int) -> None:
     """Say which nodes there are, what they hold, and to how many trials the cluster may grow."""
     now = 0
     print(f"cluster of {len(nodes)} {'node' if len(nodes) == 1 else 'nodes'}:")

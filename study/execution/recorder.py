@@ -1,4 +1,4 @@
-"""Hands out the trials that a study owes and turns what their workers report into committed rows."""
+"""Hands out the trials that a study plans and turns what their workers report into committed rows."""
 
 from __future__ import annotations
 
@@ -10,37 +10,37 @@ from datetime import UTC, datetime
 from typing import Any
 
 from study.display.progress import Progress
-from study.plan.plan import Owed, Plan
+from study.plan.plan import Plan, PlannedTrial
 from study.storage.writer import Writer
 from trainables.data.datasets import Dataset
-from trainables.run_trial import Outcome, Report, Run, TrialSpec
+from trainables.run_trial import Outcome, Report, Trial, TrialBatch
 from trainables.training.training import EpochFigures
-from trainables.trial_config import Settings
+from trainables.trial_config import TrialConfig
 
 
-def spec_of(trials: Sequence[Owed], settings: Settings | None) -> TrialSpec:
+def make_batch(trials: Sequence[PlannedTrial], trial_config: TrialConfig | None) -> TrialBatch:
     """Return what a worker needs to run trials of one group with ``settings``, None for a control."""
     first = trials[0]
-    runs = tuple(Run(owed.trial_id, owed.seed, owed.keep_codes) for owed in trials)
-    code_size = first.cell.code_size if settings is None else settings.code_size
-    return TrialSpec(first.phase, first.cell.architecture, code_size, settings, runs)
+    batch = tuple(Trial(planned.trial_id, planned.seed, planned.keep_codes) for planned in trials)
+    code_size = first.cell.code_size if trial_config is None else trial_config.code_size
+    return TrialBatch(first.phase, first.cell.architecture, code_size, trial_config, batch)
 
 
 @dataclass(slots=True)
 class _Running:
     """A trial in Tune and what its worker has said so far."""
 
-    owed: Owed
-    settings: Settings | None
+    planned: PlannedTrial
+    trial_config: TrialConfig | None
     columns: dict[str, Any] = field(default_factory=dict)
     epochs: list[EpochFigures] = field(default_factory=list)
 
 
-class Ledger:
-    """Hands out the trials that the plan owes and turns what comes back into committed rows.
+class TrialRecorder:
+    """Hands out the trials that the plan plans and turns what comes back into committed rows.
 
     Args:
-        plan: what is owed.
+        plan: what is planned.
         writer: where rows go.
         progress: what the user sees.
         provenance: columns that are the same in every row of this launch.
@@ -51,12 +51,12 @@ class Ledger:
         self._writer, self._progress, self._provenance = writer, progress, dict(provenance)
         self._running: dict[str, _Running] = {}
 
-    def take(self, at_once: int = 1) -> tuple[list[Owed], Settings | None] | None:
-        """Return the next trials owed, of one group, and their settings; None if none can start now."""
-        taken = self.plan.take_together(at_once)
+    def take(self, at_once: int = 1) -> tuple[list[PlannedTrial], TrialConfig | None] | None:
+        """Return the next pending trial, of one group, and their settings; None if none can start now."""
+        taken = self.plan.take_batch(at_once)
         if taken is not None:
-            trials, settings = taken
-            self._running |= {owed.trial_id: _Running(owed, settings) for owed in trials}
+            trials, trial_config = taken
+            self._running |= {planned.trial_id: _Running(planned, trial_config) for planned in trials}
         return taken
 
     def receive(self, report: Report) -> None:
@@ -93,7 +93,7 @@ class Ledger:
             if (score.split, score.evaluator, score.metric) == ("test", "reconstruction", "squared_error")
         ]
         self._progress.trial_ended(row, errors[0] if errors else None)
-        if (group := running.owed.group) in self.plan.lost():
+        if (group := running.planned.group) in self.plan.lost():
             self._progress.group_lost(group, row)
 
     def tick(self) -> None:
@@ -109,18 +109,18 @@ class Ledger:
         return trial_id in self._running
 
     def _trial_row(self, running: _Running, outcome: Outcome) -> dict[str, Any]:
-        owed = running.owed
+        planned = running.planned
         row: dict[str, Any] = {
-            "trial_id": owed.trial_id,
-            "phase": owed.phase,
-            "arm": owed.arm,
-            "architecture": owed.cell.architecture,
-            "code_size": owed.cell.code_size,
-            "number": owed.number,
-            "factor": owed.factor,
-            "level": owed.level.label if owed.level else None,
-            "base_code_size": owed.cell.code_size if owed.level else None,
-            "seed": owed.seed,
+            "trial_id": planned.trial_id,
+            "phase": planned.phase,
+            "arm": planned.arm,
+            "architecture": planned.cell.architecture,
+            "code_size": planned.cell.code_size,
+            "number": planned.number,
+            "factor": planned.factor,
+            "level": planned.level.label if planned.level else None,
+            "base_code_size": planned.cell.code_size if planned.level else None,
+            "seed": planned.seed,
             "status": outcome.status,
             "reason": outcome.reason,
             "epochs": len(running.epochs),
@@ -128,8 +128,8 @@ class Ledger:
             "train_images": None,
             "seconds": None,
         }
-        if running.settings is not None:
-            row |= running.settings.as_dict()
+        if running.trial_config is not None:
+            row |= running.trial_config.as_dict()
         last = running.epochs[-1] if running.epochs else None
         for name in (
             "train_cross_entropy",

@@ -1,4 +1,4 @@
-"""One Tuner runs the plan: it is asked for the next trial owed and writes the rows of each that ends."""
+"""One Tuner runs the plan: it is asked for the next pending trial and writes the rows of each that ends."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from ray import tune
 from ray.tune.search import Searcher
 
 from study.execution.early_stopping import CellStopping
-from study.execution.recorder import Ledger, spec_of
+from study.execution.recorder import TrialRecorder, make_batch
 from study.plan.pace import duration
 from trainables.data.datasets import Dataset
 from trainables.run_trial import Outcome, Report
 from trainables.training.devices import SEEDS_AT_ONCE
-from trainables.trial import Trial, TrialError
+from trainables.trial import BatchTrainable, TrialError
 
 MOST_TRIALS_AT_ONCE = 10_000
 """More than any cluster holds."""
@@ -50,42 +50,42 @@ class Resources:
 
 
 class PlanSearcher(Searcher):
-    """Gives Tune the next trial that the ledger owes; Optuna is asked inside, one study a cell.
+    """Gives Tune the next pending trial of the recorder; Optuna is asked inside, one study a cell.
 
     It limits how many go on at once by itself: Tune's own limit is fixed for a whole run.
     """
 
-    def __init__(self, ledger: Ledger, seeds_at_once: int, at_once: Callable[[], int]) -> None:
+    def __init__(self, recorder: TrialRecorder, seeds_at_once: int, at_once: Callable[[], int]) -> None:
         super().__init__()  # no metric: controls report none, and Optuna is told by rows
-        self._ledger, self._seeds_at_once, self._at_once = ledger, seeds_at_once, at_once
+        self._recorder, self._seeds_at_once, self._at_once = recorder, seeds_at_once, at_once
         self._going_on: set[str] = set()
 
     def suggest(self, trial_id: str) -> Any:
         """Return the configuration of the next trial, None to be asked later, or FINISHED."""
         if len(self._going_on) >= self._at_once():
             return None
-        taken = self._ledger.take(self._seeds_at_once)
+        taken = self._recorder.take(self._seeds_at_once)
         if taken is None:
-            return str(Searcher.FINISHED) if self._ledger.plan.exhausted else None
+            return str(Searcher.FINISHED) if self._recorder.plan.exhausted else None
         self._going_on.add(trial_id)
-        return {"spec": spec_of(*taken)}
+        return {"batch": make_batch(*taken)}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Make place for another; the ledger learned from the rows when they were committed."""
+        """Make place for another; the recorder learned from the rows when they were committed."""
         self._going_on.discard(trial_id)
 
 
 class RowWriter(tune.Callback):
     """Takes the reports out of Tune's results and commits trials that end, in whichever way."""
 
-    def __init__(self, ledger: Ledger, stopping: CellStopping, epoch_limit: float) -> None:
-        self._ledger, self._stopping, self._epoch_limit = ledger, stopping, epoch_limit
+    def __init__(self, recorder: TrialRecorder, stopping: CellStopping, epoch_limit: float) -> None:
+        self._recorder, self._stopping, self._epoch_limit = recorder, stopping, epoch_limit
         self._heard: dict[str, float] = {}  # when each trial in Tune was heard of last
         self._node_deaths: Counter[str] = Counter()
 
     def on_step_end(self, iteration: int, trials: list[Any], **_: Any) -> None:
         """Let time go by, many times a second."""
-        self._ledger.tick()
+        self._recorder.tick()
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """Note when an attempt begins."""
@@ -95,9 +95,9 @@ class RowWriter(tune.Callback):
         """Pass the report on; a trial that early stopping ended has no outcome of its own."""
         self._heard[trial.trial_id] = time.monotonic()
         report: Report = result.pop("report")
-        self._ledger.receive(report)
-        if trial.trial_id in self._stopping.pruned and self._ledger.holds(report.trial_id):
-            self._ledger.commit(report.trial_id, Outcome("pruned", "behind the other trials of its cell"))
+        self._recorder.receive(report)
+        if trial.trial_id in self._stopping.pruned and self._recorder.holds(report.trial_id):
+            self._recorder.commit(report.trial_id, Outcome("pruned", "behind the other trials of its cell"))
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """Say why an attempt ended; Tune starts the next, and is told not to count the death of a node."""
@@ -105,15 +105,15 @@ class RowWriter(tune.Callback):
         if node_died(reason) and self._node_deaths[trial.trial_id] < NODE_DEATHS:
             self._node_deaths[trial.trial_id] += 1
             trial.run_metadata.num_failures -= 1
-        for run in trial.config["spec"].runs:
-            if self._ledger.holds(run.trial_id):
-                self._ledger.attempt_failed(run.trial_id, reason)
+        for each in trial.config["batch"].trials:
+            if self._recorder.holds(each.trial_id):
+                self._recorder.attempt_failed(each.trial_id, reason)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
-        """Commit as failed what the trial still owed, with the reason of its last attempt."""
-        for run in trial.config["spec"].runs:
-            if self._ledger.holds(run.trial_id):
-                self._ledger.commit(run.trial_id, Outcome("failed", self._reason(trial)))
+        """Commit as failed what the trial still pending, with the reason of its last attempt."""
+        for each in trial.config["batch"].trials:
+            if self._recorder.holds(each.trial_id):
+                self._recorder.commit(each.trial_id, Outcome("failed", self._reason(trial)))
         self._forget(trial)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
@@ -135,7 +135,7 @@ class RowWriter(tune.Callback):
 
 
 def run_plan(
-    ledger: Ledger,
+    recorder: TrialRecorder,
     stopping: CellStopping,
     dataset: Dataset,
     resources: Resources,
@@ -143,19 +143,19 @@ def run_plan(
     time_budget: float | None,
     verbose: bool = False,
 ) -> None:
-    """Run what the ledger owes on the Ray that this process is connected to, until it is done or time is up.
+    """Run what is pending in the recorder on the Ray that this process is connected to, until it is done or time is up.
 
     Args:
-        ledger: what is owed.
+        recorder: what is planned.
         stopping: early stopping, shown the search trials that are done already.
         dataset: put into Ray's object store once.
         resources: of a trial.
         epoch_limit: seconds that an epoch, with the measuring after the last, may take before its worker is ended.
-        time_budget: seconds after which no trial goes on, or None; a trial that is cut off is owed again.
+        time_budget: seconds after which no trial goes on, or None; a trial that is cut off is pending again.
         verbose: let Tune log what it does.
     """
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # Rows are written by RowWriter alone.
-    os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # Ctrl-C ends at once: what is not written is owed again.
+    os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # Ctrl-C ends at once: what is not written is pending again.
     os.environ["TUNE_PRINT_ALL_TRIAL_ERRORS"] = "0"  # A line for each says why, and `reason` in the rows.
     os.environ["TUNE_GLOBAL_CHECKPOINT_S"] = "1e12"  # Nor is Tune's own state kept, which grows with every trial.
     os.environ["RAY_AIR_NEW_OUTPUT"] = "0"  # Progress is shown by `progress` alone.
@@ -165,14 +165,16 @@ def run_plan(
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(MOST_TRIALS_AT_ONCE)
     gpus = resources.gpus_per_trial
     trainable = tune.with_resources(
-        tune.with_parameters(Trial, dataset=dataset, epoch_limit=epoch_limit, models=ledger.plan.config.models),
+        tune.with_parameters(
+            BatchTrainable, dataset=dataset, epoch_limit=epoch_limit, models=recorder.plan.config.models
+        ),
         {"cpu": 1, "gpu": gpus} if gpus else {"cpu": 1},
     )
     with tempfile.TemporaryDirectory(prefix="cae-study-") as folder:
         tuner = tune.Tuner(
             trainable,
             tune_config=tune.TuneConfig(
-                search_alg=PlanSearcher(ledger, SEEDS_AT_ONCE["cuda" if gpus else "cpu"], resources.at_once),
+                search_alg=PlanSearcher(recorder, SEEDS_AT_ONCE["cuda" if gpus else "cpu"], resources.at_once),
                 scheduler=stopping,
                 num_samples=-1,
                 reuse_actors=True,
@@ -184,7 +186,7 @@ def run_plan(
                 # Tune wants a folder of its own; nothing in it is ever read.
                 storage_path=folder,
                 verbose=0,
-                callbacks=[RowWriter(ledger, stopping, epoch_limit)],
+                callbacks=[RowWriter(recorder, stopping, epoch_limit)],
                 failure_config=tune.FailureConfig(max_failures=RETRIES),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             ),

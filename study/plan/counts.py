@@ -8,31 +8,31 @@ from typing import Any
 
 from study.config.search_space import Cell
 from study.config.study_config import StudyConfig
-from study.plan.plan import planned
+from study.plan.plan import plan_trials
 
 
 class Tally:
     """Counts the trials of a study as they end.
 
     Args:
-        config: what is owed in all.
+        config: what is planned in all.
         rows: of `trials` at hand; those that the configuration does not owe count nothing.
 
     Attributes:
-        owed: trials owed in all, by phase and cell.
+        planned: trials planned in all, by phase and cell.
         ended: trials that ended, by phase, cell and status.
         best: lowest validation cross-entropy of a cell's search, in nats an image; of trials that trained their full
             budget, as for the choice of what is confirmed.
     """
 
     def __init__(self, config: StudyConfig, rows: Iterable[Mapping[str, Any]]) -> None:
-        self.owed: Counter[tuple[str, Cell]] = Counter()
+        self.planned: Counter[tuple[str, Cell]] = Counter()
         self.ended: Counter[tuple[str, Cell, str]] = Counter()
         self.best: dict[Cell, float] = {}
         ids = set()
-        for owed in planned(config):
-            self.owed[owed.phase, owed.cell] += 1
-            ids.add(owed.trial_id)
+        for planned in plan_trials(config):
+            self.planned[planned.phase, planned.cell] += 1
+            ids.add(planned.trial_id)
         for row in rows:
             if row["trial_id"] in ids:
                 self.add(row)
@@ -46,10 +46,10 @@ class Tally:
             value = row["validation_cross_entropy"]
             self.best[cell] = min(value, self.best.get(cell, value))
 
-    def owed_in(self, phase: str) -> int:
-        """Return how many trials of a phase are owed in all."""
-        return sum(count for (of, _), count in self.owed.items() if of == phase)
+    def count_planned(self, phase: str) -> int:
+        """Return how many trials of a phase are planned in all."""
+        return sum(count for (of, _), count in self.planned.items() if of == phase)
 
-    def ended_in(self, phase: str, status: str | None = None) -> int:
+    def count_ended(self, phase: str, status: str | None = None) -> int:
         """Return how many trials of a phase have ended, in one status or in any."""
         return sum(count for (of, _, ending), count in self.ended.items() if of == phase and status in (None, ending))

@@ -1,4 +1,4 @@
-"""Which trials a study owes: from its configuration and the rows at hand, the next one to run.
+"""Which trials a study plans: from its configuration and the rows at hand, the next one to run.
 
 All search trials come first, those of the cell with the most left before others; then cells are confirmed whose search
 has ended; then controls and the published arm, which wait for nothing. Resuming is the same plan over more rows.
@@ -17,7 +17,7 @@ from study.config.study_config import PUBLISHED_RECIPE, StudyConfig
 from study.plan.search import CellSearch
 from trainables.errors import InputError
 from trainables.models.architectures import ConvolutionalAutoencoder, Filters, architecture_named
-from trainables.trial_config import Settings, recipe_named
+from trainables.trial_config import TrialConfig, recipe_named
 
 RAW_PIXELS_SIZE = 784
 
@@ -41,7 +41,7 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
-class Owed:
+class PlannedTrial:
     """A trial of the plan; its id says what it is and never changes."""
 
     trial_id: str
@@ -60,22 +60,24 @@ class Owed:
         return Group(self.phase, self.arm, self.cell, self.factor, self.level.label if self.level else None)
 
 
-def planned(config: StudyConfig) -> Iterator[Owed]:
-    """Yield every trial that the study owes, finished or not, in the order of phases."""
+def plan_trials(config: StudyConfig) -> Iterator[PlannedTrial]:
+    """Yield every trial that the study plans, finished or not, in the order of phases."""
     cells = [Cell(architecture, size) for size in config.code_sizes for architecture in config.architectures]
     if "search" in config.phases:
         for number in range(config.trials):
             for cell in cells:
-                yield Owed(f"search-{cell}-{number:04d}", "search", "tuned", cell, number, config.search_seed(number))
+                yield PlannedTrial(
+                    f"search-{cell}-{number:04d}", "search", "tuned", cell, number, config.search_seed(number)
+                )
     if "confirm" in config.phases:
         for cell in [Cell("raw_pixels", RAW_PIXELS_SIZE), *(Cell("pca", size) for size in config.code_sizes)]:
-            yield Owed(f"confirm-{cell}", "confirm", "control", cell, 1, None, keep_codes=True)
+            yield PlannedTrial(f"confirm-{cell}", "confirm", "control", cell, 1, None, keep_codes=True)
         for arm in ("published", "tuned"):
             for number in range(1, config.seeds + 1):
                 for cell in cells:
                     # The classic auto-encoder is a control: nothing of it is published by the paper's authors.
                     if arm == "tuned" or isinstance(architecture_named(cell.architecture), ConvolutionalAutoencoder):
-                        yield Owed(
+                        yield PlannedTrial(
                             f"confirm-{cell}-{arm}-{number:02d}",
                             "confirm",
                             arm,
@@ -90,7 +92,7 @@ def planned(config: StudyConfig) -> Iterator[Owed]:
             for factor, level, reason in _levels(config, cell):
                 for number in range(1, config.seeds + 1):
                     if reason is None:
-                        yield Owed(
+                        yield PlannedTrial(
                             f"ablate-{cell}-{factor}-{level.label}-{number:02d}".replace(".", "_"),
                             "ablate",
                             "tuned",
@@ -122,21 +124,21 @@ def skipped_levels(config: StudyConfig) -> list[dict[str, Any]]:
 
 def _levels(config: StudyConfig, cell: Cell) -> Iterator[tuple[str, Level, str | None]]:
     """Yield factor, level and, where the level is skipped, the reason; known before the search has found the base."""
-    base = settings_of(config, cell, config.recipe)
+    base = make_trial_config(config, cell, config.recipe)
     for factor in config.factors:
         for level in FACTORS[factor]:
             yield factor, level, skipped(factor, level, base)
 
 
-def settings_of(
+def make_trial_config(
     config: StudyConfig,
     cell: Cell,
     recipe: str,
     learning_rate: float | None = None,
     filters: Filters | None = None,
-) -> Settings:
+) -> TrialConfig:
     """Return the settings of a trial of ``cell``; what is None is the recipe's or the published value."""
-    return recipe_named(recipe).settings(
+    return recipe_named(recipe).trial_config(
         architecture_named(cell.architecture),
         cell.code_size,
         config.epochs,
@@ -149,10 +151,10 @@ def settings_of(
 @dataclass(slots=True)
 class _CellState:
     search: CellSearch
-    waiting: list[Owed] = field(default_factory=list)  # search trials, the next one last
+    waiting: list[PlannedTrial] = field(default_factory=list)  # search trials, the next one last
     running: int = 0
     best: Mapping[str, Any] | None = None  # row of the best search trial that trained its full budget
-    confirmations: list[Owed] = field(default_factory=list)  # and ablations of the best, the next one last
+    confirmations: list[PlannedTrial] = field(default_factory=list)  # and ablations of the best, the next one last
 
     @property
     def searched(self) -> bool:
@@ -160,14 +162,14 @@ class _CellState:
 
 
 class Plan:
-    """The state of a study in memory: what is owed, what is running, what the rows say.
+    """The state of a study in memory: what is planned, what is running, what the rows say.
 
     Args:
-        config: what is owed in all.
+        config: what is planned in all.
         finished: rows of `trials` at hand.
 
     Raises:
-        InputError: nothing is owed in all.
+        InputError: nothing is planned at all.
     """
 
     def __init__(self, config: StudyConfig, finished: Iterable[Mapping[str, Any]]) -> None:
@@ -175,23 +177,23 @@ class Plan:
         rows = {row["trial_id"]: row for row in finished}
         self.total = 0
         self.done = 0
-        self.running: dict[str, Owed] = {}
-        self._free: list[Owed] = []
+        self.running: dict[str, PlannedTrial] = {}
+        self._free: list[PlannedTrial] = []
         self._cells: dict[Cell, _CellState] = {}
         self._open: Counter[Group] = Counter()  # trials of each group that have not ended
         self._usable: set[Group] = set()
-        for owed in planned(config):
+        for planned in plan_trials(config):
             self.total += 1
-            self._open[owed.group] += 1
-            if owed.trial_id in rows:
+            self._open[planned.group] += 1
+            if planned.trial_id in rows:
                 self.done += 1
-                self._count(owed, rows[owed.trial_id])
-            elif owed.phase == "search":
-                self._state(owed.cell).waiting.append(owed)
-            elif owed.arm == "tuned":
-                self._state(owed.cell).confirmations.append(owed)
+                self._count(planned, rows[planned.trial_id])
+            elif planned.phase == "search":
+                self._state(planned.cell).waiting.append(planned)
+            elif planned.arm == "tuned":
+                self._state(planned.cell).confirmations.append(planned)
             else:
-                self._free.append(owed)
+                self._free.append(planned)
         if not self.total:
             raise InputError(
                 f"phase ablate has no trial: factors {' '.join(config.factors)} of {' '.join(config.architectures)}",
@@ -205,36 +207,36 @@ class Plan:
         for row in sorted(rows.values(), key=lambda row: (row["number"], row["trial_id"])):
             self._learn(row)
 
-    def take(self) -> tuple[Owed, Settings | None] | None:
+    def take(self) -> tuple[PlannedTrial, TrialConfig | None] | None:
         """Return the next trial that can start now and its settings, and count it as running; None if none can."""
         taken = self._next()
         if taken is not None:
             self.running[taken[0].trial_id] = taken[0]
         return taken
 
-    def take_together(self, at_once: int) -> tuple[list[Owed], Settings | None] | None:
+    def take_batch(self, at_once: int) -> tuple[list[PlannedTrial], TrialConfig | None] | None:
         """Take the next trial and, outside search, up to ``at_once`` in all that differ from it by seed only."""
         taken = self.take()
         if taken is None:
             return None
-        first, settings = taken
+        first, trial_config = taken
         trials = [first]
         if at_once > 1 and first.phase != "search" and first.seed is not None:
             waiting = self._free if first.arm == "published" else self._state(first.cell).confirmations
-            alike = [owed for owed in reversed(waiting) if owed.group == first.group]
-            for owed in alike[: at_once - 1]:
-                waiting.remove(owed)
-                self.running[owed.trial_id] = owed
-                trials.append(owed)
-        return trials, settings
+            alike = [planned for planned in reversed(waiting) if planned.group == first.group]
+            for planned in alike[: at_once - 1]:
+                waiting.remove(planned)
+                self.running[planned.trial_id] = planned
+                trials.append(planned)
+        return trials, trial_config
 
     def finish(self, row: Mapping[str, Any]) -> None:
         """Count a running trial as done and learn from its row."""
-        owed = self.running.pop(row["trial_id"])
+        planned = self.running.pop(row["trial_id"])
         self.done += 1
-        self._count(owed, row)
-        if owed.phase == "search":
-            self._state(owed.cell).running -= 1
+        self._count(planned, row)
+        if planned.phase == "search":
+            self._state(planned.cell).running -= 1
         self._learn(row)
 
     @property
@@ -242,13 +244,13 @@ class Plan:
         """Whether nothing runs and nothing more can start."""
         return not self.running and self._peek() is None
 
-    def missing(self) -> list[Owed]:
+    def missing(self) -> list[PlannedTrial]:
         """Return the trials that are neither done nor running."""
         left = list(self._free)
         for state in self._cells.values():
             left += state.waiting + state.confirmations
-        order = {owed.trial_id: position for position, owed in enumerate(planned(self.config))}
-        return sorted(left, key=lambda owed: order[owed.trial_id])
+        order = {planned.trial_id: position for position, planned in enumerate(plan_trials(self.config))}
+        return sorted(left, key=lambda planned: order[planned.trial_id])
 
     def left(self) -> dict[Group, int]:
         """Return how many trials of each group have not ended, running ones included, those that cannot run left out.
@@ -262,25 +264,27 @@ class Plan:
             if count and not (group.arm == "tuned" and group.cell in without)
         }
 
-    def settings(self, owed: Owed) -> Settings | None:
+    def trial_config(self, planned: PlannedTrial) -> TrialConfig | None:
         """Return the settings of a trial that `can_start`, None for a control; a search suggests them now."""
-        if owed.arm == "control":
+        if planned.arm == "control":
             return None
-        if owed.arm == "published":
-            return settings_of(self.config, owed.cell, PUBLISHED_RECIPE)
-        state = self._cells[owed.cell]
-        if owed.phase == "search":
-            return state.search.suggest(owed.number)
+        if planned.arm == "published":
+            return make_trial_config(self.config, planned.cell, PUBLISHED_RECIPE)
+        state = self._cells[planned.cell]
+        if planned.phase == "search":
+            return state.search.suggest(planned.number)
         best = state.best
         assert best is not None
         filters = (best["filters_1"], best["filters_2"]) if best["filters_1"] else None
-        settings = settings_of(self.config, owed.cell, self.config.recipe, best["learning_rate"], filters)
-        return settings if owed.level is None else owed.level.apply(settings)
+        trial_config = make_trial_config(self.config, planned.cell, self.config.recipe, best["learning_rate"], filters)
+        return trial_config if planned.level is None else planned.level.apply(trial_config)
 
-    def can_start(self, owed: Owed) -> bool:
-        """Whether nothing that ``owed`` depends on is still owed itself: the search of its cell, where it is tuned."""
-        state = self._cells.get(owed.cell)
-        return owed.phase == "search" or state is None or owed.arm != "tuned" or bool(state.searched and state.best)
+    def can_start(self, planned: PlannedTrial) -> bool:
+        """Whether nothing that ``planned`` depends on is still pending: the search of its cell, where it is tuned."""
+        state = self._cells.get(planned.cell)
+        return (
+            planned.phase == "search" or state is None or planned.arm != "tuned" or bool(state.searched and state.best)
+        )
 
     def lost(self) -> list[Group]:
         """Return the groups whose trials have all ended without one that the tables can use.
@@ -294,9 +298,9 @@ class Plan:
             if not left and group not in self._usable and not (group.phase == "search" and self._state(group.cell).best)
         ]
 
-    def blocked(self) -> list[Owed]:
+    def blocked(self) -> list[PlannedTrial]:
         """Return the trials that cannot run, since the search of their cell found nothing to confirm."""
-        return [owed for cell in self.cells_without_result() for owed in self._cells[cell].confirmations]
+        return [planned for cell in self.cells_without_result() for planned in self._cells[cell].confirmations]
 
     def cells_without_result(self) -> list[Cell]:
         """Return the cells whose search is over without one trial that trained its full budget: not confirmable."""
@@ -309,10 +313,10 @@ class Plan:
             self._cells[cell] = _CellState(CellSearch(self.config, cell))
         return self._cells[cell]
 
-    def _count(self, owed: Owed, row: Mapping[str, Any]) -> None:
-        self._open[owed.group] -= 1
-        if owed.phase != "search" and row["status"] != "failed":
-            self._usable.add(owed.group)
+    def _count(self, planned: PlannedTrial, row: Mapping[str, Any]) -> None:
+        self._open[planned.group] -= 1
+        if planned.phase != "search" and row["status"] != "failed":
+            self._usable.add(planned.group)
 
     def _learn(self, row: Mapping[str, Any]) -> None:
         if row["phase"] != "search":
@@ -324,7 +328,7 @@ class Plan:
             if best is None or row["validation_cross_entropy"] < best["validation_cross_entropy"]:
                 state.best = row
 
-    def _peek(self) -> Owed | None:
+    def _peek(self) -> PlannedTrial | None:
         searching = max(self._cells.values(), key=lambda state: len(state.waiting), default=None)
         if searching is not None and searching.waiting:
             return searching.waiting[-1]
@@ -333,16 +337,16 @@ class Plan:
                 return state.confirmations[-1]
         return self._free[-1] if self._free else None
 
-    def _next(self) -> tuple[Owed, Settings | None] | None:
-        owed = self._peek()
-        if owed is None:
+    def _next(self) -> tuple[PlannedTrial, TrialConfig | None] | None:
+        planned = self._peek()
+        if planned is None:
             return None
-        if owed.arm in ("control", "published"):
+        if planned.arm in ("control", "published"):
             self._free.pop()
-        elif owed.phase == "search":
-            state = self._cells[owed.cell]
+        elif planned.phase == "search":
+            state = self._cells[planned.cell]
             state.waiting.pop()
             state.running += 1
         else:
-            self._cells[owed.cell].confirmations.pop()
-        return owed, self.settings(owed)
+            self._cells[planned.cell].confirmations.pop()
+        return planned, self.trial_config(planned)

@@ -14,7 +14,7 @@ from optuna.trial import TrialState
 from study.config.search_space import FILTERS_RANGE, STARTUP_TRIALS, Cell, published_filters, widest, within_budget
 from study.config.study_config import StudyConfig
 from trainables.models.architectures import architecture_named
-from trainables.trial_config import Settings
+from trainables.trial_config import TrialConfig
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -50,7 +50,7 @@ class CellSearch:
         self._asked: dict[int, optuna.Trial] = {}
         self._ended = 0
 
-    def suggest(self, number: int) -> Settings:
+    def suggest(self, number: int) -> TrialConfig:
         """Return the settings of search trial ``number``, from 0; the first is the published point."""
         entropy = [self.config.seed, zlib.crc32(str(self.cell).encode()), number]
         seed = int(np.random.SeedSequence(entropy).generate_state(1)[0])
@@ -59,7 +59,7 @@ class CellSearch:
         )
         published = published_filters(self.cell)
         if number == 0:
-            point: dict[str, Any] = {"learning_rate": self._settings().learning_rate}
+            point: dict[str, Any] = {"learning_rate": self._make_trial_config().learning_rate}
             if published and within_budget(self.cell, published):
                 point |= {"filters_1": published[0], "filters_2": published[1]}
             self._study.enqueue_trial(point)
@@ -67,11 +67,11 @@ class CellSearch:
         self._asked[number] = trial
         learning_rate = trial.suggest_float("learning_rate", *self._recipe.learning_rate_range, log=True)
         if published is None:
-            return self._settings(learning_rate)
+            return self._make_trial_config(learning_rate)
         # The second range depends on the first count, so that no suggestion is over the parameter budget.
         filters_1 = trial.suggest_int("filters_1", FILTERS_RANGE[0], widest(self.cell), log=True)
         filters_2 = trial.suggest_int("filters_2", FILTERS_RANGE[0], widest(self.cell, filters_1), log=True)
-        return self._settings(learning_rate, (filters_1, filters_2))
+        return self._make_trial_config(learning_rate, (filters_1, filters_2))
 
     def tell(self, row: Mapping[str, Any]) -> None:
         """Learn how a search trial of this cell ended, from its row of `trials`."""
@@ -112,8 +112,10 @@ class CellSearch:
             self._study.add_trial(trials[trial.number])
             self._asked[number] = optuna.Trial(self._study, self._study.get_trials(deepcopy=False)[-1]._trial_id)
 
-    def _settings(self, learning_rate: float | None = None, filters: tuple[int, int] | None = None) -> Settings:
-        return self._recipe.settings(
+    def _make_trial_config(
+        self, learning_rate: float | None = None, filters: tuple[int, int] | None = None
+    ) -> TrialConfig:
+        return self._recipe.trial_config(
             self._architecture,
             self.cell.code_size,
             self.config.epochs,

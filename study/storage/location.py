@@ -44,7 +44,7 @@ class Location:
         return Path(self.path) if isinstance(self.filesystem, pyarrow.fs.LocalFileSystem) else None
 
 
-def located(text: str | Path) -> Location:
+def parse_location(text: str | Path) -> Location:
     """Return the location of a path or URI; nothing of it needs to exist.
 
     Raises:

@@ -1,7 +1,7 @@
 """Parquet files of a study, read as the rows of today's schema, or refused by name.
 
 A file of an older schema gives nulls for the columns that it lacks. A file of a newer schema, of another study, of
-something else, or one that is damaged is named: what a study owes must not be guessed from half of its rows.
+something else, or one that is damaged is named: what a study plans must not be guessed from half of its rows.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet
 
 from study.storage.files import PARTIAL, PATIENCE_SECONDS, Storage, StorageError, patiently
-from study.storage.location import ACCEPTED, Location, located, reason
+from study.storage.location import ACCEPTED, Location, parse_location, reason
 from study.storage.lock import Lock
 from study.storage.parquet import own_schema, read_files
 from study.storage.schema import SCHEMA_VERSION, TABLES, table_of
@@ -47,7 +47,7 @@ class Store:
     """
 
     def __init__(self, folder: Location | Path | str, patience: float | None = None) -> None:
-        self.folder = folder if isinstance(folder, Location) else located(folder)
+        self.folder = folder if isinstance(folder, Location) else parse_location(folder)
         self._storage = Storage(self.folder)
         self._lock = Lock(self._storage)
         self._patience = PATIENCE_SECONDS if patience is None else patience

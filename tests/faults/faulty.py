@@ -23,8 +23,8 @@ import torch
 
 import study.execution.tuner
 from study import launch
-from trainables.run_trial import Report, TrialSpec
-from trainables.trial import Trial
+from trainables.run_trial import Report, TrialBatch
+from trainables.trial import BatchTrainable
 
 PLANNED: dict[str, tuple[str, int]] = json.loads(sys.argv[1])
 ATTEMPTS = Path(os.environ["CAE_STUDY_ATTEMPTS"])
@@ -81,7 +81,7 @@ def meet(fault: str) -> None:
         re.match("(a+)+$", "a" * 60 + "b")  # takes for ever, and no other thread of the process may run
 
 
-class FaultyTrial(Trial):
+class FaultyTrial(BatchTrainable):
     """The product's Trainable, but for the faults that are planned for its trial."""
 
     _begun: bool
@@ -98,13 +98,13 @@ class FaultyTrial(Trial):
         return super().step()
 
     def _begin(self) -> None:
-        trial_id = self._spec.runs[0].trial_id
+        trial_id = self._batch.trials[0].trial_id
         with open(ATTEMPTS / trial_id, "ab") as file:
             file.write(b".")
         fault, times = PLANNED.get(trial_id, ("", 0))
         met = (ATTEMPTS / trial_id).stat().st_size <= times
         if met and fault == "diverge":
-            super().reset_config({"spec": diverging(self._spec)})
+            super().reset_config({"batch": diverging(self._batch)})
         elif met:
             self._reports = after(fault, self._reports)
         # The launch has a short limit, for trials that hang; on a busy machine others take longer.
@@ -112,11 +112,11 @@ class FaultyTrial(Trial):
         self._begun = True
 
 
-def diverging(spec: TrialSpec) -> TrialSpec:
+def diverging(batch: TrialBatch) -> TrialBatch:
     """Return the trial with an infinite learning rate."""
-    assert spec.settings is not None
+    assert batch.trial_config is not None
     changes = {"optimizer": "sgd", "momentum": 0.0, "second_moment_decay": None, "gradient_norm_limit": None}
-    return replace(spec, settings=replace(spec.settings, learning_rate=float("inf"), **changes))
+    return replace(batch, trial_config=replace(batch.trial_config, learning_rate=float("inf"), **changes))
 
 
 def after(fault: str, reports: Iterator[Report]) -> Iterator[Report]:
@@ -126,5 +126,5 @@ def after(fault: str, reports: Iterator[Report]) -> Iterator[Report]:
 
 
 if __name__ == "__main__":
-    study.execution.tuner.Trial = FaultyTrial  # type: ignore[misc]
+    study.execution.tuner.BatchTrainable = FaultyTrial  # type: ignore[misc]
     sys.exit(launch.main(sys.argv[2:]))

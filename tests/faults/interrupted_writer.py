@@ -78,7 +78,7 @@ class HalfWritten:
 
 
 def write_study(folder: Path, said: Path) -> None:
-    """Write what the study owes, as a launch does; ``said`` gets the id of each trial before it runs and after."""
+    """Write what the study plans, as a launch does; ``said`` gets the id of each trial before it runs and after."""
     with Store(folder) as store:
         store.read_manifest()
         finished = {row["trial_id"] for row in store.finished()}

@@ -18,7 +18,7 @@ import pyarrow.compute
 import pyarrow.parquet
 
 from study.config.study_config import StudyConfig
-from study.plan.plan import planned
+from study.plan.plan import plan_trials
 from study.storage.schema import TABLES
 
 Seen = Mapping[str, tuple[Any, Any]]
@@ -45,7 +45,7 @@ def damage(folder: Path, config: StudyConfig, before: Seen = {}, *, complete: bo
 
     Args:
         folder: of the study.
-        config: what it owed.
+        config: what it planned.
         before: trials that were committed earlier; one that is gone, or has other times, was lost.
         complete: whether every planned trial must be there; while a study is stopped a row may be there twice.
     """
@@ -60,7 +60,7 @@ def damage(folder: Path, config: StudyConfig, before: Seen = {}, *, complete: bo
     now = committed(folder)
     lost = sum(now.get(trial_id) != times for trial_id, times in before.items())
     if complete:
-        ids = {owed.trial_id for owed in planned(config)}
+        ids = {planned.trial_id for planned in plan_trials(config)}
         lost += len(ids - now.keys())
         duplicated += len(now.keys() - ids)
     return Damage(lost, duplicated, unreadable)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from study import launch
 from study.config.ablations import FACTORS
 from study.config.study_config import PRESETS, StudyConfig, study_config
-from study.plan.plan import Plan, planned
+from study.plan.plan import Plan, plan_trials
 from study.storage.schema import PHASES
 from trainables.data.datasets import DATASETS
 from trainables.errors import InputError
@@ -78,8 +78,8 @@ PAST_PARSING = settings(deadline=None, suppress_health_check=[HealthCheck.functi
 
 
 def has_a_plan(config: StudyConfig) -> bool:
-    """Whether the configuration owes trials, or is refused as a plan since it owes none."""
-    if next(planned(config), None) is None:
+    """Whether the configuration plans trials, or is refused as a plan since it plans none."""
+    if next(plan_trials(config), None) is None:
         with pytest.raises(InputError, match="no trial"):
             Plan(config, ())
     return True

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from study.execution.tuner import RETRIES
-from study.plan.plan import planned
+from study.plan.plan import plan_trials
 from tests.faults.invariants import Damage, damage, not_numbers
 from tests.faults.launches import FAULTY, NAME, Launch, small_study, table
 from tests.faults.tally import Tally
@@ -21,7 +21,7 @@ from tests.faults.tally import Tally
 pytestmark = [pytest.mark.slow, pytest.mark.fault, pytest.mark.timeout(1800)]
 
 STUDY, CONFIG = small_study(seeds=2)
-IDS = [owed.trial_id for owed in planned(CONFIG)]
+IDS = [planned.trial_id for planned in plan_trials(CONFIG)]
 REASONS = {
     "exception": "RuntimeError: injected in training (faulty.py:",
     "unpicklable": "Unpicklable: injected: this cannot be sent (faulty.py:",
@@ -142,7 +142,7 @@ def test_trials_that_die_every_time_are_failed_with_their_reason_and_the_study_s
     assert "warning: no trial of the search of unpool_only-code10 gave a result; the last ended as" in said
     assert "error: no trial of the search of unpool_only-code10" in said
     assert "so 2 others cannot run" in said
-    assert "still owed" not in said
+    assert "still pending" not in said
     assert "Traceback" not in said
     assert (tmp_path / "results" / NAME / "report" / "report.html").exists()
 

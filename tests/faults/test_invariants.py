@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from study.config.study_config import StudyConfig
-from study.plan.plan import planned
+from study.plan.plan import plan_trials
 from study.storage.manifest import next_manifest
 from study.storage.store import Store
 from tests.faults.invariants import Damage, committed, damage, main
@@ -24,8 +24,8 @@ def folder(tmp_path: Path) -> Path:
     """A complete study of rows that nothing trained."""
     with Store(tmp_path / "study") as store:
         store.open(next_manifest(CONFIG, load_dataset("digits"), None, store.folder))
-        for owed in planned(CONFIG):
-            store.append(row_of(owed, None) | {"study_sha256": "made up"}, {}, None)
+        for planned in plan_trials(CONFIG):
+            store.append(row_of(planned, None) | {"study_sha256": "made up"}, {}, None)
     return tmp_path / "study"
 
 

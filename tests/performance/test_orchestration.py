@@ -12,7 +12,7 @@ import orchestration
 import pytest
 import simulated_scale
 
-from study.plan.plan import planned
+from study.plan.plan import plan_trials
 from study.storage.schema import SCHEMA_VERSION
 from study.storage.store import Store
 
@@ -42,7 +42,7 @@ def test_a_simulated_study_runs_every_trial_once_by_the_real_driver(
     store = Store(tmp_path / "study")
     rows = store.finished()
     config = simulated_scale.config_of(120)
-    assert sorted(row["trial_id"] for row in rows) == sorted(owed.trial_id for owed in planned(config))
+    assert sorted(row["trial_id"] for row in rows) == sorted(planned.trial_id for planned in plan_trials(config))
     assert done == len(rows)
     assert files >= 2 * (done - 4) + 1
     ends = Counter((row["phase"], row["status"]) for row in rows)

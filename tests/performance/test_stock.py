@@ -19,9 +19,9 @@ from trainables.trial_config import RECIPES
 def test_the_stock_model_computes_what_ours_computes(name: str) -> None:
     """The same weights by the same names give the same logits."""
     torch.manual_seed(0)
-    settings = RECIPES["modern"].settings(ARCHITECTURES[name], 10, 1)
-    stock = StockAutoencoder(settings)
-    ours = Autoencoder(settings.variant(), 10, settings.filters)
+    trial_config = RECIPES["modern"].trial_config(ARCHITECTURES[name], 10, 1)
+    stock = StockAutoencoder(trial_config)
+    ours = Autoencoder(trial_config.variant(), 10, trial_config.filters)
     ours.load_state_dict(stock.state_dict())
     images = torch.rand(5, 1, 28, 28)
     torch.testing.assert_close(ours(images), stock(images), rtol=1e-4, atol=1e-4)
@@ -31,13 +31,13 @@ def test_the_stock_model_computes_what_ours_computes(name: str) -> None:
 def test_the_opponent_follows_the_recipe(recipe: str) -> None:
     """One step from our starting weights ends at our weights, and its schedule is ours."""
     pixels = torch.randint(0, 256, (20, 28, 28), dtype=torch.uint8)
-    settings = RECIPES[recipe].settings(ARCHITECTURES["unpool_only"], 4, 5, batch_size=20, filters=(3, 2))
-    settings = dataclasses.replace(settings, gradient_norm_limit=settings.gradient_norm_limit and 1.0)
-    ours = Training(settings, 1, pixels)
-    stock = StockTraining(settings, as_images(pixels), as_images(pixels))
+    trial_config = RECIPES[recipe].trial_config(ARCHITECTURES["unpool_only"], 4, 5, batch_size=20, filters=(3, 2))
+    trial_config = dataclasses.replace(trial_config, gradient_norm_limit=trial_config.gradient_norm_limit and 1.0)
+    ours = Training(trial_config, 1, pixels)
+    stock = StockTraining(trial_config, as_images(pixels), as_images(pixels))
     stock.model.load_state_dict(ours.model.state_dict())
     for step in range(5):
-        assert stock.schedule.get_last_lr()[0] == pytest.approx(scheduled_learning_rate(settings, step, 1))
+        assert stock.schedule.get_last_lr()[0] == pytest.approx(scheduled_learning_rate(trial_config, step, 1))
         loss = stock.train_epoch()
         assert loss == pytest.approx(ours.train_epoch().train_cross_entropy, rel=1e-4)
     for name, value in ours.model.named_parameters():

@@ -17,7 +17,7 @@ from study import reproduce as reproduction
 from study.storage import provenance
 from study.storage.schema import table_of
 from tests.studies import run_here, small_config
-from trainables.run_trial import Run, TrialSpec
+from trainables.run_trial import Trial, TrialBatch
 
 pytestmark = pytest.mark.slow
 
@@ -145,20 +145,20 @@ def test_a_trial_that_ends_otherwise_differs(study: Path, tmp_path: Path, capsys
 
 def test_the_settings_are_those_that_the_trial_had(study: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All of them, from the columns, for a trial of an ablation."""
-    seen: list[TrialSpec] = []
+    seen: list[TrialBatch] = []
 
-    def spied(spec: TrialSpec, *_: Any) -> Any:
-        seen.append(spec)
+    def spied(batch: TrialBatch, *_: Any) -> Any:
+        seen.append(batch)
         return iter(())
 
     monkeypatch.setattr(reproduction, "run_trial", spied)
     with pytest.raises(AssertionError):
         reproduction.reproduce("ablate-model_4-code10-loss-euclidean-01", str(study))
-    spec = seen[0]
-    assert spec.settings is not None
-    assert spec.settings.loss == "euclidean"
-    assert spec.settings.batch_size == 100
-    assert spec.runs == (Run("ablate-model_4-code10-loss-euclidean-01", 1),)
+    batch = seen[0]
+    assert batch.trial_config is not None
+    assert batch.trial_config.loss == "euclidean"
+    assert batch.trial_config.batch_size == 100
+    assert batch.trials == (Trial("ablate-model_4-code10-loss-euclidean-01", 1),)
 
 
 @pytest.mark.parametrize(

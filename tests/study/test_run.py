@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 from study.config.study_config import study_config
-from study.plan.plan import planned
+from study.plan.plan import plan_trials
 
 ROOT = Path(__file__).resolve().parents[2]
 ARCHITECTURES = ("model_3", "unpool_only")
@@ -63,7 +63,7 @@ def planned_ids() -> list[str]:
     config = study_config(
         "quick", architectures=ARCHITECTURES, trials=4, seeds=2, epochs=3, phases=PHASES, factors=("unpooling",)
     )
-    return sorted(owed.trial_id for owed in planned(config))
+    return sorted(planned.trial_id for planned in plan_trials(config))
 
 
 def wait_for_rows(process: subprocess.Popen[str], results: Path, count: int) -> None:
@@ -192,7 +192,7 @@ def test_a_time_budget_stops_the_study_and_cut_off_trials_are_owed_again(tmp_pat
     """Nothing that was cut off is taken for pruned; the next launch would run it."""
     results = tmp_path / "results"
     out = finished(results, "--concurrency", "2", "--time-budget", "0.003")
-    assert "still owed" in out
+    assert "still pending" in out
     if (results / "quick-digits" / "trials").exists() and list((results / "quick-digits" / "trials").iterdir()):
         trials = rows(results, "trials")
         assert len(trials) < len(planned_ids())

@@ -15,7 +15,7 @@ _BLOCK = 10_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Control:
+class UntrainedCodes:
     """What a control makes of the images.
 
     Attributes:
@@ -31,7 +31,7 @@ class Control:
     squared_error: float
 
 
-def pca(train_pixels: NDArray[np.uint8], test_pixels: NDArray[np.uint8], code_size: int) -> Control:
+def pca(train_pixels: NDArray[np.uint8], test_pixels: NDArray[np.uint8], code_size: int) -> UntrainedCodes:
     """Return the first ``code_size`` principal components of the training images as a code, and the decoding by them.
 
     Exact, from the eigenvectors of the covariance; the sign of each is such that its largest entry is positive.
@@ -58,10 +58,10 @@ def pca(train_pixels: NDArray[np.uint8], test_pixels: NDArray[np.uint8], code_si
         test_codes = np.matmul(test - mean, components)
         reconstructions = np.matmul(test_codes, components.T) + mean
     squared_error = np.square(reconstructions - test).sum(axis=1).mean(dtype=np.float64)
-    return Control(train_codes, test_codes, reconstructions.reshape(test_pixels.shape), float(squared_error))
+    return UntrainedCodes(train_codes, test_codes, reconstructions.reshape(test_pixels.shape), float(squared_error))
 
 
-def raw_pixels(train_pixels: NDArray[np.uint8], test_pixels: NDArray[np.uint8]) -> Control:
+def raw_pixels(train_pixels: NDArray[np.uint8], test_pixels: NDArray[np.uint8]) -> UntrainedCodes:
     """Return the pixels, in [0, 1], as a code of as many units, which is its own reconstruction.
 
     Args:
@@ -69,7 +69,7 @@ def raw_pixels(train_pixels: NDArray[np.uint8], test_pixels: NDArray[np.uint8]) 
         test_pixels: (m, height, width) uint8.
     """
     test = _flat(test_pixels)
-    return Control(_flat(train_pixels), test, test.reshape(test_pixels.shape), squared_error=0.0)
+    return UntrainedCodes(_flat(train_pixels), test, test.reshape(test_pixels.shape), squared_error=0.0)
 
 
 def _flat(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -24,7 +24,7 @@ Activations of sigmoid and tanh span 1 and 2, so a dead map carries under one pa
 
 
 @dataclass(frozen=True, slots=True)
-class TestMeasurement:
+class TestImagesResult:
     """Codes of the test images, (images, code_size) float32, first reconstructions in [0, 1], and scores."""
 
     codes: NDArray[np.float32]
@@ -33,7 +33,7 @@ class TestMeasurement:
 
 
 @torch.inference_mode()
-def encode(model: Autoencoder, pixels: Tensor) -> NDArray[np.float32]:
+def encode_pixels(model: Autoencoder, pixels: Tensor) -> NDArray[np.float32]:
     """Return the codes of ``pixels``, (images, side, side) uint8, as (images, code_size) float32."""
     codes = [model.encode(as_images(batch)) for batch in pixels.split(MEASURING_BATCH)]
     return torch.cat(codes).cpu().numpy()
@@ -42,7 +42,7 @@ def encode(model: Autoencoder, pixels: Tensor) -> NDArray[np.float32]:
 @torch.inference_mode()
 def measure_test(
     model: Autoencoder, pixels: Tensor, mean_code: NDArray[np.float32], kept_reconstructions: int
-) -> TestMeasurement:
+) -> TestImagesResult:
     """Measure reconstruction of the test images and its reliance on the code.
 
     Reliance is the loss when every code is replaced by ``mean_code``, (code_size,), of the training images, and, where
@@ -75,7 +75,7 @@ def measure_test(
         cross_entropy, squared_error = (total / len(pixels)).tolist()
         scores += reconstruction_scores("test", cross_entropy, squared_error, evaluator)
     kept = torch.cat(reconstructions)[:kept_reconstructions] if reconstructions else torch.zeros(0, 0)
-    return TestMeasurement(torch.cat(codes).cpu().numpy(), kept.half().cpu().numpy(), scores)
+    return TestImagesResult(torch.cat(codes).cpu().numpy(), kept.half().cpu().numpy(), scores)
 
 
 @torch.inference_mode()

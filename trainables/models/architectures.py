@@ -1,6 +1,6 @@
 """The models as a table: five of Turchenko, Chalmers and Luczak (2019), the sixth that completes the grid, controls.
 
-A convolutional model is a row that joins an encoder half and a decoder half; `layers` reads a row and gives its
+A convolutional model is a row that joins an encoder half and a decoder half; `list_layers` reads a row and gives its
 layers with their sizes, from which parameters and multiply-adds follow and from which `autoencoder` builds the module.
 
 Sources, in brackets below: [abstract] the publisher's abstract; [file] a Caffe network file that appears to be the
@@ -14,7 +14,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Literal
+from typing import ClassVar, Literal
 
 from trainables.errors import InputError
 
@@ -113,7 +113,11 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class ConvolutionalAutoencoder:
-    """A row of the table of convolutional models: two halves and what flows between them."""
+    """A row of the table of convolutional models: two halves and what flows between them.
+
+    Every kind of row says of itself, under the same names, whether it is ``trained``, whether it is ``ranked`` (it
+    shares the parameter budget), which settings are ``searched``, and its ``published_filters``.
+    """
 
     name: str
     label: str
@@ -136,10 +140,31 @@ class ConvolutionalAutoencoder:
         if self.unpooling == "switches" and self.pooling != "max":
             raise ValueError(f"{self.name}: switches are the positions of maxima, so they need pooling max")
 
+    trained: ClassVar[bool] = True
+    ranked: ClassVar[bool] = True
+    searched: ClassVar[tuple[str, ...]] = ("learning_rate", "filters_1", "filters_2")
+    fixed_code_size: ClassVar[None] = None
+    lossless: ClassVar[bool] = False
+
+    @property
+    def through_code(self) -> bool:
+        """Whether the decoder has the code alone: switches carry the image past it."""
+        return self.unpooling != "switches"
+
 
 @dataclass(frozen=True, slots=True)
 class ClassicAutoencoder:
     """Fully connected layers only, mirrored around the code. A control: its widths are not searched."""
+
+    trained: ClassVar[bool] = True
+    ranked: ClassVar[bool] = False
+    searched: ClassVar[tuple[str, ...]] = ("learning_rate",)
+    published_filters: ClassVar[None] = None
+    pooling: ClassVar[None] = None
+    unpooling: ClassVar[None] = None
+    fixed_code_size: ClassVar[None] = None
+    lossless: ClassVar[bool] = False
+    through_code: ClassVar[bool] = True
 
     name: str
     label: str
@@ -153,12 +178,26 @@ class ClassicAutoencoder:
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """A code without training: principal components, or the pixels themselves."""
+    """A code without training: principal components, or the pixels themselves.
+
+    ``fixed_code_size`` is the one code size that it has, where it has but one; ``lossless`` is a code from which the
+    image comes back as it was, so that its reconstruction says nothing.
+    """
 
     name: str
     label: str
     notation: str
     source: str
+    fixed_code_size: int | None = None
+    lossless: bool = False
+
+    trained: ClassVar[bool] = False
+    ranked: ClassVar[bool] = False
+    searched: ClassVar[tuple[str, ...]] = ()
+    published_filters: ClassVar[None] = None
+    pooling: ClassVar[None] = None
+    unpooling: ClassVar[None] = None
+    through_code: ClassVar[bool] = True
 
 
 Architecture = ConvolutionalAutoencoder | ClassicAutoencoder
@@ -271,7 +310,7 @@ CONTROLS: Mapping[str, Control] = MappingProxyType(
         row.name: row
         for row in (
             Control("pca", "PCA", "(linear <-> linear)", "Pearson (1901); Hotelling (1933)"),
-            Control("raw_pixels", "Raw pixels", "(identity)", ""),
+            Control("raw_pixels", "Raw pixels", "(identity)", "", fixed_code_size=IMAGE_SIZE**2, lossless=True),
         )
     }
 )
@@ -306,7 +345,7 @@ def architecture_named(name: str) -> Architecture:
     return ARCHITECTURES[name]
 
 
-def layers(
+def list_layers(
     architecture: Architecture, code_size: int, filters: Filters | None = None, image_size: int = IMAGE_SIZE
 ) -> tuple[Layer, ...]:
     """Return the layers of ``architecture`` from image to output, each with its sizes.
@@ -426,12 +465,12 @@ def _classic_layers(architecture: ClassicAutoencoder, code_size: int, image_size
 
 def count_parameters(architecture: Architecture, code_size: int, filters: Filters | None = None) -> int:
     """Return the number of trained weights and biases."""
-    return sum(layer.parameters for layer in layers(architecture, code_size, filters))
+    return sum(layer.parameters for layer in list_layers(architecture, code_size, filters))
 
 
 def count_multiply_adds(architecture: Architecture, code_size: int, filters: Filters | None = None) -> int:
     """Return the multiply-adds of a forward pass for one image, products with unpooling's zeros included."""
-    return sum(layer.multiply_adds for layer in layers(architecture, code_size, filters))
+    return sum(layer.multiply_adds for layer in list_layers(architecture, code_size, filters))
 
 
 def with_variant(

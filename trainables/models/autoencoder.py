@@ -18,9 +18,9 @@ from trainables.models.architectures import (
     Layer,
     Pooling,
     Unpooling,
-    layers,
+    list_layers,
 )
-from trainables.ops import convolution as formulations
+from trainables.ops import convolution
 
 Switches = dict[int, Tensor]
 """Where in its 2x2 window each of the encoder's maxima was, by level, 1 or 2: (batch, maps, side, side) float32.
@@ -72,7 +72,7 @@ class Autoencoder(nn.Module):
         self.architecture = architecture
         self.code_size = code_size
         self.image_size = image_size
-        stages = tuple(_stages(layers(architecture, code_size, filters, image_size)))
+        stages = tuple(_stages(list_layers(architecture, code_size, filters, image_size)))
         after_code = 1 + next(index for index, stage in enumerate(stages) if stage.layer.name == "code")
         self.encoder_stages, self.decoder_stages = stages[:after_code], stages[after_code:]
         self.pooling: Pooling = "none"
@@ -141,8 +141,8 @@ class Autoencoder(nn.Module):
             return F.linear(maps.flatten(1), weight, bias)
         if layer.kind == "conv":
             if stage.pool_level is None or self.pooling != "max":
-                return formulations.convolve(maps, weight, bias, layer.stride)
-            pooled, phases = formulations.convolve_and_pool(maps, weight, bias)
+                return convolution.convolve(maps, weight, bias, layer.stride)
+            pooled, phases = convolution.convolve_and_pool(maps, weight, bias)
             if self.unpooling == "switches":
                 switches[stage.pool_level] = phases
             return pooled
@@ -151,9 +151,9 @@ class Autoencoder(nn.Module):
         if stage.unpool_level is not None:
             if self.unpooling in ("corner", "switches"):
                 phase = switches[stage.unpool_level] if self.unpooling == "switches" else None
-                return formulations.unpool_and_deconvolve(maps, weight, bias, phase)
-            maps = formulations.unpool_tile(maps if self.unpooling == "tile" else 0.25 * maps)
-        return formulations.deconvolve(maps, weight, bias)
+                return convolution.unpool_and_deconvolve(maps, weight, bias, phase)
+            maps = convolution.unpool_tile(maps if self.unpooling == "tile" else 0.25 * maps)
+        return convolution.deconvolve(maps, weight, bias)
 
     def activate(self, stage: Stage, preactivation: Tensor) -> Tensor:
         """Return the stage's output: its activation, then the average where that is how it pools."""

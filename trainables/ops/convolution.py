@@ -13,8 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from trainables.ops import fourier as spectra
-from trainables.ops import im2col as patches
+from trainables.ops import fourier, im2col
 
 SPECTRAL_KERNEL = 9
 """Kernel side from which a processor goes by spectra: 9x9 of 8 to 4 maps takes three quarters of the stock time."""
@@ -28,7 +27,7 @@ def convolve(maps: Tensor, weight: Tensor, bias: Tensor, stride: int = 1) -> Ten
     if maps.device.type != "cpu":
         return F.conv2d(maps, weight, bias, stride=stride)
     if stride == 1 and _spectral(weight):
-        block = spectra.correlated(maps.permute(2, 3, 1, 0), weight.permute(2, 3, 0, 1))
+        block = fourier.correlated(maps.permute(2, 3, 1, 0), weight.permute(2, 3, 0, 1))
         return block.permute(3, 2, 0, 1) + bias.view(-1, 1, 1)
     return F.conv2d(_maps_last(maps), _maps_last(weight), bias, stride=stride)
 
@@ -45,14 +44,14 @@ def convolve_and_pool(maps: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tenso
     side = maps.shape[-1] - weight.shape[-1] + 1
     if maps.shape[1] == 1 and side % 2 == 0:
         # A patch of one pixel more than the kernel holds all four windows of a maximum.
-        columns = patches.patches_of(maps[:, 0].permute(1, 2, 0).contiguous(), weight.shape[-1] + 1, stride=2)
-        rows = patches.at_phases(weight[:, 0]).flatten(2)
+        columns = im2col.extract_windows(maps[:, 0].permute(1, 2, 0).contiguous(), weight.shape[-1] + 1, stride=2)
+        rows = im2col.at_phases(weight[:, 0]).flatten(2)
         windows = torch.matmul(rows, columns).view(4, len(weight), side // 2, side // 2, -1)
     else:
         even = side // 2 * 2
         convolved = convolve(maps, weight, torch.zeros_like(bias)).permute(1, 2, 3, 0)
-        windows = torch.stack([convolved[:, y:even:2, x:even:2] for y, x in patches.PHASES])
-    pooled, phase = patches.MaximumOfPhases.apply(windows)  # type: ignore[no-untyped-call]
+        windows = torch.stack([convolved[:, y:even:2, x:even:2] for y, x in im2col.PHASES])
+    pooled, phase = im2col.MaximumOfPhases.apply(windows)  # type: ignore[no-untyped-call]
     return pooled.permute(3, 0, 1, 2) + bias.view(-1, 1, 1), phase.permute(3, 0, 1, 2)
 
 
@@ -68,7 +67,7 @@ def deconvolve(maps: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         return F.conv_transpose2d(maps, weight, bias)
     if _spectral(weight):
         side = maps.shape[-1] + kernel - 1
-        block = spectra.convolved(maps.permute(2, 3, 1, 0), weight.permute(2, 3, 1, 0), side)
+        block = fourier.convolved(maps.permute(2, 3, 1, 0), weight.permute(2, 3, 1, 0), side)
         return block.permute(3, 2, 0, 1) + bias.view(-1, 1, 1)
     return F.conv_transpose2d(_maps_last(maps), _maps_last(weight), bias)
 
@@ -92,13 +91,13 @@ def unpool_and_deconvolve(maps: Tensor, weight: Tensor, bias: Tensor, phase: Ten
     else:
         # Each value stands in one of four rows, those of the phases that it has not are 0.
         values = _apart(values, phase.permute(1, 2, 3, 0))
-        rows = patches.at_phases(weight).permute(3, 4, 2, 0, 1)
+        rows = im2col.at_phases(weight).permute(3, 4, 2, 0, 1)
         kernel += 1
     places, batch = maps.shape[-1], len(maps)
     product = rows.reshape(kernel * kernel * out_maps, -1) @ values.reshape(-1, places * places * batch)
     side = 2 * places + weight.shape[-1] - 1
     patched = product.view(kernel, kernel, out_maps, places, places, batch)
-    added: Tensor = patches.AddPatches.apply(patched, side)  # type: ignore[no-untyped-call]
+    added: Tensor = im2col.AddWindows.apply(patched, side)  # type: ignore[no-untyped-call]
     return added.permute(3, 0, 1, 2) + bias.view(-1, 1, 1)
 
 
@@ -121,7 +120,7 @@ def unpool_tile(values: Tensor) -> Tensor:
 
 def _apart(values: Tensor, phase: Tensor) -> Tensor:
     """Return ``(4, *values.shape)``: each value at its phase, zeros at the others."""
-    return torch.stack([values * torch.eq(phase, number).to(values.dtype) for number in range(len(patches.PHASES))])
+    return torch.stack([values * torch.eq(phase, number).to(values.dtype) for number in range(len(im2col.PHASES))])
 
 
 def _spectral(weight: Tensor) -> bool:

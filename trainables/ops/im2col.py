@@ -22,7 +22,7 @@ def at_phases(weight: Tensor) -> Tensor:
     return torch.stack([F.pad(weight, (x, 1 - x, y, 1 - y)) for y, x in PHASES])
 
 
-def patches_of(image: Tensor, kernel: int, stride: int) -> Tensor:
+def extract_windows(image: Tensor, kernel: int, stride: int) -> Tensor:
     """Return every patch of ``(side, side, batch)``, as ``(kernel * kernel, places * places * batch)``."""
     places = (image.shape[0] - kernel) // stride + 1
     down, right, one = image.stride()
@@ -30,21 +30,21 @@ def patches_of(image: Tensor, kernel: int, stride: int) -> Tensor:
     return image.as_strided(shape, (down, right, stride * down, stride * right, one)).reshape(kernel * kernel, -1)
 
 
-class AddPatches(torch.autograd.Function):
+class AddWindows(torch.autograd.Function):
     """Adds overlapping patches ``(kernel, kernel, maps, places, places, batch)``, two pixels apart, into maps.
 
     The result is ``(maps, side, side, batch)`` with side 2 (places - 1) + kernel; what no patch covers is 0.
     """
 
     @staticmethod
-    def forward(ctx: Any, patches: Tensor, side: int) -> Tensor:
+    def forward(ctx: Any, im2col: Tensor, side: int) -> Tensor:
         """Add the patches."""
-        kernel, _, maps, places, _, batch = patches.shape
-        ctx.shape = patches.shape
-        result = patches.new_zeros(maps, side, side, batch)
+        kernel, _, maps, places, _, batch = im2col.shape
+        ctx.shape = im2col.shape
+        result = im2col.new_zeros(maps, side, side, batch)
         for y in range(kernel):
             for x in range(kernel):
-                result[:, y : y + 2 * places : 2, x : x + 2 * places : 2] += patches[y, x]
+                result[:, y : y + 2 * places : 2, x : x + 2 * places : 2] += im2col[y, x]
         return result
 
     @staticmethod

@@ -20,7 +20,7 @@ from trainables.models.autoencoder import Autoencoder, Stage, Switches
 from trainables.ops.convolution import unpool_tile
 from trainables.training.cuda_graphs import StepRunner
 from trainables.training.training import EpochFigures, Training, measure, optimizer_of, scheduled_learning_rate
-from trainables.trial_config import Settings
+from trainables.trial_config import TrialConfig
 
 
 class BatchedAutoencoder(nn.Module):
@@ -104,18 +104,18 @@ class BatchedTraining:
 
     def __init__(self, trainings: Sequence[Training]) -> None:
         first = trainings[0]
-        self.trainings, self.settings = tuple(trainings), first.settings
+        self.trainings, self.trial_config = tuple(trainings), first.trial_config
         self.steps_per_epoch = first.steps_per_epoch
         self.epoch = 0
         self.model = BatchedAutoencoder([training.model for training in trainings])
         device = first.train_pixels.device
         self._pixels = first.train_pixels
         self._parameters = list(self.model.parameters())
-        self.optimizer = optimizer_of(self.settings, self.model, capturable=device.type == "cuda")
+        self.optimizer = optimizer_of(self.trial_config, self.model, capturable=device.type == "cuda")
         self._factors = [group["learning_rate_factor"] for group in self.optimizer.param_groups]
         for group in self.optimizer.param_groups:
             group["lr"] = torch.zeros((), device=device)
-        seeds, batch = len(trainings), self.settings.batch_size
+        seeds, batch = len(trainings), self.trial_config.batch_size
         self._orders = torch.zeros(seeds, self.steps_per_epoch, batch, dtype=torch.int64, device=device)
         self._rates = torch.zeros(self.steps_per_epoch, device=device)
         self._position = torch.zeros(1, dtype=torch.int64, device=device)
@@ -125,16 +125,16 @@ class BatchedTraining:
     @property
     def done(self) -> bool:
         """Whether the full budget of epochs is trained."""
-        return self.epoch >= self.settings.epochs_planned
+        return self.epoch >= self.trial_config.epochs_planned
 
     def train_epoch(self) -> list[EpochFigures]:
         """Train every seed on every image once, each in its own fresh order; return the figures seed by seed."""
         started = time.perf_counter()
-        used = self.steps_per_epoch * self.settings.batch_size
+        used = self.steps_per_epoch * self.trial_config.batch_size
         orders = torch.stack([training.next_order()[:used] for training in self.trainings])
         first_step = self.epoch * self.steps_per_epoch
         rates = [
-            scheduled_learning_rate(self.settings, first_step + step, self.steps_per_epoch)
+            scheduled_learning_rate(self.trial_config, first_step + step, self.steps_per_epoch)
             for step in range(self.steps_per_epoch)
         ]
         self._orders.copy_(orders.view_as(self._orders))
@@ -175,9 +175,9 @@ class BatchedTraining:
         logits = self.model(images)
         losses = _losses(logits, images)
         # Each seed's gradient is that of its own loss: no term of the sum holds another seed's weights.
-        gradients = torch.autograd.grad(_minimised(self.settings, losses).sum(), self._parameters)
-        if self.settings.gradient_norm_limit is not None:
-            gradients = _limited(gradients, self.settings.gradient_norm_limit)
+        gradients = torch.autograd.grad(_minimised(self.trial_config, losses).sum(), self._parameters)
+        if self.trial_config.gradient_norm_limit is not None:
+            gradients = _limited(gradients, self.trial_config.gradient_norm_limit)
         for parameter, gradient in zip(self._parameters, gradients, strict=True):
             parameter.grad = gradient.contiguous()  # Fused optimizers read it as laid out like its parameter.
         self.optimizer.step()
@@ -196,7 +196,7 @@ def _losses(logits: Tensor, images: Tensor) -> Tensor:
     return torch.stack((cross_entropy, squared_error)).sum((1, 3, 4)) / len(images)
 
 
-def _minimised(settings: Settings, losses: Tensor) -> Tensor:
+def _minimised(trial_config: TrialConfig, losses: Tensor) -> Tensor:
     """Return what each seed minimises, ``(seeds,)``."""
     cross_entropy, squared_error = losses
     minimised: dict[str, Tensor] = {
@@ -204,7 +204,7 @@ def _minimised(settings: Settings, losses: Tensor) -> Tensor:
         "euclidean": squared_error / 2,
         "both": cross_entropy + squared_error / 2,
     }
-    return minimised[settings.loss]
+    return minimised[trial_config.loss]
 
 
 def _limited(gradients: Sequence[Tensor], limit: float) -> tuple[Tensor, ...]:

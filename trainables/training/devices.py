@@ -8,7 +8,7 @@ SEEDS_AT_ONCE = {"cpu": 1, "cuda": 8}
 """Seeds of one configuration that one trial trains as a batched model.
 
 A GPU waits for launches, which several seeds share. A core has no time to share: there the fast layers of
-`formulations` train one seed after another sooner (docs/performance.md).
+`convolution` train one seed after another sooner (docs/performance.md).
 """
 
 

@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from trainables.errors import InputError
-from trainables.models import initialization as starting_weights
+from trainables.models import initialization
 from trainables.models.autoencoder import Autoencoder
-from trainables.trial_config import Settings
+from trainables.trial_config import TrialConfig
 
 SCALING_IMAGES = 500
 """Training images on which the `data_scaled` starting weights are scaled."""
@@ -58,28 +58,28 @@ class Training:
     """
 
     def __init__(
-        self, settings: Settings, seed: int, train_pixels: Tensor, validation_pixels: Tensor | None = None
+        self, trial_config: TrialConfig, seed: int, train_pixels: Tensor, validation_pixels: Tensor | None = None
     ) -> None:
-        if len(train_pixels) < settings.batch_size:
+        if len(train_pixels) < trial_config.batch_size:
             raise InputError(
-                f"batch_size {settings.batch_size} with {len(train_pixels)} training images",
+                f"batch_size {trial_config.batch_size} with {len(train_pixels)} training images",
                 "a batch no larger than the training set",
                 "choose a smaller batch_size or another data set",
             )
-        self.settings = settings
+        self.trial_config = trial_config
         self.train_pixels, self.validation_pixels = train_pixels, validation_pixels
         weights_seed, order_seed = np.random.SeedSequence(seed).generate_state(2, np.uint64)
         self._order = torch.Generator().manual_seed(int(order_seed))
-        self.model = _started_model(settings, int(weights_seed), train_pixels)
-        self.optimizer = optimizer_of(settings, self.model)
+        self.model = _started_model(trial_config, int(weights_seed), train_pixels)
+        self.optimizer = optimizer_of(trial_config, self.model)
         self.epoch = 0
         # Images that do not fill a batch wait for the next epoch's order: every step has the same shape.
-        self.steps_per_epoch = len(train_pixels) // settings.batch_size
+        self.steps_per_epoch = len(train_pixels) // trial_config.batch_size
 
     @property
     def done(self) -> bool:
         """Whether the full budget of epochs is trained."""
-        return self.epoch >= self.settings.epochs_planned
+        return self.epoch >= self.trial_config.epochs_planned
 
     def next_order(self) -> Tensor:
         """Draw the order of the images of the next epoch, ``(images,)`` int64 on the processor."""
@@ -89,13 +89,13 @@ class Training:
         """Train on every image once, in a fresh order, and return the figures of the epoch."""
         started = time.perf_counter()
         device = self.train_pixels.device
-        batch_size = self.settings.batch_size
+        batch_size = self.trial_config.batch_size
         order = self.next_order().to(device)
         sums = torch.zeros(2, device=device, dtype=torch.float64)
         first_step = self.epoch * self.steps_per_epoch
-        rate = self.settings.learning_rate
+        rate = self.trial_config.learning_rate
         for step in range(self.steps_per_epoch):
-            rate = scheduled_learning_rate(self.settings, first_step + step, self.steps_per_epoch)
+            rate = scheduled_learning_rate(self.trial_config, first_step + step, self.steps_per_epoch)
             for group in self.optimizer.param_groups:
                 group["lr"] = rate * group["learning_rate_factor"]
             batch = self.train_pixels[order[step * batch_size : (step + 1) * batch_size]]
@@ -121,11 +121,11 @@ class Training:
             "cross_entropy": cross_entropy,
             "euclidean": squared_error / 2,
             "both": cross_entropy + squared_error / 2,
-        }[self.settings.loss]
+        }[self.trial_config.loss]
         self.optimizer.zero_grad()
         loss.backward()
-        if self.settings.gradient_norm_limit is not None:
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.gradient_norm_limit)
+        if self.trial_config.gradient_norm_limit is not None:
+            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.trial_config.gradient_norm_limit)
         self.optimizer.step()
         return torch.stack((cross_entropy.detach(), squared_error.detach()))
 
@@ -175,30 +175,30 @@ def mean_image_cross_entropy(pixels: NDArray[np.uint8]) -> float:
     return float(-(seen * np.log(seen) + (1 - seen) * np.log1p(-seen)).sum())
 
 
-def scheduled_learning_rate(settings: Settings, step: int, steps_per_epoch: int) -> float:
+def scheduled_learning_rate(trial_config: TrialConfig, step: int, steps_per_epoch: int) -> float:
     """Return the learning rate of ``step``, from 0."""
-    if settings.schedule == "constant":
-        return settings.learning_rate
-    total = settings.epochs_planned * steps_per_epoch
-    warmup = settings.warmup_fraction * total
+    if trial_config.schedule == "constant":
+        return trial_config.learning_rate
+    total = trial_config.epochs_planned * steps_per_epoch
+    warmup = trial_config.warmup_fraction * total
     if step < warmup:
-        return settings.learning_rate * (step + 1) / (warmup + 1)
-    return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warmup) / (total - warmup)))
+        return trial_config.learning_rate * (step + 1) / (warmup + 1)
+    return trial_config.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warmup) / (total - warmup)))
 
 
-def _started_model(settings: Settings, seed: int, train_pixels: Tensor) -> Autoencoder:
-    model = Autoencoder(settings.variant(), settings.code_size, settings.filters, train_pixels.shape[-1])
+def _started_model(trial_config: TrialConfig, seed: int, train_pixels: Tensor) -> Autoencoder:
+    model = Autoencoder(trial_config.variant(), trial_config.code_size, trial_config.filters, train_pixels.shape[-1])
     generator = torch.Generator().manual_seed(seed % 2**63)
-    if settings.starting_weights == "caffe":
-        starting_weights.caffe(model, generator)
+    if trial_config.starting_weights == "caffe":
+        initialization.caffe(model, generator)
     else:
         chosen = torch.randperm(len(train_pixels), generator=generator)[:SCALING_IMAGES]
         images = as_images(train_pixels[chosen.to(train_pixels.device)].cpu())
-        starting_weights.data_scaled(model, generator, images)
+        initialization.data_scaled(model, generator, images)
     return model.to(train_pixels.device)
 
 
-def optimizer_of(settings: Settings, model: nn.Module, capturable: bool = False) -> torch.optim.Optimizer:
+def optimizer_of(trial_config: TrialConfig, model: nn.Module, capturable: bool = False) -> torch.optim.Optimizer:
     """Return the optimizer of a model whose parameters are named by weight and bias.
 
     Each group's learning rate is the schedule's times its ``learning_rate_factor``. ``capturable``: Adam counts its
@@ -208,23 +208,23 @@ def optimizer_of(settings: Settings, model: nn.Module, capturable: bool = False)
     biases = [parameter for name, parameter in model.named_parameters() if name.endswith("bias")]
     groups = [
         {"params": weights, "learning_rate_factor": 1.0},
-        {"params": biases, "learning_rate_factor": settings.bias_learning_rate_factor},
+        {"params": biases, "learning_rate_factor": trial_config.bias_learning_rate_factor},
     ]
-    if settings.optimizer == "adam":
-        betas = (settings.momentum, settings.second_moment_decay or 0.999)
+    if trial_config.optimizer == "adam":
+        betas = (trial_config.momentum, trial_config.second_moment_decay or 0.999)
         return torch.optim.Adam(
             groups,
-            settings.learning_rate,
+            trial_config.learning_rate,
             betas=betas,
-            weight_decay=settings.weight_decay,
+            weight_decay=trial_config.weight_decay,
             fused=True,
             capturable=capturable,
         )
     return torch.optim.SGD(
         groups,
-        settings.learning_rate,
-        momentum=settings.momentum,
-        nesterov=settings.optimizer == "nesterov",
-        weight_decay=settings.weight_decay,
+        trial_config.learning_rate,
+        momentum=trial_config.momentum,
+        nesterov=trial_config.optimizer == "nesterov",
+        weight_decay=trial_config.weight_decay,
         fused=True,
     )

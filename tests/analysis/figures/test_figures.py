@@ -27,7 +27,7 @@ from analysis.figures.images import learned_filters, reconstructions
 from analysis.figures.learning_curves import SHOWN_EPOCHS, draw_learning_curves, learning_curves
 from analysis.figures.plots import Plot
 from analysis.figures.search import SHOWN_TRIALS, draw_learning_rate, hyperparameter_importance, learning_rate
-from analysis.figures.style import looks
+from analysis.figures.style import choose_styles
 from analysis.results import StudyResults, load_studies, load_study
 from analysis.stats import tsne as embedding
 from analysis.stats.importance import importances, rank_in_cell
@@ -141,11 +141,11 @@ def test_reading_a_report_draws_nothing_and_drawing_trains_nothing() -> None:
 def test_no_two_models_look_the_same_in_colour_or_in_grey() -> None:
     """Marker, filling and line tell models apart without colour, and each has a colour of its own."""
     known = [*ARCHITECTURES, *CONTROLS]
-    assert set(looks(known)) == set(known)
-    styles = looks([*known, "own_b", "own_a"])
+    assert set(choose_styles(known)) == set(known)
+    styles = choose_styles([*known, "own_b", "own_a"])
     assert len({look.colour for look in styles.values()}) == len(styles)
     assert len({(look.marker, look.filled) for look in styles.values()}) == len(styles)
-    assert looks(["own_a", "own_b"]) == {name: styles[name] for name in ("own_a", "own_b")}
+    assert choose_styles(["own_a", "own_b"]) == {name: styles[name] for name in ("own_a", "own_b")}
 
 
 def test_every_axis_has_a_unit(results: StudyResults, tmp_path: Path) -> None:
@@ -169,7 +169,7 @@ def test_error_by_code_size_shows_means_and_intervals(results: StudyResults) -> 
     for row, (evaluator, metric) in enumerate(measures):
         for column, arm in enumerate(("tuned", "published")):
             axes = figure.axes[2 * row + column]
-            for model, look in looks(CONVOLUTIONAL).items():
+            for model, look in choose_styles(CONVOLUTIONAL).items():
                 x, y, half_widths = series(axes, look.colour)
                 expected = [
                     mean_and_half_width(
@@ -180,7 +180,7 @@ def test_error_by_code_size_shows_means_and_intervals(results: StudyResults) -> 
                 np.testing.assert_allclose(y, [mean for mean, _ in expected])
                 np.testing.assert_allclose(half_widths, [width for _, width in expected])
                 np.testing.assert_allclose(x, SIZES, rtol=0.35)  # moved aside a little
-            classic = series(axes, looks(["classic_autoencoder"])["classic_autoencoder"].colour)
+            classic = series(axes, choose_styles(["classic_autoencoder"])["classic_autoencoder"].colour)
             own = [
                 np.mean(
                     [true_score(evaluator, metric, "classic_autoencoder", size, "tuned", seed) for seed in (1, 2, 3)]
@@ -188,7 +188,7 @@ def test_error_by_code_size_shows_means_and_intervals(results: StudyResults) -> 
                 for size in SIZES
             ]
             np.testing.assert_allclose(classic[1], own)
-            pca = series(axes, looks(["pca"])["pca"].colour)
+            pca = series(axes, choose_styles(["pca"])["pca"].colour)
             np.testing.assert_allclose(pca[0], SIZES)
             np.testing.assert_allclose(
                 pca[1], [true_score(evaluator, metric, "pca", size, "control", 1) for size in SIZES]
@@ -199,9 +199,9 @@ def test_with_one_code_size_models_stand_side_by_side(tmp_path: Path) -> None:
     """And controls are lines across the panel."""
     folder = write_synthetic_study(tmp_path, architectures=MODELS, code_sizes=(10,), search_trials=1, mishaps={})
     axes = drawn(error_by_code_size(load_study(folder))).figure.axes[0]
-    assert [series(axes, look.colour)[0].item() for look in looks(CONVOLUTIONAL).values()] == [0, 1, 2]
+    assert [series(axes, look.colour)[0].item() for look in choose_styles(CONVOLUTIONAL).values()] == [0, 1, 2]
     levels = {line.get_color(): line.get_ydata()[0] for line in axes.lines if len(set(line.get_ydata())) == 1}  # type: ignore[index, arg-type]
-    assert levels[looks(["pca"])["pca"].colour] == pytest.approx(26.71)
+    assert levels[choose_styles(["pca"])["pca"].colour] == pytest.approx(26.71)
 
 
 def test_no_interval_pushes_the_means_out_of_sight() -> None:
@@ -234,14 +234,14 @@ def test_learning_curves_are_means_over_seeds(results: StudyResults) -> None:
         "Best of search, validation",
     ]
     axes = figure.axes[3]  # code size 10, tuned
-    line = next(line for line in axes.lines if line.get_color() == looks(["model_4"])["model_4"].colour)
+    line = next(line for line in axes.lines if line.get_color() == choose_styles(["model_4"])["model_4"].colour)
     finals = [true_score("reconstruction", "cross_entropy", "model_4", 10, "tuned", seed) for seed in (1, 2, 3)]
     share = (4 - np.arange(1, 5)) / 4
     expected = np.mean(finals) + (MEAN_IMAGE_CROSS_ENTROPY - np.mean(finals)) * share
     np.testing.assert_allclose(line.get_ydata(), expected)  # type: ignore[arg-type]
     assert len(axes.lines) == len(MODELS) + 1  # and the mean image
     validation = figure.axes[5]
-    lines = [line for line in validation.lines if line.get_color() == looks(["model_4"])["model_4"].colour]
+    lines = [line for line in validation.lines if line.get_color() == choose_styles(["model_4"])["model_4"].colour]
     train, validated = (np.asarray(line.get_ydata()) for line in lines)
     np.testing.assert_allclose(validated, train + 1)
 
@@ -250,7 +250,7 @@ def test_long_curves_are_thinned_and_keep_their_last_epoch() -> None:
     """The eye sees no more points than that, and the file stays small."""
     epochs = np.arange(1, 5_001)
     frame = pd.DataFrame({"architecture": "model_1", "epoch": epochs, "mean": 1.0, "minimum": 1.0, "maximum": 1.0})
-    axes = draw_learning_curves(Figure().subplots(), frame.assign(validation=np.nan), looks(["model_1"]))
+    axes = draw_learning_curves(Figure().subplots(), frame.assign(validation=np.nan), choose_styles(["model_1"]))
     shown = np.asarray(axes.lines[0].get_xdata())
     assert (len(shown), shown[0], shown[-1]) == (SHOWN_EPOCHS, 1, 5_000)
 
@@ -258,7 +258,7 @@ def test_long_curves_are_thinned_and_keep_their_last_epoch() -> None:
 def test_error_by_cost_shows_device_seconds(results: StudyResults) -> None:
     """The synthetic study takes 2 s an epoch and the number of the seed more."""
     axes = titled(drawn(error_by_cost(results)).figure)["Tuned arm"]
-    x, y, _ = series(axes, looks(["model_4"])["model_4"].colour)
+    x, y, _ = series(axes, choose_styles(["model_4"])["model_4"].colour)
     np.testing.assert_allclose(x, 2 * 4 + np.mean([1, 2, 3]))
     squared = [true_score("reconstruction", "squared_error", "model_4", 10, "tuned", seed) for seed in (1, 2, 3)]
     assert y[1] == pytest.approx(np.mean(squared))
@@ -307,7 +307,7 @@ def test_a_long_search_is_thinned_and_keeps_its_best(results: StudyResults) -> N
     many = many.assign(
         learning_rate=10 ** rng.uniform(-4, -1, len(many)), validation_cross_entropy=rng.random(len(many))
     )
-    axes = draw_learning_rate(Figure().subplots(), many, looks(["model_1"])["model_1"])
+    axes = draw_learning_rate(Figure().subplots(), many, choose_styles(["model_1"])["model_1"])
     points = {line.get_marker(): np.asarray(line.get_data()) for line in axes.lines}
     assert len(points["o"][0]) == SHOWN_TRIALS
     assert points["*"][1].item() == many["validation_cross_entropy"].min()

@@ -309,8 +309,8 @@ def test_search_shows_the_best_trial_and_what_tuning_gained(tables: Tables) -> N
 
 def test_layers_and_scores_without_a_table_of_their_own_are_not_lost(results: StudyResults) -> None:
     """An evaluator unknown here appears under other scores."""
-    layers = shown(comparison.layers(results)).frame
-    assert layers.groupby("layer")["dead_maps"].max().to_dict() == {"conv1": 0.0, "code": 1.0}
+    layer_values = shown(comparison.layer_values(results)).frame
+    assert layer_values.groupby("layer")["dead_maps"].max().to_dict() == {"conv1": 0.0, "code": 1.0}
     assert isinstance(comparison.other_scores(results), Absent)
     renamed = results.scores.assign(evaluator=results.scores["evaluator"].astype("str").replace("k_means", "novel"))
     other = StudyResults(results.studies, results.trials, results.epochs, renamed, results.codes)
@@ -339,7 +339,7 @@ def test_a_cell_of_which_no_run_came_through_is_there_with_its_counts(tmp_path: 
 def test_tables_without_rows_say_how_to_get_them(tmp_path: Path) -> None:
     """Reconstruction was measured, nothing else; no ablation was run."""
     results = made(tmp_path, evaluations=False)
-    for function in (comparison.classification, comparison.clustering, comparison.code, comparison.layers):
+    for function in (comparison.classification, comparison.clustering, comparison.code, comparison.layer_values):
         absent = function(results)
         assert isinstance(absent, Absent)
         assert absent.reason.endswith("To get it: python study/launch.py --preset quick --phase confirm")

@@ -14,7 +14,7 @@ from study.display import dashboard as mirror
 from study.display.dashboard import Mirror
 from study.display.progress import Progress
 from study.plan.plan import Plan
-from study.storage.location import located
+from study.storage.location import parse_location
 from tests.studies import row_of, small_config
 from tests.synthetic import write_synthetic_study
 from trainables.errors import InputError
@@ -31,7 +31,10 @@ def test_trials_that_end_are_added_and_trouble_is_said_once(
     plan, out = Plan(small_config(), ()), io.StringIO()
     progress = Progress(plan, 1, out)
     check_storage(url)  # as a launch does, before anything else opens it
-    with Mirror(url, plan, located(study), progress), Mirror("sqlite:///no/x.db", plan, located(study), progress):
+    with (
+        Mirror(url, plan, parse_location(study), progress),
+        Mirror("sqlite:///no/x.db", plan, parse_location(study), progress),
+    ):
         time.sleep(0.5)
         assert optuna_trials(url) == 0
         deadline = time.monotonic() + 60

@@ -10,7 +10,7 @@ import torch
 from study.display.dry_run import SHOWN, print_first_configurations
 from study.display.progress import Progress
 from study.execution.disk import room, size
-from study.execution.recorder import Ledger, provenance_columns, spec_of
+from study.execution.recorder import TrialRecorder, make_batch, provenance_columns
 from study.plan.plan import Plan
 from study.storage.provenance import versions
 from study.storage.store import Store
@@ -36,10 +36,12 @@ def test_first_configurations_are_those_that_run(capsys: pytest.CaptureFixture[s
     for _ in range(2):
         taken = plan.take()
         assert taken is not None
-        owed, settings = taken
-        assert settings is not None
-        assert f"{owed.trial_id}, seed {owed.seed}" in shown
-        assert f"filters_1={settings.as_dict()['filters_1']} filters_2={settings.as_dict()['filters_2']}" in shown
+        planned, trial_config = taken
+        assert trial_config is not None
+        assert f"{planned.trial_id}, seed {planned.seed}" in shown
+        assert (
+            f"filters_1={trial_config.as_dict()['filters_1']} filters_2={trial_config.as_dict()['filters_2']}" in shown
+        )
     assert "recipe=caffe" in shown
     assert "learning_rate=0.006" in shown
     assert "best of search-model_1-code10: not known yet" in shown
@@ -81,10 +83,10 @@ def test_the_room_of_a_study_is_about_what_its_files_take(tmp_path: Path) -> Non
     store.open({"schema_version": 1, "name": config.name})
     columns = provenance_columns(config.name, "0" * 64, dataset, versions(), ("0" * 40, False))
     with Writer(store) as writer:
-        ledger = Ledger(plan, writer, Progress(plan, 1), columns)
-        while (taken := ledger.take()) is not None:
-            for report in run_trial(spec_of(*taken), dataset, torch.device("cpu")):
-                ledger.receive(report)
+        recorder = TrialRecorder(plan, writer, Progress(plan, 1), columns)
+        while (taken := recorder.take()) is not None:
+            for report in run_trial(make_batch(*taken), dataset, torch.device("cpu")):
+                recorder.receive(report)
     assert plan.done == plan.total == 5
     taken_up = {
         table: sum(path.stat().st_size for path in (tmp_path / "study" / table).iterdir())

@@ -19,7 +19,7 @@ from rich.console import Console
 from study.display.live import REFRESH_SECONDS, LiveProgress
 from study.display.progress import Progress, Verbosity
 from study.plan.plan import Plan
-from study.storage.location import located
+from study.storage.location import parse_location
 from tests.studies import row_of, small_config
 from trainables.training.training import EpochFigures
 
@@ -32,8 +32,8 @@ def ended(plan: Plan, status: str = "complete", value: float = 100.0, reason: st
     """Take the next trial of a plan, end it, and return its row."""
     taken = plan.take()
     assert taken is not None
-    owed, settings = taken
-    row = row_of(owed, settings, value, status) | {"seconds": 2.0, "device_seconds": 2.0, "reason": reason}
+    planned, trial_config = taken
+    row = row_of(planned, trial_config, value, status) | {"seconds": 2.0, "device_seconds": 2.0, "reason": reason}
     plan.finish(row)
     return row
 
@@ -50,7 +50,7 @@ def view(progress: LiveProgress, width: int) -> list[str]:
 def searched() -> LiveProgress:
     """Two cells of three search trials each, of which five ended and one runs, as the view would show them."""
     plan = Plan(small_config(code_sizes=(10,)), ())
-    progress = LiveProgress(plan, 1, located("/results/quick-digits"), (), io.StringIO())
+    progress = LiveProgress(plan, 1, parse_location("/results/quick-digits"), (), io.StringIO())
     endings = [("complete", 120.25), ("complete", 110.5), ("pruned", 80.0), ("diverged", 0.0), ("complete", 99.75)]
     for status, value in endings:
         progress.trial_ended(ended(plan, status, value), None)
@@ -90,7 +90,7 @@ def test_the_view_of_the_largest_preset_fits_a_screen_of_80_by_24() -> None:
     from study.config.study_config import PHASES, study_config
 
     plan = Plan(study_config("paper", phases=PHASES), ())
-    lines = view(LiveProgress(plan, 2, located("/results"), (), io.StringIO()), 80)
+    lines = view(LiveProgress(plan, 2, parse_location("/results"), (), io.StringIO()), 80)
     assert len(lines) < 24
     assert all(f"code {size}" in "\n".join(lines) for size in (2, 10, 30))
 
@@ -99,7 +99,9 @@ def test_rows_of_earlier_launches_count_as_done_and_those_of_other_cells_do_not(
     """A study that goes on begins where it was."""
     config = small_config()
     rows = [ended(Plan(config, ())), ended(Plan(small_config(architectures=("model_5",)), ()))]
-    lines = [line.split() for line in view(LiveProgress(Plan(config, rows), 1, located("r"), rows, io.StringIO()), 80)]
+    lines = [
+        line.split() for line in view(LiveProgress(Plan(config, rows), 1, parse_location("r"), rows, io.StringIO()), 80)
+    ]
     assert ["search", "1/6", "0", "0", "0", "0"] in lines
 
 
@@ -119,7 +121,7 @@ def drawn(reports: int) -> tuple[str, float]:
     reader.start()
     plan = Plan(small_config(), ())
     with os.fdopen(follower, "w") as terminal:
-        progress = LiveProgress(plan, 1, located("/results/quick-digits"), (), terminal)
+        progress = LiveProgress(plan, 1, parse_location("/results/quick-digits"), (), terminal)
         before = threading.active_count()
         started = time.monotonic()
         with progress:

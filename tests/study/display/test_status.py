@@ -15,7 +15,7 @@ from study import launch
 from study.config.study_config import StudyConfig, study_config
 from study.plan.counts import Tally
 from study.plan.pace import Pace
-from study.plan.plan import Plan, planned
+from study.plan.plan import Plan, plan_trials
 from study.storage.manifest import next_manifest
 from study.storage.store import Store
 from tests.studies import row_of, small_config
@@ -34,8 +34,8 @@ def begun(results: Path, config: StudyConfig, trials: int, status: str = "comple
     for _ in range(trials):
         taken = plan.take()
         assert taken is not None
-        owed, settings = taken
-        row = row_of(owed, settings, status=status if owed.phase == "search" else "complete")
+        planned, trial_config = taken
+        row = row_of(planned, trial_config, status=status if planned.phase == "search" else "complete")
         row |= {"seconds": 20.0, "device_seconds": 20.0, "device": "a core"}
         store.append(row | {"study_sha256": manifest["study_sha256"]}, {}, None)
         plan.finish(row)
@@ -116,7 +116,7 @@ def test_missing_prints_the_ids_that_the_rows_lack(tmp_path: Path, capsys: pytes
     missing = shown(capsys, "--results-dir", str(tmp_path), "--missing").splitlines()
     done = [row["trial_id"] for row in store.finished()]
     assert len(done) == 7
-    assert sorted(missing + done) == sorted(owed.trial_id for owed in planned(small_config()))
+    assert sorted(missing + done) == sorted(planned.trial_id for planned in plan_trials(small_config()))
 
 
 def test_missing_ends_quietly_when_a_pipe_has_seen_enough(tmp_path: Path) -> None:
@@ -168,11 +168,11 @@ def test_every_question_that_the_documents_show_is_answered(
 def test_a_tally_counts_what_is_owed_only() -> None:
     """Rows of a cell that the configuration no longer has are left out, and an ablated code size is its base's."""
     config = small_config(phases=("search", "confirm", "ablate"), ablated_architectures=("model_1",))
-    rows = [row_of(owed, None) for owed in planned(config)]
-    foreign = [row_of(owed, None) for owed in planned(small_config(architectures=("model_5",)))]
+    rows = [row_of(planned, None) for planned in plan_trials(config)]
+    foreign = [row_of(planned, None) for planned in plan_trials(small_config(architectures=("model_5",)))]
     rows = [row | ({"code_size": 99, "base_code_size": 10} if row["phase"] == "ablate" else {}) for row in rows]
     tally = Tally(config, [*rows, *(row for row in foreign if row["architecture"] == "model_5")])
-    assert {(phase, cell): count for (phase, cell, _), count in tally.ended.items()} == tally.owed
+    assert {(phase, cell): count for (phase, cell, _), count in tally.ended.items()} == tally.planned
 
 
 def test_pace_prefers_trials_alike_then_their_cell_then_any() -> None:
@@ -181,7 +181,7 @@ def test_pace_prefers_trials_alike_then_their_cell_then_any() -> None:
     plan = Plan(config, ())
     pace = Pace(config.epochs)
     assert pace.left(plan.left()) is None
-    search = next(owed for owed in planned(config) if owed.cell.architecture == "model_1")
+    search = next(planned for planned in plan_trials(config) if planned.cell.architecture == "model_1")
     pace.add(row_of(search, None) | {"epochs": 3, "device_seconds": 6.0})
     groups = {(group.phase, group.arm, group.cell.architecture): group for group in plan.left()}
     seconds = {key: pace.left({group: 1}) for key, group in groups.items()}

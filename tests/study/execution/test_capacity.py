@@ -9,7 +9,7 @@ import pytest
 from study.execution.capacity import gpus_of_a_trial, most_gpus, slots, slots_now, slots_possible, unseen_machines
 from study.execution.nodes import check_gpus, check_versions
 from trainables.errors import InputError
-from trainables.node_info import Node, probe
+from trainables.node_info import NodeInfo, read_node_info
 
 
 @pytest.mark.parametrize(
@@ -91,11 +91,11 @@ def test_a_trial_holds_a_gpu_where_there_are_any() -> None:
 
 def test_nodes_with_other_versions_are_refused_by_name() -> None:
     """Each node, library and version; builds for processors and GPUs of one version are the same."""
-    here = probe()
+    here = read_node_info()
     check_versions([here, here])
     assert all("+" not in (version or "") for version in here.versions.values())
-    other = Node("node-2", here.versions | {"torch": "1.0.0"}, ())
-    bare = Node("node-3", here.versions | {"scikit-learn": None}, ())
+    other = NodeInfo("node-2", here.versions | {"torch": "1.0.0"}, ())
+    bare = NodeInfo("node-3", here.versions | {"scikit-learn": None}, ())
     with pytest.raises(InputError, match=r"node-2 has torch 1.0.0, not .*; node-3 has scikit-learn missing"):
         check_versions([here, other, bare])
 
@@ -103,7 +103,7 @@ def test_nodes_with_other_versions_are_refused_by_name() -> None:
 def test_gpus_that_pytorch_cannot_use_are_refused() -> None:
     """Unless trials run on processors."""
     nodes = [{"Resources": {"CPU": 4.0, "GPU": 2.0}, "NodeManagerHostname": "node-2", "NodeManagerAddress": "10.0.0.2"}]
-    found = [Node("node-2", {}, ("NVIDIA L4",))]
+    found = [NodeInfo("node-2", {}, ("NVIDIA L4",))]
     check_gpus(nodes, found, 0)
     with pytest.raises(InputError, match=r"2 GPUs on node-2 \(10.0.0.2\) and PyTorch finds 1"):
         check_gpus(nodes, found, 1)

@@ -39,11 +39,11 @@ def test_seeds_at_once_are_measured_as_one_model(monkeypatch: pytest.MonkeyPatch
         BatchedTraining, "train_epoch", lambda batch: seen.append(len(batch.trainings)) or train_epoch(batch)
     )
     dataset, config = load_dataset("digits"), dataclasses.replace(small_config(), seeds=3)
-    owed = Plan(config, ()).missing()
-    alone = estimate.estimate(config, owed, dataset, torch.device("cpu"))
+    planned = Plan(config, ()).missing()
+    alone = estimate.estimate(config, planned, dataset, torch.device("cpu"))
     assert not seen
     monkeypatch.setitem(estimate.SEEDS_AT_ONCE, "cpu", 8)
-    together = estimate.estimate(config, owed, dataset, torch.device("cpu"))
+    together = estimate.estimate(config, planned, dataset, torch.device("cpu"))
     assert seen
     assert set(seen) == {3}
     assert together.trials == alone.trials

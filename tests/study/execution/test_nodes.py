@@ -111,24 +111,26 @@ class Book:
         return self.lines
 
 
-class Ledger:
-    """Owes so many trials of nothing."""
+class TrialRecorder:
+    """Plans so many trials of nothing."""
 
-    def __init__(self, owed: int) -> None:
-        self.owed = owed
+    def __init__(self, planned: int) -> None:
+        self.planned = planned
         self.plan = SimpleNamespace(exhausted=False)
 
     def take(self, seeds_at_once: int) -> tuple[list[Any], None] | None:
         """Hand out the next."""
-        if not self.owed:
+        if not self.planned:
             self.plan.exhausted = True
             return None
-        self.owed -= 1
+        self.planned -= 1
         cell = SimpleNamespace(architecture="pca", code_size=1)
-        return [SimpleNamespace(phase="confirm", cell=cell, trial_id=str(self.owed), seed=None, keep_codes=False)], None
+        return [
+            SimpleNamespace(phase="confirm", cell=cell, trial_id=str(self.planned), seed=None, keep_codes=False)
+        ], None
 
 
-def occupied(share: float, owed: int, at_once: Any, seconds: float, folder: Path) -> list[Any]:
+def occupied(share: float, planned: int, at_once: Any, seconds: float, folder: Path) -> list[Any]:
     """Run trials that hold ``share`` of a GPU and only sleep; return the book's lines."""
     book = ray.remote(num_cpus=0)(Book).remote()
 
@@ -144,7 +146,7 @@ def occupied(share: float, owed: int, at_once: Any, seconds: float, folder: Path
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = "1000"
     tune.Tuner(
         tune.with_resources(sleep, {"cpu": 1, "gpu": share}),
-        tune_config=tune.TuneConfig(search_alg=PlanSearcher(Ledger(owed), 1, at_once), num_samples=-1),
+        tune_config=tune.TuneConfig(search_alg=PlanSearcher(TrialRecorder(planned), 1, at_once), num_samples=-1),
         run_config=tune.RunConfig(storage_path=str(folder), verbose=0),
     ).fit()
     return list(ray.get(book.read.remote()))

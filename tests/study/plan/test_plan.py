@@ -1,4 +1,4 @@
-"""Which trials a study owes, and in which order."""
+"""Which trials a study plans, and in which order."""
 
 from __future__ import annotations
 
@@ -10,25 +10,27 @@ import pytest
 from study.config.ablations import FACTORS
 from study.config.search_space import Cell
 from study.config.study_config import StudyConfig
-from study.execution.recorder import spec_of
-from study.plan.plan import Owed, Plan, planned, skipped_levels
+from study.execution.recorder import make_batch
+from study.plan.plan import Plan, PlannedTrial, plan_trials, skipped_levels
 from tests.studies import row_of, small_config
-from trainables.trial_config import Settings
+from trainables.trial_config import TrialConfig
 
 
-def run_all(plan: Plan, value: dict[str, float] | None = None, stop_after: int = 10_000) -> list[tuple[Owed, Any]]:
+def run_all(
+    plan: Plan, value: dict[str, float] | None = None, stop_after: int = 10_000
+) -> list[tuple[PlannedTrial, Any]]:
     """Run the plan one trial at a time and return what was taken, with its settings."""
     taken = []
     while len(taken) < stop_after and (next_one := plan.take()) is not None:
-        owed, settings = next_one
-        taken.append((owed, settings))
-        plan.finish(row_of(owed, settings, (value or {}).get(owed.trial_id, 100.0 + owed.number)))
+        planned, trial_config = next_one
+        taken.append((planned, trial_config))
+        plan.finish(row_of(planned, trial_config, (value or {}).get(planned.trial_id, 100.0 + planned.number)))
     return taken
 
 
 def test_a_study_owes_search_confirmation_of_both_arms_and_controls() -> None:
     """Two cells: 3 search trials each, 2 seeds of 2 arms each, PCA and raw pixels once."""
-    counts = Counter((owed.phase, owed.arm) for owed in planned(small_config()))
+    counts = Counter((planned.phase, planned.arm) for planned in plan_trials(small_config()))
     assert counts == {
         ("search", "tuned"): 6,
         ("confirm", "published"): 4,
@@ -40,26 +42,26 @@ def test_a_study_owes_search_confirmation_of_both_arms_and_controls() -> None:
 def test_classic_autoencoder_has_no_published_arm() -> None:
     """Nothing of it is published by the paper's authors."""
     config = small_config(architectures=("classic_autoencoder",))
-    assert {owed.arm for owed in planned(config) if owed.phase == "confirm"} == {"tuned", "control"}
+    assert {planned.arm for planned in plan_trials(config) if planned.phase == "confirm"} == {"tuned", "control"}
 
 
 def test_every_planned_trial_is_taken_exactly_once() -> None:
     """And then the plan is exhausted."""
     plan = Plan(small_config(), ())
-    taken = [owed.trial_id for owed, _ in run_all(plan)]
-    assert sorted(taken) == sorted(owed.trial_id for owed in planned(small_config()))
+    taken = [planned.trial_id for planned, _ in run_all(plan)]
+    assert sorted(taken) == sorted(planned.trial_id for planned in plan_trials(small_config()))
     assert plan.exhausted
     assert plan.done == plan.total == 16
 
 
 def test_cells_are_searched_evenly_and_confirmed_when_their_search_is_done() -> None:
     """No cell gets ahead, and a tuned confirmation waits for its own cell's search."""
-    order = [owed for owed, _ in run_all(Plan(small_config(), ()))]
-    searched = [owed.cell.architecture for owed in order if owed.phase == "search"]
+    order = [planned for planned, _ in run_all(Plan(small_config(), ()))]
+    searched = [planned.cell.architecture for planned in order if planned.phase == "search"]
     assert sorted(searched[:2]) == sorted(searched[2:4]) == sorted(searched[4:]) == ["model_1", "model_4"]
-    for position, owed in enumerate(order):
-        if owed.phase == "confirm" and owed.arm == "tuned":
-            assert all(earlier.phase != "search" or earlier.cell != owed.cell for earlier in order[position:])
+    for position, planned in enumerate(order):
+        if planned.phase == "confirm" and planned.arm == "tuned":
+            assert all(earlier.phase != "search" or earlier.cell != planned.cell for earlier in order[position:])
 
 
 def test_nothing_starts_that_waits_for_a_running_search() -> None:
@@ -69,37 +71,37 @@ def test_nothing_starts_that_waits_for_a_running_search() -> None:
     started = []
     while (taken := plan.take()) is not None:
         started.append(taken[0])
-    assert {owed.arm for owed in started} == {"published", "control"}
+    assert {planned.arm for planned in started} == {"published", "control"}
     assert not plan.exhausted
     assert searches[0] is not None
-    owed, settings = searches[0]
-    plan.finish(row_of(owed, settings))
+    planned, trial_config = searches[0]
+    plan.finish(row_of(planned, trial_config))
     following = plan.take()
     assert following is not None
-    assert (following[0].arm, following[0].cell) == ("tuned", owed.cell)
+    assert (following[0].arm, following[0].cell) == ("tuned", planned.cell)
 
 
 def test_confirmation_takes_the_best_configuration_with_fresh_seeds() -> None:
     """The lowest validation cross-entropy of a full-budget trial decides; no seed of search is used again."""
     values = {"search-model_1-code10-0001": 50.0, "search-model_1-code10-0002": 70.0}
     taken = run_all(Plan(small_config(), ()), values)
-    best = next(settings for owed, settings in taken if owed.trial_id == "search-model_1-code10-0001")
+    best = next(trial_config for planned, trial_config in taken if planned.trial_id == "search-model_1-code10-0001")
     confirmed = [
-        (owed, settings)
-        for owed, settings in taken
-        if owed.phase == "confirm" and owed.arm == "tuned" and owed.cell.architecture == "model_1"
+        (planned, trial_config)
+        for planned, trial_config in taken
+        if planned.phase == "confirm" and planned.arm == "tuned" and planned.cell.architecture == "model_1"
     ]
-    assert [settings for _, settings in confirmed] == [best, best]
-    search_seeds = {owed.seed for owed, _ in taken if owed.phase == "search"}
-    assert not search_seeds & {owed.seed for owed, _ in confirmed}
+    assert [trial_config for _, trial_config in confirmed] == [best, best]
+    search_seeds = {planned.seed for planned, _ in taken if planned.phase == "search"}
+    assert not search_seeds & {planned.seed for planned, _ in confirmed}
 
 
 def test_cells_pair_by_seed() -> None:
     """Confirmation number k has the same seed in every cell and arm."""
     seeds: dict[int, set[int | None]] = {}
-    for owed in planned(small_config(seeds=3)):
-        if owed.phase == "confirm" and owed.arm != "control":
-            seeds.setdefault(owed.number, set()).add(owed.seed)
+    for planned in plan_trials(small_config(seeds=3)):
+        if planned.phase == "confirm" and planned.arm != "control":
+            seeds.setdefault(planned.number, set()).add(planned.seed)
     assert {number: len(found) for number, found in seeds.items()} == {1: 1, 2: 1, 3: 1}
 
 
@@ -107,19 +109,21 @@ def test_published_arm_is_the_authors_recipe_at_the_published_point() -> None:
     """caffe, its learning rate and filter counts, whatever the search found."""
     taken = run_all(Plan(small_config(), ()))
     published = {
-        settings for owed, settings in taken if owed.arm == "published" and owed.cell.architecture == "model_4"
+        trial_config
+        for planned, trial_config in taken
+        if planned.arm == "published" and planned.cell.architecture == "model_4"
     }
-    (settings,) = published
-    assert isinstance(settings, Settings)
-    assert (settings.recipe, settings.learning_rate, settings.filters) == ("caffe", 0.006, (26, 36))
+    (trial_config,) = published
+    assert isinstance(trial_config, TrialConfig)
+    assert (trial_config.recipe, trial_config.learning_rate, trial_config.filters) == ("caffe", 0.006, (26, 36))
 
 
 def test_first_suggestion_is_the_published_point_of_the_tuned_recipe() -> None:
     """The published filter counts are tried before anything else."""
-    owed, settings = run_all(Plan(small_config(architectures=("model_4",)), ()), stop_after=1)[0]
-    assert owed.number == 0
-    assert settings.filters == (26, 36)
-    assert settings.learning_rate == 0.01
+    planned, trial_config = run_all(Plan(small_config(architectures=("model_4",)), ()), stop_after=1)[0]
+    assert planned.number == 0
+    assert trial_config.filters == (26, 36)
+    assert trial_config.learning_rate == 0.01
 
 
 @pytest.mark.parametrize("cut", range(0, 17, 4))
@@ -128,7 +132,7 @@ def test_a_plan_resumed_from_rows_goes_on_exactly_as_the_uninterrupted_one(cut: 
     config = small_config()
     whole = run_all(Plan(config, ()))
     first = run_all(Plan(config, ()), stop_after=cut)
-    rows = [row_of(owed, settings, 100.0 + owed.number) for owed, settings in first]
+    rows = [row_of(planned, trial_config, 100.0 + planned.number) for planned, trial_config in first]
     rest = run_all(Plan(config, rows))
     assert first + rest == whole
 
@@ -143,7 +147,7 @@ def test_pruned_and_diverged_trials_are_done_but_never_the_best() -> None:
         plan.finish(row_of(*taken, value, status))
         if status == "complete":
             best_settings = taken[1]
-    confirmed = [settings for owed, settings in run_all(plan) if owed.arm == "tuned"]
+    confirmed = [trial_config for planned, trial_config in run_all(plan) if planned.arm == "tuned"]
     assert confirmed == [best_settings, best_settings]
 
 
@@ -158,9 +162,9 @@ def test_a_cell_whose_search_trials_all_failed_is_named_and_not_confirmed() -> N
     failed = taken[0][0].cell
     assert plan.cells_without_result() == [failed]
     assert [(group.phase, group.cell) for group in plan.lost()] == [("search", failed)]
-    assert {owed.cell for owed in plan.blocked()} == {failed}
+    assert {planned.cell for planned in plan.blocked()} == {failed}
     assert len(plan.blocked()) == 2
-    confirmed = {owed.cell for owed, _ in run_all(plan) if owed.arm == "tuned"}
+    confirmed = {planned.cell for planned, _ in run_all(plan) if planned.arm == "tuned"}
     assert failed not in confirmed
     assert plan.exhausted
 
@@ -172,13 +176,13 @@ def test_a_group_is_lost_when_its_last_trial_failed_and_not_when_one_diverged() 
     statuses = {"search": "complete", "control": "failed", "published": "failed", "tuned": "diverged"}
     lost = []
     while (taken := plan.take()) is not None:
-        owed = taken[0]
-        plan.finish(row_of(*taken, status=statuses["search" if owed.phase == "search" else owed.arm]))
+        planned = taken[0]
+        plan.finish(row_of(*taken, status=statuses["search" if planned.phase == "search" else planned.arm]))
         lost.append(sorted(map(str, plan.lost())))
     everything = ["model_1-code10, published", "pca-code10", "raw_pixels-code784"]
     assert lost[-1] == everything
     assert lost[0] == []
-    rows = [row_of(owed, None, status=statuses.get(owed.phase, "failed")) for owed in planned(config)]
+    rows = [row_of(planned, None, status=statuses.get(planned.phase, "failed")) for planned in plan_trials(config)]
     resumed = Plan(config, [row | {"learning_rate": 0.01} for row in rows])
     assert {*map(str, resumed.lost())} == {*everything, "model_1-code10, tuned"}
 
@@ -186,10 +190,10 @@ def test_a_group_is_lost_when_its_last_trial_failed_and_not_when_one_diverged() 
 @pytest.mark.parametrize("change", [{"trials": 5}, {"seeds": 3}, {"architectures": ("model_1", "model_4", "model_5")}])
 def test_more_trials_seeds_or_cells_extend_a_study(change: dict[str, Any]) -> None:
     """Rows at hand keep their place; only what is new runs."""
-    rows = [row_of(owed, settings) for owed, settings in run_all(Plan(small_config(), ()))]
+    rows = [row_of(planned, trial_config) for planned, trial_config in run_all(Plan(small_config(), ()))]
     grown = small_config(**change)
-    new = {owed.trial_id for owed, _ in run_all(Plan(grown, rows))}
-    assert new == {owed.trial_id for owed in planned(grown)} - {row["trial_id"] for row in rows}
+    new = {planned.trial_id for planned, _ in run_all(Plan(grown, rows))}
+    assert new == {planned.trial_id for planned in plan_trials(grown)} - {row["trial_id"] for row in rows}
 
 
 def ablating(**changes: Any) -> StudyConfig:
@@ -200,11 +204,15 @@ def ablating(**changes: Any) -> StudyConfig:
 def test_ablations_change_one_setting_of_the_best_configuration() -> None:
     """Every ablated trial differs from the confirmed ones in its factor; an optimiser brings its learning rate."""
     taken = run_all(Plan(ablating(), ()))
-    base = {owed.cell: settings for owed, settings in taken if owed.phase == "confirm" and owed.arm == "tuned"}
-    ablated = [(owed, settings) for owed, settings in taken if owed.phase == "ablate"]
-    assert {owed.factor for owed, _ in ablated} == set(FACTORS)
-    for owed, settings in ablated:
-        before, after = base[owed.cell].as_dict(), settings.as_dict()
+    base = {
+        planned.cell: trial_config
+        for planned, trial_config in taken
+        if planned.phase == "confirm" and planned.arm == "tuned"
+    }
+    ablated = [(planned, trial_config) for planned, trial_config in taken if planned.phase == "ablate"]
+    assert {planned.factor for planned, _ in ablated} == set(FACTORS)
+    for planned, trial_config in ablated:
+        before, after = base[planned.cell].as_dict(), trial_config.as_dict()
         changed = {name for name in before if before[name] != after[name]}
         accompanying = {
             "filters": {"filters_1", "filters_2"},
@@ -212,7 +220,7 @@ def test_ablations_change_one_setting_of_the_best_configuration() -> None:
             "recipe": set(after),
         }
         assert changed
-        assert changed <= accompanying.get(str(owed.factor), {owed.factor})
+        assert changed <= accompanying.get(str(planned.factor), {planned.factor})
 
 
 def test_levels_that_make_no_sense_are_left_out_with_their_reason() -> None:
@@ -223,7 +231,7 @@ def test_levels_that_make_no_sense_are_left_out_with_their_reason() -> None:
         ("model_1", "unpooling"),
     }
     assert all(level["reason"] for level in skipped)
-    levels = {(owed.factor, owed.level.label) for owed in planned(ablating()) if owed.level}
+    levels = {(planned.factor, planned.level.label) for planned in plan_trials(ablating()) if planned.level}
     assert ("activation", "sigmoid") not in levels
     assert {("unpooling", "switches"), ("pooling", "stride"), ("code_size", "64")} <= levels
 
@@ -232,21 +240,21 @@ def test_ablations_pair_with_confirmations_by_seed() -> None:
     """Seed k of an ablation is seed k of the base."""
     config = ablating()
     seeds = {
-        (owed.phase, owed.number): owed.seed
-        for owed in planned(config)
-        if owed.phase == "ablate" or (owed.phase == "confirm" and owed.arm == "tuned")
+        (planned.phase, planned.number): planned.seed
+        for planned in plan_trials(config)
+        if planned.phase == "ablate" or (planned.phase == "confirm" and planned.arm == "tuned")
     }
     assert seeds["ablate", 1] == seeds["confirm", 1] != seeds["ablate", 2] == seeds["confirm", 2]
 
 
-def taken_together(plan: Plan, at_once: int) -> list[list[Owed]]:
+def taken_together(plan: Plan, at_once: int) -> list[list[PlannedTrial]]:
     """Run the plan, several seeds at once, and return the trials taken at a time."""
     taken = []
-    while (group := plan.take_together(at_once)) is not None:
-        trials, settings = group
+    while (group := plan.take_batch(at_once)) is not None:
+        trials, trial_config = group
         taken.append(trials)
-        for owed in trials:
-            plan.finish(row_of(owed, settings, 100.0 + owed.number))
+        for planned in trials:
+            plan.finish(row_of(planned, trial_config, 100.0 + planned.number))
     return taken
 
 
@@ -255,10 +263,10 @@ def test_seeds_of_a_configuration_are_taken_together(at_once: int) -> None:
     """Five seeds of both arms and of every ablation, at most so many at a time; every planned trial once."""
     config = ablating(seeds=5)
     taken = taken_together(Plan(config, ()), at_once)
-    assert sorted(owed.trial_id for trials in taken for owed in trials) == sorted(
-        owed.trial_id for owed in planned(config)
+    assert sorted(planned.trial_id for trials in taken for planned in trials) == sorted(
+        planned.trial_id for planned in plan_trials(config)
     )
-    assert all(len({owed.group for owed in trials}) == 1 for trials in taken)
+    assert all(len({planned.group for planned in trials}) == 1 for trials in taken)
     sizes = Counter((trials[0].phase, trials[0].arm, len(trials)) for trials in taken)
     expected = {1: {1}, 2: {1, 2}, 8: {5}}[at_once]
     for phase, arm in (("confirm", "tuned"), ("confirm", "published"), ("ablate", "tuned")):
@@ -270,20 +278,20 @@ def test_a_resumed_plan_takes_the_seeds_together_that_are_missing() -> None:
     """Rows are one a seed: with two of five at hand, three are taken."""
     config = small_config(architectures=("model_4",), seeds=5)
     kept = [
-        row_of(owed, settings, 100.0 + owed.number)
-        for owed, settings in run_all(Plan(config, ()))
-        if owed.phase == "search" or owed.trial_id.endswith(("tuned-02", "tuned-03"))
+        row_of(planned, trial_config, 100.0 + planned.number)
+        for planned, trial_config in run_all(Plan(config, ()))
+        if planned.phase == "search" or planned.trial_id.endswith(("tuned-02", "tuned-03"))
     ]
     taken = taken_together(Plan(config, kept), 8)
     (group,) = [trials for trials in taken if trials[0].arm == "tuned"]
-    assert [owed.number for owed in group] == [1, 4, 5]
-    spec = spec_of(group, None)
-    assert [run.seed for run in spec.runs] == [owed.seed for owed in group]
+    assert [planned.number for planned in group] == [1, 4, 5]
+    batch = make_batch(group, None)
+    assert [trial.seed for trial in batch.trials] == [planned.seed for planned in group]
 
 
 def test_ids_are_unique_file_names() -> None:
     """Letters, digits, '-' and '_' alone."""
-    ids = [owed.trial_id for owed in planned(ablating(code_sizes=(2, 10)))]
+    ids = [planned.trial_id for planned in plan_trials(ablating(code_sizes=(2, 10)))]
     assert len(set(ids)) == len(ids)
     assert all(letter.isalnum() or letter in "-_" for trial_id in ids for letter in trial_id)
 

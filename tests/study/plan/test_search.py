@@ -9,25 +9,25 @@ from optuna.trial import TrialState
 
 import study.plan.search
 from study.config.search_space import FILTERS_RANGE, PARAMETER_BUDGET, Cell, widest, within_budget
-from study.plan.plan import planned
+from study.plan.plan import plan_trials
 from study.plan.search import CellSearch
 from tests.studies import row_of, small_config
 from trainables.errors import InputError
 from trainables.models.architectures import ARCHITECTURES, count_parameters
-from trainables.trial_config import Settings
+from trainables.trial_config import TrialConfig
 
 
-def searched(cell: Cell, count: int, statuses: list[str] | None = None) -> tuple[CellSearch, list[Settings]]:
+def searched(cell: Cell, count: int, statuses: list[str] | None = None) -> tuple[CellSearch, list[TrialConfig]]:
     """Run a search of ``count`` trials whose value grows with the learning rate."""
     config = small_config(architectures=(cell.architecture,), code_sizes=(cell.code_size,), trials=count)
     search = CellSearch(config, cell)
     suggested = []
-    owed = [trial for trial in planned(config) if trial.phase == "search"]
+    planned = [trial for trial in plan_trials(config) if trial.phase == "search"]
     for number in range(count):
-        settings = search.suggest(number)
-        suggested.append(settings)
+        trial_config = search.suggest(number)
+        suggested.append(trial_config)
         status = statuses[number] if statuses else "complete"
-        search.tell(row_of(owed[number], settings, 1000 * settings.learning_rate, status))
+        search.tell(row_of(planned[number], trial_config, 1000 * trial_config.learning_rate, status))
     return search, suggested
 
 
@@ -37,9 +37,9 @@ def test_no_suggestion_is_over_the_parameter_budget(architecture: str, code_size
     """Counted from the layers, for forty suggestions a cell."""
     _, suggested = searched(Cell(architecture, code_size), 40)
     row = ARCHITECTURES[architecture]
-    counts = [count_parameters(row, code_size, settings.filters) for settings in suggested]
+    counts = [count_parameters(row, code_size, trial_config.filters) for trial_config in suggested]
     assert max(counts) <= PARAMETER_BUDGET
-    assert len({settings.filters for settings in suggested}) > 10
+    assert len({trial_config.filters for trial_config in suggested}) > 10
 
 
 def test_widest_is_the_last_count_within_the_budget() -> None:
@@ -61,15 +61,15 @@ def test_a_cell_over_the_budget_at_its_least_counts_is_refused() -> None:
 def test_classic_autoencoder_searches_its_learning_rate_alone() -> None:
     """It is a control: its widths stay, and no budget holds for it."""
     _, suggested = searched(Cell("classic_autoencoder", 10), 8)
-    assert {settings.filters for settings in suggested} == {None}
-    assert len({settings.learning_rate for settings in suggested}) == 8
+    assert {trial_config.filters for trial_config in suggested} == {None}
+    assert len({trial_config.learning_rate for trial_config in suggested}) == 8
 
 
 def test_suggestions_lie_in_the_recipes_range_and_learn_from_rows() -> None:
     """Values grow with the learning rate, so later suggestions are lower than the random ones."""
     search, suggested = searched(Cell("model_1", 10), 30)
     low, high = search.config.tuned_recipe.learning_rate_range
-    rates = [settings.learning_rate for settings in suggested]
+    rates = [trial_config.learning_rate for trial_config in suggested]
     assert all(low <= rate <= high for rate in rates)
     assert sorted(rates[15:])[7] < sorted(rates[:5])[2]
 
@@ -99,9 +99,9 @@ def test_a_search_rebuilt_from_rows_suggests_what_the_uninterrupted_one_would(
     config = small_config(architectures=("model_4",), trials=12)
     live, suggested = searched(cell, 8, statuses)
     rebuilt = CellSearch(config, cell)
-    owed = [trial for trial in planned(config) if trial.phase == "search"]
-    for number, settings in enumerate(suggested):
-        rebuilt.tell(row_of(owed[number], settings, 1000 * settings.learning_rate, statuses[number]))
+    planned = [trial for trial in plan_trials(config) if trial.phase == "search"]
+    for number, trial_config in enumerate(suggested):
+        rebuilt.tell(row_of(planned[number], trial_config, 1000 * trial_config.learning_rate, statuses[number]))
     assert rebuilt.suggest(8) == live.suggest(8)
 
 
@@ -113,8 +113,8 @@ def test_a_long_search_learns_from_a_bounded_number_of_trials_and_keeps_the_best
     cell, count = Cell("model_4", 10), 150
     config = small_config(architectures=("model_4",), trials=count)
     search = CellSearch(config, cell)
-    owed = [trial for trial in planned(config) if trial.phase == "search"]
-    running: list[tuple[int, Settings]] = []
+    planned = [trial for trial in plan_trials(config) if trial.phase == "search"]
+    running: list[tuple[int, TrialConfig]] = []
     values: list[float] = []
     for number in range(count):
         running.append((number, search.suggest(number)))
@@ -124,10 +124,10 @@ def test_a_long_search_learns_from_a_bounded_number_of_trials_and_keeps_the_best
         if values:
             assert search._study.best_value == min(values)
         if len(running) > 5:
-            first, settings = running.pop(0)
+            first, trial_config = running.pop(0)
             status = ("complete", "pruned", "complete", "diverged")[first % 4]
-            value = 1000 * settings.learning_rate
-            search.tell(row_of(owed[first], settings, value, status))
+            value = 1000 * trial_config.learning_rate
+            search.tell(row_of(planned[first], trial_config, value, status))
             values += [value] if status == "complete" else []
 
 

@@ -11,7 +11,7 @@ import pyarrow.fs
 import pytest
 
 from study import launch
-from study.storage.location import located
+from study.storage.location import parse_location
 from study.storage.schema import TABLES
 from study.storage.store import Store
 from tests.object_store import FaultyStore, object_store, reached
@@ -53,7 +53,7 @@ def opened(folder: str) -> Store:
 
 def files(folder: str) -> list[str]:
     """Return the paths of all files of a folder, relative to it."""
-    place = located(folder)
+    place = parse_location(folder)
     infos = place.filesystem.get_file_info(pyarrow.fs.FileSelector(place.path, recursive=True))
     return sorted(info.path.removeprefix(f"{place.path}/") for info in infos if info.is_file)
 
@@ -79,7 +79,7 @@ def test_leftovers_are_cleaned_from_every_kind_of_storage(folder: str) -> None:
     store = opened(folder)
     for trial_id in "ab":
         append(store, trial_id)
-    place = located(folder)
+    place = parse_location(folder)
     single = {name: store._storage.read(name) for name in files(folder)}
     store.compact()
     for name, content in single.items():
@@ -95,7 +95,7 @@ def test_leftovers_are_cleaned_from_every_kind_of_storage(folder: str) -> None:
 def test_pandas_reads_the_object_store(uri: str) -> None:
     """As it reads a folder."""
     append(opened(uri), "a")
-    place = located(uri)
+    place = parse_location(uri)
     frame = pd.read_parquet(f"{place.path}/trials", filesystem=place.filesystem)
     assert frame.trial_id.tolist() == ["a"]
 
@@ -186,7 +186,7 @@ def test_opening_a_study_reads_its_trials_once(tmp_path: Path, monkeypatch: pyte
 def test_a_relative_path_means_the_folder_it_meant_at_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Tune changes the working directory."""
     monkeypatch.chdir(tmp_path)
-    place = located("results")
+    place = parse_location("results")
     assert place.local == tmp_path / "results"
     with pytest.raises(InputError, match="names no folder"):
-        located("hdfs://host/folder")
+        parse_location("hdfs://host/folder")

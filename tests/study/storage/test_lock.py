@@ -19,7 +19,7 @@ import pytest
 from study import launch
 from study.storage import lock
 from study.storage.files import Storage, StorageError
-from study.storage.location import located
+from study.storage.location import parse_location
 from study.storage.lock import Lock
 from study.storage.store import Store
 from tests.object_store import FaultyStore, object_store, reached
@@ -90,7 +90,7 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 
 def holder(folder: str, age: float, **changes: Any) -> None:
     """Write the lock of another launcher, whose last heartbeat was ``age`` seconds ago."""
-    storage = Storage(located(folder))
+    storage = Storage(parse_location(folder))
     storage.make()
     beat = datetime.now(UTC) - timedelta(seconds=age)
     content = {
@@ -120,7 +120,7 @@ def test_the_second_launcher_is_refused_with_who_holds_the_study(folder: str) ->
         assert f"process {os.getpid()} of {socket.gethostname()} since 20" in str(refused.value)
     with Store(folder) as store:
         append(store, "a")
-    assert not Storage(located(folder)).exists(lock.NAME)
+    assert not Storage(parse_location(folder)).exists(lock.NAME)
 
 
 def test_a_launcher_elsewhere_is_believed_while_its_heart_beats(folder: str) -> None:
@@ -145,7 +145,7 @@ def test_the_lock_of_a_process_that_died_here_is_free_at_once(folder: str) -> No
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b'{"heartbeat": 1}'])
 def test_a_damaged_lock_is_free(folder: str, content: bytes) -> None:
     """It says of no one that he lives."""
-    storage = Storage(located(folder))
+    storage = Storage(parse_location(folder))
     storage.make()
     storage.write(lock.NAME, content)
     with Store(folder):
@@ -185,11 +185,11 @@ def test_sigkill_frees_the_lock_also_of_a_suspended_process(tmp_path: Path) -> N
 
 
 def test_a_heart_beats_and_notices_that_the_study_was_taken_over(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A launcher that was silent for long must not write what the other one owes."""
+    """A launcher that was silent for long must not write what the other one plans."""
     monkeypatch.setattr(lock, "HEARTBEAT_SECONDS", 0.05)
     with pytest.raises(StorageError, match="taken over by process 4711 of elsewhere"), Store(folder) as store:
         store.open(MANIFEST)
-        storage = Storage(located(folder))
+        storage = Storage(parse_location(folder))
         first = storage.read(lock.NAME)
         deadline = time.monotonic() + 30
         while storage.read(lock.NAME) == first:
@@ -202,7 +202,7 @@ def test_a_heart_beats_and_notices_that_the_study_was_taken_over(folder: str, mo
             holder(folder, 0)
             beating.join(0.1)
         append(store, "a")
-    assert json.loads(Storage(located(folder)).read(lock.NAME))["token"] == "theirs"
+    assert json.loads(Storage(parse_location(folder)).read(lock.NAME))["token"] == "theirs"
     assert Store(folder).finished() == []
 
 
@@ -223,7 +223,7 @@ def test_an_interrupted_launcher_gives_its_lock_up(folder: str) -> None:
     with pytest.raises(KeyboardInterrupt), Store(folder) as store:
         store.open(MANIFEST)
         raise KeyboardInterrupt
-    assert not Storage(located(folder)).exists(lock.NAME)
+    assert not Storage(parse_location(folder)).exists(lock.NAME)
 
 
 def test_a_launch_that_is_refused_leaves_no_folder_behind(tmp_path: Path) -> None:
@@ -240,7 +240,7 @@ def test_a_mount_without_locks_falls_back_on_the_heartbeat(tmp_path: Path, monke
         raise OSError(95, "Operation not supported")
 
     monkeypatch.setattr("study.storage.lock.fcntl.flock", unsupported)
-    first, second = Lock(Storage(located(tmp_path))), Lock(Storage(located(tmp_path)))
+    first, second = Lock(Storage(parse_location(tmp_path))), Lock(Storage(parse_location(tmp_path)))
     first.acquire()
     with pytest.raises(InputError, match=f"process {os.getpid()}"):
         second.acquire()

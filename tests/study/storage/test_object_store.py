@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from study.storage.files import Storage
-from study.storage.location import located
+from study.storage.location import parse_location
 from study.storage.store import Store
 from tests.object_store import object_store, reached
 
@@ -36,7 +36,7 @@ def test_a_study_on_s3_is_stopped_goes_on_and_is_reported(tmp_path: Path) -> Non
 
         process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL)
         deadline = time.monotonic() + 300
-        while len(Storage(located(study)).names("trials")) < 2:
+        while len(Storage(parse_location(study)).names("trials")) < 2:
             assert process.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.1)
@@ -51,7 +51,7 @@ def test_a_study_on_s3_is_stopped_goes_on_and_is_reported(tmp_path: Path) -> Non
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         assert f"rows:   {study}" in done.stdout
-        place = located(study)
+        place = parse_location(study)
         trials = pd.read_parquet(f"{place.path}/trials", filesystem=place.filesystem)
         assert len(trials) == trials.trial_id.nunique() == TRIALS
         assert trials.set_index("trial_id").finished_at[list(kept)].tolist() == list(kept.values())

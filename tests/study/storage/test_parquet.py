@@ -139,9 +139,9 @@ def test_an_optuna_study_rebuilt_from_parquet_suggests_what_the_uninterrupted_on
     for number in range(13):
         taken = uninterrupted.take()
         assert taken is not None
-        owed, settings = taken
+        planned, trial_config = taken
         status = {3: "diverged", 5: "pruned", 7: "failed"}.get(number, "complete")
-        row = row_of(owed, settings, value=200.0 - number, status=status)
+        row = row_of(planned, trial_config, value=200.0 - number, status=status)
         store.append(row, {}, None)
         uninterrupted.finish(row)
     store.compact()

@@ -15,7 +15,7 @@ from trainables.models.architectures import (
     architecture_named,
     count_multiply_adds,
     count_parameters,
-    layers,
+    list_layers,
     with_variant,
 )
 
@@ -50,14 +50,14 @@ def test_symmetry_rule_reproduces_the_authors_files(
     name: str, filters: tuple[int, int], decoder_filters: tuple[int, int]
 ) -> None:
     """deconv2 and deconv1 have as many elements as the encoder's stages, and at least one map."""
-    maps = {layer.name: layer.out_maps for layer in layers(ARCHITECTURES[name], 10, filters)}
+    maps = {layer.name: layer.out_maps for layer in list_layers(ARCHITECTURES[name], 10, filters)}
     assert (maps["deconv2"], maps["deconv1"]) == decoder_filters
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_sizes_chain_from_image_to_image(name: str) -> None:
     """Each layer takes what the one before gives; the output has the image's elements."""
-    stack = layers(ARCHITECTURES[name], 10)
+    stack = list_layers(ARCHITECTURES[name], 10)
     elements = [28 * 28, *(layer.out_maps * layer.out_size**2 for layer in stack)]
     assert [layer.in_maps * layer.in_size**2 for layer in stack] == elements[:-1]
     assert elements[-1] == 28 * 28
@@ -66,7 +66,7 @@ def test_sizes_chain_from_image_to_image(name: str) -> None:
 def test_pooling_by_stride_keeps_the_sizes_of_pooling_by_maxima() -> None:
     """28 -> 12 -> 4 either way."""
     row = ARCHITECTURES["model_4"]
-    strided = layers(with_variant(row, pooling="stride"), 10)
+    strided = list_layers(with_variant(row, pooling="stride"), 10)
     assert [layer.out_size for layer in strided[:2]] == [12, 4]
     assert sum(layer.parameters for layer in strided) == count_parameters(row, 10)
 
@@ -74,14 +74,14 @@ def test_pooling_by_stride_keeps_the_sizes_of_pooling_by_maxima() -> None:
 def test_images_that_do_not_fit_are_refused_with_the_sizes() -> None:
     """The message shows the arithmetic layer by layer."""
     with pytest.raises(InputError, match=r"conv1 32 -> 28"):
-        layers(ARCHITECTURES["model_4"], 10, image_size=32)
+        list_layers(ARCHITECTURES["model_4"], 10, image_size=32)
 
 
 @pytest.mark.parametrize(("code_size", "filters"), [(0, None), (10, (0, 4))])
 def test_sizes_below_one_are_refused(code_size: int, filters: tuple[int, int] | None) -> None:
     """A layer without units is a mistake."""
     with pytest.raises(InputError):
-        layers(ARCHITECTURES["model_1"], code_size, filters)
+        list_layers(ARCHITECTURES["model_1"], code_size, filters)
 
 
 def test_unknown_name_is_answered_with_the_known_ones() -> None:

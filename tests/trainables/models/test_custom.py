@@ -20,7 +20,7 @@ from study.config.model_file import read_models
 from study.config.search_space import Cell
 from study.config.study_config import StudyConfig, study_config
 from study.config.study_file import config_from, study_file
-from study.plan.plan import planned
+from study.plan.plan import plan_trials
 from study.plan.search import CellSearch
 from study.storage.manifest import next_manifest
 from study.storage.store import Store
@@ -28,8 +28,7 @@ from tests.synthetic import write_synthetic_study
 from trainables.checkpoint import load_model, pack_weights
 from trainables.data.datasets import load_dataset
 from trainables.errors import FieldError, InputError
-from trainables.models import architectures
-from trainables.models import initialization as starting_weights
+from trainables.models import architectures, initialization
 from trainables.models.architectures import BUILT_IN, Architecture, ConvolutionalAutoencoder, Decoder, Encoder
 from trainables.models.autoencoder import Autoencoder
 from trainables.models.custom import row_of, values_of
@@ -73,7 +72,7 @@ def test_a_row_comes_back_from_its_plain_values(name: str) -> None:
     values = values_of(BUILT_IN[name])
     row = row_of(json.loads(json.dumps(values)))
     assert values_of(row) == values
-    assert architectures.layers(row, 10) == architectures.layers(BUILT_IN[name], 10)
+    assert architectures.list_layers(row, 10) == architectures.list_layers(BUILT_IN[name], 10)
     assert pickle.loads(pickle.dumps(row)) == row  # it travels to the workers
 
 
@@ -83,7 +82,7 @@ def test_an_own_row_is_computed_as_stock_layers_do(unpooling: str) -> None:
     row = row_of(values_of(ODD) | {"unpooling": unpooling})
     model = Autoencoder(row, 5)
     images = torch.rand(8, 1, 28, 28, generator=torch.Generator().manual_seed(0))
-    starting_weights.data_scaled(model, torch.Generator().manual_seed(0), images)
+    initialization.data_scaled(model, torch.Generator().manual_seed(0), images)
     state = {name: (model.state_dict()[f"{name}.weight"], model.state_dict()[f"{name}.bias"]) for name in names(row)}
     maps = images
     for conv in ("conv1", "conv2"):
@@ -103,19 +102,19 @@ def test_an_own_row_is_computed_as_stock_layers_do(unpooling: str) -> None:
 
 def names(row: Architecture) -> list[str]:
     """Return the layers of a row that have weights."""
-    return [layer.name for layer in architectures.layers(row, 5) if layer.weight_shape]
+    return [layer.name for layer in architectures.list_layers(row, 5) if layer.weight_shape]
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_an_own_row_trains_and_its_weights_load_without_it(recipe: str, tmp_path: Path) -> None:
     """The header of the file describes the row."""
     architectures.admit(ODD)
-    settings = RECIPES[recipe].settings(ODD, 5, 1, batch_size=20)
+    trial_config = RECIPES[recipe].trial_config(ODD, 5, 1, batch_size=20)
     pixels = torch.from_numpy(load_dataset("digits").test.pixels[:200].copy())
-    training = Training(settings, 0, pixels)
+    training = Training(trial_config, 0, pixels)
     assert training.train_epoch().finite
     path = tmp_path / "some.safetensors"
-    path.write_bytes(pack_weights(training.model, settings, "some"))
+    path.write_bytes(pack_weights(training.model, trial_config, "some"))
     del architectures._table["odd"]
     again = load_model(path)
     assert again.architecture == ODD
@@ -133,7 +132,7 @@ def test_a_file_of_rows_joins_the_models_of_a_preset(tmp_path: Path) -> None:
     assert config.architectures == ("two", "model_1")
     first = CellSearch(config, Cell("two", 10)).suggest(0)
     assert (first.filters, first.activation) == ((4, 4), "relu")
-    assert f"confirm-{Cell('two', 10)}-published-01" in {owed.trial_id for owed in planned(config)}
+    assert f"confirm-{Cell('two', 10)}-published-01" in {planned.trial_id for planned in plan_trials(config)}
 
 
 def test_the_file_that_a_study_writes_holds_its_rows(tmp_path: Path) -> None:

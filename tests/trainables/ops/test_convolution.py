@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from trainables.ops import convolution as formulations
+from trainables.ops import convolution
 
 BATCH = 3
 
@@ -51,7 +51,7 @@ def drawn(*shape: int, gradient: bool = True) -> Tensor:
 )
 def test_deconvolution_equals_stock(maps: tuple[int, ...], weight: tuple[int, ...]) -> None:
     """Whichever way a deconvolution goes, it is conv_transpose2d."""
-    assert_same(formulations.deconvolve, F.conv_transpose2d, drawn(BATCH, *maps), drawn(*weight), drawn(weight[1]))
+    assert_same(convolution.deconvolve, F.conv_transpose2d, drawn(BATCH, *maps), drawn(*weight), drawn(weight[1]))
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def test_deconvolution_equals_stock(maps: tuple[int, ...], weight: tuple[int, ..
 )
 def test_convolution_equals_stock(side: int, weight: tuple[int, ...]) -> None:
     """Whichever way a convolution goes, it is conv2d."""
-    assert_same(formulations.convolve, F.conv2d, drawn(BATCH, weight[1], side, side), drawn(*weight), drawn(weight[0]))
+    assert_same(convolution.convolve, F.conv2d, drawn(BATCH, weight[1], side, side), drawn(*weight), drawn(weight[0]))
 
 
 @pytest.mark.parametrize(
@@ -80,13 +80,13 @@ def test_maxima_and_their_phases_equal_stock(side: int, weight: tuple[int, ...])
     """Convolution and maxima at once are max_pool2d of conv2d, and a phase says where in its window a maximum was."""
     inputs = drawn(BATCH, weight[1], side, side), drawn(*weight), drawn(weight[0])
     assert_same(
-        lambda *given: formulations.convolve_and_pool(*given)[0],
+        lambda *given: convolution.convolve_and_pool(*given)[0],
         lambda *given: F.max_pool2d(F.conv2d(*given), 2),
         *inputs,
     )
     convolved = side - weight[-1] + 1
     _, position = F.max_pool2d(F.conv2d(*inputs), 2, return_indices=True)
-    _, phase = formulations.convolve_and_pool(*inputs)
+    _, phase = convolution.convolve_and_pool(*inputs)
     expected = position // convolved % 2 * 2 + position % convolved % 2
     assert (phase == expected).double().mean() > 0.999  # rounding may decide between near-equal values
 
@@ -96,7 +96,7 @@ def test_of_equal_values_the_first_is_the_maximum() -> None:
     image = torch.zeros(1, 2, 6, 6, requires_grad=True)
     weight = torch.zeros(3, 2, 1, 1)
     weight[:, 0] = 1.0
-    pooled, phase = formulations.convolve_and_pool(image, weight, torch.zeros(3))
+    pooled, phase = convolution.convolve_and_pool(image, weight, torch.zeros(3))
     assert phase.unique().tolist() == [0]
     (gradient,) = torch.autograd.grad(pooled.sum(), image)
     assert gradient[0, 0, ::2, ::2].unique().tolist() == [3.0]
@@ -107,7 +107,7 @@ def test_of_equal_values_the_first_is_the_maximum() -> None:
 def test_corner_unpooling_and_deconvolution_are_one(weight: tuple[int, ...]) -> None:
     """Top-left unpooling and a deconvolution of stride 1 are one of stride 2."""
     assert_same(
-        formulations.unpool_and_deconvolve,
+        convolution.unpool_and_deconvolve,
         lambda maps, kernel, bias: F.conv_transpose2d(corner_by_cells(maps), kernel, bias),
         drawn(BATCH, weight[0], 6, 6),
         drawn(*weight),
@@ -122,9 +122,9 @@ def test_unpooling_with_switches_and_deconvolution_equal_stock(weight: tuple[int
     _, position = F.max_pool2d(maxima, 2, return_indices=True)
     phase = (position // 12 % 2 * 2 + position % 12 % 2).float()
     inputs = drawn(BATCH, weight[0], 6, 6), drawn(*weight), drawn(weight[1])
-    torch.testing.assert_close(formulations.unpool(inputs[0], phase), F.max_unpool2d(inputs[0], position, 2))
+    torch.testing.assert_close(convolution.unpool(inputs[0], phase), F.max_unpool2d(inputs[0], position, 2))
     assert_same(
-        lambda maps, kernel, bias: formulations.unpool_and_deconvolve(maps, kernel, bias, phase),
+        lambda maps, kernel, bias: convolution.unpool_and_deconvolve(maps, kernel, bias, phase),
         lambda maps, kernel, bias: F.conv_transpose2d(F.max_unpool2d(maps, position, 2), kernel, bias),
         *inputs,
     )
@@ -133,7 +133,7 @@ def test_unpooling_with_switches_and_deconvolution_equal_stock(weight: tuple[int
 def test_corner_unpooling_puts_values_top_left_and_reads_the_gradient_there() -> None:
     """Zeros elsewhere; what happens elsewhere does not reach the value."""
     values = torch.tensor([[[[1.0, 2.0], [3.0, 4.0]]]], requires_grad=True)
-    unpooled = formulations.unpool_corner(values)
+    unpooled = convolution.unpool_corner(values)
     expected = [[1.0, 0, 2, 0], [0, 0, 0, 0], [3, 0, 4, 0], [0, 0, 0, 0]]
     assert unpooled[0, 0].tolist() == expected
     incoming = torch.arange(16.0).view(1, 1, 4, 4)
@@ -144,6 +144,6 @@ def test_corner_unpooling_puts_values_top_left_and_reads_the_gradient_there() ->
 def test_tile_unpooling_repeats_values_in_their_windows() -> None:
     """Average pooling gives them back."""
     values = drawn(BATCH, 5, 4, 4)
-    tiled = formulations.unpool_tile(values)
+    tiled = convolution.unpool_tile(values)
     assert tiled[0, 0, :2, :2].unique().tolist() == [values[0, 0, 0, 0].item()]
     torch.testing.assert_close(F.avg_pool2d(tiled, 2), values)

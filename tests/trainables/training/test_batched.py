@@ -11,11 +11,11 @@ from torch import Tensor
 
 from trainables.data.datasets import Dataset, load_dataset
 from trainables.models.architectures import ARCHITECTURES
-from trainables.run_trial import Run, TrialSpec, run_trial
+from trainables.run_trial import Trial, TrialBatch, run_trial
 from trainables.training.batched import BatchedTraining
 from trainables.training.cuda_graphs import StepRunner
 from trainables.training.training import EpochFigures, Training
-from trainables.trial_config import RECIPES, Settings
+from trainables.trial_config import RECIPES, TrialConfig
 
 SEEDS = (1, 2, 3)
 
@@ -29,17 +29,17 @@ def pixels() -> Tensor:
     return (smooth[:, 0] * 255).to(torch.uint8)
 
 
-def settings_of(name: str, recipe: str = "modern", **changes: object) -> Settings:
+def make_trial_config(name: str, recipe: str = "modern", **changes: object) -> TrialConfig:
     """Return settings of a small model."""
     filters = None if name == "classic_autoencoder" else (3, 2)
-    settings = RECIPES[recipe].settings(ARCHITECTURES[name], 4, 3, batch_size=20, filters=filters)
-    return dataclasses.replace(settings, **changes)  # type: ignore[arg-type]
+    trial_config = RECIPES[recipe].trial_config(ARCHITECTURES[name], 4, 3, batch_size=20, filters=filters)
+    return dataclasses.replace(trial_config, **changes)  # type: ignore[arg-type]
 
 
-def together(settings: Settings, pixels: Tensor, seeds: tuple[int, ...] = SEEDS) -> BatchedTraining:
+def together(trial_config: TrialConfig, pixels: Tensor, seeds: tuple[int, ...] = SEEDS) -> BatchedTraining:
     """Return the training of all seeds at once; images from the 80th on are for validation."""
     validation = pixels[80:] if len(pixels) > 80 else None
-    return BatchedTraining([Training(settings, seed, pixels[:80], validation) for seed in seeds])
+    return BatchedTraining([Training(trial_config, seed, pixels[:80], validation) for seed in seeds])
 
 
 def assert_close(ours: EpochFigures, theirs: EpochFigures, rel: float = 1e-4) -> None:
@@ -72,9 +72,9 @@ def test_each_seed_is_trained_as_it_is_alone(
 
     Adam moves a weight whose gradient is nothing but rounding as far as any other, so whole epochs agree less closely.
     """
-    settings = settings_of(name, recipe, **changes)
-    batch = together(settings, pixels[:20])
-    alone = [Training(settings, seed, pixels[:20]) for seed in SEEDS]
+    trial_config = make_trial_config(name, recipe, **changes)
+    batch = together(trial_config, pixels[:20])
+    alone = [Training(trial_config, seed, pixels[:20]) for seed in SEEDS]
     figures = batch.train_epoch()
     for index, (ours, training) in enumerate(zip(figures, alone, strict=True)):
         theirs = training.train_epoch()
@@ -97,11 +97,11 @@ def test_each_seed_is_trained_as_it_is_alone(
 
 def test_a_seed_that_diverges_disturbs_no_other(pixels: Tensor) -> None:
     """One seed's weights are made infinite; the others go on as alone."""
-    settings = settings_of("model_4")
-    batch = together(settings, pixels)
+    trial_config = make_trial_config("model_4")
+    batch = together(trial_config, pixels)
     with torch.no_grad():
         batch.trainings[1].model.get_parameter("conv1.weight").fill_(float("nan"))
-    alone = {seed: Training(settings, seed, pixels[:80], pixels[80:]) for seed in (1, 3)}
+    alone = {seed: Training(trial_config, seed, pixels[:80], pixels[80:]) for seed in (1, 3)}
     while not batch.done:
         first, broken, third = batch.train_epoch()
         assert not broken.finite
@@ -111,16 +111,16 @@ def test_a_seed_that_diverges_disturbs_no_other(pixels: Tensor) -> None:
 
 def test_a_seed_alone_in_its_batch_is_the_same(pixels: Tensor) -> None:
     """As a GPU trains a single trial."""
-    settings = settings_of("model_3")
-    batch, alone = together(settings, pixels, (7,)), Training(settings, 7, pixels[:80], pixels[80:])
+    trial_config = make_trial_config("model_3")
+    batch, alone = together(trial_config, pixels, (7,)), Training(trial_config, 7, pixels[:80], pixels[80:])
     assert_close(batch.train_epoch()[0], alone.train_epoch())
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_capturing_a_step_changes_nothing_that_is_trained(recipe: str, pixels: Tensor) -> None:
     """A capture runs the step a few times before; then all weights, sums and the optimizer's state are as before."""
-    settings = settings_of("unpool_only", recipe)
-    captured, eager = together(settings, pixels), together(settings, pixels)
+    trial_config = make_trial_config("unpool_only", recipe)
+    captured, eager = together(trial_config, pixels), together(trial_config, pixels)
     captures = []
 
     def capture(step: Callable[[], None]) -> Callable[[], None]:
@@ -138,17 +138,17 @@ def test_capturing_a_step_changes_nothing_that_is_trained(recipe: str, pixels: T
 
 def test_a_step_reads_everything_from_tensors_that_stay(pixels: Tensor) -> None:
     """What a graph would replay: the addresses of all tensors that a step changes are the same after an epoch."""
-    batch = together(settings_of("model_1"), pixels)
+    batch = together(make_trial_config("model_1"), pixels)
     batch.train_epoch()
     before = [tensor.data_ptr() for tensor in batch._changed_by_a_step()]
     batch.train_epoch()
     assert [tensor.data_ptr() for tensor in batch._changed_by_a_step()] == before
 
 
-def spec_of(settings: Settings) -> TrialSpec:
+def spec_of(trial_config: TrialConfig) -> TrialBatch:
     """Return a confirmed trial of three seeds."""
-    runs = tuple(Run(f"confirm-{seed}", seed, keep_codes=seed == 1) for seed in SEEDS)
-    return TrialSpec("confirm", settings.architecture, settings.code_size, settings, runs)
+    runs = tuple(Trial(f"confirm-{seed}", seed, keep_codes=seed == 1) for seed in SEEDS)
+    return TrialBatch("confirm", trial_config.architecture, trial_config.code_size, trial_config, runs)
 
 
 def few_digits() -> Dataset:
@@ -159,10 +159,10 @@ def few_digits() -> Dataset:
 
 def test_seeds_of_a_trial_end_with_the_rows_that_they_have_alone() -> None:
     """One trial reports every epoch of every seed; outcomes, scores and weights are each seed's own."""
-    settings = dataclasses.replace(settings_of("model_4"), epochs_planned=2)
+    trial_config = dataclasses.replace(make_trial_config("model_4"), epochs_planned=2)
     cpu = torch.device("cpu")
-    ours = list(run_trial(spec_of(settings), few_digits(), cpu, at_once=3))
-    theirs = list(run_trial(spec_of(settings), few_digits(), cpu, at_once=1))
+    ours = list(run_trial(spec_of(trial_config), few_digits(), cpu, at_once=3))
+    theirs = list(run_trial(spec_of(trial_config), few_digits(), cpu, at_once=1))
     assert [report.trial_id for report in ours] == [f"confirm-{seed}" for seed in SEEDS] * 2
     assert [report.trial_id for report in theirs] == [f"confirm-{seed}" for seed in SEEDS for _ in range(2)]
     for report in theirs:
@@ -195,7 +195,7 @@ def test_seeds_of_a_trial_end_with_the_rows_that_they_have_alone() -> None:
 
 def test_a_seed_that_diverges_ends_and_the_others_are_trained_to_their_end(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its report says so in its epoch, and no other report of it follows."""
-    settings = settings_of("unpool_only")
+    trial_config = make_trial_config("unpool_only")
     train_epoch = BatchedTraining.train_epoch
 
     def breaks(batch: BatchedTraining) -> list[EpochFigures]:
@@ -205,7 +205,7 @@ def test_a_seed_that_diverges_ends_and_the_others_are_trained_to_their_end(monke
         return train_epoch(batch)
 
     monkeypatch.setattr(BatchedTraining, "train_epoch", breaks)
-    reports = list(run_trial(spec_of(settings), few_digits(), torch.device("cpu"), at_once=3))
+    reports = list(run_trial(spec_of(trial_config), few_digits(), torch.device("cpu"), at_once=3))
     ends = {report.trial_id: (report.outcome.status, report.epoch.epoch) for report in reports if report.outcome}  # type: ignore[union-attr]
     assert ends == {"confirm-1": ("complete", 3), "confirm-2": ("complete", 3), "confirm-3": ("diverged", 2)}
     assert [report.trial_id for report in reports].count("confirm-3") == 2
@@ -219,7 +219,7 @@ def test_a_trial_whose_codes_or_scores_are_not_finite_is_diverged(
     parameter: str, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its losses were finite to the last epoch; none of its scores becomes a row."""
-    settings = dataclasses.replace(settings_of("unpool_only"), epochs_planned=1)
+    trial_config = dataclasses.replace(make_trial_config("unpool_only"), epochs_planned=1)
     train_epoch = Training.train_epoch
 
     def breaks_after(training: Training) -> EpochFigures:
@@ -229,7 +229,7 @@ def test_a_trial_whose_codes_or_scores_are_not_finite_is_diverged(
         return figures
 
     monkeypatch.setattr(Training, "train_epoch", breaks_after)
-    *_, last = run_trial(spec_of(settings), few_digits(), torch.device("cpu"), at_once=1)
+    *_, last = run_trial(spec_of(trial_config), few_digits(), torch.device("cpu"), at_once=1)
     assert last.epoch is not None
     assert last.epoch.finite
     assert last.outcome is not None

@@ -15,14 +15,14 @@ from torch import Tensor
 
 from study.config.study_config import study_config
 from study.execution.estimate import estimate
-from study.plan.plan import planned
+from study.plan.plan import plan_trials
 from trainables.data.datasets import load_dataset
 from trainables.models.architectures import ARCHITECTURES
-from trainables.run_trial import Run, TrialSpec, run_trial
+from trainables.run_trial import Trial, TrialBatch, run_trial
 from trainables.training.batched import BatchedTraining
 from trainables.training.devices import prepare
 from trainables.training.training import Training
-from trainables.trial_config import RECIPES, Settings
+from trainables.trial_config import RECIPES, TrialConfig
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA GPU")
 
@@ -49,10 +49,10 @@ def pixels() -> Tensor:
     return (smooth[:, 0] * 255).to(torch.uint8)
 
 
-def settings_of(name: str, recipe: str = "modern", **changes: object) -> Settings:
+def make_trial_config(name: str, recipe: str = "modern", **changes: object) -> TrialConfig:
     """Return settings at the published filters."""
-    settings = RECIPES[recipe].settings(ARCHITECTURES[name], 4, 3, batch_size=50)
-    return dataclasses.replace(settings, **changes)  # type: ignore[arg-type]
+    trial_config = RECIPES[recipe].trial_config(ARCHITECTURES[name], 4, 3, batch_size=50)
+    return dataclasses.replace(trial_config, **changes)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("seeds", [SEEDS[:1], SEEDS], ids=["alone", "at once"])
@@ -62,10 +62,10 @@ def test_captured_steps_train_as_a_processor_does(
 ) -> None:
     """The same epochs on both, to rounding, which training then makes larger."""
     prepare(torch.device("cuda"))
-    settings, images = settings_of(name, recipe, **changes), pixels()
+    trial_config, images = make_trial_config(name, recipe, **changes), pixels()
     there = images.cuda()
-    batch = BatchedTraining([Training(settings, seed, there[:250], there[250:]) for seed in seeds])
-    alone = [Training(settings, seed, images[:250], images[250:]) for seed in seeds]
+    batch = BatchedTraining([Training(trial_config, seed, there[:250], there[250:]) for seed in seeds])
+    alone = [Training(trial_config, seed, images[:250], images[250:]) for seed in seeds]
     for tolerance in (1e-4, 2e-3, 1e-2):
         for ours, training in zip(batch.train_epoch(), alone, strict=True):
             theirs = training.train_epoch()
@@ -78,23 +78,23 @@ def test_captured_steps_train_as_a_processor_does(
 def test_a_seed_that_diverges_disturbs_no_other() -> None:
     """One seed's weights are made infinite before the capture; the others go on as alone."""
     prepare(torch.device("cuda"))
-    settings, there = settings_of("model_4"), pixels().cuda()
-    batch = BatchedTraining([Training(settings, seed, there) for seed in SEEDS])
+    trial_config, there = make_trial_config("model_4"), pixels().cuda()
+    batch = BatchedTraining([Training(trial_config, seed, there) for seed in SEEDS])
     with torch.no_grad():
         batch.trainings[1].model.get_parameter("conv1.weight").fill_(float("nan"))
     first, broken, third = batch.train_epoch()
     assert not broken.finite
     for seed, ours in ((1, first), (3, third)):
-        theirs = BatchedTraining([Training(settings, seed, there)]).train_epoch()[0]
+        theirs = BatchedTraining([Training(trial_config, seed, there)]).train_epoch()[0]
         assert ours.train_cross_entropy == pytest.approx(theirs.train_cross_entropy, rel=1e-3)
 
 
 def test_a_confirmed_trial_is_measured_on_the_gpu() -> None:
     """All its seeds end with scores, codes and weights, and its rows name the GPU."""
     dataset = load_dataset("digits")
-    settings = settings_of("model_3")
-    runs = tuple(Run(f"confirm-{seed}", seed, keep_codes=seed == 1) for seed in SEEDS)
-    reports = list(run_trial(TrialSpec("confirm", "model_3", 4, settings, runs), dataset, torch.device("cuda")))
+    trial_config = make_trial_config("model_3")
+    runs = tuple(Trial(f"confirm-{seed}", seed, keep_codes=seed == 1) for seed in SEEDS)
+    reports = list(run_trial(TrialBatch("confirm", "model_3", 4, trial_config, runs), dataset, torch.device("cuda")))
     ended = {report.trial_id: report for report in reports if report.outcome is not None}
     assert sorted(ended) == [run.trial_id for run in runs]
     for report in ended.values():
@@ -109,7 +109,10 @@ def test_the_time_of_a_study_is_estimated_by_captured_steps() -> None:
     dataset, config = load_dataset("digits"), study_config("quick", architectures=("model_4",), seeds=8)
     search, confirm = (
         estimate(
-            config, [owed for owed in planned(config) if owed.phase == phase and owed.arm == "tuned"], dataset, GPU
+            config,
+            [planned for planned in plan_trials(config) if planned.phase == phase and planned.arm == "tuned"],
+            dataset,
+            GPU,
         )
         for phase in ("search", "confirm")
     )

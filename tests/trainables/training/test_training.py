@@ -20,7 +20,7 @@ from trainables.training.training import (
     reconstruction_losses,
     scheduled_learning_rate,
 )
-from trainables.trial_config import RECIPES, Settings, recipe_named
+from trainables.trial_config import RECIPES, TrialConfig, recipe_named
 
 
 @pytest.fixture(scope="module")
@@ -32,17 +32,19 @@ def pixels() -> Tensor:
     return (smooth[:, 0] * 255).to(torch.uint8)
 
 
-def settings_of(name: str = "unpool_only", recipe: str = "modern", epochs: int = 3, **changes: object) -> Settings:
+def make_trial_config(
+    name: str = "unpool_only", recipe: str = "modern", epochs: int = 3, **changes: object
+) -> TrialConfig:
     """Return settings of a small, quick model."""
     row = ARCHITECTURES[name]
     filters = None if name == "classic_autoencoder" else (3, 2)
-    settings = RECIPES[recipe].settings(row, 4, epochs, batch_size=20, filters=filters)
-    return dataclasses.replace(settings, **changes)  # type: ignore[arg-type]
+    trial_config = RECIPES[recipe].trial_config(row, 4, epochs, batch_size=20, filters=filters)
+    return dataclasses.replace(trial_config, **changes)  # type: ignore[arg-type]
 
 
-def trained(settings: Settings, seed: int, pixels: Tensor) -> list[EpochFigures]:
+def trained(trial_config: TrialConfig, seed: int, pixels: Tensor) -> list[EpochFigures]:
     """Train to the end and return the figures without their times."""
-    training = Training(settings, seed, pixels[:160], pixels[160:])
+    training = Training(trial_config, seed, pixels[:160], pixels[160:])
     figures = []
     while not training.done:
         figures.append(dataclasses.replace(training.train_epoch(), seconds=0.0))
@@ -69,16 +71,16 @@ def test_mean_image_cross_entropy_is_the_entropy_of_the_mean() -> None:
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_training_lowers_the_loss(recipe: str, pixels: Tensor) -> None:
     """Either recipe learns something from 160 images."""
-    figures = trained(settings_of(recipe=recipe, epochs=4), 1, pixels)
+    figures = trained(make_trial_config(recipe=recipe, epochs=4), 1, pixels)
     assert figures[-1].train_cross_entropy < figures[0].train_cross_entropy
     assert [figure.epoch for figure in figures] == [1, 2, 3, 4]
 
 
 def test_the_same_seed_gives_the_same_figures_and_another_seed_others(pixels: Tensor) -> None:
     """Bit for bit on one thread of the same processor."""
-    settings = settings_of()
-    assert trained(settings, 1, pixels) == trained(settings, 1, pixels)
-    assert trained(settings, 1, pixels) != trained(settings, 2, pixels)
+    trial_config = make_trial_config()
+    assert trained(trial_config, 1, pixels) == trained(trial_config, 1, pixels)
+    assert trained(trial_config, 1, pixels) != trained(trial_config, 2, pixels)
 
 
 @pytest.mark.parametrize(
@@ -105,8 +107,8 @@ def test_the_same_seed_gives_the_same_figures_and_another_seed_others(pixels: Te
 )
 def test_every_setting_reaches_the_training(change: dict[str, object], pixels: Tensor) -> None:
     """A changed value changes the losses: no setting is silently lost on its way."""
-    base = trained(settings_of(epochs=2), 1, pixels)
-    assert trained(dataclasses.replace(settings_of(epochs=2), **change), 1, pixels) != base  # type: ignore[arg-type]
+    base = trained(make_trial_config(epochs=2), 1, pixels)
+    assert trained(dataclasses.replace(make_trial_config(epochs=2), **change), 1, pixels) != base  # type: ignore[arg-type]
 
 
 def test_caffe_recipe_is_the_authors_solver() -> None:
@@ -119,8 +121,8 @@ def test_caffe_recipe_is_the_authors_solver() -> None:
 
 def test_caffe_step_decays_weights_and_biases_and_moves_biases_three_times_as_fast(pixels: Tensor) -> None:
     """One step worked out from the gradient."""
-    settings = settings_of(recipe="caffe", batch_size=160)
-    training = Training(settings, 1, pixels[:160])
+    trial_config = make_trial_config(recipe="caffe", batch_size=160)
+    training = Training(trial_config, 1, pixels[:160])
     before = {name: value.detach().clone() for name, value in training.model.named_parameters()}
     training.train_epoch()
     for name, value in training.model.named_parameters():
@@ -132,34 +134,34 @@ def test_caffe_step_decays_weights_and_biases_and_moves_biases_three_times_as_fa
 
 def test_schedule_warms_up_linearly_and_falls_to_zero() -> None:
     """20 % of 10 epochs of 10 steps: 20 steps up, the peak, then a cosine that halves midway."""
-    settings = settings_of(epochs=10, learning_rate=1.0)
-    rates = [scheduled_learning_rate(settings, step, 10) for step in range(100)]
+    trial_config = make_trial_config(epochs=10, learning_rate=1.0)
+    rates = [scheduled_learning_rate(trial_config, step, 10) for step in range(100)]
     assert rates[0] == pytest.approx(1 / 21)
     assert rates[19] == pytest.approx(20 / 21)
     assert rates[20] == pytest.approx(1.0)
     assert rates[60] == pytest.approx(0.5)
     assert 0 < rates[99] < 0.001
-    constant = dataclasses.replace(settings, schedule="constant")
+    constant = dataclasses.replace(trial_config, schedule="constant")
     assert {scheduled_learning_rate(constant, step, 10) for step in range(100)} == {1.0}
 
 
 def test_divergence_shows_in_the_figures_of_its_epoch(pixels: Tensor) -> None:
     """A learning rate of a million with SGD makes the loss not finite."""
-    settings = settings_of(recipe="caffe", learning_rate=1e6, epochs=5)
-    figures = trained(settings, 1, pixels)
+    trial_config = make_trial_config(recipe="caffe", learning_rate=1e6, epochs=5)
+    figures = trained(trial_config, 1, pixels)
     assert not all(figure.finite for figure in figures)
     assert figures[0].epoch == 1
 
 
 def test_validation_is_measured_on_images_that_are_not_trained(pixels: Tensor) -> None:
     """The figure after an epoch is that of measuring the model afresh."""
-    training = Training(settings_of(), 1, pixels[:160], pixels[160:])
+    training = Training(make_trial_config(), 1, pixels[:160], pixels[160:])
     figures = training.train_epoch()
     assert (figures.validation_cross_entropy, figures.validation_squared_error) == measure(training.model, pixels[160:])
-    assert Training(settings_of(), 1, pixels[:160]).train_epoch().validation_cross_entropy is None
+    assert Training(make_trial_config(), 1, pixels[:160]).train_epoch().validation_cross_entropy is None
 
 
 def test_a_batch_larger_than_the_data_is_refused(pixels: Tensor) -> None:
     """There would be no step."""
     with pytest.raises(InputError, match="batch_size 20"):
-        Training(settings_of(), 1, pixels[:19])
+        Training(make_trial_config(), 1, pixels[:19])
