@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from trainables.checkpoint import load_model, pack_weights
+from trainables.checkpoint import load_checkpoint, pack_weights
 from trainables.errors import InputError
 from trainables.models import initialization
 from trainables.models.architectures import ARCHITECTURES, count_parameters, with_variant
@@ -146,7 +146,7 @@ def test_weights_file_gives_the_same_model_back(tmp_path: Path) -> None:
     initialization.data_scaled(model, torch.Generator().manual_seed(0), IMAGES)
     path = tmp_path / "some.safetensors"
     path.write_bytes(pack_weights(model, trial_config, "some"))
-    again = load_model(path)
+    again = load_checkpoint(path)
     assert torch.equal(again(IMAGES), model(IMAGES))
     assert again.architecture == dataclasses.replace(model.architecture)
 
@@ -154,8 +154,8 @@ def test_weights_file_gives_the_same_model_back(tmp_path: Path) -> None:
 def test_a_file_that_is_no_weights_file_is_refused(tmp_path: Path) -> None:
     """Missing and foreign files are the user's mistakes."""
     with pytest.raises(InputError, match="no weights file"):
-        load_model(tmp_path / "missing.safetensors")
+        load_checkpoint(tmp_path / "missing.safetensors")
     foreign = tmp_path / "foreign.safetensors"
     foreign.write_bytes(b"not a weights file at all")
     with pytest.raises(InputError, match="not a weights file"):
-        load_model(foreign)
+        load_checkpoint(foreign)

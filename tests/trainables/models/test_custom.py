@@ -10,7 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from analysis.figures.style import looks
+from analysis.figures.style import choose_styles
 from analysis.results import ResultsError, load_study
 from analysis.stats.aggregate import label_of
 from analysis.tables.diagnostics import comparison_tables
@@ -25,7 +25,7 @@ from study.plan.search import CellSearch
 from study.storage.manifest import next_manifest
 from study.storage.store import Store
 from tests.synthetic import write_synthetic_study
-from trainables.checkpoint import load_model, pack_weights
+from trainables.checkpoint import load_checkpoint, pack_weights
 from trainables.data.datasets import load_dataset
 from trainables.errors import FieldError, InputError
 from trainables.models import architectures, initialization
@@ -116,7 +116,7 @@ def test_an_own_row_trains_and_its_weights_load_without_it(recipe: str, tmp_path
     path = tmp_path / "some.safetensors"
     path.write_bytes(pack_weights(training.model, trial_config, "some"))
     del architectures._table["odd"]
-    again = load_model(path)
+    again = load_checkpoint(path)
     assert again.architecture == ODD
     images = torch.rand(3, 1, 28, 28)
     assert torch.equal(again(images), training.model.eval()(images))
@@ -284,7 +284,7 @@ def test_the_analysis_knows_own_models_from_study_json(tmp_path: Path) -> None:
     order = list(results.trials["architecture"].cat.categories)
     assert order.index("model_4") < order.index("odd") < order.index("pca")
     assert label_of("odd") == "Odd maps"
-    assert looks(["odd"])["odd"] not in looks(BUILT_IN).values()
+    assert choose_styles(["odd"])["odd"] not in choose_styles(BUILT_IN).values()
     assert not tables["finding_comparisons"].frame["subject"].eq("Odd maps").any()  # type: ignore[union-attr]
 
 
