@@ -102,4 +102,4 @@ def _best(values: pd.Series[float], what: str, aim: float, *, lower: bool, digit
 
 
 def _markdown(frame: pd.DataFrame, columns: tuple[Column, ...]) -> str:
-    return rendering.markdown(Table("", "", "", frame, columns)).strip()
+    return rendering.format_markdown(Table("", "", "", frame, columns)).strip()

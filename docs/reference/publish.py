@@ -51,8 +51,10 @@ def parts(results: StudyResults) -> dict[str, str]:
     short = tuple(column for column in verdicts.columns if column.main)
     return {
         "answer": "\n".join(f"- {sentence}" for sentence in answers(results)),
-        "summary": rendering.markdown(dataclasses.replace(table, caption="")).strip(),
-        "findings": rendering.markdown(dataclasses.replace(verdicts, caption="", columns=short, footnotes=())).strip(),
+        "summary": rendering.format_markdown(dataclasses.replace(table, caption="")).strip(),
+        "findings": rendering.format_markdown(
+            dataclasses.replace(verdicts, caption="", columns=short, footnotes=())
+        ).strip(),
     }
 
 
@@ -110,8 +112,7 @@ def publish(study: Path) -> None:
     """
     copy_rows(study, ROWS)
     # Imported here because drawing takes a second to be imported.
-    from analysis.rendering.html import write_page
-    from analysis.report import write_report
+    from analysis.report import write_page, write_report
     from analysis.workers import drawing_processes
 
     # Its folder stands in the report: as anyone sees it who is in the project's folder.
