@@ -36,7 +36,11 @@ _LONG = 60
 
 
 def render_page(
-    results: StudyResults, tables: Sequence[Table | Absent], illustrations: Sequence[Illustration | Absent] = ()
+    results: StudyResults,
+    tables: Sequence[Table | Absent],
+    illustrations: Sequence[Illustration | Absent] = (),
+    *,
+    has_files: bool = True,
 ) -> str:
     """Return the report as HTML.
 
@@ -44,6 +48,7 @@ def render_page(
         results: what is reported.
         tables: in the order of the report; those of the findings come first wherever they stand.
         illustrations: figures as they were written.
+        has_files: whether tables and figures lie beside the page as files, to which it then links.
     """
     shown = {table.name: table for table in tables if isinstance(table, Table)}
     findings, comparisons = shown.pop(FINDINGS, None), shown.pop(COMPARISONS, None)
@@ -63,6 +68,8 @@ def render_page(
         details=[table for table in (comparisons, *shown.values()) if table is not None and table.detail],
         figures=[each for each in illustrations if not isinstance(each, Absent)],
         provenance=facts,
+        table_files=tuple(FORMATS) if has_files else (),
+        figure_files=("svg", "pdf", "png") if has_files else (),
     )
 
 
@@ -77,11 +84,7 @@ def _load_template() -> jinja2.Template:
     )
     # Jinja's own filter `capitalize` makes the other letters small.
     environment.filters |= {"capital": lambda text: text[:1].upper() + text[1:], "base64": _encode_svg}
-    environment.globals |= {
-        "group_lines": _group_lines,
-        "class_columns": _class_columns,
-        "table_files": tuple(FORMATS),
-    }
+    environment.globals |= {"group_lines": _group_lines, "class_columns": _class_columns}
     return environment.get_template("page.html")
 
 
