@@ -18,11 +18,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow.fs
+from rich.console import Console
+from rich.text import Text
 
 from analysis.provenance import missing, provenance
 from analysis.reading import open_location
 from analysis.rendering import text as rendering
 from analysis.rendering.html import render_page
+from analysis.rendering.terminal import print_table
 from analysis.results import ResultsError, StudyResults, load_studies
 from analysis.tables.diagnostics import comparison_tables
 from analysis.tables.summary import answers
@@ -93,27 +96,16 @@ def _refuse_unwritable(folder: str | Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise ResultsError(
-            f"report folder {folder}: cannot be written ({error.strerror or str(error).splitlines()[0]})",
+            f"report folder {folder}: cannot be written ({(error.strerror or str(error)).splitlines()[0]})",
             "a folder that this user may write",
             "choose another one with --output",
         ) from None
 
 
-def print_report(results: StudyResults, tables: Sequence[Table | Absent] | None = None) -> None:
-    """Print the main tables, and what is missing.
-
-    Args:
-        results: what is reported.
-        tables: those of `comparison_tables`, where they are at hand.
-    """
-    # Imported here because a report that is only written needs no terminal.
-    from rich.console import Console
-    from rich.text import Text
-
-    from analysis.rendering.terminal import print_table
-
+def print_report(results: StudyResults, tables: Sequence[Table | Absent]) -> None:
+    """Print the main ones of ``tables``, and what is missing."""
     console = Console()
-    for table in comparison_tables(results) if tables is None else tables:
+    for table in tables:
         if table.name in PRINTED:
             if isinstance(table, Table):
                 print_table(table, console)
@@ -125,22 +117,12 @@ def print_report(results: StudyResults, tables: Sequence[Table | Absent] | None 
         console.print(Text(f"note: {note}"))
 
 
-def write_report(results: StudyResults, output: str | Path, tables: Sequence[Table | Absent] | None = None) -> Path:
-    """Write ``report.md``, and every table as CSV, Markdown and LaTeX under ``tables``, to folder ``output``.
-
-    Args:
-        results: what is reported.
-        output: folder; made where it is missing.
-        tables: those of `comparison_tables`, where they are at hand.
-
-    Returns:
-        Path of the report.
+def write_report(results: StudyResults, folder: Path, tables: Sequence[Table | Absent]) -> Path:
+    """Write every table as CSV, Markdown and LaTeX to ``folder/tables``, and ``folder/report.md``; return its path.
 
     Raises:
-        ResultsError: the folder cannot be written.
+        ResultsError: the folder, which is made where it is missing, cannot be written.
     """
-    tables = comparison_tables(results) if tables is None else tables
-    folder = Path(output)
     report = folder / "report.md"
     with _refuse_unwritable(folder):
         (folder / "tables").mkdir(parents=True, exist_ok=True)
@@ -155,26 +137,20 @@ def write_report(results: StudyResults, output: str | Path, tables: Sequence[Tab
     return report
 
 
-def write_page(
-    results: StudyResults, output: str | Path, tables: Sequence[Table | Absent], *, tsne: bool = True
-) -> Path:
-    """Draw the figures to ``output/figures``, write ``output/report.html`` with them, and return its path.
+def write_page(results: StudyResults, folder: Path, tables: Sequence[Table | Absent], *, tsne: bool) -> Path:
+    """Draw the figures to ``folder/figures``, write ``folder/report.html`` with them, and return its path.
 
-    Args:
-        results: what is reported.
-        output: folder of the report; made where it is missing.
-        tables: those of `comparison_tables`.
-        tsne: whether t-SNE is drawn; its points are kept in ``output``.
+    Where t-SNE is drawn, its points are kept in ``folder``.
 
     Raises:
-        ResultsError: the folder cannot be written.
+        ResultsError: the folder, which is made where it is missing, cannot be written.
     """
     # Drawing needs a second to be imported, which who reads tables need not wait for.
     from analysis.drawing import write_figures
 
-    path = Path(output) / "report.html"
-    with _refuse_unwritable(output):
-        path.write_text(render_page(results, tables, write_figures(results, output, tsne=tsne)), encoding="utf-8")
+    path = folder / "report.html"
+    with _refuse_unwritable(folder):
+        path.write_text(render_page(results, tables, write_figures(results, folder, tsne=tsne)), encoding="utf-8")
     return path
 
 

@@ -44,11 +44,6 @@ class CellText:
     mark: str = ""
     bold: bool = False
 
-    @property
-    def marked(self) -> str:
-        """The text followed by its mark."""
-        return f"{self.text} {self.mark}".rstrip()
-
 
 @dataclass(frozen=True, slots=True)
 class Line:

@@ -43,7 +43,7 @@ def test_terminal_tables_cut_no_number_off(tables: tuple[Table | Absent, ...], w
             columns = [column for column in table.columns if column.main and column.header not in left_out]
             assert columns
             for line in rendering.format_lines(table, [column for column in columns if column.kind != "text"]):
-                assert all(cell.marked in text for cell in line.cells), (table.name, line)
+                assert all(f"{cell.text} {cell.mark}".rstrip() in text for cell in line.cells), (table.name, line)
 
 
 def test_reconstruction_and_classification_fit_80_columns_whole(tables: tuple[Table | Absent, ...]) -> None:
