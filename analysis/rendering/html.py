@@ -63,7 +63,7 @@ def render_page(
         answers=answers(results),
         gaps=_list_gaps(results, [*tables, *illustrations]),
         findings=findings,
-        claims=[] if findings is None else [_describe_claim(row, comparisons) for row in _list_rows(findings)],
+        claims=_describe_claims(findings, comparisons),
         tables=[table for table in shown.values() if not table.detail],
         details=[table for table in (comparisons, *shown.values()) if table is not None and table.detail],
         figures=[each for each in illustrations if not isinstance(each, Absent)],
@@ -106,23 +106,22 @@ def _class_columns(columns: Sequence[Column], groups: Iterable[tuple[str, Sequen
     ]
 
 
-def _describe_claim(row: Mapping[str, Any], comparisons: Table | None) -> tuple[dict[str, Any], Table | None]:
-    """Return one claim, with its ``facts`` by name, and the table of comparisons behind it."""
+def _describe_claims(findings: Table | None, comparisons: Table | None) -> list[tuple[dict[Any, Any], Table | None]]:
+    """Return the row of each claim, with its ``facts`` by name, and the table of comparisons behind it."""
     names = {"Comparison": "comparison", "Rule": "rule", "Missing": "missing", "To get it": "command"}
-    facts = {name: row[column] for name, column in names.items() if not pd.isna(row[column])}
-    evidence = None
-    if comparisons is not None:
-        frame = comparisons.frame
-        frame = frame[(frame["claim"] == row["claim"]) & (frame["study"].astype("str") == str(row["study"]))]
-        sections = tuple(column for column in comparisons.sections if column.name not in ("claim", "study"))
-        title = f"Comparisons behind claim {row['claim']}"
-        if len(frame):
-            evidence = dataclasses.replace(comparisons, title=title, frame=frame, sections=sections)
-    return {**row, "facts": facts}, evidence
+    claims = []
+    for row in [] if findings is None else findings.frame.to_dict("records"):
+        facts = {name: row[column] for name, column in names.items() if not pd.isna(row[column])}
+        claims.append((row | {"facts": facts}, comparisons and _select_evidence(row, comparisons)))
+    return claims
 
 
-def _list_rows(table: Table) -> list[dict[str, Any]]:
-    return [{str(name): value for name, value in row.items()} for row in table.frame.to_dict("records")]
+def _select_evidence(claim: Mapping[Any, Any], comparisons: Table) -> Table | None:
+    frame = comparisons.frame
+    frame = frame[(frame["claim"] == claim["claim"]) & (frame["study"].astype("str") == str(claim["study"]))]
+    sections = tuple(column for column in comparisons.sections if column.name not in ("claim", "study"))
+    title = f"Comparisons behind claim {claim['claim']}"
+    return dataclasses.replace(comparisons, title=title, frame=frame, sections=sections) if len(frame) else None
 
 
 def _list_gaps(results: StudyResults, parts: Iterable[object]) -> list[str]:
