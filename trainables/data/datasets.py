@@ -21,7 +21,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from trainables.data.download import RemoteFile, cached_bytes, placed_contents
+from trainables.data.download import RemoteFile, read_cached, read_placed
 from trainables.errors import InputError
 
 DATA_VARIABLE = "CAE_STUDY_DATA"
@@ -282,7 +282,7 @@ def _contents(facts: DataSource, data_dir: Path | None) -> list[bytes]:
     from_variable = os.environ.get(DATA_VARIABLE)
     if data_dir is None and not from_variable:
         folder = _cache_folder() / facts.name
-        return [cached_bytes(file, folder, facts.mirrors) for file in facts.files]
+        return [read_cached(file, folder, facts.mirrors) for file in facts.files]
     origin = f"{DATA_VARIABLE}={from_variable}" if data_dir is None else f"--data-dir {data_dir}"
     # Not Path.expanduser: that raises for a user who does not exist.
     folder = Path(os.path.expanduser(data_dir or from_variable or "")).absolute()
@@ -292,7 +292,7 @@ def _contents(facts: DataSource, data_dir: Path | None) -> list[bytes]:
             f"a folder that holds {facts.name}/ with its files",
             f"correct it, or leave out --data-dir and {DATA_VARIABLE} to have the files downloaded to the user's cache",
         )
-    return placed_contents(facts.files, folder / facts.name, facts.mirrors)
+    return read_placed(facts.files, folder / facts.name, facts.mirrors)
 
 
 def _cache_folder() -> Path:

@@ -7,6 +7,8 @@ import hashlib
 import os
 import pickle
 import struct
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -285,7 +287,7 @@ def test_the_folder_given_goes_before_the_variable_and_the_variable_before_the_c
     toy_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The most explicit wish wins."""
-    monkeypatch.setattr(datasets, "cached_bytes", lambda *_: pytest.fail("the cache was asked"))
+    monkeypatch.setattr(datasets, "read_cached", lambda *_: pytest.fail("the cache was asked"))
     monkeypatch.setenv("CAE_STUDY_DATA", str(toy_folder))
     assert load_dataset("toy").name == "toy"
     monkeypatch.setenv("CAE_STUDY_DATA", str(toy_folder / "nowhere"))
@@ -303,7 +305,7 @@ def test_without_a_folder_the_users_cache_is_asked(
         asked.append((file.name, folder, mirrors))
         return TOY_CONTENTS["abcd".index(file.name)]
 
-    monkeypatch.setattr(datasets, "cached_bytes", cached)
+    monkeypatch.setattr(datasets, "read_cached", cached)
     monkeypatch.setenv("CAE_STUDY_DATA", "")
     monkeypatch.setenv("XDG_CACHE_HOME", "not/absolute")
     monkeypatch.setenv(base, str(toy_folder))
@@ -353,3 +355,9 @@ def test_other_files_are_not_taken_for_idx(data: bytes, said: str) -> None:
     """Compression, type and sizes are checked."""
     with pytest.raises(ValueError, match=said):
         read_idx(data)
+
+
+def test_reading_data_sets_needs_no_library_that_is_slow_to_import() -> None:
+    """Those that download, train or hold the digits are imported where they are used."""
+    code = "import sys, trainables.data.datasets; sys.exit(bool({'pooch', 'torch', 'sklearn'} & set(sys.modules)))"
+    subprocess.run([sys.executable, "-c", code], check=True)
