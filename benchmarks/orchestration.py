@@ -40,7 +40,8 @@ from study.storage import provenance
 from study.storage.schema import SCHEMA_VERSION
 from study.storage.store import Store
 from study.storage.writer import Writer
-from trainables.data.datasets import Dataset, Images, load_dataset
+from trainables.data.datasets import load_dataset
+from trainables.data.images import Dataset, LabelledImages
 from trainables.models.architectures import architecture_named
 from trainables.training.training import Training, as_images
 from trainables.trial_config import recipe_named
@@ -91,7 +92,7 @@ def dataset_of(images: int) -> Dataset:
     digits = load_dataset("digits")
     rows = np.resize(np.arange(len(digits.training)), images + 100)
     assert digits.training.labels is not None
-    repeated = Images(np.ascontiguousarray(digits.training.pixels[rows]), digits.training.labels[rows])
+    repeated = LabelledImages(np.ascontiguousarray(digits.training.pixels[rows]), digits.training.labels[rows])
     return Dataset("digits", repeated, 100, digits.test, "0" * 64)
 
 

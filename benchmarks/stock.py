@@ -29,7 +29,8 @@ from ray.tune.search.optuna import OptunaSearch
 from stock_model import StockTraining
 
 from study.config.search_space import FILTERS_RANGE, REDUCTION_FACTOR, grace_period
-from trainables.data.datasets import Dataset, load_dataset
+from trainables.data.datasets import load_dataset
+from trainables.data.images import Dataset
 from trainables.models.architectures import ARCHITECTURES, ConvolutionalAutoencoder, architecture_named
 from trainables.training.training import as_images
 from trainables.trial_config import recipe_named

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from trainables.data.datasets import Dataset
+from trainables.data.images import Dataset
 from trainables.evaluation.scores import Score, reconstruction_scores
 from trainables.models.architectures import CONTROLS
 from trainables.training.batched import BatchedTraining

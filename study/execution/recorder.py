@@ -12,7 +12,7 @@ from typing import Any
 from study.display.progress import Progress
 from study.plan.plan import Plan, PlannedTrial
 from study.storage.writer import Writer
-from trainables.data.datasets import Dataset
+from trainables.data.images import Dataset
 from trainables.run_trial import Outcome, Report, Trial, TrialBatch
 from trainables.training.training import EpochFigures
 from trainables.trial_config import TrialConfig

@@ -19,7 +19,8 @@ from study import codes
 from study.models import kept_trial, load_checkpoint
 from study.storage.store import Store
 from tests.studies import run_here, small_config
-from trainables.data.datasets import Dataset, load_dataset
+from trainables.data.datasets import load_dataset
+from trainables.data.images import Dataset
 from trainables.errors import InputError
 from trainables.inference import decode, encode
 from trainables.models.architectures import ARCHITECTURES
