@@ -120,7 +120,7 @@ class BatchedTraining:
         self._rates = torch.zeros(self.steps_per_epoch, device=device)
         self._position = torch.zeros(1, dtype=torch.int64, device=device)
         self._sums = torch.zeros(2, seeds, dtype=torch.float64, device=device)
-        self._runner = StepRunner(self._step, self._changed_by_a_step, device)
+        self._runner = StepRunner(self._step, self._list_changed, device)
 
     @property
     def done(self) -> bool:
@@ -184,7 +184,7 @@ class BatchedTraining:
         self._sums += losses.detach()
         self._position += 1
 
-    def _changed_by_a_step(self) -> list[Tensor]:
+    def _list_changed(self) -> list[Tensor]:
         states = [value for state in self.optimizer.state.values() for value in state.values()]
         return [self._position, self._sums, *self._parameters, *(value for value in states if value is not None)]
 

@@ -130,7 +130,7 @@ def test_capturing_a_step_changes_nothing_that_is_trained(recipe: str, pixels: T
             step()
         return step
 
-    captured._runner = StepRunner(captured._step, captured._changed_by_a_step, pixels.device, capture)
+    captured._runner = StepRunner(captured._step, captured._list_changed, pixels.device, capture)
     while not eager.done:
         for ours, theirs in zip(captured.train_epoch(), eager.train_epoch(), strict=True):
             assert_close(ours, theirs, rel=1e-12)
@@ -141,9 +141,9 @@ def test_a_step_reads_everything_from_tensors_that_stay(pixels: Tensor) -> None:
     """What a graph would replay: the addresses of all tensors that a step changes are the same after an epoch."""
     batch = together(make_trial_config("model_1"), pixels)
     batch.train_epoch()
-    before = [tensor.data_ptr() for tensor in batch._changed_by_a_step()]
+    before = [tensor.data_ptr() for tensor in batch._list_changed()]
     batch.train_epoch()
-    assert [tensor.data_ptr() for tensor in batch._changed_by_a_step()] == before
+    assert [tensor.data_ptr() for tensor in batch._list_changed()] == before
 
 
 def spec_of(trial_config: TrialConfig) -> TrialBatch:
