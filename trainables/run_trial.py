@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from trainables.data.images import Dataset
-from trainables.evaluation.scores import Score, reconstruction_scores
+from trainables.evaluation.scores import Score, make_scores
 from trainables.models.architectures import CONTROLS
 from trainables.training.batched import BatchedTraining
 from trainables.training.devices import SEEDS_AT_ONCE
@@ -184,7 +184,7 @@ def _control(batch: TrialBatch, trial: Trial, dataset: Dataset, clock: _Clock) -
         control = pca(dataset.training.pixels, dataset.test.pixels, batch.code_size)
     else:
         control = raw_pixels(dataset.training.pixels, dataset.test.pixels)
-    scores = reconstruction_scores("test", None, control.squared_error)
+    scores = make_scores("reconstruction", {"squared_error": control.squared_error})
     scores += evaluate_codes(
         control.train_codes, dataset.training.labels, control.test_codes, dataset.test.labels, seed=0
     )

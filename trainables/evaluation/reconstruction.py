@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trainables.evaluation.scores import Score, reconstruction_scores
+from trainables.evaluation.scores import Score, make_scores
 from trainables.models.autoencoder import Autoencoder, Switches
 from trainables.training.training import MEASURING_BATCH, as_images, reconstruction_losses
 
@@ -68,12 +68,12 @@ def measure_test(
         add("reconstruction", logits, images)
         add("mean_code", model.decode(mean.expand(len(images), -1), switches), images)
         if switches:
-            add("other_switches", model.decode(code, _of_next_image(switches)), images)
+            add("other_switches", model.decode(code, _take_next_image(switches)), images)
 
     scores: list[Score] = []
     for evaluator, total in sums.items():
         cross_entropy, squared_error = (total / len(pixels)).tolist()
-        scores += reconstruction_scores("test", cross_entropy, squared_error, evaluator)
+        scores += make_scores(evaluator, {"cross_entropy": cross_entropy, "squared_error": squared_error})
     kept = torch.cat(reconstructions)[:kept_reconstructions] if reconstructions else torch.zeros(0, 0)
     return TestImagesResult(torch.cat(codes).cpu().numpy(), kept.half().cpu().numpy(), scores)
 
@@ -91,20 +91,17 @@ def measure_layers(model: Autoencoder, pixels: Tensor) -> list[Score]:
         maps = model.activate(stage, model.preactivate(stage, maps, switches))
         axes = tuple(axis for axis in range(maps.dim()) if axis != 1)
         dead = (maps.std(axes) < DEAD_DEVIATION).sum()
-        figures = {
-            "minimum": (maps.min(), ""),
-            "maximum": (maps.max(), ""),
-            "mean": (maps.mean(), ""),
-            "standard_deviation": (maps.std(), ""),
-            "maps": (torch.tensor(maps.shape[1]), "maps"),
-            "dead_maps": (dead, "maps"),
+        values = {
+            "minimum": float(maps.min()),
+            "maximum": float(maps.max()),
+            "mean": float(maps.mean()),
+            "standard_deviation": float(maps.std()),
+            "maps": maps.shape[1],
+            "dead_maps": int(dead),
         }
-        evaluator = f"layer_{stage.layer.name}"
-        scores += [
-            Score("test", evaluator, metric, float(value), unit, "none") for metric, (value, unit) in figures.items()
-        ]
+        scores += make_scores(f"layer_{stage.layer.name}", values)
     return scores
 
 
-def _of_next_image(switches: Switches) -> Switches:
+def _take_next_image(switches: Switches) -> Switches:
     return {level: position.roll(1, dims=0) for level, position in switches.items()}

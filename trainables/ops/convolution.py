@@ -16,7 +16,7 @@ from torch import Tensor
 from trainables.ops import fourier, im2col
 
 FOURIER_KERNEL = 9
-"""Kernel side from which a processor takes the Fourier transform: 9x9 of 8 to 4 maps needs three quarters of the stock time."""
+"""Kernel side from which a processor transforms: 9x9 of 8 to 4 maps takes three quarters of the stock time."""
 
 FOURIER_PRODUCTS = 400
 """In maps times out maps from which it does with a smaller kernel: 5x5 of 16 to 16 is slower so, 20 to 20 is faster."""

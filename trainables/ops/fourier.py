@@ -3,7 +3,8 @@
 A convolution of maps is, at every frequency, one small complex matrix product over maps; the transforms of sides this
 small (12 to 28) are products with constant tables of cosines and sines, which run near the speed of the machine where
 an FFT of thousands of small images does not. Coefficients are pairs (real part, negated imaginary part), of half the
-frequencies: ``frequencies(side) = side * (side // 2 + 1)`` rows. Tensors hold the batch last: ``(side, side, maps, batch)``.
+frequencies: ``frequencies(side) = side * (side // 2 + 1)`` rows. Tensors hold the batch last: ``(side, side, maps,
+batch)``.
 """
 
 from __future__ import annotations
