@@ -43,7 +43,7 @@ from study.storage.writer import Writer
 from trainables.data.datasets import load_dataset
 from trainables.data.images import Dataset, LabelledImages
 from trainables.models.architectures import architecture_named
-from trainables.training.training import Training, as_images
+from trainables.training.training import Training, scale_pixels
 from trainables.trial_config import recipe_named
 
 ARCHITECTURE = "unpool_only"
@@ -79,7 +79,9 @@ def images_for(seconds: float, side: str) -> int:
     digits = load_dataset("digits")
     trial_config = recipe_named("modern").trial_config(architecture_named(ARCHITECTURE), 10, 100)
     pixels = torch.from_numpy(digits.training.pixels[:1000].copy())
-    training = StockTraining(trial_config, as_images(pixels)) if side == "stock" else Training(trial_config, 0, pixels)
+    training = (
+        StockTraining(trial_config, scale_pixels(pixels)) if side == "stock" else Training(trial_config, 0, pixels)
+    )
     training.train_epoch()
     started = time.perf_counter()
     training.train_epoch()

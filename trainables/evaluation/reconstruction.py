@@ -11,7 +11,7 @@ from torch import Tensor
 
 from trainables.evaluation.scores import Score, make_scores
 from trainables.models.autoencoder import Autoencoder, Switches
-from trainables.training.training import MEASURING_BATCH, as_images, reconstruction_losses
+from trainables.training.training import MEASURING_BATCH, reconstruction_losses, scale_pixels
 
 LAYER_IMAGES = 1_000
 """Test images on which the layers' ranges are taken."""
@@ -35,7 +35,7 @@ class TestImagesResult:
 @torch.inference_mode()
 def encode_pixels(model: Autoencoder, pixels: Tensor) -> NDArray[np.float32]:
     """Return the codes of ``pixels``, (images, side, side) uint8, as (images, code_size) float32."""
-    codes = [model.encode(as_images(batch)) for batch in pixels.split(MEASURING_BATCH)]
+    codes = [model.encode(scale_pixels(batch)) for batch in pixels.split(MEASURING_BATCH)]
     return torch.cat(codes).cpu().numpy()
 
 
@@ -59,7 +59,7 @@ def measure_test(
         sums[evaluator] = sums.get(evaluator, torch.zeros_like(losses)) + losses
 
     for batch in pixels.split(MEASURING_BATCH):
-        images = as_images(batch)
+        images = scale_pixels(batch)
         code, switches = model.encode_with_switches(images)
         logits = model.decode(code, switches)
         codes.append(code)
@@ -86,7 +86,7 @@ def measure_layers(model: Autoencoder, pixels: Tensor) -> list[Score]:
     """
     scores: list[Score] = []
     switches: Switches = {}
-    maps = as_images(pixels[:LAYER_IMAGES])
+    maps = scale_pixels(pixels[:LAYER_IMAGES])
     for stage in model.stages:
         maps = model.activate(stage, model.preactivate(stage, maps, switches))
         axes = tuple(axis for axis in range(maps.dim()) if axis != 1)

@@ -15,7 +15,7 @@ from trainables.models.architectures import ARCHITECTURES
 from trainables.run_trial import Trial, TrialBatch, run_trial
 from trainables.training.batched import BatchedTraining
 from trainables.training.cuda_graphs import StepRunner
-from trainables.training.training import EpochFigures, Training
+from trainables.training.training import EpochMetrics, Training
 from trainables.trial_config import RECIPES, TrialConfig
 
 SEEDS = (1, 2, 3)
@@ -43,9 +43,9 @@ def together(trial_config: TrialConfig, pixels: Tensor, seeds: tuple[int, ...] =
     return BatchedTraining([Training(trial_config, seed, pixels[:80], validation) for seed in seeds])
 
 
-def assert_close(ours: EpochFigures, theirs: EpochFigures, rel: float = 1e-4) -> None:
+def assert_close(ours: EpochMetrics, theirs: EpochMetrics, rel: float = 1e-4) -> None:
     """Compare all figures but the time."""
-    for name in EpochFigures.__slots__:
+    for name in EpochMetrics.__slots__:
         ours_value, theirs_value = getattr(ours, name), getattr(theirs, name)
         if name != "seconds" and theirs_value is not None:
             assert ours_value == pytest.approx(theirs_value, rel=rel), name
@@ -199,7 +199,7 @@ def test_a_seed_that_diverges_ends_and_the_others_are_trained_to_their_end(monke
     trial_config = make_trial_config("unpool_only")
     train_epoch = BatchedTraining.train_epoch
 
-    def breaks(batch: BatchedTraining) -> list[EpochFigures]:
+    def breaks(batch: BatchedTraining) -> list[EpochMetrics]:
         if batch.epoch == 1:
             with torch.no_grad():
                 batch.trainings[2].model.get_parameter("code.weight").fill_(float("inf"))
@@ -223,7 +223,7 @@ def test_a_trial_whose_codes_or_scores_are_not_finite_is_diverged(
     trial_config = dataclasses.replace(make_trial_config("unpool_only"), epochs_planned=1)
     train_epoch = Training.train_epoch
 
-    def breaks_after(training: Training) -> EpochFigures:
+    def breaks_after(training: Training) -> EpochMetrics:
         figures = train_epoch(training)
         with torch.no_grad():
             training.model.get_parameter(parameter).fill_(float("inf"))
