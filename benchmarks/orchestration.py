@@ -40,9 +40,10 @@ from study.storage import provenance
 from study.storage.schema import SCHEMA_VERSION
 from study.storage.store import Store
 from study.storage.writer import Writer
-from trainables.data.datasets import Dataset, Images, load_dataset
+from trainables.data.datasets import load_dataset
+from trainables.data.images import Dataset, LabelledImages
 from trainables.models.architectures import architecture_named
-from trainables.training.training import Training, as_images
+from trainables.training.training import Training, scale_pixels
 from trainables.trial_config import recipe_named
 
 ARCHITECTURE = "unpool_only"
@@ -78,7 +79,9 @@ def images_for(seconds: float, side: str) -> int:
     digits = load_dataset("digits")
     trial_config = recipe_named("modern").trial_config(architecture_named(ARCHITECTURE), 10, 100)
     pixels = torch.from_numpy(digits.training.pixels[:1000].copy())
-    training = StockTraining(trial_config, as_images(pixels)) if side == "stock" else Training(trial_config, 0, pixels)
+    training = (
+        StockTraining(trial_config, scale_pixels(pixels)) if side == "stock" else Training(trial_config, 0, pixels)
+    )
     training.train_epoch()
     started = time.perf_counter()
     training.train_epoch()
@@ -91,7 +94,7 @@ def dataset_of(images: int) -> Dataset:
     digits = load_dataset("digits")
     rows = np.resize(np.arange(len(digits.training)), images + 100)
     assert digits.training.labels is not None
-    repeated = Images(np.ascontiguousarray(digits.training.pixels[rows]), digits.training.labels[rows])
+    repeated = LabelledImages(np.ascontiguousarray(digits.training.pixels[rows]), digits.training.labels[rows])
     return Dataset("digits", repeated, 100, digits.test, "0" * 64)
 
 

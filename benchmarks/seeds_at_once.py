@@ -26,7 +26,7 @@ from trainables.data.datasets import load_dataset
 from trainables.models.architectures import ARCHITECTURES, architecture_named
 from trainables.training.batched import BatchedTraining
 from trainables.training.devices import prepare
-from trainables.training.training import Training, as_images
+from trainables.training.training import Training, scale_pixels
 from trainables.trial_config import recipe_named
 
 
@@ -60,7 +60,7 @@ def measure_epochs(name: str, seeds: int, pixels: Tensor, repetitions: int) -> E
         "at_once": batch.train_epoch,
     }
     if isinstance(single, BatchedTraining):
-        contestants["stock"] = StockTraining(trial_config, as_images(pixels)).train_epoch
+        contestants["stock"] = StockTraining(trial_config, scale_pixels(pixels)).train_epoch
         contestants["replayed"] = single.replay_epoch
     times: dict[str, list[float]] = {what: [] for what in contestants}
     for repetition in range(1 + repetitions):

@@ -45,7 +45,7 @@ from study.storage.writer import Writer
 from trainables.data.datasets import load_dataset
 from trainables.evaluation.scores import Score
 from trainables.run_trial import Outcome, Report, TrialBatch
-from trainables.training.training import EpochFigures
+from trainables.training.training import EpochMetrics
 
 EPOCHS = 15
 EPOCH_SECONDS = 20.0
@@ -78,7 +78,7 @@ def reports(batch: TrialBatch) -> Iterator[tuple[float, Report]]:
         speed = EPOCH_SECONDS * random.uniform(0.5, 1.5)
         for epoch in range(1, EPOCHS + 1):
             value = float(floor + 100 / epoch + random.normal(0, 1))
-            figures = EpochFigures(
+            figures = EpochMetrics(
                 epoch, 0.01, value, value / 8, *((value, value / 8) if searching else (None, None)), 1.0
             )
             outcome = None

@@ -29,9 +29,10 @@ from ray.tune.search.optuna import OptunaSearch
 from stock_model import StockTraining
 
 from study.config.search_space import FILTERS_RANGE, REDUCTION_FACTOR, grace_period
-from trainables.data.datasets import Dataset, load_dataset
+from trainables.data.datasets import load_dataset
+from trainables.data.images import Dataset
 from trainables.models.architectures import ARCHITECTURES, ConvolutionalAutoencoder, architecture_named
-from trainables.training.training import as_images
+from trainables.training.training import scale_pixels
 from trainables.trial_config import recipe_named
 
 
@@ -83,7 +84,7 @@ def run_search(search: Search, dataset: Dataset, storage: Path) -> list[dict[str
     )
     tuner = tune.Tuner(
         tune.with_resources(
-            tune.with_parameters(train, search=search, images=as_images(pixels), validation=as_images(held_out)),
+            tune.with_parameters(train, search=search, images=scale_pixels(pixels), validation=scale_pixels(held_out)),
             {"cpu": 1},
         ),
         param_space=space,

@@ -16,7 +16,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from trainables.data.datasets import DATASETS, Dataset
+from trainables.data.datasets import DATASETS
+from trainables.data.images import Dataset
 from trainables.errors import InputError
 
 

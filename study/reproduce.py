@@ -20,7 +20,8 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from study.storage import provenance
 from study.storage.store import Store
-from trainables.data.datasets import Dataset, load_dataset
+from trainables.data.datasets import load_dataset
+from trainables.data.images import Dataset
 from trainables.errors import InputError
 from trainables.models.architectures import admit
 from trainables.models.custom import row_of

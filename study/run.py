@@ -34,7 +34,7 @@ from study.storage.location import parse_location
 from study.storage.manifest import next_manifest
 from study.storage.store import Store
 from study.storage.writer import Writer
-from trainables.data.datasets import Dataset
+from trainables.data.images import Dataset
 from trainables.errors import InputError
 
 LEAST_EPOCH_LIMIT = 1_800.0

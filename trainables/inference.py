@@ -18,7 +18,7 @@ from torch import Tensor
 
 from trainables.errors import InputError
 from trainables.models.autoencoder import Autoencoder
-from trainables.training.training import MEASURING_BATCH, as_images
+from trainables.training.training import MEASURING_BATCH, scale_pixels
 
 
 @torch.inference_mode()
@@ -32,11 +32,11 @@ def encode(model: Autoencoder, images: ArrayLike) -> NDArray[np.float32]:
     Raises:
         InputError: they have another shape, kind or range.
     """
-    pixels = _checked_images(images, model.image_size)
+    pixels = _check_images(images, model.image_size)
     codes = np.empty((len(pixels), model.code_size), np.float32)
     for first in range(0, len(pixels), MEASURING_BATCH):
-        batch = _on_device_of(model, pixels[first : first + MEASURING_BATCH])
-        maps = as_images(batch) if batch.dtype == torch.uint8 else batch.unsqueeze(1).float()
+        batch = _copy_to_device(model, pixels[first : first + MEASURING_BATCH])
+        maps = scale_pixels(batch) if batch.dtype == torch.uint8 else batch.unsqueeze(1).float()
         codes[first : first + MEASURING_BATCH] = model.encode(maps).cpu().numpy()
     return codes
 
@@ -67,12 +67,12 @@ def decode(model: Autoencoder, codes: ArrayLike) -> NDArray[np.float32]:
     side = model.image_size
     images = np.empty((len(given), side, side), np.float32)
     for first in range(0, len(given), MEASURING_BATCH):
-        logits = model.decode(_on_device_of(model, given[first : first + MEASURING_BATCH]).float())
+        logits = model.decode(_copy_to_device(model, given[first : first + MEASURING_BATCH]).float())
         images[first : first + MEASURING_BATCH] = torch.sigmoid(logits)[:, 0].cpu().numpy()
     return images
 
 
-def _checked_images(images: ArrayLike, side: int) -> NDArray[Any]:
+def _check_images(images: ArrayLike, side: int) -> NDArray[Any]:
     pixels = np.asarray(images)
     accepted = f"images of shape (n, {side}, {side}): uint8, or floats in [0, 1]"
     if pixels.shape[1:] != (side, side) or not (pixels.dtype == np.uint8 or pixels.dtype.kind == "f"):
@@ -84,6 +84,6 @@ def _checked_images(images: ArrayLike, side: int) -> NDArray[Any]:
     return pixels
 
 
-def _on_device_of(model: Autoencoder, array: NDArray[Any]) -> Tensor:
+def _copy_to_device(model: Autoencoder, array: NDArray[Any]) -> Tensor:
     # A copy, since PyTorch takes neither read-only arrays in silence nor all strides.
     return torch.tensor(array, device=next(model.parameters()).device)

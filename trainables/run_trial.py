@@ -18,12 +18,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from trainables.data.datasets import Dataset
-from trainables.evaluation.scores import Score, reconstruction_scores
+from trainables.data.images import Dataset
+from trainables.evaluation.scores import Score, make_scores
 from trainables.models.architectures import CONTROLS
 from trainables.training.batched import BatchedTraining
 from trainables.training.devices import SEEDS_AT_ONCE
-from trainables.training.training import EpochFigures, Training, mean_image_cross_entropy, on_device
+from trainables.training.training import EpochMetrics, Training, mean_image_cross_entropy, move_pixels
 from trainables.trial_config import TrialConfig
 
 KEPT_CODES = 2_000
@@ -83,7 +83,7 @@ class Report:
 
     trial_id: str
     columns: dict[str, Any]
-    epoch: EpochFigures | None
+    epoch: EpochMetrics | None
     outcome: Outcome | None
 
 
@@ -115,8 +115,8 @@ def _train(
 ) -> Iterator[Report]:
     searching = phase == "search"
     train_images = dataset.search_train if searching else dataset.training
-    train_pixels = on_device(train_images.pixels, clock.device)
-    validation_pixels = on_device(dataset.validation.pixels, clock.device) if searching else None
+    train_pixels = move_pixels(train_images.pixels, clock.device)
+    validation_pixels = move_pixels(dataset.validation.pixels, clock.device) if searching else None
     seeds = [trial.seed for trial in trials if trial.seed is not None]
     trainings = [Training(trial_config, seed, train_pixels, validation_pixels) for seed in seeds]
     columns = {
@@ -141,7 +141,7 @@ def _train(
             return
 
 
-def _epochs(trainings: list[Training], device: torch.device) -> Iterator[list[EpochFigures]]:
+def _epochs(trainings: list[Training], device: torch.device) -> Iterator[list[EpochMetrics]]:
     """Train epoch by epoch, several seeds as one model; on a GPU also a single one, whose steps are captured so."""
     if len(trainings) == 1 and device.type == "cpu":
         while True:
@@ -158,7 +158,7 @@ def _measured(training: Training, phase: str, trial: Trial, dataset: Dataset) ->
     from trainables.evaluation.reconstruction import encode_pixels, measure_layers, measure_test
 
     model = training.model.eval()
-    test_pixels = on_device(dataset.test.pixels, training.train_pixels.device)
+    test_pixels = move_pixels(dataset.test.pixels, training.train_pixels.device)
     train_codes = encode_pixels(model, training.train_pixels)
     test = measure_test(model, test_pixels, train_codes.mean(0), KEPT_RECONSTRUCTIONS)
     scores = test.scores + measure_layers(model, test_pixels)
@@ -184,7 +184,7 @@ def _control(batch: TrialBatch, trial: Trial, dataset: Dataset, clock: _Clock) -
         control = pca(dataset.training.pixels, dataset.test.pixels, batch.code_size)
     else:
         control = raw_pixels(dataset.training.pixels, dataset.test.pixels)
-    scores = reconstruction_scores("test", None, control.squared_error)
+    scores = make_scores("reconstruction", {"squared_error": control.squared_error})
     scores += evaluate_codes(
         control.train_codes, dataset.training.labels, control.test_codes, dataset.test.labels, seed=0
     )

@@ -1,4 +1,4 @@
-"""The encoder of a trained model as a transformer of scikit-learn.
+"""The encoder of a trained model as a transformer of scikit-learn, whose import takes a second: hence not `inference`.
 
 ::
 

@@ -16,7 +16,7 @@ import ray
 import torch
 from ray import tune
 
-from trainables.data.datasets import Dataset
+from trainables.data.images import Dataset
 from trainables.errors import InputError
 from trainables.models.architectures import Architecture, admit
 from trainables.run_trial import Report, TrialBatch, run_trial

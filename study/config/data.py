@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from study.config.study_config import StudyConfig
-from trainables.data.datasets import Dataset, load_dataset
+from trainables.data.datasets import load_dataset
+from trainables.data.images import Dataset
 from trainables.errors import InputError
 from trainables.models.architectures import IMAGE_SIZE, architecture_named, list_layers
 

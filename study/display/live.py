@@ -22,7 +22,7 @@ from study.plan.counts import Tally
 from study.plan.pace import duration
 from study.plan.plan import Plan
 from study.storage.location import Location
-from trainables.training.training import EpochFigures
+from trainables.training.training import EpochMetrics
 
 REFRESH_SECONDS = 0.5
 """The view is drawn no more often, however many reports come in."""
@@ -85,7 +85,7 @@ class LiveProgress(Progress):
         """Print a line above the view."""
         self._console.print(Text(text), soft_wrap=True)
 
-    def epoch_ended(self, trial_id: str, figures: EpochFigures) -> None:
+    def epoch_ended(self, trial_id: str, figures: EpochMetrics) -> None:
         """Count an epoch."""
         self._epoch_ends.append(time.monotonic())
 

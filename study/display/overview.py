@@ -11,7 +11,8 @@ from study.execution.tuner import Resources
 from study.plan.pace import duration
 from study.plan.plan import Plan
 from study.storage.location import Location
-from trainables.data.datasets import Dataset, data_name
+from trainables.data.datasets import data_name
+from trainables.data.images import Dataset
 
 DAY = 86_400.0
 

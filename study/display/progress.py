@@ -9,7 +9,7 @@ from typing import Any, Literal, Self, TextIO
 
 from study.plan.pace import Pace, duration
 from study.plan.plan import Group, Plan
-from trainables.training.training import EpochFigures
+from trainables.training.training import EpochMetrics
 
 Verbosity = Literal["quiet", "normal", "verbose"]
 """quiet: only what went wrong; verbose: every epoch as well, and what Ray has to say."""
@@ -53,7 +53,7 @@ class Progress:
         """Print a line at once."""
         print(text, file=self._out, flush=True)
 
-    def epoch_ended(self, trial_id: str, figures: EpochFigures) -> None:
+    def epoch_ended(self, trial_id: str, figures: EpochMetrics) -> None:
         """Take notice of an epoch of a trial that runs."""
         if self._verbosity == "verbose":
             value = figures.validation_cross_entropy

@@ -12,9 +12,9 @@ from typing import Any
 from study.display.progress import Progress
 from study.plan.plan import Plan, PlannedTrial
 from study.storage.writer import Writer
-from trainables.data.datasets import Dataset
+from trainables.data.images import Dataset
 from trainables.run_trial import Outcome, Report, Trial, TrialBatch
-from trainables.training.training import EpochFigures
+from trainables.training.training import EpochMetrics
 from trainables.trial_config import TrialConfig
 
 
@@ -33,7 +33,7 @@ class _Running:
     planned: PlannedTrial
     trial_config: TrialConfig | None
     columns: dict[str, Any] = field(default_factory=dict)
-    epochs: list[EpochFigures] = field(default_factory=list)
+    epochs: list[EpochMetrics] = field(default_factory=list)
 
 
 class TrialRecorder:

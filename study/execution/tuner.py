@@ -18,7 +18,7 @@ from ray.tune.search import Searcher
 from study.execution.early_stopping import CellStopping
 from study.execution.recorder import TrialRecorder, make_batch
 from study.plan.pace import duration
-from trainables.data.datasets import Dataset
+from trainables.data.images import Dataset
 from trainables.run_trial import Outcome, Report
 from trainables.training.devices import SEEDS_AT_ONCE
 from trainables.trial import BatchTrainable, TrialError

@@ -12,7 +12,7 @@ from study.plan.plan import skipped_levels
 from study.storage import provenance
 from study.storage.location import Location
 from study.storage.schema import SCHEMA_VERSION
-from trainables.data.datasets import Dataset
+from trainables.data.images import Dataset
 from trainables.errors import InputError
 
 

@@ -56,7 +56,7 @@ def fail_in_evaluation() -> None:
     def evaluate_codes(*_: Any, **__: Any) -> None:
         raise ValueError("injected in evaluation")
 
-    trainables.evaluation.evaluate_codes = evaluate_codes
+    trainables.evaluation.evaluate.evaluate_codes = evaluate_codes
 
 
 def meet(fault: str) -> None:

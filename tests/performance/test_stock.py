@@ -11,7 +11,7 @@ from training_speed import measure_speed, useful_multiply_adds
 
 from trainables.models.architectures import ARCHITECTURES
 from trainables.models.autoencoder import Autoencoder
-from trainables.training.training import Training, as_images, scheduled_learning_rate
+from trainables.training.training import Training, scale_pixels, scheduled_learning_rate
 from trainables.trial_config import RECIPES
 
 
@@ -34,7 +34,7 @@ def test_the_opponent_follows_the_recipe(recipe: str) -> None:
     trial_config = RECIPES[recipe].trial_config(ARCHITECTURES["unpool_only"], 4, 5, batch_size=20, filters=(3, 2))
     trial_config = dataclasses.replace(trial_config, gradient_norm_limit=trial_config.gradient_norm_limit and 1.0)
     ours = Training(trial_config, 1, pixels)
-    stock = StockTraining(trial_config, as_images(pixels), as_images(pixels))
+    stock = StockTraining(trial_config, scale_pixels(pixels), scale_pixels(pixels))
     stock.model.load_state_dict(ours.model.state_dict())
     for step in range(5):
         assert stock.schedule.get_last_lr()[0] == pytest.approx(scheduled_learning_rate(trial_config, step, 1))

@@ -1,4 +1,4 @@
-"""Trained models: found by trial or by cell, taken from images to codes and back, in scikit-learn and as a file."""
+"""Trained models: found by trial or by cell, and their codes as a file."""
 
 from __future__ import annotations
 
@@ -9,22 +9,15 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import torch
-from sklearn.base import clone
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
-from sklearn.utils import estimator_checks
 
 from study import codes
 from study.models import kept_trial, load_model
 from study.storage.store import Store
 from tests.studies import run_here, small_config
-from trainables.data.datasets import Dataset, load_dataset
+from trainables.data.datasets import load_dataset
+from trainables.data.images import Dataset
 from trainables.errors import InputError
-from trainables.inference import decode, encode
-from trainables.models.architectures import ARCHITECTURES
-from trainables.models.autoencoder import Autoencoder
-from trainables.transformer import CodeTransformer
+from trainables.inference import encode
 
 pytestmark = pytest.mark.slow
 
@@ -103,90 +96,6 @@ def test_a_lost_or_damaged_weights_file_is_named(study: Path, tmp_path: Path) ->
     file.unlink()
     with pytest.raises(InputError, match=file.name):
         load_model(copy, TRIAL)
-
-
-def test_bytes_and_fractions_give_the_same_codes(study: Path, digits: Dataset) -> None:
-    """uint8 and the same pixels as float64; more images than a batch holds, and none."""
-    model = load_model(study, "model_4-code10")
-    pixels = digits.training.pixels[:1100]
-    made = encode(model, pixels)
-    np.testing.assert_allclose(encode(model, pixels / 255), made, atol=1e-5)
-    np.testing.assert_allclose(encode(model, pixels[1000:]), made[1000:], atol=1e-5)
-    assert encode(model, pixels[:0]).shape == (0, 10)
-
-
-def test_codes_become_the_images_of_the_model(study: Path, digits: Dataset) -> None:
-    """The sigmoid of its logits, within [0, 1]."""
-    model = load_model(study, "model_4-code10")
-    images = decode(model, encode(model, digits.test.pixels[:7]))
-    assert images.shape == (7, 28, 28)
-    assert images.dtype == np.float32
-    direct = torch.sigmoid(model(torch.tensor(digits.test.pixels[:7, None] / 255, dtype=torch.float32)))
-    np.testing.assert_allclose(images, direct[:, 0].numpy(), atol=1e-5)
-    assert ((images >= 0) & (images <= 1)).all()
-
-
-def test_a_code_without_switches_is_not_decoded(study: Path) -> None:
-    """Model 3 needs those of an image."""
-    with pytest.raises(InputError, match="switches of an image"):
-        decode(load_model(study, "model_3-code10"), np.zeros((1, 10)))
-
-
-@pytest.mark.parametrize(
-    "images",
-    [
-        np.zeros((28, 28), np.uint8),
-        np.zeros((2, 1, 28, 28), np.uint8),
-        np.zeros((2, 8, 8)),
-        np.zeros((2, 28, 28), np.int64),
-        np.full((2, 28, 28), 255.0),
-        np.full((2, 28, 28), np.nan),
-        [["a"]],
-    ],
-    ids=["one image", "channel", "side", "integers", "0 to 255", "NaN", "text"],
-)
-def test_images_of_another_kind_are_refused(images: object) -> None:
-    """What is accepted is said."""
-    with pytest.raises(InputError, match=r"\(n, 28, 28\): uint8, or floats in \[0, 1\]"):
-        encode(Autoencoder(ARCHITECTURES["model_4"], 10), images)  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("given", [np.zeros(10), np.zeros((2, 9)), np.zeros((2, 10), int), np.full((2, 10), np.inf)])
-def test_codes_of_another_kind_are_refused(given: object) -> None:
-    """What is accepted is said."""
-    with pytest.raises(InputError, match=r"\(n, 10\), finite floats"):
-        decode(Autoencoder(ARCHITECTURES["model_4"], 10), given)  # type: ignore[arg-type]
-
-
-def test_the_transformer_is_a_step_of_a_pipeline(study: Path, digits: Dataset) -> None:
-    """Cloned, fitted, with named outputs; images may be rows of pixels."""
-    model = load_model(study, "model_4-code10")
-    classifier = clone(make_pipeline(CodeTransformer(model), StandardScaler(), LogisticRegression(max_iter=2000)))
-    rows = digits.training.pixels.reshape(-1, 784)
-    classifier.fit(rows, digits.training.labels)
-    assert classifier.score(digits.test.pixels, digits.test.labels) > 0.5
-    assert list(classifier[0].get_feature_names_out()) == [f"codetransformer{unit}" for unit in range(10)]
-    np.testing.assert_array_equal(classifier[0].transform(rows), encode(model, digits.training.pixels))
-
-
-@pytest.mark.parametrize(
-    "check",
-    [
-        estimator_checks.check_estimator_cloneable,
-        estimator_checks.check_estimator_repr,
-        estimator_checks.check_estimator_tags_renamed,
-        estimator_checks.check_valid_tag_types,
-        estimator_checks.check_get_params_invariance,
-        estimator_checks.check_set_params,
-        estimator_checks.check_do_not_raise_errors_in_init_or_set_params,
-        estimator_checks.check_no_attributes_set_in_init,
-        estimator_checks.check_mixin_order,
-    ],
-    ids=lambda check: check.__name__,
-)
-def test_the_transformer_passes_the_checks_of_scikit_learn_that_bring_no_data(check: object) -> None:
-    """The others give it random data, which are no images."""
-    check("CodeTransformer", CodeTransformer(Autoencoder(ARCHITECTURES["model_4"], 10)))  # type: ignore[operator]
 
 
 def test_codes_of_a_data_set_become_a_file(

@@ -25,7 +25,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from trainables.data.datasets import Dataset, Images, digest
+from trainables.data.images import Dataset, build_dataset, freeze_images
 from trainables.errors import InputError
 
 LEAST_IMAGES = {"train": 60, "test": 20}
@@ -37,37 +37,39 @@ _SEE = "see docs/extending.md"
 Array = NDArray[Any]
 
 
-def load_own(path: Path) -> Dataset:
+def load_custom(path: Path) -> Dataset:
     """Return the data set in the file ``path``, which is called as the file is.
 
     Raises:
         InputError: the file cannot be read, or does not hold what is described above.
     """
     try:
-        arrays = _of_npz(path) if path.suffix == ".npz" else _of_parquet(path)
+        arrays = _read_npz(path) if path.suffix == ".npz" else _read_parquet(path)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, pa.ArrowException) as error:
         raise InputError(
             f"data set {path} cannot be read ({str(error).splitlines()[0] if str(error) else type(error).__name__})",
             "a whole .npz or .parquet file of images, without pickled objects",
             _SEE,
         ) from None
-    pixels = {split: _pixels(f"{path}: {split} images", arrays[f"{split}_images"]) for split in LEAST_IMAGES}
+    pixels = {split: _check_pixels(f"{path}: {split} images", arrays[f"{split}_images"]) for split in LEAST_IMAGES}
     if pixels["train"].shape[1:] != pixels["test"].shape[1:]:
         raise InputError(
-            f"{path}: training images of {_sides(pixels['train'])}, test images of {_sides(pixels['test'])}",
+            "{}: training images of {}x{}, test images of {}x{}".format(
+                path, *pixels["train"].shape[1:], *pixels["test"].shape[1:]
+            ),
             "images of one size",
             "scale or pad them",
         )
     for split, least in LEAST_IMAGES.items():
         if len(pixels[split]) < least:
             raise InputError(f"{path}: {len(pixels[split])} {split} images", f"at least {least}", "add images")
-    labels = _labels(path, arrays, {split: len(found) for split, found in pixels.items()})
-    training, test = (Images(pixels[split], labels.get(split)) for split in ("train", "test"))
+    labels = _check_labels(path, arrays, {split: len(found) for split, found in pixels.items()})
+    training, test = (freeze_images(pixels[split], labels.get(split)) for split in ("train", "test"))
     held_out = len(training) // VALIDATION_SHARE
-    return Dataset(path.stem, training, held_out, test, digest(training, held_out, test))
+    return build_dataset(path.stem, training, held_out, test)
 
 
-def _of_npz(path: Path) -> dict[str, Array]:
+def _read_npz(path: Path) -> dict[str, Array]:
     known = [f"{split}_{what}" for what in ("images", "labels") for split in LEAST_IMAGES]
     with path.open("rb") as stream:  # np.load leaves a file open that it cannot read
         file = np.load(stream, allow_pickle=False)
@@ -82,7 +84,7 @@ def _of_npz(path: Path) -> dict[str, Array]:
         return {name: file[name] for name in file.files}
 
 
-def _of_parquet(path: Path) -> dict[str, Array]:
+def _read_parquet(path: Path) -> dict[str, Array]:
     table = pq.read_table(path)
     if not {"image", "split"} <= set(table.column_names):
         raise InputError(
@@ -98,13 +100,13 @@ def _of_parquet(path: Path) -> dict[str, Array]:
     arrays: dict[str, Array] = {}
     for split in LEAST_IMAGES:
         rows = table.filter(pc.equal(table["split"], split))
-        arrays[f"{split}_images"] = _square(path, rows["image"])
+        arrays[f"{split}_images"] = _read_squares(path, rows["image"])
         if "label" in table.column_names:
             arrays[f"{split}_labels"] = rows["label"].to_numpy()
     return arrays
 
 
-def _square(path: Path, column: pa.ChunkedArray) -> Array:
+def _read_squares(path: Path, column: pa.ChunkedArray) -> Array:
     kind = column.type
     if not (pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)):
         raise InputError(f"{path}: column image of type {kind}", "lists of numbers, one an image", _SEE)
@@ -119,8 +121,8 @@ def _square(path: Path, column: pa.ChunkedArray) -> Array:
     return flat.to_numpy().reshape(-1, side, side)  # type: ignore[no-any-return]
 
 
-def _pixels(what: str, images: Array) -> NDArray[np.uint8]:
-    """Return images as read-only uint8."""
+def _check_pixels(what: str, images: Array) -> NDArray[np.uint8]:
+    """Return images as uint8."""
     if images.ndim != 3 or images.shape[1] != images.shape[2]:
         raise InputError(f"{what}: an array of shape {images.shape}", "(n, side, side), grey and square", "reshape it")
     whole, broken = np.issubdtype(images.dtype, np.integer), np.issubdtype(images.dtype, np.floating)
@@ -132,12 +134,10 @@ def _pixels(what: str, images: Array) -> NDArray[np.uint8]:
             "whole numbers from 0 to 255, as uint8, or floats from 0 to 1",
             "scale them",
         )
-    pixels: NDArray[np.uint8] = np.array(images if whole else np.rint(images * 255), np.uint8, order="C")
-    pixels.setflags(write=False)
-    return pixels
+    return np.array(images if whole else np.rint(images * 255), np.uint8, order="C")
 
 
-def _labels(path: Path, arrays: Mapping[str, Array], counts: Mapping[str, int]) -> dict[str, NDArray[np.int64]]:
+def _check_labels(path: Path, arrays: Mapping[str, Array], counts: Mapping[str, int]) -> dict[str, NDArray[np.int64]]:
     """Return the labels by split; none where the file has none."""
     given = {split: arrays[f"{split}_labels"] for split in counts if f"{split}_labels" in arrays}
     if not given:
@@ -153,7 +153,6 @@ def _labels(path: Path, arrays: Mapping[str, Array], counts: Mapping[str, int]) 
                 "give each image its class, or leave the labels out",
             )
         labels[split] = values.astype(np.int64)
-        labels[split].setflags(write=False)
     classes = set(np.unique(labels["train"]).tolist())
     if len(classes) < 2 or not classes >= set(np.unique(labels["test"]).tolist()) or len(classes) >= counts["test"]:
         raise InputError(
@@ -162,7 +161,3 @@ def _labels(path: Path, arrays: Mapping[str, Array], counts: Mapping[str, int]) 
             "correct the labels, or leave them out",
         )
     return labels
-
-
-def _sides(pixels: Array) -> str:
-    return f"{pixels.shape[1]}x{pixels.shape[2]}"

@@ -9,7 +9,6 @@ a name (`own_data`).
 from __future__ import annotations
 
 import gzip
-import hashlib
 import math
 import os
 import zlib
@@ -21,7 +20,8 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from trainables.data.download import RemoteFile, cached_bytes, placed_contents
+from trainables.data.download import RemoteFile, read_cached, read_placed
+from trainables.data.images import Dataset, LabelledImages, build_dataset, freeze_images
 from trainables.errors import InputError
 
 DATA_VARIABLE = "CAE_STUDY_DATA"
@@ -41,7 +41,7 @@ class DataSource:
     mirrors: tuple[str, ...] = ()
 
 
-def _idx_files(*sizes_and_checksums: tuple[int, str]) -> tuple[RemoteFile, ...]:
+def _list_idx_files(*sizes_and_checksums: tuple[int, str]) -> tuple[RemoteFile, ...]:
     names = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
     return tuple(
         RemoteFile(f"{name}.gz", size, sha256) for name, (size, sha256) in zip(names, sizes_and_checksums, strict=True)
@@ -55,7 +55,7 @@ _ROWS = (
         validation_size=10_000,
         test_size=10_000,
         source="LeCun, Cortes, Burges: The MNIST database of handwritten digits",
-        files=_idx_files(
+        files=_list_idx_files(
             (9_912_422, "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609"),
             (28_881, "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c"),
             (1_648_877, "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6"),
@@ -72,7 +72,7 @@ _ROWS = (
         validation_size=10_000,
         test_size=10_000,
         source="Xiao, Rasul, Vollgraf (2017), arXiv 1708.07747",
-        files=_idx_files(
+        files=_list_idx_files(
             (26_421_880, "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84"),
             (29_515, "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845"),
             (4_422_102, "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073"),
@@ -99,63 +99,6 @@ OWN_DATA = (".npz", ".parquet")
 """Suffixes of files that stand in the place of a name."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Images:
-    """Grey images on a background of 0, with their classes where these are known.
-
-    Attributes:
-        pixels: (n, side, side) uint8, C-contiguous; 28x28 in the data sets of `DATASETS`.
-        labels: (n,) int64, or None.
-    """
-
-    pixels: NDArray[np.uint8]
-    labels: NDArray[np.int64] | None = None
-
-    def __post_init__(self) -> None:
-        pixels, labels = self.pixels, self.labels
-        square = pixels.ndim == 3 and pixels.shape[1] == pixels.shape[2]
-        if pixels.dtype != np.uint8 or not square or not pixels.flags.c_contiguous:
-            raise ValueError(f"pixels are {pixels.dtype} {pixels.shape}, not C-contiguous uint8 (n, side, side)")
-        if labels is not None and (labels.dtype != np.int64 or labels.shape != pixels.shape[:1]):
-            raise ValueError(f"labels are {labels.dtype} {labels.shape} for {len(pixels)} images, not int64 (n,)")
-
-    def __len__(self) -> int:
-        return len(self.pixels)
-
-    def between(self, start: int, stop: int) -> Images:
-        """Return the images from ``start`` up to ``stop`` as a view."""
-        return Images(self.pixels[start:stop], None if self.labels is None else self.labels[start:stop])
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Dataset:
-    """Training and test images; the arrays are read-only, as they are after Ray's object store.
-
-    Attributes:
-        name: key of `DATASETS`, or of a file of one's own.
-        training: all training images, those for validation last.
-        validation_size: how many of them are for validation.
-        test: read after training only; nothing is chosen by it.
-        sha256: see `digest`.
-    """
-
-    name: str
-    training: Images
-    validation_size: int
-    test: Images
-    sha256: str
-
-    @property
-    def search_train(self) -> Images:
-        """The training images of the search: all but those for validation, as a view."""
-        return self.training.between(0, len(self.training) - self.validation_size)
-
-    @property
-    def validation(self) -> Images:
-        """The images whose loss the search minimises, as a view."""
-        return self.training.between(len(self.training) - self.validation_size, len(self.training))
-
-
 def is_own_data(dataset: object) -> bool:
     """Whether a data set is given as a file of the user's own, rather than by a name."""
     return isinstance(dataset, str) and dataset.endswith(OWN_DATA)
@@ -177,31 +120,20 @@ def load_dataset(name: str, data_dir: Path | None = None) -> Dataset:
         InputError: there is no such data set, or its files are missing, wrong or not to be had.
     """
     if is_own_data(name):
-        from trainables.data.custom import load_own  # here, as it builds on this module
+        from trainables.data.custom import load_custom  # here, as pyarrow takes its time to import
 
-        return load_own(Path(name))
+        return load_custom(Path(name))
     if name not in DATASETS:
         raise InputError(f"unknown data set {name!r}", ", ".join(DATASETS), "choose one of these names")
     facts = DATASETS[name]
     if facts.files:
-        contents = [read_idx(data) for data in _contents(facts, data_dir)]
-        training, test = _labelled(*contents[:2]), _labelled(*contents[2:])
+        contents = [read_idx(data) for data in _read_contents(facts, data_dir)]
+        training, test = freeze_images(*contents[:2]), freeze_images(*contents[2:])
     else:
-        training, test = _digits()
+        training, test = _load_digits()
     if (len(training), len(test)) != (facts.training_size, facts.test_size):
         raise ValueError(f"{name} has {len(training)} training and {len(test)} test images, unlike its row in DATASETS")
-    return Dataset(name, training, facts.validation_size, test, digest(training, facts.validation_size, test))
-
-
-def digest(training: Images, validation_size: int, test: Images) -> str:
-    """Return one SHA-256 over all pixels, labels and the start of validation, the same on every machine."""
-    total = hashlib.sha256()
-    for images, held_out in ((training, validation_size), (test, 0)):
-        total.update(f"{len(images) - held_out}+{held_out} {images.labels is not None};".encode())
-        total.update(images.pixels.reshape(-1).data)
-        if images.labels is not None:
-            total.update(np.ascontiguousarray(images.labels, "<i8").data)
-    return total.hexdigest()
+    return build_dataset(name, training, facts.validation_size, test)
 
 
 def read_idx(data: bytes) -> NDArray[np.uint8]:
@@ -227,7 +159,7 @@ def read_idx(data: bytes) -> NDArray[np.uint8]:
     return np.frombuffer(raw, np.uint8, offset=start).reshape(shape)
 
 
-def every_fifth_of_each_class(labels: NDArray[np.int64]) -> NDArray[np.bool_]:
+def mark_fifth_of_each_class(labels: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Mark a stratified fifth of ``labels``: sorted by class, otherwise in the order given, each fifth from the first.
 
     No random numbers, so no library's version moves an image to another split.
@@ -254,7 +186,7 @@ def enlarge(small: NDArray[np.integer]) -> NDArray[np.uint8]:
     return np.pad(middle, ((0, 0), (4, 4), (4, 4)))
 
 
-def _digits() -> tuple[Images, Images]:
+def _load_digits() -> tuple[LabelledImages, LabelledImages]:
     """Read the digits of scikit-learn: a fifth is the test, a fifth of the rest validation.
 
     The images come in 14 runs of about 130, each by one hand: a cut by position would test on three hands. Every
@@ -264,25 +196,18 @@ def _digits() -> tuple[Images, Images]:
 
     bunch = load_digits()
     pixels, labels = enlarge(bunch.images), np.asarray(bunch.target, np.int64)
-    for_test = every_fifth_of_each_class(labels)
+    for_test = mark_fifth_of_each_class(labels)
     rest, test = np.flatnonzero(~for_test), np.flatnonzero(for_test)
-    for_validation = every_fifth_of_each_class(labels[rest])
+    for_validation = mark_fifth_of_each_class(labels[rest])
     training = np.concatenate([rest[~for_validation], rest[for_validation]])
-    return _labelled(pixels[training], labels[training]), _labelled(pixels[test], labels[test])
+    return freeze_images(pixels[training], labels[training]), freeze_images(pixels[test], labels[test])
 
 
-def _labelled(pixels: NDArray[np.uint8], labels: NDArray[np.integer]) -> Images:
-    wide = labels.astype(np.int64)
-    pixels.setflags(write=False)
-    wide.setflags(write=False)
-    return Images(pixels, wide)
-
-
-def _contents(facts: DataSource, data_dir: Path | None) -> list[bytes]:
+def _read_contents(facts: DataSource, data_dir: Path | None) -> list[bytes]:
     from_variable = os.environ.get(DATA_VARIABLE)
     if data_dir is None and not from_variable:
-        folder = _cache_folder() / facts.name
-        return [cached_bytes(file, folder, facts.mirrors) for file in facts.files]
+        folder = _find_cache() / facts.name
+        return [read_cached(file, folder, facts.mirrors) for file in facts.files]
     origin = f"{DATA_VARIABLE}={from_variable}" if data_dir is None else f"--data-dir {data_dir}"
     # Not Path.expanduser: that raises for a user who does not exist.
     folder = Path(os.path.expanduser(data_dir or from_variable or "")).absolute()
@@ -292,10 +217,10 @@ def _contents(facts: DataSource, data_dir: Path | None) -> list[bytes]:
             f"a folder that holds {facts.name}/ with its files",
             f"correct it, or leave out --data-dir and {DATA_VARIABLE} to have the files downloaded to the user's cache",
         )
-    return placed_contents(facts.files, folder / facts.name, facts.mirrors)
+    return read_placed(facts.files, folder / facts.name, facts.mirrors)
 
 
-def _cache_folder() -> Path:
+def _find_cache() -> Path:
     # Relative paths are ignored, as the XDG Base Directory Specification has it.
     base = Path(os.environ.get("XDG_CACHE_HOME", ""))
     return (base if base.is_absolute() else Path("~/.cache").expanduser()) / "cae-study"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import http.client
-import os
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
@@ -28,25 +27,25 @@ class RemoteFile:
     sha256: str
 
 
-def difference(data: bytes, file: RemoteFile) -> str | None:
+def describe_difference(data: bytes, file: RemoteFile) -> str | None:
     """Return in what way ``data`` is not ``file``, with both checksums, or None when it is."""
     received = hashlib.sha256(data).hexdigest()
     if received == file.sha256:
         return None
     if not data:
-        looks = "empty"
+        fault = "empty"
     elif data[:256].lstrip().startswith(b"<"):
-        looks = "a page of HTML or XML in place of the file"
+        fault = "a page of HTML or XML in place of the file"
     elif len(data) < file.bytes:
-        looks = f"truncated, or another file: {len(data):,} of {file.bytes:,} bytes"
+        fault = f"truncated, or another file: {len(data):,} of {file.bytes:,} bytes"
     elif len(data) > file.bytes:
-        looks = f"another file: longer than {file.bytes:,} bytes"
+        fault = f"another file: longer than {file.bytes:,} bytes"
     else:
-        looks = "damaged: the right length, but other bytes"
-    return f"{looks}\n      SHA-256 expected {file.sha256}\n      SHA-256 received {received}"
+        fault = "damaged: the right length, but other bytes"
+    return f"{fault}\n      SHA-256 expected {file.sha256}\n      SHA-256 received {received}"
 
 
-def placed_contents(files: Sequence[RemoteFile], folder: Path, mirrors: Sequence[str]) -> list[bytes]:
+def read_placed(files: Sequence[RemoteFile], folder: Path, mirrors: Sequence[str]) -> list[bytes]:
     """Return the contents of ``files``, which the user has placed in ``folder``; nothing is written there.
 
     Raises:
@@ -60,8 +59,8 @@ def placed_contents(files: Sequence[RemoteFile], folder: Path, mirrors: Sequence
             problems.append(f"{file.name}: {'missing' if isinstance(error, FileNotFoundError) else error.strerror}")
             continue
         contents.append(data)
-        if problem := difference(data, file):
-            swapped = [other.name for other in files if difference(data, other) is None]
+        if problem := describe_difference(data, file):
+            swapped = [other.name for other in files if describe_difference(data, other) is None]
             problems.append(f"{file.name}: {f'holds {swapped[0]}; ' if swapped else ''}{problem}")
     if problems:
         raise InputError(
@@ -73,7 +72,7 @@ def placed_contents(files: Sequence[RemoteFile], folder: Path, mirrors: Sequence
     return contents
 
 
-def cached_bytes(file: RemoteFile, folder: Path, mirrors: Sequence[str], stall_seconds: float = STALL_SECONDS) -> bytes:
+def read_cached(file: RemoteFile, folder: Path, mirrors: Sequence[str], stall_seconds: float = STALL_SECONDS) -> bytes:
     """Return the contents of ``file`` out of the cache ``folder``, downloaded there first when missing or wrong.
 
     Of several processes that ask at once one downloads; the others wait and find the file. A cache that holds the
@@ -88,51 +87,58 @@ def cached_bytes(file: RemoteFile, folder: Path, mirrors: Sequence[str], stall_s
     Raises:
         InputError: no mirror gave the file, or the cache cannot be written.
     """
-    path = folder / file.name
-    data = _intact(path, file)
+    data = _read_intact(folder, file)
     if data is not None:
         return data
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / ".lock"):
-            data = _intact(path, file)
-            if data is None:
-                path.unlink(missing_ok=True)
-                data = _download(file, folder, mirrors, stall_seconds)
-                # Always this name, so that what a killed process left of it is overwritten by the next.
-                part = folder / f".{file.name}.part"
-                part.write_bytes(data)
-                os.replace(part, path)
+            data = _read_intact(folder, file)
+            return _download(file, folder, mirrors, stall_seconds) if data is None else data
     except (OSError, NotImplementedError) as error:  # filelock raises the latter where files cannot be locked
         raise InputError(
             f"the cache {folder} cannot be used: {error}",
             f"a folder that can be written, with room for {file.bytes:,} bytes",
             "set XDG_CACHE_HOME to such a folder",
         ) from error
-    return data
 
 
-def _intact(path: Path, file: RemoteFile) -> bytes | None:
+def _read_intact(folder: Path, file: RemoteFile) -> bytes | None:
     try:
-        data = path.read_bytes()
+        data = (folder / file.name).read_bytes()
     except OSError:
         return None
-    return data if difference(data, file) is None else None
+    return data if describe_difference(data, file) is None else None
 
 
 def _download(file: RemoteFile, folder: Path, mirrors: Sequence[str], stall_seconds: float) -> bytes:
-    reasons = []
-    for mirror in mirrors:
+    """Have pooch place ``file`` in ``folder``: checked again, and under its name only once it is whole."""
+    import pooch  # here, as the import takes a tenth of a second and most studies find their files
+
+    def get(address: str, part: str, _: object) -> None:
+        """Write to ``part`` what pooch is to check; a `ValueError` says what is wrong with the mirror."""
         try:
-            data = _get(mirror + file.name, file.bytes + 1, stall_seconds)
-            reason = difference(data, file)
+            data = _get(address, file.bytes + 1, stall_seconds)
+            reason = describe_difference(data, file)
         except TimeoutError:
             reason = f"silent for {stall_seconds:g} s"
         except (OSError, http.client.HTTPException) as error:
             reason = str(error) or type(error).__name__
-        if reason is None:
-            return data
-        reasons.append(f"{mirror}: {reason}")
+        if reason is not None:
+            raise ValueError(reason)
+        Path(part).unlink()  # Made by pooch so that its owner alone could read it.
+        Path(part).write_bytes(data)
+
+    pooch.get_logger().setLevel("WARNING")
+    for left in (folder / file.name, *folder.glob("tmp*")):  # a wrong file, and what killed processes left of theirs
+        left.unlink(missing_ok=True)
+    reasons = []
+    for mirror in mirrors:
+        try:
+            path = pooch.retrieve(mirror + file.name, f"sha256:{file.sha256}", file.name, folder, downloader=get)
+            return Path(path).read_bytes()
+        except ValueError as error:
+            reasons.append(f"{mirror}: {error}")
     raise InputError(
         "\n    ".join([f"{file.name} could not be downloaded from any mirror", *reasons]),
         f"{file.bytes:,} bytes with SHA-256 {file.sha256}",

@@ -45,7 +45,7 @@ def pca(train_pixels: NDArray[np.uint8], test_pixels: NDArray[np.uint8], code_si
     Raises:
         InputError: there are fewer pixels than components.
     """
-    train, test = _flat(train_pixels), _flat(test_pixels)
+    train, test = _flatten(train_pixels), _flatten(test_pixels)
     if not 1 <= code_size <= train.shape[1]:
         raise InputError(
             f"{code_size} principal components of images of {train.shape[1]} pixels",
@@ -53,7 +53,7 @@ def pca(train_pixels: NDArray[np.uint8], test_pixels: NDArray[np.uint8], code_si
             "give another code size",
         )
     with threadpool_limits(limits=1):  # as a trial
-        mean, components = _components(train, code_size)
+        mean, components = _compute_components(train, code_size)
         train_codes = np.matmul(train - mean, components)
         test_codes = np.matmul(test - mean, components)
         reconstructions = np.matmul(test_codes, components.T) + mean
@@ -68,15 +68,15 @@ def raw_pixels(train_pixels: NDArray[np.uint8], test_pixels: NDArray[np.uint8]) 
         train_pixels: (n, height, width) uint8.
         test_pixels: (m, height, width) uint8.
     """
-    test = _flat(test_pixels)
-    return UntrainedCodes(_flat(train_pixels), test, test.reshape(test_pixels.shape), squared_error=0.0)
+    test = _flatten(test_pixels)
+    return UntrainedCodes(_flatten(train_pixels), test, test.reshape(test_pixels.shape), squared_error=0.0)
 
 
-def _flat(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+def _flatten(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.divide(pixels.reshape(len(pixels), -1), 255, dtype=np.float32)
 
 
-def _components(pixels: NDArray[np.float32], count: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def _compute_components(pixels: NDArray[np.float32], count: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return the mean, (pixels,), and the components, (pixels, count), in the order of falling variance."""
     mean = pixels.mean(axis=0, dtype=np.float64)
     covariance = np.zeros((len(mean), len(mean)))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainables.evaluation.scores import Score
+from trainables.evaluation.scores import Score, make_scores
 from trainables.evaluation.sparsity import unit_deviations
 
 LINEAR_ITERATIONS = 500
@@ -39,7 +39,7 @@ On the digits (1,437 codes of 2 / 10 / 30 components) four times the passes take
 """
 
 
-def classification_scores(
+def score_classification(
     train_codes: NDArray[np.floating[Any]],
     train_labels: NDArray[np.integer[Any]],
     test_codes: NDArray[np.floating[Any]],
@@ -58,7 +58,7 @@ def classification_scores(
     from sklearn.linear_model import LogisticRegression
     from sklearn.neural_network import MLPClassifier
 
-    train, test = _standardised(train_codes, test_codes)
+    train, test = _standardise(train_codes, test_codes)
 
     # The seed is not used: the loss is convex. It has a weak L2 penalty (C = 1), hence a minimum even where the
     # classes are separable.
@@ -78,8 +78,8 @@ def classification_scores(
             perceptron.partial_fit(train, train_labels, classes=classes)  # one pass; keeps Adam's moments
 
     return [
-        *_scores("linear_classifier", test_labels, linear.predict(test)),
-        *_scores("mlp_classifier", test_labels, perceptron.predict(test)),
+        *_score_predictions("linear_classifier", test_labels, linear.predict(test)),
+        *_score_predictions("mlp_classifier", test_labels, perceptron.predict(test)),
     ]
 
 
@@ -104,17 +104,15 @@ def macro_averages(
     return precision, recall, 2 * precision * recall / both if both else 0.0
 
 
-def _scores(evaluator: str, labels: NDArray[np.integer[Any]], predictions: NDArray[np.integer[Any]]) -> list[Score]:
+def _score_predictions(
+    evaluator: str, labels: NDArray[np.integer[Any]], predictions: NDArray[np.integer[Any]]
+) -> list[Score]:
     precision, recall, f_score = macro_averages(labels, predictions)
-    return [
-        Score("test", evaluator, "error", 100 * float(np.mean(predictions != labels)), "%", "lower"),
-        Score("test", evaluator, "precision", precision, "", "higher"),
-        Score("test", evaluator, "recall", recall, "", "higher"),
-        Score("test", evaluator, "f_score", f_score, "", "higher"),
-    ]
+    error = 100 * float(np.mean(predictions != labels))
+    return make_scores(evaluator, {"error": error, "precision": precision, "recall": recall, "f_score": f_score})
 
 
-def _standardised(
+def _standardise(
     train_codes: NDArray[np.floating[Any]], test_codes: NDArray[np.floating[Any]]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     means = train_codes.mean(axis=0, dtype=np.float64)

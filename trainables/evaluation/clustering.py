@@ -11,14 +11,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from trainables.errors import InputError
-from trainables.evaluation.scores import Score
+from trainables.evaluation.scores import Score, make_scores
 from trainables.evaluation.sparsity import ROUNDING
 
 STARTS = 10
 """Starts of k-means; the one with the least inertia counts. With 20 the accuracies below move by at most 0.003."""
 
 
-def k_means_scores(
+def score_k_means(
     codes: NDArray[np.floating[Any]], labels: NDArray[np.integer[Any]] | None, clusters: int, seed: int
 ) -> list[Score]:
     """Cluster the test codes, (n, code_size), by k-means and compare the clusters with ``labels``.
@@ -33,16 +33,16 @@ def k_means_scores(
     from sklearn.cluster import KMeans
     from sklearn.exceptions import ConvergenceWarning
 
-    points = _scaled(codes)
+    points = _scale(codes)
     model = KMeans(min(clusters, len(points)), n_init=STARTS, random_state=seed)
     with warnings.catch_warnings():
         # Fewer distinct codes than clusters, as after a collapse, are an answer: fewer clusters.
         warnings.simplefilter("ignore", ConvergenceWarning)
         found = model.fit_predict(points)
-    return [*_agreement("k_means", labels, found), _silhouette("k_means", points, found)]
+    return _score_clusters("k_means", labels, points, found)
 
 
-def umap_gmm_scores(
+def score_umap_gmm(
     codes: NDArray[np.floating[Any]], labels: NDArray[np.integer[Any]] | None, clusters: int, seed: int
 ) -> list[Score]:
     """Cluster the test codes, (n, code_size), by a Gaussian mixture on their UMAP embedding; compare with ``labels``.
@@ -60,7 +60,7 @@ def umap_gmm_scores(
     require_umap()
     from sklearn.mixture import GaussianMixture
 
-    points = _scaled(codes)
+    points = _scale(codes)
     clusters = min(clusters, len(points))
     with warnings.catch_warnings():
         # umap-learn warns on import that it has no TensorFlow, and of graphs in several parts, which clusters are;
@@ -71,7 +71,7 @@ def umap_gmm_scores(
             embedding = umap.UMAP(n_neighbors=20, n_components=clusters, min_dist=0.0, random_state=seed, n_jobs=1)
             points = embedding.fit_transform(points)
         found = GaussianMixture(clusters, random_state=seed).fit_predict(points.astype(np.float64))
-    return [*_agreement("umap_gmm", labels, found), _silhouette("umap_gmm", points, found)]
+    return _score_clusters("umap_gmm", labels, points, found)
 
 
 def require_umap() -> None:
@@ -105,20 +105,23 @@ def clustering_accuracy(labels: ArrayLike, clusters: ArrayLike) -> float:
     return float(counts[linear_sum_assignment(counts, maximize=True)].sum() / len(rows))
 
 
-def _agreement(evaluator: str, labels: NDArray[np.integer[Any]] | None, found: NDArray[np.integer[Any]]) -> list[Score]:
-    if labels is None:
-        return []
+def _score_clusters(
+    evaluator: str,
+    labels: NDArray[np.integer[Any]] | None,
+    points: NDArray[np.float32],
+    found: NDArray[np.integer[Any]],
+) -> list[Score]:
     from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
-    figures = (
-        ("accuracy", clustering_accuracy(labels, found)),
-        ("nmi", float(normalized_mutual_info_score(labels, found))),
-        ("ari", float(adjusted_rand_score(labels, found))),
-    )
-    return [Score("test", evaluator, metric, value, "", "higher") for metric, value in figures]
+    values = {}
+    if labels is not None:
+        values["accuracy"] = clustering_accuracy(labels, found)
+        values["nmi"] = normalized_mutual_info_score(labels, found)
+        values["ari"] = adjusted_rand_score(labels, found)
+    return make_scores(evaluator, values | {"silhouette": _silhouette(points, found)})
 
 
-def _silhouette(evaluator: str, points: NDArray[np.float32], found: NDArray[np.integer[Any]]) -> Score:
+def _silhouette(points: NDArray[np.float32], found: NDArray[np.integer[Any]]) -> float:
     """Return the mean silhouette; 0, between near and far, where it is not defined: one cluster, or all of one point.
 
     Source: Rousseeuw (1987), Silhouettes, who sets it to 0 for a cluster of one point.
@@ -126,14 +129,13 @@ def _silhouette(evaluator: str, points: NDArray[np.float32], found: NDArray[np.i
     from sklearn import config_context
     from sklearn.metrics import silhouette_score
 
-    value = 0.0
-    if 1 < len(np.unique(found)) < len(found):
-        with config_context(working_memory=64):  # MiB; the distances of 10,000 codes at once would take 400
-            value = float(silhouette_score(points, found))
-    return Score("test", evaluator, "silhouette", value, "", "higher")
+    if not 1 < len(np.unique(found)) < len(found):
+        return 0.0
+    with config_context(working_memory=64):  # MiB; the distances of 10,000 codes at once would take 400
+        return float(silhouette_score(points, found))
 
 
-def _scaled(codes: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
+def _scale(codes: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
     """Return ``codes`` moved to mean 0 and scaled by one factor to mean variance 1; zeros where they are all the same.
 
     No distance changes in proportion to another; but squares of very large or small codes would leave float32.

@@ -8,12 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from trainables.evaluation.classification import classification_scores
-from trainables.evaluation.clustering import k_means_scores, require_umap, umap_gmm_scores
-from trainables.evaluation.scores import Score, reconstruction_scores
-from trainables.evaluation.sparsity import code_scores
-
-__all__ = ["UNLABELLED_CLUSTERS", "Score", "evaluate_codes", "reconstruction_scores"]
+from trainables.evaluation.classification import score_classification
+from trainables.evaluation.clustering import require_umap, score_k_means, score_umap_gmm
+from trainables.evaluation.scores import Score
+from trainables.evaluation.sparsity import score_code
 
 UNLABELLED_CLUSTERS = 10
 """Clusters where there are no labels to count classes from."""
@@ -69,11 +67,11 @@ def evaluate_codes(
     clusters = UNLABELLED_CLUSTERS if train_labels is None else len(np.unique(train_labels))
     with threadpool_limits(limits=1):
         if train_labels is not None and test_labels is not None:
-            scores += classification_scores(train_codes, train_labels, test_codes, test_labels, seed)
-        scores += k_means_scores(test_codes, test_labels, clusters, seed)
+            scores += score_classification(train_codes, train_labels, test_codes, test_labels, seed)
+        scores += score_k_means(test_codes, test_labels, clusters, seed)
         if with_umap:
-            scores += umap_gmm_scores(test_codes, test_labels, clusters, seed)
-        scores += code_scores(test_codes)
+            scores += score_umap_gmm(test_codes, test_labels, clusters, seed)
+        scores += score_code(test_codes)
     return scores
 
 

@@ -9,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trainables.evaluation.scores import Score, reconstruction_scores
+from trainables.evaluation.scores import Score, make_scores
 from trainables.models.autoencoder import Autoencoder, Switches
-from trainables.training.training import MEASURING_BATCH, as_images, reconstruction_losses
+from trainables.training.training import MEASURING_BATCH, reconstruction_losses, scale_pixels
 
 LAYER_IMAGES = 1_000
 """Test images on which the layers' ranges are taken."""
@@ -35,7 +35,7 @@ class TestImagesResult:
 @torch.inference_mode()
 def encode_pixels(model: Autoencoder, pixels: Tensor) -> NDArray[np.float32]:
     """Return the codes of ``pixels``, (images, side, side) uint8, as (images, code_size) float32."""
-    codes = [model.encode(as_images(batch)) for batch in pixels.split(MEASURING_BATCH)]
+    codes = [model.encode(scale_pixels(batch)) for batch in pixels.split(MEASURING_BATCH)]
     return torch.cat(codes).cpu().numpy()
 
 
@@ -59,7 +59,7 @@ def measure_test(
         sums[evaluator] = sums.get(evaluator, torch.zeros_like(losses)) + losses
 
     for batch in pixels.split(MEASURING_BATCH):
-        images = as_images(batch)
+        images = scale_pixels(batch)
         code, switches = model.encode_with_switches(images)
         logits = model.decode(code, switches)
         codes.append(code)
@@ -68,12 +68,12 @@ def measure_test(
         add("reconstruction", logits, images)
         add("mean_code", model.decode(mean.expand(len(images), -1), switches), images)
         if switches:
-            add("other_switches", model.decode(code, _of_next_image(switches)), images)
+            add("other_switches", model.decode(code, _take_next_image(switches)), images)
 
     scores: list[Score] = []
     for evaluator, total in sums.items():
         cross_entropy, squared_error = (total / len(pixels)).tolist()
-        scores += reconstruction_scores("test", cross_entropy, squared_error, evaluator)
+        scores += make_scores(evaluator, {"cross_entropy": cross_entropy, "squared_error": squared_error})
     kept = torch.cat(reconstructions)[:kept_reconstructions] if reconstructions else torch.zeros(0, 0)
     return TestImagesResult(torch.cat(codes).cpu().numpy(), kept.half().cpu().numpy(), scores)
 
@@ -86,25 +86,22 @@ def measure_layers(model: Autoencoder, pixels: Tensor) -> list[Score]:
     """
     scores: list[Score] = []
     switches: Switches = {}
-    maps = as_images(pixels[:LAYER_IMAGES])
+    maps = scale_pixels(pixels[:LAYER_IMAGES])
     for stage in model.stages:
         maps = model.activate(stage, model.preactivate(stage, maps, switches))
         axes = tuple(axis for axis in range(maps.dim()) if axis != 1)
         dead = (maps.std(axes) < DEAD_DEVIATION).sum()
-        figures = {
-            "minimum": (maps.min(), ""),
-            "maximum": (maps.max(), ""),
-            "mean": (maps.mean(), ""),
-            "standard_deviation": (maps.std(), ""),
-            "maps": (torch.tensor(maps.shape[1]), "maps"),
-            "dead_maps": (dead, "maps"),
+        values = {
+            "minimum": float(maps.min()),
+            "maximum": float(maps.max()),
+            "mean": float(maps.mean()),
+            "standard_deviation": float(maps.std()),
+            "maps": maps.shape[1],
+            "dead_maps": int(dead),
         }
-        evaluator = f"layer_{stage.layer.name}"
-        scores += [
-            Score("test", evaluator, metric, float(value), unit, "none") for metric, (value, unit) in figures.items()
-        ]
+        scores += make_scores(f"layer_{stage.layer.name}", values)
     return scores
 
 
-def _of_next_image(switches: Switches) -> Switches:
+def _take_next_image(switches: Switches) -> Switches:
     return {level: position.roll(1, dims=0) for level, position in switches.items()}

@@ -1,11 +1,42 @@
-"""A score: one figure of a trained model, as it stands in the table ``scores``."""
+"""A score: one value of a trained model, as it stands in the table ``scores``; and every metric, declared once."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal
 
 Direction = Literal["lower", "higher", "none"]
+
+METRICS: Mapping[str, tuple[str, Direction]] = MappingProxyType(
+    {
+        "cross_entropy": ("nats/image", "lower"),
+        "squared_error": ("1/image", "lower"),
+        "error": ("%", "lower"),
+        "precision": ("", "higher"),
+        "recall": ("", "higher"),
+        "f_score": ("", "higher"),
+        "accuracy": ("", "higher"),
+        "nmi": ("", "higher"),
+        "ari": ("", "higher"),
+        "silhouette": ("", "higher"),
+        "hoyer_sparsity": ("", "none"),
+        "gini_index": ("", "none"),
+        "effective_dimension": ("units", "none"),
+        "dead_units": ("units", "none"),
+        "minimum": ("", "none"),
+        "maximum": ("", "none"),
+        "mean": ("", "none"),
+        "standard_deviation": ("", "none"),
+        "maps": ("maps", "none"),
+        "dead_maps": ("maps", "none"),
+    }
+)
+"""Unit and better direction of every metric; no unit for shares and indices.
+
+The losses are summed over pixels and averaged over images, of pixels in [0, 1].
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,8 +47,8 @@ class Score:
         split: images that were measured.
         evaluator: what measured.
         metric: what was measured.
-        value: the figure.
-        unit: unit of the figure; empty for shares and indices.
+        value: the number.
+        unit: of the value; empty for shares and indices.
         direction: which values are better.
     """
 
@@ -29,18 +60,6 @@ class Score:
     direction: Direction
 
 
-def reconstruction_scores(
-    split: str, cross_entropy: float | None, squared_error: float, evaluator: str = "reconstruction"
-) -> list[Score]:
-    """Return the two losses of a reconstruction as scores, both summed over pixels and averaged over images.
-
-    Args:
-        split: images that were reconstructed.
-        cross_entropy: in nats per image; None where the model gives no probabilities, as PCA.
-        squared_error: per image, of pixels in [0, 1].
-        evaluator: what the reconstruction was made from, where it is not the model's own code.
-    """
-    scores = [Score(split, evaluator, "squared_error", squared_error, "1/image", "lower")]
-    if cross_entropy is not None:
-        scores.insert(0, Score(split, evaluator, "cross_entropy", cross_entropy, "nats/image", "lower"))
-    return scores
+def make_scores(evaluator: str, values: Mapping[str, float]) -> list[Score]:
+    """Return scores of the test images, one for each metric in ``values``, a key of `METRICS`."""
+    return [Score("test", evaluator, metric, float(value), *METRICS[metric]) for metric, value in values.items()]

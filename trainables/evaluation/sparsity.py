@@ -1,6 +1,6 @@
 """How a code uses its units: how sparse its values are, how many dimensions they span, which units are dead.
 
-The code layer is linear, so the decoder's weights can undo any scale of the whole code; every figure here is therefore
+The code layer is linear, so the decoder's weights can undo any scale of the whole code; every number here is therefore
 the same for a code and for a multiple of it.
 """
 
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from trainables.evaluation.scores import Score
+from trainables.evaluation.scores import Score, make_scores
 
 DEAD_DEVIATION = 0.01
 """A unit is dead when its standard deviation is at most this share of the largest one among the units.
@@ -28,19 +28,19 @@ Equal images give float32 codes that differ by a few parts in 10 million, accord
 """
 
 
-def code_scores(codes: NDArray[np.floating[Any]]) -> list[Score]:
+def score_code(codes: NDArray[np.floating[Any]]) -> list[Score]:
     """Return the sparsity and the use of the test codes, (n, code_size). Costs below 0.1 s for 10,000 codes of 30.
 
     Sparsity is that of the absolute values as they are, not centred: a linear code has no zero of its own, so compare
     sparsity within one kind of model.
     """
-    figures = (
-        ("hoyer_sparsity", hoyer_sparsity(codes), ""),
-        ("gini_index", gini_index(codes), ""),
-        ("effective_dimension", participation_ratio(codes), "units"),
-        ("dead_units", float(dead_units(codes)), "units"),
-    )
-    return [Score("test", "code", metric, value, unit, "none") for metric, value, unit in figures]
+    values = {
+        "hoyer_sparsity": hoyer_sparsity(codes),
+        "gini_index": gini_index(codes),
+        "effective_dimension": participation_ratio(codes),
+        "dead_units": count_dead_units(codes),
+    }
+    return make_scores("code", values)
 
 
 def hoyer_sparsity(values: ArrayLike) -> float:
@@ -98,7 +98,7 @@ def participation_ratio(codes: NDArray[np.floating[Any]]) -> float:
     return float(np.trace(covariance) ** 2 / (covariance**2).sum())
 
 
-def dead_units(codes: NDArray[np.floating[Any]]) -> int:
+def count_dead_units(codes: NDArray[np.floating[Any]]) -> int:
     """Return the number of units of ``codes``, (n, code_size), that hardly vary: see `DEAD_DEVIATION`."""
     deviations = unit_deviations(codes)
     return int((deviations <= DEAD_DEVIATION * deviations.max()).sum())

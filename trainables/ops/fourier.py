@@ -2,8 +2,9 @@
 
 A convolution of maps is, at every frequency, one small complex matrix product over maps; the transforms of sides this
 small (12 to 28) are products with constant tables of cosines and sines, which run near the speed of the machine where
-an FFT of thousands of small images does not. Spectra are pairs (real part, negated imaginary part) of half spectra:
-``frequencies(side) = side * (side // 2 + 1)`` rows. Tensors hold the batch last: ``(side, side, maps, batch)``.
+an FFT of thousands of small images does not. Coefficients are pairs (real part, negated imaginary part), of half the
+frequencies: ``frequencies(side) = side * (side // 2 + 1)`` rows. Tensors hold the batch last: ``(side, side, maps,
+batch)``.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
-Spectrum = tuple[Tensor, Tensor]
+Coefficients = tuple[Tensor, Tensor]
 
 
-def convolved(maps: Tensor, weight: Tensor, side: int) -> Tensor:
+def convolve(maps: Tensor, weight: Tensor, side: int) -> Tensor:
     """Return the circular convolution of period ``side``, ``(side, side, out_maps, batch)``.
 
     Args:
@@ -25,13 +26,13 @@ def convolved(maps: Tensor, weight: Tensor, side: int) -> Tensor:
         weight: ``(y, x, out_maps, in_maps)``.
         side: the period; the full convolution where it is at least both sides together less one.
     """
-    (maps_re, maps_im), (weight_re, weight_im) = _spectrum(maps, side), _spectrum(weight, side)
+    (maps_re, maps_im), (weight_re, weight_im) = _transform(maps, side), _transform(weight, side)
     re = torch.baddbmm(torch.bmm(weight_re, maps_re), weight_im, maps_im, alpha=-1)
     im = torch.baddbmm(torch.bmm(weight_re, maps_im), weight_im, maps_re)
-    return _from_spectrum((re, im), side, side)
+    return _transform_back((re, im), side, side)
 
 
-def correlated(maps: Tensor, weight: Tensor) -> Tensor:
+def correlate(maps: Tensor, weight: Tensor) -> Tensor:
     """Return what a convolution layer computes, without padding: ``(side - kernel + 1, same, out_maps, batch)``.
 
     Args:
@@ -39,19 +40,19 @@ def correlated(maps: Tensor, weight: Tensor) -> Tensor:
         weight: ``(kernel, kernel, out_maps, in_maps)``.
     """
     side = maps.shape[0]
-    (maps_re, maps_im), (weight_re, weight_im) = _spectrum(maps, side), _spectrum(weight, side)
-    # The conjugate of the weight's spectrum. Wrapped-around values fall behind the valid ones and are not computed.
+    (maps_re, maps_im), (weight_re, weight_im) = _transform(maps, side), _transform(weight, side)
+    # The weight's coefficients conjugated. Wrapped-around values fall behind the valid ones and are not computed.
     re = torch.baddbmm(torch.bmm(weight_re, maps_re), weight_im, maps_im)
     im = torch.baddbmm(torch.bmm(weight_re, maps_im), weight_im, maps_re, alpha=-1)
-    return _from_spectrum((re, im), side, side - weight.shape[0] + 1)
+    return _transform_back((re, im), side, side - weight.shape[0] + 1)
 
 
-def _spectrum(block: Tensor, side: int) -> Spectrum:
-    """Return the half spectrum of ``(y, x, rows, columns)``, zero-padded to ``side``: (frequencies, rows, columns)."""
+def _transform(block: Tensor, side: int) -> Coefficients:
+    """Return the coefficients of ``(y, x, rows, columns)``, zero-padded to ``side``: (frequencies, rows, columns)."""
     height, width, rows, columns = block.shape
     half = side // 2 + 1
-    cos_y, sin_y = _tables(side, height)
-    cos_x, sin_x = _tables(side, width)
+    cos_y, sin_y = _make_tables(side, height)
+    cos_x, sin_x = _make_tables(side, width)
     block = block.reshape(height, width, rows * columns)
     re = torch.matmul(cos_x[:half], block).view(height, -1)
     im = torch.matmul(sin_x[:half], block).view(height, -1)
@@ -61,12 +62,12 @@ def _spectrum(block: Tensor, side: int) -> Spectrum:
     )
 
 
-def _from_spectrum(spectrum: Spectrum, side: int, kept: int) -> Tensor:
-    """Return the first ``kept`` rows and columns of the real block with this half spectrum."""
-    re, im = (part.view(side, -1) for part in spectrum)
-    rows, columns = spectrum[0].shape[1:]
-    cos, sin = (table.t() for table in _tables(side, kept))
-    weighted_cos, weighted_sin = _inverse_tables(side, kept)
+def _transform_back(coefficients: Coefficients, side: int, kept: int) -> Tensor:
+    """Return the first ``kept`` rows and columns of the real block with these coefficients."""
+    re, im = (part.view(side, -1) for part in coefficients)
+    rows, columns = coefficients[0].shape[1:]
+    cos, sin = (table.t() for table in _make_tables(side, kept))
+    weighted_cos, weighted_sin = _make_inverse_tables(side, kept)
     half = side // 2 + 1
     block_re = torch.addmm(cos @ re, sin, im).view(kept, half, -1)
     block_im = torch.addmm(cos @ im, sin, re, alpha=-1).view(kept, half, -1)
@@ -75,7 +76,7 @@ def _from_spectrum(spectrum: Spectrum, side: int, kept: int) -> Tensor:
 
 
 @lru_cache
-def _tables(side: int, length: int) -> tuple[Tensor, Tensor]:
+def _make_tables(side: int, length: int) -> tuple[Tensor, Tensor]:
     """Return cosines and sines of 2 pi k y / side, each ``(side, length)``."""
     turns = torch.arange(side)[:, None] * torch.arange(length) % side
     angles = turns.double() * (2 * math.pi / side)
@@ -83,8 +84,8 @@ def _tables(side: int, length: int) -> tuple[Tensor, Tensor]:
 
 
 @lru_cache
-def _inverse_tables(side: int, kept: int) -> tuple[Tensor, Tensor]:
+def _make_inverse_tables(side: int, kept: int) -> tuple[Tensor, Tensor]:
     """Return tables ``(kept, half)`` of the last inverse step: mirrored frequencies counted, scaled by the area."""
     half = torch.arange(side // 2 + 1)
     counted = torch.where((half == 0) | (2 * half == side), 1.0, 2.0) / side**2
-    return tuple((table[: len(half)].t() * counted).contiguous() for table in _tables(side, kept))  # type: ignore[return-value]
+    return tuple((table[: len(half)].t() * counted).contiguous() for table in _make_tables(side, kept))  # type: ignore[return-value]

@@ -1,8 +1,8 @@
-"""Convolutions as matrix products over patches, with the batch last in memory: ``(maps, side, side, batch)``.
+"""Convolutions as matrix products over windows, with the batch last in memory: ``(maps, side, side, batch)``.
 
-Copying and adding patches then moves runs of a whole batch, and the products are large. A 2x2 window of maxima, or of
-unpooling, sees a patch one pixel larger than the kernel; one product serves its four phases: top-left, top-right,
-bottom-left, bottom-right, numbered 0 to 3.
+Copying and adding windows then moves runs of a whole batch, and the products are large. Four pixels that are pooled, or
+unpooled, together see a window one pixel larger than the kernel; one product serves their four phases: top-left,
+top-right, bottom-left, bottom-right, numbered 0 to 3.
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 PHASES = ((0, 0), (0, 1), (1, 0), (1, 1))
-"""Row and column of each cell of a 2x2 window."""
+"""Row and column of each of the four pixels that are pooled together."""
 
 
-def at_phases(weight: Tensor) -> Tensor:
-    """Return ``(..., kernel, kernel)`` moved to each phase of a patch: ``(4, ..., kernel + 1, kernel + 1)``."""
+def place_at_phases(weight: Tensor) -> Tensor:
+    """Return ``(..., kernel, kernel)`` moved to each phase of a window: ``(4, ..., kernel + 1, kernel + 1)``."""
     return torch.stack([F.pad(weight, (x, 1 - x, y, 1 - y)) for y, x in PHASES])
 
 
 def extract_windows(image: Tensor, kernel: int, stride: int) -> Tensor:
-    """Return every patch of ``(side, side, batch)``, as ``(kernel * kernel, places * places * batch)``."""
+    """Return every window of ``(side, side, batch)``, as ``(kernel * kernel, places * places * batch)``."""
     places = (image.shape[0] - kernel) // stride + 1
     down, right, one = image.stride()
     shape = (kernel, kernel, places, places, image.shape[-1])
@@ -31,25 +31,25 @@ def extract_windows(image: Tensor, kernel: int, stride: int) -> Tensor:
 
 
 class AddWindows(torch.autograd.Function):
-    """Adds overlapping patches ``(kernel, kernel, maps, places, places, batch)``, two pixels apart, into maps.
+    """Adds overlapping windows ``(kernel, kernel, maps, places, places, batch)``, two pixels apart, into maps.
 
-    The result is ``(maps, side, side, batch)`` with side 2 (places - 1) + kernel; what no patch covers is 0.
+    The result is ``(maps, side, side, batch)`` with side 2 (places - 1) + kernel; what no window covers is 0.
     """
 
     @staticmethod
-    def forward(ctx: Any, im2col: Tensor, side: int) -> Tensor:
-        """Add the patches."""
-        kernel, _, maps, places, _, batch = im2col.shape
-        ctx.shape = im2col.shape
-        result = im2col.new_zeros(maps, side, side, batch)
+    def forward(ctx: Any, windows: Tensor, side: int) -> Tensor:
+        """Add the windows."""
+        kernel, _, maps, places, _, batch = windows.shape
+        ctx.shape = windows.shape
+        result = windows.new_zeros(maps, side, side, batch)
         for y in range(kernel):
             for x in range(kernel):
-                result[:, y : y + 2 * places : 2, x : x + 2 * places : 2] += im2col[y, x]
+                result[:, y : y + 2 * places : 2, x : x + 2 * places : 2] += windows[y, x]
         return result
 
     @staticmethod
     def backward(ctx: Any, *incoming: Tensor) -> tuple[Tensor, None]:
-        """Read each patch where it was added."""
+        """Read each window where it was added."""
         gradient = incoming[0].contiguous()
         maps, down, right, one = gradient.stride()
         strides = (down, right, maps, 2 * down, 2 * right, one)

@@ -1,4 +1,4 @@
-"""Several seeds of one configuration trained as one batched model: each with its own weights, order and figures.
+"""Several seeds of one configuration trained as one batched model: each with its own weights, order and losses.
 
 Seeds stand side by side in the axis of maps, ``(batch, seeds * maps, side, side)``, so that a convolution of all is one
 grouped convolution and a fully connected layer of all one batched product. No layer mixes seeds, the optimizers work
@@ -19,8 +19,7 @@ from trainables.models.architectures import Layer
 from trainables.models.autoencoder import Autoencoder, Stage, Switches
 from trainables.ops.convolution import unpool_tile
 from trainables.training.cuda_graphs import StepRunner
-from trainables.training.training import EpochFigures, Training, measure, optimizer_of, scheduled_learning_rate
-from trainables.trial_config import TrialConfig
+from trainables.training.training import EpochMetrics, Training, make_optimizer, scheduled_learning_rate, select_loss
 
 
 class BatchedAutoencoder(nn.Module):
@@ -111,7 +110,7 @@ class BatchedTraining:
         device = first.train_pixels.device
         self._pixels = first.train_pixels
         self._parameters = list(self.model.parameters())
-        self.optimizer = optimizer_of(self.trial_config, self.model, capturable=device.type == "cuda")
+        self.optimizer = make_optimizer(self.trial_config, self.model, capturable=device.type == "cuda")
         self._factors = [group["learning_rate_factor"] for group in self.optimizer.param_groups]
         for group in self.optimizer.param_groups:
             group["lr"] = torch.zeros((), device=device)
@@ -120,18 +119,18 @@ class BatchedTraining:
         self._rates = torch.zeros(self.steps_per_epoch, device=device)
         self._position = torch.zeros(1, dtype=torch.int64, device=device)
         self._sums = torch.zeros(2, seeds, dtype=torch.float64, device=device)
-        self._runner = StepRunner(self._step, self._changed_by_a_step, device)
+        self._runner = StepRunner(self._step, self._list_changed, device)
 
     @property
     def done(self) -> bool:
         """Whether the full budget of epochs is trained."""
         return self.epoch >= self.trial_config.epochs_planned
 
-    def train_epoch(self) -> list[EpochFigures]:
-        """Train every seed on every image once, each in its own fresh order; return the figures seed by seed."""
+    def train_epoch(self) -> list[EpochMetrics]:
+        """Train every seed on every image once, each in its own fresh order; return the metrics seed by seed."""
         started = time.perf_counter()
         used = self.steps_per_epoch * self.trial_config.batch_size
-        orders = torch.stack([training.next_order()[:used] for training in self.trainings])
+        orders = torch.stack([training.draw_order()[:used] for training in self.trainings])
         first_step = self.epoch * self.steps_per_epoch
         rates = [
             scheduled_learning_rate(self.trial_config, first_step + step, self.steps_per_epoch)
@@ -142,23 +141,12 @@ class BatchedTraining:
         self.replay_epoch()
         self.epoch += 1
         cross_entropies, squared_errors = (self._sums / self.steps_per_epoch).tolist()
-        figures = []
-        for training, cross_entropy, squared_error in zip(self.trainings, cross_entropies, squared_errors, strict=True):
-            training.epoch = self.epoch
-            pixels = training.validation_pixels
-            validation = (None, None) if pixels is None else measure(training.model, pixels)
-            figures.append(
-                EpochFigures(
-                    epoch=self.epoch,
-                    learning_rate=rates[-1],
-                    train_cross_entropy=cross_entropy,
-                    train_squared_error=squared_error,
-                    validation_cross_entropy=validation[0],
-                    validation_squared_error=validation[1],
-                    seconds=time.perf_counter() - started,
-                )
+        return [
+            training.end_epoch(started, rates[-1], cross_entropy, squared_error)
+            for training, cross_entropy, squared_error in zip(
+                self.trainings, cross_entropies, squared_errors, strict=True
             )
-        return figures
+        ]
 
     def replay_epoch(self) -> None:
         """Run an epoch's steps on what the buffers hold, without waiting for them: what a device takes at least."""
@@ -173,41 +161,30 @@ class BatchedTraining:
         chosen = self._orders[:, self._position].squeeze(1)
         images = self._pixels[chosen].transpose(0, 1).float().div_(255)  # (batch, seeds, side, side)
         logits = self.model(images)
-        losses = _losses(logits, images)
+        losses = _compute_losses(logits, images)
         # Each seed's gradient is that of its own loss: no term of the sum holds another seed's weights.
-        gradients = torch.autograd.grad(_minimised(self.trial_config, losses).sum(), self._parameters)
+        gradients = torch.autograd.grad(select_loss(self.trial_config, *losses).sum(), self._parameters)
         if self.trial_config.gradient_norm_limit is not None:
-            gradients = _limited(gradients, self.trial_config.gradient_norm_limit)
+            gradients = _limit_norms(gradients, self.trial_config.gradient_norm_limit)
         for parameter, gradient in zip(self._parameters, gradients, strict=True):
             parameter.grad = gradient.contiguous()  # Fused optimizers read it as laid out like its parameter.
         self.optimizer.step()
         self._sums += losses.detach()
         self._position += 1
 
-    def _changed_by_a_step(self) -> list[Tensor]:
+    def _list_changed(self) -> list[Tensor]:
         states = [value for state in self.optimizer.state.values() for value in state.values()]
         return [self._position, self._sums, *self._parameters, *(value for value in states if value is not None)]
 
 
-def _losses(logits: Tensor, images: Tensor) -> Tensor:
+def _compute_losses(logits: Tensor, images: Tensor) -> Tensor:
     """Return cross-entropy and squared error per image of each seed, ``(2, seeds)``: summed over pixels."""
     cross_entropy = F.binary_cross_entropy_with_logits(logits, images, reduction="none")
     squared_error = (torch.sigmoid(logits) - images).square()
     return torch.stack((cross_entropy, squared_error)).sum((1, 3, 4)) / len(images)
 
 
-def _minimised(trial_config: TrialConfig, losses: Tensor) -> Tensor:
-    """Return what each seed minimises, ``(seeds,)``."""
-    cross_entropy, squared_error = losses
-    minimised: dict[str, Tensor] = {
-        "cross_entropy": cross_entropy,
-        "euclidean": squared_error / 2,
-        "both": cross_entropy + squared_error / 2,
-    }
-    return minimised[trial_config.loss]
-
-
-def _limited(gradients: Sequence[Tensor], limit: float) -> tuple[Tensor, ...]:
+def _limit_norms(gradients: Sequence[Tensor], limit: float) -> tuple[Tensor, ...]:
     """Scale each seed's gradients down to Euclidean norm ``limit``, as `clip_grad_norm_` does for one."""
     # Side by side first: squares and sums of each would be two launches a parameter, an eighth of a step on a GPU.
     squares = torch.cat([gradient.flatten(1) for gradient in gradients], 1).square().sum(1)

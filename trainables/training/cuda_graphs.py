@@ -23,7 +23,7 @@ class StepRunner:
 
     Args:
         step: works on tensors that stay where they are.
-        changed: returns the tensors that a step changes, those of the optimizer's state too, once they exist.
+        list_changed: returns the tensors that a step changes, those of the optimizer's state too, once they exist.
         device: where they are; on a GPU the step is captured at its first run.
         capture: how, None for eager steps; by default a CUDA graph on a GPU and eager steps elsewhere.
     """
@@ -31,27 +31,27 @@ class StepRunner:
     def __init__(
         self,
         step: Callable[[], None],
-        changed: Callable[[], list[Tensor]],
+        list_changed: Callable[[], list[Tensor]],
         device: torch.device,
         capture: Capture | None = None,
     ) -> None:
-        self._step, self._changed = step, changed
-        self._capture = capture or (cuda_graph if device.type == "cuda" else None)
+        self._step, self._list_changed = step, list_changed
+        self._capture = capture or (capture_cuda_graph if device.type == "cuda" else None)
         self._replay: Callable[[], None] | None = None
 
     def run(self, steps: int) -> None:
         """Run the step ``steps`` times, without waiting for the last to end."""
         if self._capture is not None and self._replay is None:
-            self._replay = self._captured(self._capture)
+            self._replay = self._capture_step(self._capture)
         step = self._replay or self._step
         for _ in range(steps):
             step()
 
-    def _captured(self, capture: Capture) -> Callable[[], None]:
+    def _capture_step(self, capture: Capture) -> Callable[[], None]:
         """Capture the step and leave every tensor as it was before."""
-        before = [tensor.detach().clone() for tensor in self._changed()]
+        before = [tensor.detach().clone() for tensor in self._list_changed()]
         replay = capture(self._step)
-        after = self._changed()
+        after = self._list_changed()
         with torch.no_grad():
             for tensor, value in zip(after[: len(before)], before, strict=True):
                 tensor.copy_(value)
@@ -61,7 +61,7 @@ class StepRunner:
         return replay
 
 
-def cuda_graph(step: Callable[[], None]) -> Callable[[], None]:
+def capture_cuda_graph(step: Callable[[], None]) -> Callable[[], None]:
     """Warm ``step`` up on a stream of its own, capture it, and return what replays it."""
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())

@@ -26,7 +26,7 @@ MEASURING_BATCH = 500
 
 
 @dataclass(frozen=True, slots=True)
-class EpochFigures:
+class EpochMetrics:
     """What is known after an epoch; the names are the columns of the table `epochs`."""
 
     epoch: int
@@ -39,13 +39,13 @@ class EpochFigures:
 
     @property
     def finite(self) -> bool:
-        """Whether every figure of the epoch is a number; a training that is not has diverged."""
+        """Whether every loss of the epoch is a number; a training that is not has diverged."""
         watched = (self.train_cross_entropy, self.train_squared_error, self.validation_cross_entropy)
         return all(math.isfinite(value) for value in watched if value is not None)
 
 
 class Training:
-    """A model in training. The same settings, seed and images give the same figures on the same processor.
+    """A model in training. The same settings, seed and images give the same numbers on the same processor.
 
     Args:
         settings: what to train and how.
@@ -70,8 +70,8 @@ class Training:
         self.train_pixels, self.validation_pixels = train_pixels, validation_pixels
         weights_seed, order_seed = np.random.SeedSequence(seed).generate_state(2, np.uint64)
         self._order = torch.Generator().manual_seed(int(order_seed))
-        self.model = _started_model(trial_config, int(weights_seed), train_pixels)
-        self.optimizer = optimizer_of(trial_config, self.model)
+        self.model = _initialize_model(trial_config, int(weights_seed), train_pixels)
+        self.optimizer = make_optimizer(trial_config, self.model)
         self.epoch = 0
         # Images that do not fill a batch wait for the next epoch's order: every step has the same shape.
         self.steps_per_epoch = len(train_pixels) // trial_config.batch_size
@@ -81,16 +81,16 @@ class Training:
         """Whether the full budget of epochs is trained."""
         return self.epoch >= self.trial_config.epochs_planned
 
-    def next_order(self) -> Tensor:
+    def draw_order(self) -> Tensor:
         """Draw the order of the images of the next epoch, ``(images,)`` int64 on the processor."""
         return torch.randperm(len(self.train_pixels), generator=self._order)
 
-    def train_epoch(self) -> EpochFigures:
-        """Train on every image once, in a fresh order, and return the figures of the epoch."""
+    def train_epoch(self) -> EpochMetrics:
+        """Train on every image once, in a fresh order, and return the metrics of the epoch."""
         started = time.perf_counter()
         device = self.train_pixels.device
         batch_size = self.trial_config.batch_size
-        order = self.next_order().to(device)
+        order = self.draw_order().to(device)
         sums = torch.zeros(2, device=device, dtype=torch.float64)
         first_step = self.epoch * self.steps_per_epoch
         rate = self.trial_config.learning_rate
@@ -99,11 +99,15 @@ class Training:
             for group in self.optimizer.param_groups:
                 group["lr"] = rate * group["learning_rate_factor"]
             batch = self.train_pixels[order[step * batch_size : (step + 1) * batch_size]]
-            sums += self._step(as_images(batch))
-        self.epoch += 1
+            sums += self._step(scale_pixels(batch))
         cross_entropy, squared_error = (sums / self.steps_per_epoch).tolist()
+        return self.end_epoch(started, rate, cross_entropy, squared_error)
+
+    def end_epoch(self, started: float, rate: float, cross_entropy: float, squared_error: float) -> EpochMetrics:
+        """Count an epoch that began at ``started`` of `time.perf_counter`, and measure validation."""
+        self.epoch += 1
         validation = (None, None) if self.validation_pixels is None else measure(self.model, self.validation_pixels)
-        return EpochFigures(
+        return EpochMetrics(
             epoch=self.epoch,
             learning_rate=rate,
             train_cross_entropy=cross_entropy,
@@ -117,25 +121,20 @@ class Training:
         """Change the weights by one batch and return its (cross-entropy, squared error) per image."""
         logits = self.model(images)
         cross_entropy, squared_error = reconstruction_losses(logits, images)
-        loss = {
-            "cross_entropy": cross_entropy,
-            "euclidean": squared_error / 2,
-            "both": cross_entropy + squared_error / 2,
-        }[self.trial_config.loss]
         self.optimizer.zero_grad()
-        loss.backward()
+        select_loss(self.trial_config, cross_entropy, squared_error).backward()
         if self.trial_config.gradient_norm_limit is not None:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.trial_config.gradient_norm_limit)
         self.optimizer.step()
         return torch.stack((cross_entropy.detach(), squared_error.detach()))
 
 
-def as_images(pixels: Tensor) -> Tensor:
+def scale_pixels(pixels: Tensor) -> Tensor:
     """Return uint8 ``(batch, side, side)`` as float32 ``(batch, 1, side, side)`` in [0, 1]."""
     return pixels.unsqueeze(1).float().div_(255)
 
 
-def on_device(pixels: NDArray[np.uint8], device: torch.device) -> Tensor:
+def move_pixels(pixels: NDArray[np.uint8], device: torch.device) -> Tensor:
     """Return ``pixels`` as a tensor; on the processor it shares their memory, which may be read-only."""
     with warnings.catch_warnings():
         # The object store's arrays are read-only and nothing here writes to images.
@@ -154,12 +153,22 @@ def reconstruction_losses(logits: Tensor, images: Tensor) -> tuple[Tensor, Tenso
     return cross_entropy, squared_error
 
 
+def select_loss(trial_config: TrialConfig, cross_entropy: Tensor, squared_error: Tensor) -> Tensor:
+    """Return what training minimises, of the shape of the two losses."""
+    losses: dict[str, Tensor] = {
+        "cross_entropy": cross_entropy,
+        "euclidean": squared_error / 2,
+        "both": cross_entropy + squared_error / 2,
+    }
+    return losses[trial_config.loss]
+
+
 @torch.inference_mode()
 def measure(model: Autoencoder, pixels: Tensor) -> tuple[float, float]:
     """Return cross-entropy and squared error per image of ``pixels``, (images, side, side) uint8."""
     sums = torch.zeros(2, device=pixels.device, dtype=torch.float64)
     for batch in pixels.split(MEASURING_BATCH):
-        images = as_images(batch)
+        images = scale_pixels(batch)
         sums += torch.stack(reconstruction_losses(model(images), images)) * len(batch)
     cross_entropy, squared_error = (sums / len(pixels)).tolist()
     return cross_entropy, squared_error
@@ -186,19 +195,19 @@ def scheduled_learning_rate(trial_config: TrialConfig, step: int, steps_per_epoc
     return trial_config.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warmup) / (total - warmup)))
 
 
-def _started_model(trial_config: TrialConfig, seed: int, train_pixels: Tensor) -> Autoencoder:
+def _initialize_model(trial_config: TrialConfig, seed: int, train_pixels: Tensor) -> Autoencoder:
     model = Autoencoder(trial_config.variant(), trial_config.code_size, trial_config.filters, train_pixels.shape[-1])
     generator = torch.Generator().manual_seed(seed % 2**63)
     if trial_config.starting_weights == "caffe":
         initialization.caffe(model, generator)
     else:
         chosen = torch.randperm(len(train_pixels), generator=generator)[:SCALING_IMAGES]
-        images = as_images(train_pixels[chosen.to(train_pixels.device)].cpu())
+        images = scale_pixels(train_pixels[chosen.to(train_pixels.device)].cpu())
         initialization.data_scaled(model, generator, images)
     return model.to(train_pixels.device)
 
 
-def optimizer_of(trial_config: TrialConfig, model: nn.Module, capturable: bool = False) -> torch.optim.Optimizer:
+def make_optimizer(trial_config: TrialConfig, model: nn.Module, capturable: bool = False) -> torch.optim.Optimizer:
     """Return the optimizer of a model whose parameters are named by weight and bias.
 
     Each group's learning rate is the schedule's times its ``learning_rate_factor``. ``capturable``: Adam counts its

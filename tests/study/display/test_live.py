@@ -21,11 +21,11 @@ from study.display.progress import Progress, Verbosity
 from study.plan.plan import Plan
 from study.storage.location import parse_location
 from tests.studies import row_of, small_config
-from trainables.training.training import EpochFigures
+from trainables.training.training import EpochMetrics
 
 ROOT = Path(__file__).resolve().parents[3]
 CODES = r"\x1b\[[0-9;?]*[a-zA-Z]"
-FIGURES = EpochFigures(1, 0.01, 210.0, 30.0, 190.0, 28.0, 0.5)
+FIGURES = EpochMetrics(1, 0.01, 210.0, 30.0, 190.0, 28.0, 0.5)
 
 
 def ended(plan: Plan, status: str = "complete", value: float = 100.0, reason: str | None = None) -> dict[str, object]:

@@ -7,6 +7,8 @@ import hashlib
 import os
 import pickle
 import struct
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,16 +18,14 @@ import pytest
 from trainables.data import datasets
 from trainables.data.datasets import (
     DATASETS,
-    Dataset,
     DataSource,
-    Images,
-    digest,
     enlarge,
-    every_fifth_of_each_class,
     load_dataset,
+    mark_fifth_of_each_class,
     read_idx,
 )
 from trainables.data.download import RemoteFile
+from trainables.data.images import Dataset, LabelledImages, hash_images
 from trainables.errors import InputError
 
 TOY_PIXELS = np.random.default_rng(0).integers(0, 256, (30, 28, 28), np.uint8)
@@ -79,7 +79,7 @@ def mnist() -> Dataset:
     return load_dataset("mnist", folder)
 
 
-def counts(images: Images) -> list[int]:
+def counts(images: LabelledImages) -> list[int]:
     """Return the number of images of each class."""
     assert images.labels is not None
     return np.bincount(images.labels).tolist()
@@ -131,10 +131,10 @@ def test_every_writer_of_digits_is_in_every_split() -> None:
     from sklearn.datasets import load_digits
 
     labels = load_digits().target
-    test = every_fifth_of_each_class(labels)
+    test = mark_fifth_of_each_class(labels)
     rest = np.flatnonzero(~test)
     validation = np.zeros(len(labels), bool)
-    validation[rest[every_fifth_of_each_class(labels[rest])]] = True
+    validation[rest[mark_fifth_of_each_class(labels[rest])]] = True
     # Each writer filled in the same form, so the labels repeat; where they start again a new hand begins.
     form = labels[:60]
     starts = [at for at in range(len(labels) - 60) if (labels[at : at + 60] == form).all()]
@@ -147,7 +147,7 @@ def test_every_writer_of_digits_is_in_every_split() -> None:
 def test_a_fifth_is_taken_from_each_class_in_the_order_given() -> None:
     """Ten of each of two classes give two of each, the first and the sixth."""
     labels = np.array([1, 0] * 10)
-    assert np.flatnonzero(every_fifth_of_each_class(labels)).tolist() == [0, 1, 10, 11]
+    assert np.flatnonzero(mark_fifth_of_each_class(labels)).tolist() == [0, 1, 10, 11]
 
 
 def test_enlarging_is_linear_interpolation_between_pixel_centres() -> None:
@@ -168,16 +168,6 @@ def test_enlarging_keeps_blank_blank_and_full_full() -> None:
     assert (enlarge(np.full((1, 8, 8), 16))[:, 4:24, 4:24] == 255).all()
 
 
-def test_splits_are_views_with_validation_last(toy_folder: Path) -> None:
-    """Splitting costs no memory."""
-    toy = load_dataset("toy", toy_folder)
-    assert (toy.search_train.pixels == TOY_PIXELS[:20]).all() and (toy.validation.pixels == TOY_PIXELS[20:]).all()
-    for part in (toy.search_train, toy.validation):
-        assert np.shares_memory(part.pixels, toy.training.pixels)
-        assert np.shares_memory(part.labels, toy.training.labels)
-    assert counts(toy.validation) == [1] * 10
-
-
 def test_arrays_cannot_be_changed_by_one_trial_for_the_next(toy_folder: Path) -> None:
     """All arrays are read-only."""
     toy = load_dataset("toy", toy_folder)
@@ -193,40 +183,7 @@ def test_pickled_arrays_stay_out_of_band(digits: Dataset) -> None:
     assert len(buffers) == 4 and len(inside) < 2_000
     again = pickle.loads(inside, buffers=buffers)
     assert np.shares_memory(again.training.pixels, digits.training.pixels)
-    assert digest(again.training, again.validation_size, again.test) == digits.sha256
-
-
-def test_the_digest_sees_pixels_labels_order_and_the_split(toy_folder: Path) -> None:
-    """Any one change gives another digest."""
-    toy = load_dataset("toy", toy_folder)
-    pixels, labels = toy.training.pixels.copy(), toy.training.labels.copy()
-    pixels[3, 4, 5] ^= 1
-    labels[7] += 1
-    digests = {
-        toy.sha256,
-        digest(Images(pixels, toy.training.labels), 10, toy.test),
-        digest(Images(toy.training.pixels, labels), 10, toy.test),
-        digest(Images(toy.training.pixels), 10, toy.test),
-        digest(toy.training, 9, toy.test),
-        digest(toy.test, 10, toy.training),
-    }
-    assert len(digests) == 6
-
-
-@pytest.mark.parametrize(
-    ("pixels", "labels"),
-    [
-        (np.zeros((2, 28, 28)), None),
-        (np.zeros((2, 28, 27), np.uint8), None),
-        (np.zeros((28, 28, 2), np.uint8).T, None),
-        (np.zeros((2, 28, 28), np.uint8), np.zeros(3, np.int64)),
-        (np.zeros((2, 28, 28), np.uint8), np.zeros(2, np.int32)),
-    ],
-)
-def test_images_of_another_kind_are_refused(pixels: np.ndarray, labels: np.ndarray | None) -> None:
-    """Types and shapes are checked when images are made."""
-    with pytest.raises(ValueError, match="not"):
-        Images(pixels, labels)
+    assert hash_images(again.training, again.validation_size, again.test) == digits.sha256
 
 
 @pytest.mark.fault("data: truncated, bit-flipped, empty, HTML, swapped")
@@ -285,7 +242,7 @@ def test_the_folder_given_goes_before_the_variable_and_the_variable_before_the_c
     toy_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The most explicit wish wins."""
-    monkeypatch.setattr(datasets, "cached_bytes", lambda *_: pytest.fail("the cache was asked"))
+    monkeypatch.setattr(datasets, "read_cached", lambda *_: pytest.fail("the cache was asked"))
     monkeypatch.setenv("CAE_STUDY_DATA", str(toy_folder))
     assert load_dataset("toy").name == "toy"
     monkeypatch.setenv("CAE_STUDY_DATA", str(toy_folder / "nowhere"))
@@ -303,7 +260,7 @@ def test_without_a_folder_the_users_cache_is_asked(
         asked.append((file.name, folder, mirrors))
         return TOY_CONTENTS["abcd".index(file.name)]
 
-    monkeypatch.setattr(datasets, "cached_bytes", cached)
+    monkeypatch.setattr(datasets, "read_cached", cached)
     monkeypatch.setenv("CAE_STUDY_DATA", "")
     monkeypatch.setenv("XDG_CACHE_HOME", "not/absolute")
     monkeypatch.setenv(base, str(toy_folder))
@@ -353,3 +310,9 @@ def test_other_files_are_not_taken_for_idx(data: bytes, said: str) -> None:
     """Compression, type and sizes are checked."""
     with pytest.raises(ValueError, match=said):
         read_idx(data)
+
+
+def test_reading_data_sets_needs_no_library_that_is_slow_to_import() -> None:
+    """Those that download, train or hold the digits are imported where they are used."""
+    code = "import sys, trainables.data.datasets; sys.exit(bool({'pooch', 'torch', 'sklearn'} & set(sys.modules)))"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from trainables.data.download import RemoteFile, cached_bytes, difference, placed_contents
+from trainables.data.download import RemoteFile, describe_difference, read_cached, read_placed
 from trainables.errors import InputError
 
 CONTENTS = {"images.gz": bytes(range(256)) * 400, "labels.gz": b"0123456789" * 50}
@@ -106,13 +106,13 @@ def test_a_faulty_mirror_is_passed_over_and_named_with_its_reason_when_it_is_the
 ) -> None:
     """No fault of one mirror ends a download that another can serve, and none leaves a file behind."""
     with pytest.raises(InputError) as caught:
-        cached_bytes(IMAGES, tmp_path / "alone", mirrors.named(fault), stall_seconds=0.5)
+        read_cached(IMAGES, tmp_path / "alone", mirrors.named(fault), stall_seconds=0.5)
     assert f"/{fault}/: {reason}" in caught.value.received
     assert str(tmp_path / "alone" / "images.gz") in caught.value.remedy
     assert names_in(tmp_path / "alone") == set()
 
     folder = tmp_path / "followed"
-    data = cached_bytes(IMAGES, folder, mirrors.named(fault, "good"), stall_seconds=0.5)
+    data = read_cached(IMAGES, folder, mirrors.named(fault, "good"), stall_seconds=0.5)
     assert data == CONTENTS["images.gz"] == (folder / "images.gz").read_bytes()
     assert names_in(folder) == {"images.gz"}
 
@@ -122,7 +122,7 @@ def test_every_mirror_is_listed_when_none_has_the_file(mirrors: Mirrors, tmp_pat
     """Each has its own reason, and all fit on a screen."""
     nobody_listens = "http://127.0.0.1:1/"
     with pytest.raises(InputError) as caught:
-        cached_bytes(IMAGES, tmp_path, [nobody_listens, *mirrors.named("html", "failing")])
+        read_cached(IMAGES, tmp_path, [nobody_listens, *mirrors.named("html", "failing")])
     lines = str(caught.value).splitlines()
     assert any(nobody_listens in line and "refused" in line for line in lines)
     assert any("/html/" in line and "HTML" in line for line in lines)
@@ -132,8 +132,8 @@ def test_every_mirror_is_listed_when_none_has_the_file(mirrors: Mirrors, tmp_pat
 
 def test_the_first_good_mirror_is_the_last_one_asked(mirrors: Mirrors, tmp_path: Path) -> None:
     """A file in the cache is not asked for again."""
-    cached_bytes(IMAGES, tmp_path, mirrors.named("good", "html"))
-    cached_bytes(IMAGES, tmp_path, mirrors.named("good", "html"))
+    read_cached(IMAGES, tmp_path, mirrors.named("good", "html"))
+    read_cached(IMAGES, tmp_path, mirrors.named("good", "html"))
     assert mirrors.requests == {"/good/images.gz": 1}
 
 
@@ -141,7 +141,7 @@ def test_the_first_good_mirror_is_the_last_one_asked(mirrors: Mirrors, tmp_path:
 def test_a_wrong_file_in_the_cache_is_downloaded_again(mirrors: Mirrors, tmp_path: Path) -> None:
     """A damaged cache repairs itself."""
     (tmp_path / "images.gz").write_bytes(CONTENTS["images.gz"][:-1])
-    assert cached_bytes(IMAGES, tmp_path, mirrors.named("good")) == CONTENTS["images.gz"]
+    assert read_cached(IMAGES, tmp_path, mirrors.named("good")) == CONTENTS["images.gz"]
     assert (tmp_path / "images.gz").read_bytes() == CONTENTS["images.gz"]
 
 
@@ -150,7 +150,7 @@ def test_a_wrong_file_leaves_the_cache_even_when_nothing_replaces_it(mirrors: Mi
     """No other program reads it by mistake."""
     (tmp_path / "images.gz").write_bytes(HTML)
     with pytest.raises(InputError):
-        cached_bytes(IMAGES, tmp_path, mirrors.named("failing"))
+        read_cached(IMAGES, tmp_path, mirrors.named("failing"))
     assert names_in(tmp_path) == set()
 
 
@@ -159,9 +159,9 @@ def test_what_a_killed_process_left_is_never_read_and_goes_with_the_next_downloa
     mirrors: Mirrors, tmp_path: Path
 ) -> None:
     """Neither half a file nor an abandoned lock stands in the way."""
-    (tmp_path / ".images.gz.part").write_bytes(CONTENTS["images.gz"][:1000])
+    (tmp_path / "tmpkilled").write_bytes(CONTENTS["images.gz"][:1000])
     (tmp_path / ".lock").touch()
-    assert cached_bytes(IMAGES, tmp_path, mirrors.named("good")) == CONTENTS["images.gz"]
+    assert read_cached(IMAGES, tmp_path, mirrors.named("good")) == CONTENTS["images.gz"]
     assert names_in(tmp_path) == {"images.gz"}
 
 
@@ -171,8 +171,7 @@ def test_processes_that_start_at_once_download_each_file_once(mirrors: Mirrors, 
     spawn = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(2, mp_context=spawn) as pool:
         asked = [
-            pool.submit(cached_bytes, file, tmp_path, mirrors.named("slow"))
-            for file in (IMAGES, IMAGES, LABELS, LABELS)
+            pool.submit(read_cached, file, tmp_path, mirrors.named("slow")) for file in (IMAGES, IMAGES, LABELS, LABELS)
         ]
         received = [future.result(timeout=60) for future in asked]
     assert received == [CONTENTS["images.gz"]] * 2 + [CONTENTS["labels.gz"]] * 2
@@ -183,21 +182,21 @@ def test_a_cache_that_cannot_be_made_is_a_message(tmp_path: Path) -> None:
     """The message names the variable that moves the cache."""
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="XDG_CACHE_HOME"):
-        cached_bytes(IMAGES, tmp_path / "file" / "mnist", [])
+        read_cached(IMAGES, tmp_path / "file" / "mnist", [])
 
 
 def test_placed_files_are_returned_in_the_order_asked_for(tmp_path: Path) -> None:
     """Images and labels are told apart by position."""
     for name, data in CONTENTS.items():
         (tmp_path / name).write_bytes(data)
-    assert placed_contents([LABELS, IMAGES], tmp_path, []) == [CONTENTS["labels.gz"], CONTENTS["images.gz"]]
+    assert read_placed([LABELS, IMAGES], tmp_path, []) == [CONTENTS["labels.gz"], CONTENTS["images.gz"]]
 
 
 def test_all_wrong_placed_files_are_named_at_once_and_left_alone(tmp_path: Path) -> None:
     """One run shows all that is to be done."""
     (tmp_path / "images.gz").mkdir()
     with pytest.raises(InputError) as caught:
-        placed_contents([IMAGES, LABELS], tmp_path, ["http://one/", "http://two/"])
+        read_placed([IMAGES, LABELS], tmp_path, ["http://one/", "http://two/"])
     assert "images.gz: Is a directory" in caught.value.received
     assert "labels.gz: missing" in caught.value.received
     assert "http://one/ and http://two/" in caught.value.accepted
@@ -210,7 +209,7 @@ def test_swapped_files_are_recognised(tmp_path: Path) -> None:
     (tmp_path / "images.gz").write_bytes(CONTENTS["labels.gz"])
     (tmp_path / "labels.gz").write_bytes(CONTENTS["images.gz"])
     with pytest.raises(InputError) as caught:
-        placed_contents([IMAGES, LABELS], tmp_path, [])
+        read_placed([IMAGES, LABELS], tmp_path, [])
     assert "images.gz: holds labels.gz" in caught.value.received
     assert "labels.gz: holds images.gz" in caught.value.received
 
@@ -219,6 +218,13 @@ def test_a_difference_shows_both_checksums() -> None:
     """Expected and received can be compared with what `sha256sum` prints."""
     # SHA-256 of nothing, FIPS 180-4.
     nothing = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
-    shown = difference(b"", IMAGES)
+    shown = describe_difference(b"", IMAGES)
     assert shown is not None and nothing in shown and IMAGES.sha256 in shown
-    assert difference(CONTENTS["images.gz"], IMAGES) is None
+    assert describe_difference(CONTENTS["images.gz"], IMAGES) is None
+
+
+def test_a_downloaded_file_is_made_as_any_other(mirrors: Mirrors, tmp_path: Path) -> None:
+    """A cache may be shared: the file is not its maker's alone."""
+    (tmp_path / "beside").touch()
+    read_cached(IMAGES, tmp_path, mirrors.named("good"))
+    assert (tmp_path / "images.gz").stat().st_mode == (tmp_path / "beside").stat().st_mode

@@ -43,8 +43,8 @@ def drawn(*shape: int, gradient: bool = True) -> Tensor:
     [
         pytest.param((250, 1, 1), (250, 4, 12, 12), id="deconv2 of a 1x1 map"),
         pytest.param((250, 1, 1), (250, 36, 4, 4), id="unpool decoder's deconv2"),
-        pytest.param((4, 12, 12), (4, 5, 17, 17), id="deconv1 by spectra"),
-        pytest.param((36, 8, 8), (36, 26, 5, 5), id="many maps by spectra"),
+        pytest.param((4, 12, 12), (4, 5, 17, 17), id="deconv1 by Fourier"),
+        pytest.param((36, 8, 8), (36, 26, 5, 5), id="many maps by Fourier"),
         pytest.param((4, 28, 28), (4, 1, 1, 1), id="1x1 to one map"),
         pytest.param((3, 8, 8), (3, 5, 5, 5), id="stock"),
     ],
@@ -58,8 +58,8 @@ def test_deconvolution_equals_stock(maps: tuple[int, ...], weight: tuple[int, ..
     ("side", "weight"),
     [
         pytest.param(28, (8, 1, 9, 9), id="another layout in memory"),
-        pytest.param(12, (36, 26, 5, 5), id="even side by spectra"),
-        pytest.param(15, (3, 2, 10, 10), id="odd side by spectra"),
+        pytest.param(12, (36, 26, 5, 5), id="even side by Fourier"),
+        pytest.param(15, (3, 2, 10, 10), id="odd side by Fourier"),
     ],
 )
 def test_convolution_equals_stock(side: int, weight: tuple[int, ...]) -> None:
@@ -70,8 +70,8 @@ def test_convolution_equals_stock(side: int, weight: tuple[int, ...]) -> None:
 @pytest.mark.parametrize(
     ("side", "weight"),
     [
-        pytest.param(28, (26, 1, 5, 5), id="an image by patches"),
-        pytest.param(12, (36, 26, 5, 5), id="many maps by spectra"),
+        pytest.param(28, (26, 1, 5, 5), id="an image by im2col"),
+        pytest.param(12, (36, 26, 5, 5), id="many maps by Fourier"),
         pytest.param(12, (4, 3, 5, 5), id="few maps"),
         pytest.param(13, (4, 1, 5, 5), id="a last row and column without a window"),
     ],
@@ -128,17 +128,6 @@ def test_unpooling_with_switches_and_deconvolution_equal_stock(weight: tuple[int
         lambda maps, kernel, bias: F.conv_transpose2d(F.max_unpool2d(maps, position, 2), kernel, bias),
         *inputs,
     )
-
-
-def test_corner_unpooling_puts_values_top_left_and_reads_the_gradient_there() -> None:
-    """Zeros elsewhere; what happens elsewhere does not reach the value."""
-    values = torch.tensor([[[[1.0, 2.0], [3.0, 4.0]]]], requires_grad=True)
-    unpooled = convolution.unpool_corner(values)
-    expected = [[1.0, 0, 2, 0], [0, 0, 0, 0], [3, 0, 4, 0], [0, 0, 0, 0]]
-    assert unpooled[0, 0].tolist() == expected
-    incoming = torch.arange(16.0).view(1, 1, 4, 4)
-    (gradient,) = torch.autograd.grad(unpooled, values, incoming)
-    assert gradient[0, 0].tolist() == [[0.0, 2.0], [8.0, 10.0]]
 
 
 def test_tile_unpooling_repeats_values_in_their_windows() -> None:

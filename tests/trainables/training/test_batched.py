@@ -9,12 +9,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from trainables.data.datasets import Dataset, load_dataset
+from trainables.data.datasets import load_dataset
+from trainables.data.images import Dataset
 from trainables.models.architectures import ARCHITECTURES
 from trainables.run_trial import Trial, TrialBatch, run_trial
 from trainables.training.batched import BatchedTraining
 from trainables.training.cuda_graphs import StepRunner
-from trainables.training.training import EpochFigures, Training
+from trainables.training.training import EpochMetrics, Training
 from trainables.trial_config import RECIPES, TrialConfig
 
 SEEDS = (1, 2, 3)
@@ -42,9 +43,9 @@ def together(trial_config: TrialConfig, pixels: Tensor, seeds: tuple[int, ...] =
     return BatchedTraining([Training(trial_config, seed, pixels[:80], validation) for seed in seeds])
 
 
-def assert_close(ours: EpochFigures, theirs: EpochFigures, rel: float = 1e-4) -> None:
+def assert_close(ours: EpochMetrics, theirs: EpochMetrics, rel: float = 1e-4) -> None:
     """Compare all figures but the time."""
-    for name in EpochFigures.__slots__:
+    for name in EpochMetrics.__slots__:
         ours_value, theirs_value = getattr(ours, name), getattr(theirs, name)
         if name != "seconds" and theirs_value is not None:
             assert ours_value == pytest.approx(theirs_value, rel=rel), name
@@ -129,7 +130,7 @@ def test_capturing_a_step_changes_nothing_that_is_trained(recipe: str, pixels: T
             step()
         return step
 
-    captured._runner = StepRunner(captured._step, captured._changed_by_a_step, pixels.device, capture)
+    captured._runner = StepRunner(captured._step, captured._list_changed, pixels.device, capture)
     while not eager.done:
         for ours, theirs in zip(captured.train_epoch(), eager.train_epoch(), strict=True):
             assert_close(ours, theirs, rel=1e-12)
@@ -140,9 +141,9 @@ def test_a_step_reads_everything_from_tensors_that_stay(pixels: Tensor) -> None:
     """What a graph would replay: the addresses of all tensors that a step changes are the same after an epoch."""
     batch = together(make_trial_config("model_1"), pixels)
     batch.train_epoch()
-    before = [tensor.data_ptr() for tensor in batch._changed_by_a_step()]
+    before = [tensor.data_ptr() for tensor in batch._list_changed()]
     batch.train_epoch()
-    assert [tensor.data_ptr() for tensor in batch._changed_by_a_step()] == before
+    assert [tensor.data_ptr() for tensor in batch._list_changed()] == before
 
 
 def spec_of(trial_config: TrialConfig) -> TrialBatch:
@@ -154,7 +155,7 @@ def spec_of(trial_config: TrialConfig) -> TrialBatch:
 def few_digits() -> Dataset:
     """Return a hundred digits to train on and forty to test."""
     digits = load_dataset("digits")
-    return Dataset("digits", digits.training.between(0, 100), 20, digits.test.between(0, 40), "0" * 64)
+    return Dataset("digits", digits.training.select(0, 100), 20, digits.test.select(0, 40), "0" * 64)
 
 
 def test_seeds_of_a_trial_end_with_the_rows_that_they_have_alone() -> None:
@@ -198,7 +199,7 @@ def test_a_seed_that_diverges_ends_and_the_others_are_trained_to_their_end(monke
     trial_config = make_trial_config("unpool_only")
     train_epoch = BatchedTraining.train_epoch
 
-    def breaks(batch: BatchedTraining) -> list[EpochFigures]:
+    def breaks(batch: BatchedTraining) -> list[EpochMetrics]:
         if batch.epoch == 1:
             with torch.no_grad():
                 batch.trainings[2].model.get_parameter("code.weight").fill_(float("inf"))
@@ -222,7 +223,7 @@ def test_a_trial_whose_codes_or_scores_are_not_finite_is_diverged(
     trial_config = dataclasses.replace(make_trial_config("unpool_only"), epochs_planned=1)
     train_epoch = Training.train_epoch
 
-    def breaks_after(training: Training) -> EpochFigures:
+    def breaks_after(training: Training) -> EpochMetrics:
         figures = train_epoch(training)
         with torch.no_grad():
             training.model.get_parameter(parameter).fill_(float("inf"))

@@ -13,7 +13,7 @@ from torch import Tensor
 from trainables.errors import InputError
 from trainables.models.architectures import ARCHITECTURES
 from trainables.training.training import (
-    EpochFigures,
+    EpochMetrics,
     Training,
     mean_image_cross_entropy,
     measure,
@@ -42,7 +42,7 @@ def make_trial_config(
     return dataclasses.replace(trial_config, **changes)  # type: ignore[arg-type]
 
 
-def trained(trial_config: TrialConfig, seed: int, pixels: Tensor) -> list[EpochFigures]:
+def trained(trial_config: TrialConfig, seed: int, pixels: Tensor) -> list[EpochMetrics]:
     """Train to the end and return the figures without their times."""
     training = Training(trial_config, seed, pixels[:160], pixels[160:])
     figures = []

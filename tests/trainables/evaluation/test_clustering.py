@@ -1,0 +1,68 @@
+"""Clusters of a code and their agreement with classes."""
+
+from __future__ import annotations
+
+import importlib.util
+
+import numpy as np
+import pytest
+
+from tests.trainables.evaluation.blobs import CLASSES, blobs, by_name
+from trainables.errors import InputError
+from trainables.evaluation.clustering import clustering_accuracy, require_umap, score_k_means, score_umap_gmm
+from trainables.evaluation.evaluate import evaluate_codes
+
+
+@pytest.mark.parametrize(
+    ("labels", "clusters", "expected"),
+    [
+        ([0, 0, 0, 1, 1, 2], [5, 5, 7, 7, 7, 5], 4 / 6),  # 5 for 0, 7 for 1, none is left for 2
+        ([0, 0, 1, 1], [1, 1, 0, 0], 1.0),
+        ([0, 0, 0, 0], [0, 0, 1, 2], 0.5),  # one cluster a class
+        ([0, 0, 1, 1, 1], [0, 0, 0, 0, 0], 3 / 5),
+        # The larger overlap, 3 images of class 0 in cluster 0, is not taken: 2 + 2 beats 3 + 0.
+        ([0, 0, 0, 0, 0, 1, 1], [0, 0, 0, 1, 1, 0, 0], 4 / 7),
+    ],
+)
+def test_clustering_accuracy_assigns_clusters_at_best(labels: list[int], clusters: list[int], expected: float) -> None:
+    """The names of clusters do not matter, and each stands for another class."""
+    assert clustering_accuracy(labels, clusters) == pytest.approx(expected)
+
+
+def test_fewer_distinct_codes_than_clusters_are_as_many_clusters() -> None:
+    """Ten classes on three points: 3 of 10 classes can be right."""
+    labels = np.arange(60) % CLASSES
+    codes = np.array([[0, 0], [1, 0], [0, 1]], np.float32)[np.minimum(labels, 2)]
+    scores = by_name(score_k_means(codes, labels, clusters=CLASSES, seed=0))
+    assert scores["k_means", "accuracy"] == pytest.approx(0.3)
+    assert scores["k_means", "silhouette"] == pytest.approx(1.0)
+
+
+def test_fewer_codes_than_clusters_are_clustered() -> None:
+    """Each its own cluster, for which silhouette is not defined."""
+    codes, labels = blobs(4)
+    scores = by_name(score_k_means(codes, labels, clusters=CLASSES, seed=0))
+    assert scores["k_means", "accuracy"] == 1.0
+    assert scores["k_means", "silhouette"] == 0.0
+
+
+def test_umap_without_the_extra_is_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Said before anything is computed, with what to install."""
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"pip install -e '\.\[umap\]'"):
+        evaluate_codes(*blobs(50), *blobs(50), seed=0, with_umap=True)
+    with pytest.raises(InputError):
+        require_umap()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("umap") is None, reason="needs the extra umap")
+def test_umap_and_a_mixture_find_separate_classes() -> None:
+    """And a collapsed code gives one cluster, not an error."""
+    codes, labels = blobs(500)
+    scores = by_name(evaluate_codes(codes, labels, codes, labels, seed=0, with_umap=True))
+    found = {metric for evaluator, metric in scores if evaluator == "umap_gmm"}
+    assert found == {"accuracy", "nmi", "ari", "silhouette"}
+    assert scores["umap_gmm", "accuracy"] > 0.95
+    collapsed = by_name(score_umap_gmm(np.full((50, 3), 0.7, np.float32), labels[:50], CLASSES, seed=0))
+    assert collapsed["umap_gmm", "accuracy"] == pytest.approx(0.1)
