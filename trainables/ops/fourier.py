@@ -76,6 +76,7 @@ def _transform_back(coefficients: Coefficients, side: int, kept: int) -> Tensor:
 
 
 @lru_cache
+@torch.inference_mode(False)  # They are kept, and gradients may flow through them later.
 def _make_tables(side: int, length: int) -> tuple[Tensor, Tensor]:
     """Return cosines and sines of 2 pi k y / side, each ``(side, length)``."""
     turns = torch.arange(side)[:, None] * torch.arange(length) % side
@@ -84,6 +85,7 @@ def _make_tables(side: int, length: int) -> tuple[Tensor, Tensor]:
 
 
 @lru_cache
+@torch.inference_mode(False)
 def _make_inverse_tables(side: int, kept: int) -> tuple[Tensor, Tensor]:
     """Return tables ``(kept, half)`` of the last inverse step: mirrored frequencies counted, scaled by the area."""
     half = torch.arange(side // 2 + 1)

@@ -25,3 +25,15 @@ def test_correlation_is_the_convolution_of_a_layer() -> None:
     stock = F.conv2d(maps.permute(3, 2, 0, 1), weight.permute(2, 3, 0, 1))
     assert ours.shape == (4, 4, 4, 2)
     torch.testing.assert_close(ours.permute(3, 2, 0, 1), stock, atol=1e-4, rtol=1e-4)
+
+
+def test_what_was_kept_while_nothing_was_trained_serves_a_training() -> None:
+    """A process may encode images first: gradients flow through the kept tables afterwards."""
+    fourier._make_tables.cache_clear()
+    fourier._make_inverse_tables.cache_clear()
+    maps = torch.ones(6, 6, 3, 2)
+    with torch.inference_mode():
+        fourier.correlate(maps, torch.ones(3, 3, 4, 3))
+    weight = torch.ones(3, 3, 4, 3, requires_grad=True)
+    fourier.correlate(maps, weight).sum().backward()
+    torch.testing.assert_close(weight.grad, torch.full_like(weight, 4 * 4 * 2.0), atol=1e-3, rtol=1e-5)
