@@ -27,7 +27,7 @@ from analysis.figures.codes import codes_2d, codes_tsne
 from analysis.figures.errors import error_by_code_size, error_by_cost
 from analysis.figures.images import learned_filters, reconstructions
 from analysis.figures.learning_curves import learning_curves
-from analysis.figures.plots import Plot, styled
+from analysis.figures.plots import Plot, use_style
 from analysis.figures.search import hyperparameter_importance, learning_rate
 from analysis.results import StudyResults
 from analysis.tables.table import Absent
@@ -103,10 +103,10 @@ def write_figures(results: StudyResults, folder: str | Path, *, tsne: bool = Tru
     # Files take far longer to draw than figures to be made: every core draws, while this one makes the next.
     with drawing_processes() as executor:
         plots = figures(results, Path(folder) / CACHE, tsne=tsne)
-        return [drawn.result() for drawn in [executor.submit(_written, plot, target) for plot in plots]]
+        return [drawn.result() for drawn in [executor.submit(_write, plot, target) for plot in plots]]
 
 
-def _written(plot: Plot | Absent, folder: Path) -> Illustration | Absent:
+def _write(plot: Plot | Absent, folder: Path) -> Illustration | Absent:
     if isinstance(plot, Plot):
         return write_figure(plot, folder)
     for suffix, *_ in FORMATS:
@@ -114,7 +114,7 @@ def _written(plot: Plot | Absent, folder: Path) -> Illustration | Absent:
     return plot
 
 
-@styled
+@use_style
 def write_figure(plot: Plot, folder: Path) -> Illustration:
     """Write ``plot`` in every format to ``folder``."""
     figure = plot.figure

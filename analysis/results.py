@@ -2,7 +2,7 @@
 
 ::
 
-    from analysis.results import load_study, scored
+    from analysis.results import load_study, join_scores
     results = load_study("results/sample-mnist")
     results.trials.groupby(["architecture", "status"], observed=True).size()
 
@@ -119,7 +119,7 @@ def load_study(path: str | Path) -> StudyResults:
     for name in ("epochs", "scores", "codes"):
         table = read_table(name, filesystem, root, manifest, problems)
         if name == "scores":
-            table = _finite(table, problems)
+            table = _check_finite(table, problems)
         frames[name] = _typed(table.filter(pc.is_in(table["trial_id"], value_set=committed)), name)
     return StudyResults((Study(str(manifest["name"]), str(path), manifest),), **frames, problems=tuple(problems))
 
@@ -158,17 +158,17 @@ def side_by_side(parts: Sequence[StudyResults]) -> StudyResults:
     return StudyResults(studies, **joined, problems=tuple(problem for part in parts for problem in part.problems))
 
 
-def scored(results: StudyResults) -> pd.DataFrame:
+def join_scores(results: StudyResults) -> pd.DataFrame:
     """Return every score with what it belongs to: one row a trial, split, evaluator and metric."""
     return results.trials[_TRIAL_COLUMNS_OF_SCORES].merge(results.scores, on="trial_id", validate="one_to_many")
 
 
-def confirmed(frame: pd.DataFrame) -> pd.DataFrame:
+def select_confirmed(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of ``frame`` that tables are made of: complete full-budget trials of confirm, and controls."""
     return frame[(frame["phase"] == "confirm") & frame["full_budget"]]
 
 
-def _finite(scores: pa.Table, problems: list[str]) -> pa.Table:
+def _check_finite(scores: pa.Table, problems: list[str]) -> pa.Table:
     """Leave out values that no mean may contain; a writer that keeps to the schema writes none."""
     finite = scores.filter(pc.is_finite(scores["value"]))
     if len(finite) < len(scores):

@@ -13,7 +13,7 @@ import pandas as pd
 
 from analysis.provenance import labelled
 from analysis.results import StudyResults
-from analysis.stats.aggregate import CELL, label_of, run_counts, test_scores
+from analysis.stats.aggregate import CELL, count_runs, label_of, select_test_scores
 from analysis.stats.intervals import LEVEL, paired_difference
 from study.storage.schema import ARMS
 from trainables.models.architectures import CONTROLS
@@ -143,7 +143,7 @@ class Rows:
             comparison.figure.text,
             comparison.decides,
         )
-        first, second = key_of(subject, code_size, arm), key_of(reference, code_size, arm)
+        first, second = make_key(subject, code_size, arm), make_key(reference, code_size, arm)
         return self.test(blank, (first, comparison.figure), (second, comparison.reference_figure or comparison.figure))
 
     def test(self, blank: Evidence, first: tuple[Key, Figure], second: tuple[Key, Figure]) -> Evidence:
@@ -152,7 +152,7 @@ class Rows:
             if not self.seeds(key, figure):
                 return self._gap(blank, key, figure)
         own, other = self.seeds(*first), self.seeds(*second)
-        return tested(blank, own, dict.fromkeys(own, other[-1]) if second[0][2] in CONTROLS else other)
+        return compare_seeds(blank, own, dict.fromkeys(own, other[-1]) if second[0][2] in CONTROLS else other)
 
     def _gap(self, blank: Evidence, key: Key, figure: Figure) -> Evidence:
         """Say why there are no values: runs that came to nothing leave a claim open, missing ones can be made."""
@@ -167,12 +167,12 @@ class Rows:
         return dataclasses.replace(blank, missing=f"{figure.text} of {what}{where} ({arm})", option=option)
 
 
-def key_of(name: str, code_size: int, arm: str) -> Key:
+def make_key(name: str, code_size: int, arm: str) -> Key:
     """Return the key of the confirmed runs of a model, or of a control."""
     return ("", "", name, 0 if name == "raw_pixels" else code_size, "control" if name in CONTROLS else arm)
 
 
-def tested(blank: Evidence, first: Seeds, second: Seeds, chosen_from: int = 1) -> Evidence:
+def compare_seeds(blank: Evidence, first: Seeds, second: Seeds, chosen_from: int = 1) -> Evidence:
     """Return ``blank`` with the difference of ``first`` and ``second`` over the seeds that they share.
 
     Level and p value are Bonferroni-adjusted where the subject was chosen from several by these figures.
@@ -192,20 +192,20 @@ def tested(blank: Evidence, first: Seeds, second: Seeds, chosen_from: int = 1) -
     )
 
 
-def rows_by_study(results: StudyResults) -> dict[str, Rows]:
+def collect_rows(results: StudyResults) -> dict[str, Rows]:
     """Return what claims are tested on by name of the study: full-budget trials of confirm and ablate, and controls."""
-    figures, runs = _figures(results), _runs(results)
+    figures, runs = _collect_values(results), _count_runs(results)
     return {
         study.name: Rows(figures.get(study.name, {}), runs.get(study.name, {}), labelled(study))
         for study in results.studies
     }
 
 
-def _figures(results: StudyResults) -> dict[str, dict[tuple[Key, str, str], dict[int, float]]]:
-    scores = test_scores(results)
+def _collect_values(results: StudyResults) -> dict[str, dict[tuple[Key, str, str], dict[int, float]]]:
+    scores = select_test_scores(results)
     read = scores["evaluator"].isin({figure.evaluator for figure in _READ})
     read &= scores["metric"].isin({figure.metric for figure in _READ})
-    scores = _keyed(scores[read & scores["full_budget"] & scores["phase"].isin(["confirm", "ablate"])])
+    scores = _add_keys(scores[read & scores["full_budget"] & scores["phase"].isin(["confirm", "ablate"])])
     figures: dict[str, dict[tuple[Key, str, str], dict[int, float]]] = {}
     columns = [*_KEY, "evaluator", "metric", "seed", "value"]
     for study, *key, evaluator, metric, seed, value in scores[columns].itertuples(index=False):
@@ -220,8 +220,8 @@ def _figures(results: StudyResults) -> dict[str, dict[tuple[Key, str, str], dict
     return figures
 
 
-def _runs(results: StudyResults) -> dict[str, dict[Key, Mapping[str, int]]]:
-    confirmed, ablated = run_counts(results), run_counts(results, "ablate", [*CELL, "factor", "level"])
+def _count_runs(results: StudyResults) -> dict[str, dict[Key, Mapping[str, int]]]:
+    confirmed, ablated = count_runs(results), count_runs(results, "ablate", [*CELL, "factor", "level"])
     counts = pd.concat([confirmed.assign(factor="", level=""), ablated])
     runs: dict[str, dict[Key, Mapping[str, int]]] = {}
     for row in counts.to_dict("records"):
@@ -230,7 +230,7 @@ def _runs(results: StudyResults) -> dict[str, dict[Key, Mapping[str, int]]]:
     return runs
 
 
-def _keyed(scores: pd.DataFrame) -> pd.DataFrame:
+def _add_keys(scores: pd.DataFrame) -> pd.DataFrame:
     """Give every row a full key: what is no ablation has an empty factor, raw pixels have no code size."""
     size = scores["code_size"].mask(scores["architecture"] == "raw_pixels", 0)
     seed = scores["seed"].mask(scores["arm"] == "control", -1).fillna(-1).astype("int64")

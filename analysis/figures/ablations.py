@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.figures.plots import Plot, dodge, heading, keys, legend, sorted_names, styled, where
+from analysis.figures.plots import Plot, dodge, draw_legend, list_keys, make_heading, select_rows, sort_names, use_style
 from analysis.figures.style import ModelStyle, choose_styles
 from analysis.results import StudyResults
 from analysis.tables.ablations import ablations
@@ -24,7 +24,7 @@ _LINEAR_UP_TO = 20
 """How many times the median difference the largest may be before the axis is compressed."""
 
 
-@styled
+@use_style
 def ablation_differences(results: StudyResults) -> Plot | Absent:
     """Draw every level of every factor: a block of rows for each code size and arm, a column for each measure."""
     name, title = "ablation_differences", "Ablation differences"
@@ -36,18 +36,18 @@ def ablation_differences(results: StudyResults) -> Plot | Absent:
     if not shown:
         return Absent(name, title, "no ablated run has a confirmed run of the same seed to be compared with")
     frame = frame[frame[[column for column, _ in shown]].notna().any(axis=1)]
-    blocks = keys(frame, ["study", "code_size", "arm"])
-    counts = [len(_levels(where(frame, key))) for key in blocks]
-    styles = choose_styles(sorted_names(frame))
+    blocks = list_keys(frame, ["study", "code_size", "arm"])
+    counts = [len(_list_levels(select_rows(frame, key))) for key in blocks]
+    styles = choose_styles(sort_names(frame))
     height = sum(0.26 * count + 0.75 for count in counts) + 0.6
     figure = Figure(figsize=(4.3 * len(shown) + 0.8, height), layout="constrained")
     panels = figure.subplots(len(blocks), len(shown), squeeze=False, sharey="row", height_ratios=counts)
     for row, key in zip(panels, blocks, strict=True):
         for axes, (column, label) in zip(row, shown, strict=True):
-            draw_differences(axes, where(frame, key), column, styles)
+            draw_differences(axes, select_rows(frame, key), column, styles)
             axes.set_xlabel(label)
-        row[0].set_title(heading(key, several_studies=len(results.studies) > 1), loc="left")
-    legend(figure, styles)
+        row[0].set_title(make_heading(key, several_studies=len(results.studies) > 1), loc="left")
+    draw_legend(figure, styles)
     return Plot(
         name,
         title,
@@ -62,7 +62,7 @@ def ablation_differences(results: StudyResults) -> Plot | Absent:
 
 def draw_differences(axes: Axes, frame: pd.DataFrame, column: str, styles: Mapping[str, ModelStyle]) -> Axes:
     """Draw ``column`` of ``frame``, as `ablations` gives it, one row a factor and level, and return ``axes``."""
-    levels = _levels(frame)
+    levels = _list_levels(frame)
     names = [name for name in styles if (frame["architecture"] == name).any()]
     for offset, name in zip(dodge(len(names), 0.5), names, strict=True):
         look = styles[name]
@@ -84,7 +84,7 @@ def draw_differences(axes: Axes, frame: pd.DataFrame, column: str, styles: Mappi
         if levels[place][0] != levels[place - 1][0]:
             axes.axhline(place - 0.5, color="#bbbbbb", linewidth=0.6)
     axes.grid(visible=False, axis="y")
-    axes.set_yticks(range(len(levels)), [_shown(factor, level) for factor, level in levels])
+    axes.set_yticks(range(len(levels)), [_format_level(factor, level) for factor, level in levels])
     axes.set_ylim(len(levels) - 0.5, -0.5)
     sizes = frame[column].abs().dropna()
     if len(sizes) and sizes.max() > _LINEAR_UP_TO * max(sizes.median(), 1e-9):
@@ -94,12 +94,12 @@ def draw_differences(axes: Axes, frame: pd.DataFrame, column: str, styles: Mappi
     return axes
 
 
-def _levels(frame: pd.DataFrame) -> list[tuple[str, str]]:
+def _list_levels(frame: pd.DataFrame) -> list[tuple[str, str]]:
     """Return the factors and levels of ``frame`` in the order of its rows, which is that of the table."""
     pairs = frame[["factor", "level"]].drop_duplicates()
     first = {factor: place for place, factor in reversed(list(enumerate(pairs["factor"])))}
     return sorted(pairs.itertuples(index=False, name=None), key=lambda pair: first[pair[0]])
 
 
-def _shown(factor: str, level: str) -> str:
+def _format_level(factor: str, level: str) -> str:
     return f"{factor.replace('_', ' ')}: {level.replace('_', ' ')}".replace("$", r"\$")

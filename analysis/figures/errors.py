@@ -14,21 +14,21 @@ from numpy.typing import ArrayLike
 
 from analysis.figures.plots import (
     Plot,
-    code_size_axis,
     dodge,
-    grid,
-    heading,
-    keys,
-    legend,
-    plain_log_axis,
-    sorted_names,
-    styled,
-    where,
+    draw_legend,
+    format_log_axis,
+    list_keys,
+    make_grid,
+    make_heading,
+    scale_code_sizes,
+    select_rows,
+    sort_names,
+    use_style,
 )
 from analysis.figures.style import ModelStyle, choose_styles, is_control, shown_label
 from analysis.provenance import absent
 from analysis.results import StudyResults
-from analysis.stats.aggregate import Measure, confirmed_scores, estimates, select
+from analysis.stats.aggregate import Measure, estimate_means, select, select_confirmed_scores
 from analysis.tables.costs import cost
 from analysis.tables.table import Absent
 
@@ -65,14 +65,14 @@ _IN_SIGHT = (0.4, 2.5)
 """What a logarithmic axis shows at least: so many times the lowest mean and the highest; longer intervals are cut."""
 
 
-@styled
+@use_style
 def error_by_code_size(results: StudyResults) -> Plot | Absent:
     """Draw what confirmed runs scored against their code size, one panel a measure and arm."""
     name, title = "error_by_code_size", "Error against code size"
-    scores = confirmed_scores(results)
+    scores = select_confirmed_scores(results)
     shown: dict[Axis, pd.DataFrame] = {}
     for axis in AXES:
-        frame = estimates(select(scores, axis.measure), "value")
+        frame = estimate_means(select(scores, axis.measure), "value")
         fitting = axis.fitting(frame.loc[frame["arm"] != "control", "value"])
         # Raw pixels reconstruct themselves, and 0 has no place on a logarithmic axis.
         frame = frame[(frame["value"] > 0) | (not fitting.logarithmic)]
@@ -82,19 +82,19 @@ def error_by_code_size(results: StudyResults) -> Plot | Absent:
         return absent(results, name, title, "no confirmed run has scores")
     everything = pd.concat(shown.values())
     models = everything[everything["arm"] != "control"]
-    panels = keys(models, ["study", "arm"])
+    panels = list_keys(models, ["study", "arm"])
     sizes = sorted(models["code_size"].unique())
-    styles = choose_styles(sorted_names(everything))
-    figure, rows = grid(len(shown), len(panels), 4.2, 2.7, sharex="all", sharey="row")
+    styles = choose_styles(sort_names(everything))
+    figure, rows = make_grid(len(shown), len(panels), 4.2, 2.7, sharex="all", sharey="row")
     for row, (axis, frame) in zip(rows, shown.items(), strict=True):
         for axes, key in zip(row, panels, strict=True):
-            draw_error_by_code_size(axes, panel_rows(frame, key), styles, axis, sizes)
-            axes.set_title(heading(key, several_studies=len(results.studies) > 1) if row is rows[0] else "")
+            draw_error_by_code_size(axes, select_panel_rows(frame, key), styles, axis, sizes)
+            axes.set_title(make_heading(key, several_studies=len(results.studies) > 1) if row is rows[0] else "")
             axes.label_outer()
         row[0].set_ylim(axis.limits(row[0].get_ylim(), frame["value"]))
     single = len(sizes) == 1
     # Side by side the models are named below the axis.
-    legend(figure, {name: look for name, look in styles.items() if is_control(name) or not single})
+    draw_legend(figure, {name: look for name, look in styles.items() if is_control(name) or not single})
     place = (
         "With one code size the models stand side by side"
         if single
@@ -112,7 +112,7 @@ def error_by_code_size(results: StudyResults) -> Plot | Absent:
     )
 
 
-def panel_rows(frame: pd.DataFrame, key: Mapping[str, object]) -> pd.DataFrame:
+def select_panel_rows(frame: pd.DataFrame, key: Mapping[str, object]) -> pd.DataFrame:
     """Return the rows of the panel ``key`` (study, arm), and the controls of its study, which have no such arm."""
     same_study = frame["study"] == key["study"]
     return frame[same_study & ((frame["arm"] == key["arm"]) | frame["architecture"].map(is_control).astype(bool))]
@@ -130,7 +130,7 @@ def draw_error_by_code_size(
     if several:
         span = 0.35 * min(np.diff(np.log2(sizes)))
         offsets = dict(zip(models, dodge(len(models), float(span)), strict=True))
-        code_size_axis(axes, sizes)
+        scale_code_sizes(axes, sizes)
     else:
         offsets = {name: float(place) for place, name in enumerate(models)}
         axes.set_xticks(range(len(models)), [shown_label(name) for name in models], rotation=30, ha="right")
@@ -160,7 +160,7 @@ def draw_intervals(axes: Axes, place: ArrayLike, rows: pd.DataFrame, style: Mapp
     axes.errorbar(place, rows["value"], yerr=spread, capsize=2.5, elinewidth=1, **style)
 
 
-@styled
+@use_style
 def error_by_cost(results: StudyResults) -> Plot | Absent:
     """Draw what confirmed runs scored against their device seconds, one panel a measure and arm."""
     name, title = "error_by_cost", "Error against cost"
@@ -172,17 +172,17 @@ def error_by_cost(results: StudyResults) -> Plot | Absent:
     shown = [axis for axis in (SQUARED_ERROR, LINEAR_ERROR) if frame[axis.measure.name].notna().any()]
     if frame.empty or not shown:
         return absent(results, name, title, "no confirmed run has both device seconds and scores")
-    panels = keys(frame, ["study", "arm"])
-    styles = choose_styles(sorted_names(frame))
-    figure, rows = grid(len(shown), len(panels), 4.2, 2.9, sharex="all", sharey="row")
+    panels = list_keys(frame, ["study", "arm"])
+    styles = choose_styles(sort_names(frame))
+    figure, rows = make_grid(len(shown), len(panels), 4.2, 2.9, sharex="all", sharey="row")
     for row, axis in zip(rows, (axis.fitting(frame[axis.measure.name].dropna()) for axis in shown), strict=True):
         for axes, key in zip(row, panels, strict=True):
-            draw_error_by_cost(axes, where(frame, key), styles, axis)
-            axes.set_title(heading(key, several_studies=len(results.studies) > 1) if row is rows[0] else "")
+            draw_error_by_cost(axes, select_rows(frame, key), styles, axis)
+            axes.set_title(make_heading(key, several_studies=len(results.studies) > 1) if row is rows[0] else "")
             axes.label_outer()
         row[0].set_ylim(axis.limits(row[0].get_ylim(), frame[axis.measure.name]))
     rows[0][0].set_xlim(_SECONDS.limits(rows[0][0].get_xlim(), frame["device_seconds"]))
-    legend(figure, styles)
+    draw_legend(figure, styles)
     return Plot(
         name,
         title,
@@ -210,7 +210,7 @@ def draw_error_by_cost(axes: Axes, frame: pd.DataFrame, styles: Mapping[str, Mod
             if several:
                 axes.annotate(f"{size}", (x, y), (4, 4), textcoords="offset points", fontsize=7, color=look.colour)
     axes.set_xscale("log")
-    plain_log_axis(axes.xaxis)
+    format_log_axis(axes.xaxis)
     axes.set_xlabel(_SECONDS.label)
     axes.set_ylabel(axis.label)
     if axis.logarithmic:
@@ -220,4 +220,4 @@ def draw_error_by_cost(axes: Axes, frame: pd.DataFrame, styles: Mapping[str, Mod
 
 def _logarithmic_y(axes: Axes) -> None:
     axes.set_yscale("log")
-    plain_log_axis(axes.yaxis, sparse_from=500)
+    format_log_axis(axes.yaxis, sparse_from=500)

@@ -69,7 +69,7 @@ class Plot:
     figure: Figure
 
 
-def styled(draw: Callable[P, R]) -> Callable[P, R]:
+def use_style(draw: Callable[P, R]) -> Callable[P, R]:
     """Give what ``draw`` draws the style of all figures, and leave matplotlib's settings as they were."""
 
     @functools.wraps(draw)
@@ -80,7 +80,7 @@ def styled(draw: Callable[P, R]) -> Callable[P, R]:
     return wrapper
 
 
-def grid(
+def make_grid(
     rows: int, columns: int, width: float, height: float, *, below: float = LEGEND_HEIGHT, **shared: Any
 ) -> tuple[Figure, list[list[Axes]]]:
     """Return a figure of ``rows`` x ``columns`` panels, each ``width`` x ``height`` inches, and the panels by row.
@@ -98,17 +98,17 @@ def grid(
     return figure, [list(row) for row in panels]
 
 
-def wrapped(count: int, columns: int, width: float, height: float, **shared: Any) -> tuple[Figure, list[Axes]]:
+def make_panels(count: int, columns: int, width: float, height: float, **shared: Any) -> tuple[Figure, list[Axes]]:
     """Return a figure of ``count`` panels that wrap after ``columns``, and the panels in order."""
     columns = min(columns, count)
-    figure, rows = grid(-(-count // columns), columns, width, height, **shared)
+    figure, rows = make_grid(-(-count // columns), columns, width, height, **shared)
     panels = [panel for row in rows for panel in row]
     for panel in panels[count:]:
         panel.remove()
     return figure, panels[:count]
 
 
-def legend(figure: Figure, choose_styles: Mapping[str, ModelStyle], others: Iterable[Line2D] = ()) -> None:
+def draw_legend(figure: Figure, choose_styles: Mapping[str, ModelStyle], others: Iterable[Line2D] = ()) -> None:
     """Put the legend of models, and of ``others``, below the panels, where it covers no data."""
     handles = [Line2D([], [], label=shown_label(name), **look.line_style()) for name, look in choose_styles.items()]
     handles += others
@@ -116,7 +116,7 @@ def legend(figure: Figure, choose_styles: Mapping[str, ModelStyle], others: Iter
     figure.legend(handles=handles, loc="outside lower center", ncols=columns, handlelength=3.2, columnspacing=1.4)
 
 
-def heading(key: Mapping[str, Hashable], *, several_studies: bool = False) -> str:
+def make_heading(key: Mapping[str, Hashable], *, several_studies: bool = False) -> str:
     """Return the title of the panel of ``key``, such as ``Tuned arm, code size 10``, below its study if need be."""
     parts = []
     if "architecture" in key:
@@ -130,13 +130,13 @@ def heading(key: Mapping[str, Hashable], *, several_studies: bool = False) -> st
     return "\n".join(filter(None, (str(key["study"]).replace("$", r"\$"), text))) if several_studies else text
 
 
-def keys(frame: pd.DataFrame, by: Sequence[str]) -> list[dict[str, Any]]:
+def list_keys(frame: pd.DataFrame, by: Sequence[str]) -> list[dict[str, Any]]:
     """Return the distinct values of columns ``by``, in the order of tables."""
     distinct = frame[list(by)].drop_duplicates().sort_values(list(by))
     return [{str(name): value for name, value in row.items()} for row in distinct.to_dict("records")]
 
 
-def where(frame: pd.DataFrame, key: Mapping[str, Any]) -> pd.DataFrame:
+def select_rows(frame: pd.DataFrame, key: Mapping[str, Any]) -> pd.DataFrame:
     """Return the rows of ``frame`` that have the values of ``key``."""
     chosen = np.ones(len(frame), dtype=bool)
     for name, value in key.items():
@@ -144,7 +144,7 @@ def where(frame: pd.DataFrame, key: Mapping[str, Any]) -> pd.DataFrame:
     return frame[chosen]
 
 
-def code_size_axis(axes: Axes, code_sizes: Sequence[int]) -> None:
+def scale_code_sizes(axes: Axes, code_sizes: Sequence[int]) -> None:
     """Make x a logarithmic axis whose ticks are the code sizes."""
     axes.set_xscale("log", base=2)
     axes.set_xticks(list(code_sizes), [f"{size:g}" for size in code_sizes])
@@ -152,7 +152,7 @@ def code_size_axis(axes: Axes, code_sizes: Sequence[int]) -> None:
     axes.set_xlabel("Code size (units)")
 
 
-def plain_log_axis(axis: Axis, sparse_from: float = 30) -> None:
+def format_log_axis(axis: Axis, sparse_from: float = 30) -> None:
     """Write the ticks of a logarithmic axis as plain numbers, 2s and 5s too where there is room.
 
     Without them an axis from 12 to 40 would have no number at all.
@@ -184,6 +184,6 @@ def dodge(count: int, span: float) -> list[float]:
     return [0.0] if count == 1 else np.linspace(-span / 2, span / 2, count).tolist()
 
 
-def sorted_names(frame: pd.DataFrame) -> list[str]:
+def sort_names(frame: pd.DataFrame) -> list[str]:
     """Return the architectures of ``frame`` in the order of tables."""
     return [str(name) for name in frame["architecture"].drop_duplicates().sort_values()]

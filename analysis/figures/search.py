@@ -14,21 +14,21 @@ from matplotlib.ticker import MaxNLocator
 from analysis.figures.plots import (
     Plot,
     dodge,
-    grid,
-    heading,
-    keys,
-    legend,
-    plain_log_axis,
-    sorted_names,
+    draw_legend,
+    format_log_axis,
+    list_keys,
+    make_grid,
+    make_heading,
+    make_panels,
+    select_rows,
+    sort_names,
     spread_code_sizes,
-    styled,
-    where,
-    wrapped,
+    use_style,
 )
 from analysis.figures.style import ModelStyle, choose_styles
 from analysis.provenance import absent
 from analysis.results import StudyResults
-from analysis.stats.importance import HYPERPARAMETERS, MINIMUM_TRIALS, TARGET_QUANTILE, importances
+from analysis.stats.importance import HYPERPARAMETERS, MINIMUM_TRIALS, TARGET_QUANTILE, compute_importances
 from analysis.tables.table import Absent
 
 SHOWN_TRIALS = 150
@@ -49,7 +49,7 @@ _LOSS = "validation_cross_entropy"
 _ALL = ModelStyle("#000000", "*", "")
 
 
-@styled
+@use_style
 def learning_rate(results: StudyResults) -> Plot | Absent:
     """Draw the validation loss of search trials against their learning rate, one panel a cell, the best marked."""
     name, title = "learning_rate", "Learning rate against loss"
@@ -58,13 +58,13 @@ def learning_rate(results: StudyResults) -> Plot | Absent:
         return absent(results, name, title, "no search trial is complete", "search")
     sizes = spread_code_sizes(trials["code_size"])
     trials = trials[trials["code_size"].isin(sizes)]
-    cells = keys(trials, ["study", "architecture", "code_size"])
-    styles = choose_styles(sorted_names(trials))
-    across = len(keys(trials, ["study", "code_size"]))
-    figure, panels = wrapped(len(cells), across if across > 1 else _COLUMNS, 2.8, 1.9, sharex=True)
+    cells = list_keys(trials, ["study", "architecture", "code_size"])
+    styles = choose_styles(sort_names(trials))
+    across = len(list_keys(trials, ["study", "code_size"]))
+    figure, panels = make_panels(len(cells), across if across > 1 else _COLUMNS, 2.8, 1.9, sharex=True)
     for place, (axes, key) in enumerate(zip(panels, cells, strict=True)):
-        draw_learning_rate(axes, where(trials, key), styles[str(key["architecture"])])
-        axes.set_title(heading(key, several_studies=len(results.studies) > 1))
+        draw_learning_rate(axes, select_rows(trials, key), styles[str(key["architecture"])])
+        axes.set_title(make_heading(key, several_studies=len(results.studies) > 1))
         columns = axes.get_gridspec().ncols  # type: ignore[union-attr]
         last = place + columns >= len(panels)
         axes.set_xlabel("Learning rate (dimensionless)" if last else "")
@@ -77,7 +77,7 @@ def learning_rate(results: StudyResults) -> Plot | Absent:
         Line2D([], [], marker="|", label="Diverged or failed", **grey),
         Line2D([], [], marker="*", label="Best", **grey | {"markersize": 11, "markeredgecolor": "black"}),
     ]
-    legend(figure, {}, handles)
+    draw_legend(figure, {}, handles)
     thinned = trials.groupby(["study", "architecture", "code_size"], observed=True).size().max() > SHOWN_TRIALS
     return Plot(
         name,
@@ -117,33 +117,35 @@ def draw_learning_rate(axes: Axes, frame: pd.DataFrame, look: ModelStyle) -> Axe
         markeredgecolor="black",
     )
     axes.set_xscale("log")
-    plain_log_axis(axes.xaxis)
+    format_log_axis(axes.xaxis)
     axes.yaxis.set_major_locator(MaxNLocator(4))
     axes.margins(y=0.12)
     return axes
 
 
-@styled
+@use_style
 def hyperparameter_importance(results: StudyResults) -> Plot | Absent:
     """Draw how much each searched hyperparameter decided whether a trial was among the best."""
     name, title = "importance", "Importance of the hyperparameters"
-    frame = importances(results.trials)
+    frame = compute_importances(results.trials)
     if frame.empty:
         what = f"no model has {MINIMUM_TRIALS} search trials that can be compared"
         return absent(results, name, title, what, "search", "--trials N")
-    panels = keys(frame, ["study"])
+    panels = list_keys(frame, ["study"])
     there = set(frame["architecture"])
     styles = choose_styles(name for name in results.trials["architecture"].cat.categories if name in there)
-    figure, (row,) = grid(1, len(panels), 6.4 if len(panels) == 1 else 4.6, 3.2, sharey="row")
+    figure, (row,) = make_grid(1, len(panels), 6.4 if len(panels) == 1 else 4.6, 3.2, sharey="row")
     for axes, key in zip(row, panels, strict=True):
-        draw_importance(axes, where(frame, key), styles)
-        axes.set_title(heading(key, several_studies=True) if len(results.studies) > 1 else "")
+        draw_importance(axes, select_rows(frame, key), styles)
+        axes.set_title(make_heading(key, several_studies=True) if len(results.studies) > 1 else "")
         axes.label_outer()
     together = frame.loc[frame["architecture"] == "", "n"]
     if len(together):
         counts = " + ".join(f"{n:,}" for n in together.groupby(frame["study"], observed=True).first())
         label = f"All models ({counts} trials)"
-        legend(figure, styles, [Line2D([], [], color="black", marker="*", markersize=9, linestyle="", label=label)])
+        draw_legend(
+            figure, styles, [Line2D([], [], color="black", marker="*", markersize=9, linestyle="", label=label)]
+        )
     return Plot(
         name,
         title,
@@ -159,7 +161,7 @@ def hyperparameter_importance(results: StudyResults) -> Plot | Absent:
 
 
 def draw_importance(axes: Axes, frame: pd.DataFrame, styles: Mapping[str, ModelStyle]) -> Axes:
-    """Draw rows of `importances` (architecture, '' for all together; hyperparameter; importance), return ``axes``."""
+    """Draw rows of `compute_importances` (architecture, empty for all; hyperparameter; importance), return ``axes``."""
     offsets = dodge(max(len(styles), 1), 0.55)
     for place, hyperparameter in enumerate(HYPERPARAMETERS):
         rows = frame[frame["hyperparameter"] == hyperparameter].set_index("architecture")["importance"]

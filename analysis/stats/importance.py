@@ -26,7 +26,7 @@ _CELL = ["study", "architecture", "code_size"]
 _PLACE_OF_STATUS = {"complete": 0, "pruned": 1, "diverged": 2}
 
 
-def importances(trials: pd.DataFrame) -> pd.DataFrame:
+def compute_importances(trials: pd.DataFrame) -> pd.DataFrame:
     """Return study, architecture, hyperparameter, importance (its share of 1) and n (trials).
 
     ``architecture`` is empty for all models of a study together. Models with fewer than `MINIMUM_TRIALS` are left out,

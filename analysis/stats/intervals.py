@@ -45,7 +45,7 @@ def mean_interval(values: ArrayLike, level: float = LEVEL) -> Mean:
     Raises:
         ValueError: a value is not finite, or n is 0.
     """
-    runs = _finite(values)
+    runs = _check_finite(values)
     return Mean(runs.mean(axis=-1), half_width(_deviation(runs), runs.shape[-1], level))
 
 
@@ -59,7 +59,7 @@ def paired_difference(first: ArrayLike, second: ArrayLike, level: float = LEVEL)
     """
     if np.shape(first) != np.shape(second):
         raise ValueError(f"pairs need equal shapes, got {np.shape(first)} and {np.shape(second)}")
-    differences = _finite(first) - _finite(second)
+    differences = _check_finite(first) - _check_finite(second)
     mean, deviation, n = differences.mean(axis=-1), _deviation(differences), differences.shape[-1]
     return Difference(
         mean, half_width(deviation, n, level), p_value(mean, deviation, n), effect_size(mean, deviation, n)
@@ -92,7 +92,7 @@ def interquartile_mean(values: ArrayLike) -> Floats:
     Raises:
         ValueError: a value is not finite, or n is 0.
     """
-    runs = np.sort(_finite(values), axis=-1)
+    runs = np.sort(_check_finite(values), axis=-1)
     cut = runs.shape[-1] // 4
     middle: Floats = runs[..., cut : runs.shape[-1] - cut].mean(axis=-1)
     return middle
@@ -137,7 +137,7 @@ def summarise(frame: pd.DataFrame, by: Sequence[str], value: str = "value") -> p
     Raises:
         ValueError: a value is not finite.
     """
-    _finite(frame[value], empty=True)
+    _check_finite(frame[value], empty=True)
     grouped = frame.groupby(list(by), observed=True, dropna=False)[value]
     aggregates = grouped.agg(["count", "mean", "std", "min", "max"]).reset_index()
     groups = aggregates.rename(columns={"count": "n", "std": "deviation", "min": "minimum", "max": "maximum"})
@@ -145,7 +145,7 @@ def summarise(frame: pd.DataFrame, by: Sequence[str], value: str = "value") -> p
     return groups.assign(half_width=width, low=groups["mean"] - width, high=groups["mean"] + width)
 
 
-def paired(
+def compare_pairs(
     first: pd.DataFrame, second: pd.DataFrame, pair: Sequence[str], by: Sequence[str], value: str = "value"
 ) -> pd.DataFrame:
     """Return one row a group of ``by``: the difference of ``value``, first minus second, over rows of equal ``pair``.
@@ -173,7 +173,7 @@ def _deviation(runs: Floats) -> Floats:
     return deviation
 
 
-def _finite(values: ArrayLike, *, empty: bool = False) -> Floats:
+def _check_finite(values: ArrayLike, *, empty: bool = False) -> Floats:
     runs = np.asarray(values, dtype=np.float64)
     if runs.ndim == 0 or (runs.shape[-1] == 0 and not empty):
         raise ValueError(f"needs at least one value on the last axis, got shape {runs.shape}")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import pandas as pd
 
 from analysis.stats.aggregate import GROUP
-from analysis.stats.intervals import holm, paired, summarise
+from analysis.stats.intervals import compare_pairs, holm, summarise
 from trainables.models.architectures import ARCHITECTURES, ConvolutionalAutoencoder
 
 SIGNIFICANCE = 0.05
@@ -19,7 +19,7 @@ METRIC = ["evaluator", "metric"]
 _CONTEST = [*METRIC, "direction", *GROUP]
 
 
-def ranked_rows(scores: pd.DataFrame, *, switches: bool) -> pd.DataFrame:
+def select_ranked(scores: pd.DataFrame, *, switches: bool) -> pd.DataFrame:
     """Return the rows of models that may be ranked: convolutional ones, which share one parameter budget.
 
     Args:
@@ -32,7 +32,7 @@ def ranked_rows(scores: pd.DataFrame, *, switches: bool) -> pd.DataFrame:
     return scores[ranked if switches else ranked & (scores["unpooling"] != "switches")]
 
 
-def against_best(scores: pd.DataFrame) -> pd.DataFrame:
+def compare_with_best(scores: pd.DataFrame) -> pd.DataFrame:
     """Return the test of each model against the best of its group, by every metric.
 
     Args:
@@ -50,14 +50,14 @@ def against_best(scores: pd.DataFrame) -> pd.DataFrame:
     with_best = scores.merge(top, on=_CONTEST)
     is_best = with_best["architecture"] == with_best["best"]
     others, key = with_best[~is_best], [*_CONTEST, "architecture", "best"]
-    tests = paired(others, with_best[is_best], pair=[*_CONTEST, "seed"], by=key)
+    tests = compare_pairs(others, with_best[is_best], pair=[*_CONTEST, "seed"], by=key)
     tests = others[key].drop_duplicates().merge(tests, on=key, how="left")
-    tests["p_holm"] = adjusted(tests, ["study", *METRIC])
+    tests["p_holm"] = adjust_p_values(tests, ["study", *METRIC])
     worse = (tests["p_holm"] < SIGNIFICANCE) & (_sign(tests) * tests["difference"] > 0)
     return tests.assign(worse=worse).sort_values(key, ignore_index=True)
 
 
-def marks(tests: pd.DataFrame) -> pd.DataFrame:
+def mark_models(tests: pd.DataFrame) -> pd.DataFrame:
     """Return one row a metric, group and ranked model with ``mark``: ``best``, ``tie`` (with the best), or nothing.
 
     Where a test is missing for want of seeds, nobody is called best.
@@ -70,7 +70,7 @@ def marks(tests: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([others[columns], groups.rename(columns={"best": "architecture"})[columns]], ignore_index=True)
 
 
-def adjusted(tests: pd.DataFrame, family: list[str]) -> pd.Series[float]:
+def adjust_p_values(tests: pd.DataFrame, family: list[str]) -> pd.Series[float]:
     """Return column ``p_value`` Holm-adjusted over the tests of each ``family``; NaN where there was no test."""
     tested = tests["p_value"].notna()
     p_values = tests.loc[tested, "p_value"].groupby([tests.loc[tested, key] for key in family], observed=True)

@@ -10,10 +10,10 @@ from typing import Any
 import pandas as pd
 
 from analysis.provenance import absent
-from analysis.results import StudyResults, confirmed, scored
-from analysis.stats.aggregate import CELL, Measure, run_counts, select, study_section, with_labels
-from analysis.stats.intervals import paired
-from analysis.stats.ranking import SIGNIFICANCE, adjusted
+from analysis.results import StudyResults, join_scores, select_confirmed
+from analysis.stats.aggregate import CELL, Measure, add_labels, count_runs, select, study_section
+from analysis.stats.intervals import compare_pairs
+from analysis.stats.ranking import SIGNIFICANCE, adjust_p_values
 from analysis.tables.table import FAILURES, FAILURES_CAPTION, SWITCHES_FOOTNOTE, Absent, Column, Table
 
 MEASURES = (
@@ -33,19 +33,19 @@ def ablations(results: StudyResults) -> Table | Absent:
     title = "Ablations"
     if not (results.trials["phase"] == "ablate").any():
         return absent(results, "ablations", title, "no ablation was run", "ablate", "--factors FACTOR ...")
-    bases = base_code_sizes(results.trials)
-    results = _at_base(results, bases)
-    scores = scored(results)
+    bases = get_base_code_sizes(results.trials)
+    results = _move_to_base(results, bases)
+    scores = join_scores(results)
     scores = scores[scores["split"] == "test"]
-    base = confirmed(scores)
+    base = select_confirmed(scores)
     changed = scores[(scores["phase"] == "ablate") & scores["full_budget"]]
-    frame, columns = run_counts(results, "ablate", _LEVEL), []
+    frame, columns = count_runs(results, "ablate", _LEVEL), []
     for place, (measure, header) in enumerate(MEASURES):
         rows = select(changed, measure)
         if rows.empty:
             continue
-        tests = paired(rows, select(base, measure), pair=[*CELL, "seed"], by=_LEVEL)
-        tests = tests.assign(p_holm=adjusted(tests, ["study"]), mark="")
+        tests = compare_pairs(rows, select(base, measure), pair=[*CELL, "seed"], by=_LEVEL)
+        tests = tests.assign(p_holm=adjust_p_values(tests, ["study"]), mark="")
         tests.loc[tests["p_holm"] < SIGNIFICANCE, "mark"] = "significant"
         if measure.evaluator == "reconstruction":
             tests.loc[tests["level"] == "switches", "mark"] = "unranked"
@@ -66,7 +66,7 @@ def ablations(results: StudyResults) -> Table | Absent:
         "1/image, cross-entropy in nats/image), paired by seed: mean ± half of the 95 % t interval (pairs). * differs "
         "at 5 % (paired t test, Holm-adjusted over the column); d is Cohen's d_z with Hedges's factor. "
         f"{FAILURES_CAPTION}",
-        with_labels(frame),
+        add_labels(frame),
         (Column("factor", "Factor"), Column("level", "Level"), *columns, FAILURES),
         sections=(
             *study_section(results),
@@ -76,21 +76,21 @@ def ablations(results: StudyResults) -> Table | Absent:
         ),
         footnotes=(
             *((SWITCHES_FOOTNOTE,) if (frame["level"] == "switches").any() else ()),
-            *(note for study in results.studies for note in _left_out(study.manifest)),
+            *(note for study in results.studies for note in _describe_left_out(study.manifest)),
         ),
     )
 
 
-def base_code_sizes(trials: pd.DataFrame) -> pd.Series[int]:
+def get_base_code_sizes(trials: pd.DataFrame) -> pd.Series[int]:
     """Return the code size of the configuration that each trial belongs to: its own but where that is the factor."""
     return trials["base_code_size"].fillna(trials["code_size"]).astype("int64")
 
 
-def _at_base(results: StudyResults, code_sizes: pd.Series[int]) -> StudyResults:
+def _move_to_base(results: StudyResults, code_sizes: pd.Series[int]) -> StudyResults:
     return dataclasses.replace(results, trials=results.trials.assign(code_size=code_sizes))
 
 
-def _left_out(manifest: Mapping[str, Any]) -> list[str]:
+def _describe_left_out(manifest: Mapping[str, Any]) -> list[str]:
     """Return a sentence for each reason to leave levels out, with the levels and the cells that it concerns."""
     notes: dict[tuple[str, str, str], list[str]] = {}
     for skipped in manifest.get("skipped_levels", ()):

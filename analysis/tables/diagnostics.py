@@ -9,20 +9,20 @@ from __future__ import annotations
 
 import dataclasses
 
-from analysis.claims.findings import finding_tables
+from analysis.claims.findings import tabulate_findings
 from analysis.provenance import absent
 from analysis.results import StudyResults
 from analysis.stats.aggregate import (
     CELL,
     Measure,
-    confirmed_scores,
-    estimates,
+    add_labels,
+    count_runs,
+    estimate_means,
     group_sections,
-    joined,
-    measures_of,
-    run_counts,
+    join_frames,
+    list_metrics,
     select,
-    with_labels,
+    select_confirmed_scores,
 )
 from analysis.stats.intervals import summarise
 from analysis.tables.ablations import ablations
@@ -79,8 +79,8 @@ def code(results: StudyResults) -> Table | Absent:
 def reliance(results: StudyResults) -> Table | Absent:
     """Return what becomes of reconstruction when the code, or the switches, are replaced."""
     title = "Reliance on the code"
-    scores = confirmed_scores(results)
-    replaced = measures_of(scores, _RELIANCE_EVALUATORS)
+    scores = select_confirmed_scores(results)
+    replaced = list_metrics(scores, _RELIANCE_EVALUATORS)
     if not replaced:
         return absent(results, "reliance", title, "no confirmed run was reconstructed with a replaced code")
     frames, columns = [], []
@@ -99,7 +99,7 @@ def reliance(results: StudyResults) -> Table | Absent:
             ("other_switches", "Other switches", by_evaluator["other_switches"]),
         )
         for part, header, rows in parts:
-            frames.append(estimates(rows, f"{part}_{metric}"))
+            frames.append(estimate_means(rows, f"{part}_{metric}"))
             columns.append(Column(f"{part}_{metric}", header, "estimate", 2, main and part != "increase"))
     return Table(
         "reliance",
@@ -107,7 +107,7 @@ def reliance(results: StudyResults) -> Table | Absent:
         "Squared error (1/image) and cross-entropy (nats/image) of the test images with their own code, with the mean "
         "training code in its place, the increase from the one to the other, and with their own code but another "
         f"image's switches. A small increase means that the image passes the code by. {ESTIMATE_CAPTION}",
-        with_labels(joined(frames)),
+        add_labels(join_frames(frames)),
         (Column("label", "Model"), *columns),
         sections=group_sections(results),
     )
@@ -116,11 +116,11 @@ def reliance(results: StudyResults) -> Table | Absent:
 def stability(results: StudyResults) -> Table | Absent:
     """Return the share of runs that converge, and the spread of those over seeds."""
     title = "Stability over seeds"
-    counts = run_counts(results)
+    counts = count_runs(results)
     if counts.empty:
         return absent(results, "stability", title, "no run is confirmed")
     counts["converged_share"] = counts["converged"] / counts["runs"]
-    scores = confirmed_scores(results)
+    scores = select_confirmed_scores(results)
     scores = scores[~scores["collapsed"] & (scores["arm"] != "control")]
     frames, columns = [counts], [Column("label", "Model"), Column("converged/runs", "Converged", "counts"), FAILURES]
     for metric, text in (("squared_error", "Sq. error"), ("cross_entropy", "Cross-entropy")):
@@ -136,7 +136,7 @@ def stability(results: StudyResults) -> Table | Absent:
         "Runs from different starting weights that converged, i.e. neither diverged nor failed nor collapsed, of all; "
         "standard deviation (SD), lowest and highest figure of the converged ones on the test images: squared error "
         f"(1/image) and cross-entropy (nats/image). {FAILURES_CAPTION}",
-        with_labels(joined(frames)),
+        add_labels(join_frames(frames)),
         tuple(columns),
         sections=group_sections(results),
     )
@@ -145,7 +145,7 @@ def stability(results: StudyResults) -> Table | Absent:
 def layer_values(results: StudyResults) -> Table | Absent:
     """Return the ranges of every layer's output: the paper's advice to look at intermediate values."""
     title = "Values in the layers"
-    scores = confirmed_scores(results)
+    scores = select_confirmed_scores(results)
     scores = scores[scores["evaluator"].astype("str").str.startswith("layer_")]
     if scores.empty:
         return absent(results, "layers", title, "no confirmed run has scores of its layers")
@@ -163,7 +163,7 @@ def layer_values(results: StudyResults) -> Table | Absent:
         title,
         "Range, mean and standard deviation of each layer's output over test images and positions, and its maps that "
         "hardly vary; means over seeds.",
-        with_labels(frame),
+        add_labels(frame),
         (
             Column("label", "Model"),
             Column("layer", "Layer"),
@@ -177,17 +177,17 @@ def layer_values(results: StudyResults) -> Table | Absent:
 def other_scores(results: StudyResults) -> Table | Absent:
     """Return the scores that no other table shows, so that none is lost."""
     shown = {name for spec in SCORE_TABLES for name in spec.evaluators} | set(_RELIANCE_EVALUATORS)
-    scores = confirmed_scores(results)
+    scores = select_confirmed_scores(results)
     evaluators = scores["evaluator"].astype("str")
     scores = scores[~evaluators.isin(shown) & ~evaluators.str.startswith("layer_")]
     if scores.empty:
         return Absent("other_scores", "Other scores", "")
-    frame = estimates(scores, "value", [*CELL, "evaluator", "metric", "unit"])
+    frame = estimate_means(scores, "value", [*CELL, "evaluator", "metric", "unit"])
     return Table(
         "other_scores",
         "Other scores",
         f"Scores on the test images that no other table shows. {ESTIMATE_CAPTION}",
-        with_labels(frame.sort_values([*CELL, "evaluator", "metric"], ignore_index=True)),
+        add_labels(frame.sort_values([*CELL, "evaluator", "metric"], ignore_index=True)),
         (
             Column("label", "Model"),
             Column("evaluator", "Evaluator"),
@@ -219,4 +219,4 @@ def comparison_tables(results: StudyResults) -> tuple[Table | Absent, ...]:
         layer_values,
         other_scores,
     )
-    return (*(function(results) for function in functions), *finding_tables(results))
+    return (*(function(results) for function in functions), *tabulate_findings(results))

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.results import StudyResults
-from analysis.stats.aggregate import label_of, study_section, with_labels
+from analysis.stats.aggregate import add_labels, label_of, study_section
 from analysis.tables.table import Column, Table
 from trainables.models.architectures import (
     ARCHITECTURES,
@@ -26,7 +26,7 @@ from trainables.models.architectures import (
 
 def architectures(results: StudyResults) -> Table:
     """Return one row a model of the study: notation and layers at the published filter counts."""
-    rows = [_described(name) for name in _names(results)]
+    rows = [_describe(name) for name in _names(results)]
     return Table(
         "architectures",
         "Architectures",
@@ -60,12 +60,12 @@ def sizes(results: StudyResults) -> Table:
             record = ARCHITECTURES.get(name)
             if record is not None:
                 arm = "published" if isinstance(record, ConvolutionalAutoencoder) else "tuned"
-                rows[study.name, arm, name, code_size] = size_of(name, code_size)
+                rows[study.name, arm, name, code_size] = compute_size(name, code_size)
     trials = results.trials
     confirmed = trials[(trials["phase"] == "confirm") & (trials["arm"] != "control")]
     columns = [*key, "filters_1", "filters_2", "parameters"]
     for trial in confirmed.drop_duplicates(key)[columns].to_dict("records"):
-        size = size_of(trial["architecture"], trial["code_size"], filters_of(trial))
+        size = compute_size(trial["architecture"], trial["code_size"], get_filters(trial))
         recorded = {} if pd.isna(trial["parameters"]) else {"parameters": trial["parameters"]}
         rows[tuple(trial[name] for name in key)] = size | recorded
     frame = pd.DataFrame([dict(zip(key, cell, strict=True)) | size for cell, size in rows.items()])
@@ -80,7 +80,7 @@ def sizes(results: StudyResults) -> Table:
         "Sizes of the models",
         "Trained weights and biases, and multiply-adds of a forward pass for one image (biases left out, products with "
         "unpooling's zeros counted), at the published filter counts and at the tuned ones that were confirmed.",
-        with_labels(frame),
+        add_labels(frame),
         (
             Column("label", "Model"),
             Column("code_size", "Code", "count"),
@@ -92,7 +92,7 @@ def sizes(results: StudyResults) -> Table:
     )
 
 
-def size_of(architecture: str, code_size: int, filters: Filters | None = None) -> dict[str, Any]:
+def compute_size(architecture: str, code_size: int, filters: Filters | None = None) -> dict[str, Any]:
     """Return filters_1, filters_2, parameters and multiply_adds; a user's own model has no counts here."""
     record = ARCHITECTURES.get(architecture)
     if isinstance(record, ConvolutionalAutoencoder):
@@ -104,12 +104,12 @@ def size_of(architecture: str, code_size: int, filters: Filters | None = None) -
     }
 
 
-def filters_of(trial: Mapping[Hashable, Any]) -> Filters | None:
+def get_filters(trial: Mapping[Hashable, Any]) -> Filters | None:
     """Return the filter counts of a row of trials; None where the model has none."""
     return None if pd.isna(trial["filters_1"]) else (int(trial["filters_1"]), int(trial["filters_2"]))
 
 
-def _described(name: str) -> dict[str, Any]:
+def _describe(name: str) -> dict[str, Any]:
     record = ARCHITECTURES.get(name)
     if record is None:
         control = CONTROLS.get(name)
@@ -122,12 +122,12 @@ def _described(name: str) -> dict[str, Any]:
         "activation": record.activation,
         "pooling": getattr(record, "pooling", "none"),
         "unpooling": getattr(record, "unpooling", "none"),
-        "layers": ", ".join([f"1@{IMAGE_SIZE}", *(_layer_text(layer) for layer in list_layers(record, 1))]),
+        "layers": ", ".join([f"1@{IMAGE_SIZE}", *(_format_layer(layer) for layer in list_layers(record, 1))]),
         "source": record.source,
     }
 
 
-def _layer_text(layer: Layer) -> str:
+def _format_layer(layer: Layer) -> str:
     if layer.name == "code":
         return "code"
     if layer.kind == "linear":

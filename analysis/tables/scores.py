@@ -13,18 +13,18 @@ from analysis.stats.aggregate import (
     CELL,
     GROUP,
     Measure,
-    confirmed_scores,
+    add_labels,
+    count_runs,
     group_sections,
-    joined,
+    join_frames,
     label_of,
-    measures_of,
-    named,
-    run_counts,
+    list_metrics,
+    name_estimate,
     select,
-    summaries,
-    with_labels,
+    select_confirmed_scores,
+    summarise_groups,
 )
-from analysis.stats.ranking import METRIC, against_best, marks, ranked_rows
+from analysis.stats.ranking import METRIC, compare_with_best, mark_models, select_ranked
 from analysis.tables.table import (
     ESTIMATE_CAPTION,
     FAILURES,
@@ -112,11 +112,11 @@ SCORE_TABLES = (RECONSTRUCTION, CLASSIFICATION, CLUSTERING, CODE)
 
 def score_table(results: StudyResults, spec: ScoreTable) -> Table | Absent:
     """Return all metrics of the evaluators of ``spec``, the main ones ranked."""
-    scores = confirmed_scores(results)
+    scores = select_confirmed_scores(results)
     if spec is RECONSTRUCTION:
         # Raw pixels reconstruct themselves: a row of zeros says nothing.
         scores = scores[scores["architecture"] != "raw_pixels"]
-    measures = measures_of(scores, spec.evaluators)
+    measures = list_metrics(scores, spec.evaluators)
     if not measures and not any(map(labelled, results.studies)):
         return Absent(spec.name, spec.title, NO_LABELS)
     if not measures:
@@ -124,15 +124,15 @@ def score_table(results: StudyResults, spec: ScoreTable) -> Table | Absent:
     # The main ones first, in their order.
     main = [measure for key in spec.main for measure in measures if (measure.evaluator, measure.metric) == key]
     measures = main + [measure for measure in measures if measure not in main]
-    groups = summaries(scores[scores["evaluator"].isin(spec.evaluators)], [*CELL, *METRIC])
-    marked = _marked(results, spec)
-    frames = [run_counts(results)]
+    groups = summarise_groups(scores[scores["evaluator"].isin(spec.evaluators)], [*CELL, *METRIC])
+    marked = _mark(results, spec)
+    frames = [count_runs(results)]
     for measure in measures:
-        frames.append(named(select(groups, measure), measure.name))
+        frames.append(name_estimate(select(groups, measure), measure.name))
         if measure in main and measure.direction != "none":
             found = select(marked, measure)[[*CELL, "mark"]]
             frames.append(found.rename(columns={"mark": f"{measure.name}_mark"}))
-    frame = with_labels(joined(frames))
+    frame = add_labels(join_frames(frames))
     several = len({measure.evaluator for measure in measures}) > 1
     ranking = (MARKS_CAPTION,) if len(marked) else ()
     footnotes: tuple[str, ...] = (SWITCHES_FOOTNOTE,) if (marked["mark"] == "unranked").any() else ()
@@ -160,11 +160,11 @@ def score_table(results: StudyResults, spec: ScoreTable) -> Table | Absent:
 
 def differences(results: StudyResults) -> Table | Absent:
     """Return the tests behind the marks: every ranked model against the best of its code size and arm."""
-    frame = pd.concat([ranked_tests(results, spec) for spec in SCORE_TABLES], ignore_index=True)
+    frame = pd.concat([compare_ranked(results, spec) for spec in SCORE_TABLES], ignore_index=True)
     if frame.empty:
         return absent(results, "differences", "Differences from the best", "no two confirmed models can be compared")
     frame = frame.sort_values(GROUP, kind="stable", ignore_index=True)
-    frame = with_labels(frame).assign(best_label=frame["best"].map(label_of).astype("str"))
+    frame = add_labels(frame).assign(best_label=frame["best"].map(label_of).astype("str"))
     frame = frame.rename(columns={part: f"difference_{part}" for part in ("half_width", "low", "high", "n")})
     frame["difference_mark"] = frame["worse"].map({True: "significant", False: ""})
     return Table(
@@ -189,21 +189,21 @@ def differences(results: StudyResults) -> Table | Absent:
 
 
 @lru_cache(maxsize=2 * len(SCORE_TABLES))
-def ranked_tests(results: StudyResults, spec: ScoreTable) -> pd.DataFrame:
-    """Return `against_best` of the main metrics of ``spec``: what its marks rest on."""
-    return against_best(ranked_rows(_ranked_scores(results, spec), switches=spec.switches_ranked))
+def compare_ranked(results: StudyResults, spec: ScoreTable) -> pd.DataFrame:
+    """Return `compare_with_best` of the main metrics of ``spec``: what its marks rest on."""
+    return compare_with_best(select_ranked(_select_ranked_scores(results, spec), switches=spec.switches_ranked))
 
 
-def _ranked_scores(results: StudyResults, spec: ScoreTable) -> pd.DataFrame:
-    scores = confirmed_scores(results)
+def _select_ranked_scores(results: StudyResults, spec: ScoreTable) -> pd.DataFrame:
+    scores = select_confirmed_scores(results)
     keys = pd.MultiIndex.from_frame(scores[METRIC])
     return scores[keys.isin(spec.main) & (scores["direction"] != "none")]
 
 
-def _marked(results: StudyResults, spec: ScoreTable) -> pd.DataFrame:
-    rows = _ranked_scores(results, spec)
+def _mark(results: StudyResults, spec: ScoreTable) -> pd.DataFrame:
+    rows = _select_ranked_scores(results, spec)
     unranked = rows.loc[(rows["unpooling"] == "switches") & (not spec.switches_ranked), [*METRIC, *CELL]]
-    ranked = marks(ranked_tests(results, spec))
+    ranked = mark_models(compare_ranked(results, spec))
     return pd.concat([ranked, unranked.drop_duplicates().assign(mark="unranked")], ignore_index=True)
 
 

@@ -10,14 +10,14 @@ import pandas as pd
 
 from analysis.provenance import absent
 from analysis.results import StudyResults
-from analysis.stats.aggregate import CELL, joined, label_of, study_section, with_labels
+from analysis.stats.aggregate import CELL, add_labels, join_frames, label_of, study_section
 from analysis.stats.ranking import METRIC
 from analysis.tables.scores import (
     CLASSIFICATION,
     CLUSTERING,
     CONTROLS_FOOTNOTE,
     RECONSTRUCTION,
-    ranked_tests,
+    compare_ranked,
     score_table,
 )
 from analysis.tables.table import (
@@ -57,9 +57,9 @@ def summary(results: StudyResults) -> Table | Absent:
                 parts = [name, *(f"{name}_{part}" for part in ("half_width", "low", "high", "n", "mark"))]
                 frames.append(table.frame.reindex(columns=[*CELL, *parts]))
                 columns.append(Column(name, header, "estimate", digits))
-    frame = joined(frames)
+    frame = join_frames(frames)
     # Raw pixels have no code, so they stand in no section.
-    frame = with_labels(frame[frame["arm"].isin(_ARMS) & (frame["architecture"] != "raw_pixels")])
+    frame = add_labels(frame[frame["arm"].isin(_ARMS) & (frame["architecture"] != "raw_pixels")])
     return Table(
         "summary",
         title,
@@ -80,7 +80,7 @@ def answers(results: StudyResults) -> list[str]:
     study in which no two models can be compared.
     """
     specs = (RECONSTRUCTION, CLASSIFICATION, CLUSTERING)
-    tests = pd.concat([ranked_tests(results, spec) for spec in specs], ignore_index=True)
+    tests = pd.concat([compare_ranked(results, spec) for spec in specs], ignore_index=True)
     keys = pd.MultiIndex.from_tuples([figure[1:3] for figure in _FIGURES])
     shown = pd.MultiIndex.from_frame(tests[METRIC].astype("str")).isin(keys)
     tests = tests[shown & (tests["arm"] == "tuned") & tests["p_holm"].notna()].astype(
@@ -91,12 +91,12 @@ def answers(results: StudyResults) -> list[str]:
         rows = tests[tests["study"] == study.name]
         if len(rows):
             prefix = f"{study.name}: " if len(results.studies) > 1 else ""
-            places = _places(rows)
-            sentences += [f"{prefix}{_which(places)}", _how_much(rows, str(places.index[0])), _luck(places)]
+            places = _count_places(rows)
+            sentences += [f"{prefix}{_say_which(places)}", _say_how_much(rows, str(places.index[0])), _say_luck(places)]
     return sentences
 
 
-def _places(tests: pd.DataFrame) -> pd.DataFrame:
+def _count_places(tests: pd.DataFrame) -> pd.DataFrame:
     """Return how often each model was compared, had the best mean, was alone the best, and was worse; best first."""
     contests = tests.groupby([*METRIC, "code_size", "best"], observed=True)["worse"].all().reset_index()
     leaders = contests.assign(architecture=contests["best"], compared=1, leads=1, alone=contests["worse"], worse=0)
@@ -107,7 +107,7 @@ def _places(tests: pd.DataFrame) -> pd.DataFrame:
     return places.sort_values(["held", "leads"], ascending=False)
 
 
-def _which(places: pd.DataFrame) -> str:
+def _say_which(places: pd.DataFrame) -> str:
     first = places.iloc[0]
     return (
         f"{label_of(str(places.index[0]))} is the best or not told apart from the best in {first['held']} of "
@@ -116,7 +116,7 @@ def _which(places: pd.DataFrame) -> str:
     )
 
 
-def _how_much(tests: pd.DataFrame, architecture: str) -> str:
+def _say_how_much(tests: pd.DataFrame, architecture: str) -> str:
     """Say how far the nearest other model is in squared error, code size by code size."""
     rows = tests[tests["metric"] == "squared_error"]
     parts = []
@@ -136,7 +136,7 @@ def _how_much(tests: pd.DataFrame, architecture: str) -> str:
     return f"The nearest other model's squared error, less that of {label_of(architecture)}: {'; '.join(parts)}."
 
 
-def _luck(places: pd.DataFrame) -> str:
+def _say_luck(places: pd.DataFrame) -> str:
     told = [
         f"{label_of(str(name))} in {row['worse']} of {row['compared']}"
         for name, row in places.iterrows()

@@ -24,7 +24,7 @@ from pathlib import Path
 
 import accounts
 
-from analysis.claims.findings import finding_tables
+from analysis.claims.findings import tabulate_findings
 from analysis.rendering import text as rendering
 from analysis.results import ResultsError, StudyResults, load_study
 from analysis.tables.diagnostics import comparison_tables
@@ -45,7 +45,7 @@ MOST_BYTES = 20 * 2**20
 
 def parts(results: StudyResults) -> dict[str, str]:
     """Return README's parts by name: the answer, the summary, the verdicts; Markdown."""
-    table, (verdicts, _) = summary(results), finding_tables(results)
+    table, (verdicts, _) = summary(results), tabulate_findings(results)
     if not isinstance(table, Table):
         raise ResultsError(f"{results.path}: {table.reason}", "a study with confirmed runs", "finish the study first")
     short = tuple(column for column in verdicts.columns if column.main)

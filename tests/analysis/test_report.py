@@ -156,16 +156,16 @@ def test_a_value_is_shown_with_what_is_known_of_it() -> None:
     """Interval and n where there are some, marks, signs of differences, and a dash where nothing is."""
     column = Column("error", "Error", "estimate", 1)
     row = {"error": 13.64, "error_half_width": 0.42, "error_n": 3, "error_mark": "best"}
-    assert rendering.cell_of(row, column) == rendering.Cell("13.6 ± 0.4 (3)", 13.64, "*", bold=True)
-    assert rendering.cell_of(row | {"error_half_width": float("nan"), "error_n": 1}, column).text == "13.6 (1)"
-    assert rendering.cell_of(row | {"error_half_width": 31.27}, column).text == "14 ± 31 (3)"
-    assert rendering.cell_of({"error": 26.71, "error_n": pd.NA}, column).text == "26.7"
-    assert rendering.cell_of({"error": float("nan")}, column).text == "—"
-    assert rendering.cell_of(row, Column("error", "Error", "difference", 2)).text == "+13.64 ± 0.42 (3)"
-    assert rendering.cell_of({"a": 1, "b": 0, "c": 0}, Column("a/b/c", "a/b/c", "counts")).text == "1/0/0"
-    assert rendering.cell_of({"a": 0, "b": 0}, Column("a/b", "a/b", "counts")).text == "0"
-    assert rendering.cell_of({"a": 1604440}, Column("a", "A", "count")).text == "1,604,440"
-    assert rendering.cell_of({"a": 0.00012}, Column("a", "A", "general")).text == "0.00012"
+    assert rendering.format_cell(row, column) == rendering.Cell("13.6 ± 0.4 (3)", 13.64, "*", bold=True)
+    assert rendering.format_cell(row | {"error_half_width": float("nan"), "error_n": 1}, column).text == "13.6 (1)"
+    assert rendering.format_cell(row | {"error_half_width": 31.27}, column).text == "14 ± 31 (3)"
+    assert rendering.format_cell({"error": 26.71, "error_n": pd.NA}, column).text == "26.7"
+    assert rendering.format_cell({"error": float("nan")}, column).text == "—"
+    assert rendering.format_cell(row, Column("error", "Error", "difference", 2)).text == "+13.64 ± 0.42 (3)"
+    assert rendering.format_cell({"a": 1, "b": 0, "c": 0}, Column("a/b/c", "a/b/c", "counts")).text == "1/0/0"
+    assert rendering.format_cell({"a": 0, "b": 0}, Column("a/b", "a/b", "counts")).text == "0"
+    assert rendering.format_cell({"a": 1604440}, Column("a", "A", "count")).text == "1,604,440"
+    assert rendering.format_cell({"a": 0.00012}, Column("a", "A", "general")).text == "0.00012"
 
 
 def test_the_report_says_where_its_figures_come_from(report: Path) -> None:

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from analysis.results import ResultsError, confirmed, load_studies, load_study, scored
+from analysis.results import ResultsError, join_scores, load_studies, load_study, select_confirmed
 from study.storage.schema import SCHEMA_VERSION, TABLES
 from tests.synthetic import true_score, write_synthetic_study
 
@@ -197,7 +197,7 @@ def test_a_study_that_has_just_begun_has_empty_frames(folder: Path) -> None:
         shutil.rmtree(folder / name)
     results = load_study(folder)
     assert [len(getattr(results, name)) for name in TABLES] == [0, 0, 0, 0]
-    assert scored(results).empty
+    assert join_scores(results).empty
 
 
 def test_a_value_that_is_not_finite_is_named_and_left_out(folder: Path) -> None:
@@ -228,7 +228,7 @@ def test_collapsed_means_within_3_percent_of_the_mean_image_or_above(
 
 def test_scored_gives_each_score_with_what_it_belongs_to(folder: Path) -> None:
     """One row a trial, split, evaluator and metric."""
-    rows = scored(load_study(folder))
+    rows = join_scores(load_study(folder))
     row = rows[
         (rows["architecture"] == "model_4")
         & (rows["arm"] == "published")
@@ -250,7 +250,7 @@ def test_confirmed_leaves_out_search_and_what_is_short_of_its_budget(tmp_path: P
     table = pq.read_table(file)
     place = table.column_names.index("epochs")
     rewrite(file, table.set_column(place, TABLES["trials"].field("epochs"), pa.array([3])))
-    left = confirmed(load_study(folder).trials)
+    left = select_confirmed(load_study(folder).trials)
     assert left.groupby(["architecture", "arm"], observed=True).size().to_dict() == {
         ("model_1", "tuned"): 1,
         ("model_1", "published"): 3,
@@ -269,7 +269,7 @@ def test_several_studies_stand_side_by_side(folder: Path, tmp_path: Path) -> Non
     assert both.trials.groupby("study", observed=True).size().to_dict() == {"other": 20, "synthetic": 20}
     assert both.trials["study"].cat.categories.tolist() == ["other", "synthetic"]
     assert both.trials["trial_id"].is_unique
-    counts = scored(both).groupby("study", observed=True).size()
+    counts = join_scores(both).groupby("study", observed=True).size()
     assert counts["other"] == counts["synthetic"]
     assert both.trials["architecture"].cat.ordered
     with pytest.raises(ResultsError, match="given 2 times"):

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 from analysis.claims.claims import CLAIMS, DEFINED, THROUGH_CODE
-from analysis.claims.findings import Finding, finding_tables, findings
+from analysis.claims.findings import Finding, findings, tabulate_findings
 from analysis.rendering import text as rendering
 from analysis.results import StudyResults, load_studies, load_study
 from tests.synthetic import write_synthetic_study
@@ -360,7 +360,7 @@ def test_a_study_that_has_just_begun_gives_verdicts_and_commands(rows: StudyResu
     found = findings(dataclasses.replace(rows, trials=trials, scores=scores))
     assert {each.verdict for each in found} == {"not testable"}
     assert all(each.command and each.missing for each in found[1:])
-    assert all(rendering.markdown(table) for table in finding_tables(dataclasses.replace(rows, trials=trials)))
+    assert all(rendering.markdown(table) for table in tabulate_findings(dataclasses.replace(rows, trials=trials)))
 
 
 def test_the_first_claim_is_a_definition(rows: StudyResults) -> None:
@@ -372,7 +372,7 @@ def test_the_first_claim_is_a_definition(rows: StudyResults) -> None:
 
 def test_findings_are_two_tables_in_every_format(rows: StudyResults) -> None:
     """One of verdicts, one of the comparisons behind them."""
-    verdicts, comparisons = finding_tables(rows)
+    verdicts, comparisons = tabulate_findings(rows)
     assert list(verdicts.frame["verdict"]) == ["not testable", *7 * ["supported"], "not testable"]
     assert any(note.endswith("--phase ablate --factors loss activation") for note in verdicts.footnotes)
     for table in (verdicts, comparisons):
@@ -390,4 +390,4 @@ def test_studies_side_by_side_are_judged_each_by_itself(tmp_path: Path) -> None:
     results = load_studies([tmp_path / "a", tmp_path / "b"])
     verdicts = {(each.study, each.claim.number): each.verdict for each in findings(results)}
     assert (verdicts["a", 2], verdicts["b", 2]) == ("supported", "not testable")
-    assert [column.name for column in finding_tables(results)[0].sections] == ["study"]
+    assert [column.name for column in tabulate_findings(results)[0].sections] == ["study"]

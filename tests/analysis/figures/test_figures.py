@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 
 from analysis.drawing import FORMATS, figures, write_figure, write_figures
 from analysis.figures.ablations import ablation_differences
-from analysis.figures.codes import codes_2d, codes_tsne, trials_with_codes
+from analysis.figures.codes import codes_2d, codes_tsne, select_trials_with_codes
 from analysis.figures.errors import K_MEANS_ACCURACY, LINEAR_ERROR, SQUARED_ERROR, error_by_code_size, error_by_cost
 from analysis.figures.images import learned_filters, reconstructions
 from analysis.figures.learning_curves import SHOWN_EPOCHS, draw_learning_curves, learning_curves
@@ -30,7 +30,7 @@ from analysis.figures.search import SHOWN_TRIALS, draw_learning_rate, hyperparam
 from analysis.figures.style import choose_styles
 from analysis.results import StudyResults, load_studies, load_study
 from analysis.stats import tsne as embedding
-from analysis.stats.importance import importances, rank_in_cell
+from analysis.stats.importance import compute_importances, rank_in_cell
 from analysis.tables.table import Absent
 from study.storage.schema import table_of
 from tests.synthetic import (
@@ -332,12 +332,12 @@ def test_importance_finds_what_decides() -> None:
         }
     )
     trials["validation_cross_entropy"] = abs(np.log(trials["filters_1"] / 20)) + 0.01 * rng.random(count)
-    shares = importances(trials).set_index(["architecture", "hyperparameter"])["importance"]
+    shares = compute_importances(trials).set_index(["architecture", "hyperparameter"])["importance"]
     for architecture in ("", "model_1", "model_2"):
         assert shares[architecture].sum() == pytest.approx(1)
         assert shares[architecture].idxmax() == "filters_1"
         assert shares[architecture]["filters_1"] > 0.8
-    assert importances(trials.head(19)).empty
+    assert compute_importances(trials.head(19)).empty
 
 
 def test_trials_are_ranked_within_their_cell() -> None:
@@ -476,7 +476,7 @@ def test_tsne_shows_the_tuned_arm(results: StudyResults, tmp_path: Path) -> None
     panels = titled(drawn(codes_tsne(results, tmp_path / "points.parquet")).figure)
     names = ["Model 1", "Model 3", "Model 4", "Classic auto-encoder", "PCA"]
     assert list(panels) == [f"{name}, code size 10" for name in names]
-    assert set(trials_with_codes(results)["number"]) == {1}
+    assert set(select_trials_with_codes(results)["number"]) == {1}
 
 
 def test_every_figure_without_rows_says_why(tmp_path: Path) -> None:

@@ -10,12 +10,12 @@ import pytest
 import scipy.stats
 
 from analysis.stats.intervals import (
+    compare_pairs,
     effect_size,
     holm,
     interquartile_mean,
     mean_interval,
     p_value,
-    paired,
     paired_difference,
     summarise,
 )
@@ -160,7 +160,7 @@ def test_paired_agrees_with_paired_difference_over_common_seeds() -> None:
         {"model": ["x"] * 5, "seed": pd.array([1, 2, 3, 9, None], "Int64"), "value": [1.0, 2, 4, 8, 7]}
     )
     second = pd.DataFrame({"seed": pd.array([3, 2, 1, None], "Int64"), "value": [0.5, 0.25, 0.0, 3.0]})
-    row = paired(first, second, pair=["seed"], by=["model"]).iloc[0]
+    row = compare_pairs(first, second, pair=["seed"], by=["model"]).iloc[0]
     expected = paired_difference([1.0, 2.0, 4.0], [0.0, 0.25, 0.5])
     assert row["n"] == 3
     assert (row["difference"], row["p_value"]) == pytest.approx((expected.mean, expected.p_value))
@@ -171,7 +171,7 @@ def test_a_pair_that_is_ambiguous_is_refused() -> None:
     """Two values of one seed on the second side would be paired twice."""
     frame = pd.DataFrame({"seed": [1, 1], "model": ["x", "x"], "value": [0.0, 1.0]})
     with pytest.raises(pd.errors.MergeError):
-        paired(frame, frame, pair=["seed"], by=["model"])
+        compare_pairs(frame, frame, pair=["seed"], by=["model"])
 
 
 def test_thousands_of_groups_take_no_loop() -> None:
@@ -181,5 +181,5 @@ def test_thousands_of_groups_take_no_loop() -> None:
     frame["value"] = np.random.default_rng(3).normal(size=len(frame))
     started = time.perf_counter()
     assert len(summarise(frame, ["cell"])) == groups
-    assert len(paired(frame, frame.assign(value=0.0), pair=["cell", "seed"], by=["cell"])) == groups
+    assert len(compare_pairs(frame, frame.assign(value=0.0), pair=["cell", "seed"], by=["cell"])) == groups
     assert time.perf_counter() - started < 3

@@ -13,7 +13,7 @@ import scipy.stats
 
 from analysis.provenance import command, missing, provenance
 from analysis.results import Study, StudyResults, load_studies, load_study
-from analysis.stats.ranking import against_best, marks
+from analysis.stats.ranking import compare_with_best, mark_models
 from analysis.tables import diagnostics as comparison
 from analysis.tables.table import Absent, Table
 from tests.synthetic import LEVELS, MEAN_IMAGE_CROSS_ENTROPY, level_effect, true_score, write_synthetic_study
@@ -154,7 +154,7 @@ def test_the_family_of_holm_is_the_column_of_the_table(tables: Tables) -> None:
 
 
 def ranking_rows(values: dict[str, list[float]], direction: str = "lower") -> pd.DataFrame:
-    """Return rows of one group as `against_best` takes them, seeds from 1."""
+    """Return rows of one group as `compare_with_best` takes them, seeds from 1."""
     rows = [
         {
             "evaluator": "e",
@@ -178,15 +178,15 @@ def test_ties_are_marked_and_nobody_is_best_beside_one(direction: str) -> None:
     """Two models within their noise and one far off; the sense of the metric turns with its sign."""
     sign = 1.0 if direction == "lower" else -1.0
     rows = ranking_rows({"a": [1.0, 2.0, 3.0], "b": [1.1, 1.8, 3.2], "far": [11.0, 12.1, 12.9]}, direction)
-    tests = against_best(rows.assign(value=sign * rows["value"]))
+    tests = compare_with_best(rows.assign(value=sign * rows["value"]))
     assert tests["best"].tolist() == ["a", "a"]
-    assert marks(tests).set_index("architecture")["mark"].to_dict() == {"a": "tie", "b": "tie", "far": ""}
+    assert mark_models(tests).set_index("architecture")["mark"].to_dict() == {"a": "tie", "b": "tie", "far": ""}
 
 
 def test_the_best_is_best_where_all_others_are_worse() -> None:
     """By paired tests, although the runs' own spread is larger than the differences."""
-    tests = against_best(ranking_rows({"a": [1.0, 2.0, 3.0], "b": [1.3, 2.31, 3.3], "c": [1.5, 2.5, 3.51]}))
-    assert marks(tests).set_index("architecture")["mark"].to_dict() == {"a": "best", "b": "", "c": ""}
+    tests = compare_with_best(ranking_rows({"a": [1.0, 2.0, 3.0], "b": [1.3, 2.31, 3.3], "c": [1.5, 2.5, 3.51]}))
+    assert mark_models(tests).set_index("architecture")["mark"].to_dict() == {"a": "best", "b": "", "c": ""}
 
 
 def test_without_common_seeds_nobody_is_called_best() -> None:
@@ -194,9 +194,9 @@ def test_without_common_seeds_nobody_is_called_best() -> None:
     rows = ranking_rows({"a": [1.0], "b": [9.0]})
     other = rows.assign(seed=rows["seed"] + rows["architecture"].map({"a": 0, "b": 5}))
     for case in (rows, other):
-        tests = against_best(case)
+        tests = compare_with_best(case)
         assert tests["p_holm"].isna().all()
-        assert set(marks(tests)["mark"]) == {""}
+        assert set(mark_models(tests)["mark"]) == {""}
 
 
 def test_reliance_shows_that_model_3_passes_the_code_by(tables: Tables) -> None:

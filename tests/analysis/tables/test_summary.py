@@ -67,7 +67,7 @@ def test_the_table_shows_what_the_tables_of_each_kind_show(tmp_path: Path) -> No
             whole.frame["arm"].isin(("tuned", "control")) & (whole.frame["architecture"] != "raw_pixels")
         ]
         for row in rows.to_dict("records"):
-            assert shown[row["label"]][place] == rendering.cell_of(row, column)
+            assert shown[row["label"]][place] == rendering.format_cell(row, column)
     assert shown["Model 3"][1].mark == "†"
     assert [column.header for column in table.columns][-1] == "d/f/c"
 

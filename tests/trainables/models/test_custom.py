@@ -14,7 +14,7 @@ from analysis.figures.style import looks
 from analysis.results import ResultsError, load_study
 from analysis.stats.aggregate import label_of
 from analysis.tables.diagnostics import comparison_tables
-from analysis.tables.models import size_of
+from analysis.tables.models import compute_size
 from study import launch
 from study.config.model_file import read_models
 from study.config.search_space import Cell
@@ -280,7 +280,7 @@ def test_the_analysis_knows_own_models_from_study_json(tmp_path: Path) -> None:
     assert models.loc["Odd maps", "notation"] == ODD.notation
     assert "pool1 6@12" not in models.loc["Odd maps", "layers"]
     assert "conv4 6@25, pool 6@12, conv3 9@10, pool 9@5, fc 250, code" in models.loc["Odd maps", "layers"]
-    assert size_of("odd", 10)["parameters"] == architectures.count_parameters(ODD, 10)
+    assert compute_size("odd", 10)["parameters"] == architectures.count_parameters(ODD, 10)
     order = list(results.trials["architecture"].cat.categories)
     assert order.index("model_4") < order.index("odd") < order.index("pca")
     assert label_of("odd") == "Odd maps"
