@@ -27,8 +27,8 @@ from analysis.figures.codes import codes_2d, codes_tsne
 from analysis.figures.errors import error_by_code_size, error_by_cost
 from analysis.figures.images import learned_filters, reconstructions
 from analysis.figures.learning_curves import learning_curves
-from analysis.figures.plots import Plot, use_style
 from analysis.figures.search import hyperparameter_importance, learning_rate
+from analysis.figures.style import Drawing, use_style
 from analysis.results import StudyResults
 from analysis.tables.table import Absent
 from analysis.workers import drawing_processes
@@ -66,7 +66,7 @@ class Illustration:
     height: int
 
 
-def figures(results: StudyResults, cache: Path | None = None, *, tsne: bool = True) -> Iterator[Plot | Absent]:
+def figures(results: StudyResults, cache: Path | None = None, *, tsne: bool = True) -> Iterator[Drawing | Absent]:
     """Yield every figure, one at a time so that no more than one is in memory.
 
     Args:
@@ -106,8 +106,8 @@ def write_figures(results: StudyResults, folder: str | Path, *, tsne: bool = Tru
         return [drawn.result() for drawn in [executor.submit(_write, plot, target) for plot in plots]]
 
 
-def _write(plot: Plot | Absent, folder: Path) -> Illustration | Absent:
-    if isinstance(plot, Plot):
+def _write(plot: Drawing | Absent, folder: Path) -> Illustration | Absent:
+    if isinstance(plot, Drawing):
         return write_figure(plot, folder)
     for suffix, *_ in FORMATS:
         (folder / f"{plot.name}.{suffix}").unlink(missing_ok=True)
@@ -115,7 +115,7 @@ def _write(plot: Plot | Absent, folder: Path) -> Illustration | Absent:
 
 
 @use_style
-def write_figure(plot: Plot, folder: Path) -> Illustration:
+def write_figure(plot: Drawing, folder: Path) -> Illustration:
     """Write ``plot`` in every format to ``folder``."""
     figure = plot.figure
     # The layout is worked out once, and canvases are used directly: savefig would do it again, and draw twice.

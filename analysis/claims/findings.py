@@ -1,6 +1,6 @@
-"""The verdict on every claim of the paper from the rows of a study, with the figures behind it.
+"""The verdict on every claim of the paper from the rows of a study, with the numbers behind it.
 
-The verdict of an arm follows from its deciding comparisons, one a model, figure and code size. A claim is *supported*
+The verdict of an arm follows from its deciding comparisons, one a model, metric and code size. A claim is *supported*
 where every one holds: since all of them have to, each is tested at 5 % as it stands (an intersection-union test). It is
 *contradicted* where one fails, i.e. lies on the other side: since any of them may, p values are then Holm-adjusted over
 claim and arm. Otherwise it is *not testable* where rows are missing, and *not decided* where they are not: an interval
@@ -25,12 +25,10 @@ from analysis.claims.claims import CLAIMS, Claim
 from analysis.claims.evidence import NO_LABELS, Evidence, Judgement, Rows, collect_rows
 from analysis.provenance import command
 from analysis.results import Study, StudyResults
-from analysis.stats.aggregate import label_of, study_section
 from analysis.stats.intervals import holm
 from analysis.stats.ranking import SIGNIFICANCE
-from analysis.tables.table import Column, Table
+from analysis.tables.table import Column, Table, list_study_sections
 from study.storage.schema import ARMS
-from trainables.models.architectures import ARCHITECTURES
 
 Verdict = Literal["supported", "contradicted", "not decided", "not testable"]
 
@@ -78,7 +76,7 @@ def tabulate_findings(results: StudyResults) -> tuple[Table, Table]:
 def _judge_claim(study: Study, claim: Claim, rows: Rows) -> Finding:
     if claim.evidence is None:
         confirmed = {name for factor, _, name, _, _ in rows.runs if not factor}
-        there = ", ".join(label_of(name) for name in ARCHITECTURES if name in confirmed) or "none"
+        there = ", ".join(row.label for name, row in rows.models.items() if row.trained and name in confirmed) or "none"
         return Finding(study.name, claim, "not testable", {}, f"A definition. Confirmed here: {there}.")
     found = list(claim.evidence(rows))
     if not found:
@@ -215,7 +213,7 @@ def _tabulate_verdicts(results: StudyResults, found: Sequence[Finding]) -> Table
             Column("rule", "Rule", main=False),
             Column("reason", "Figures", main=False),
         ),
-        sections=study_section(results),
+        sections=list_study_sections(results),
         footnotes=(
             *_list_commands(found),
             "Figures behind each verdict: table of the comparisons. Sources: [abstract] the publisher's abstract or "
@@ -267,6 +265,6 @@ def _tabulate_comparisons(results: StudyResults, found: Sequence[Finding]) -> Ta
             Column("note", "Note", main=False),
             Column("missing", "Missing", main=False),
         ),
-        sections=(*study_section(results), Column("claim", "claim", "count"), Column("arm", "arm")),
+        sections=(*list_study_sections(results), Column("claim", "claim", "count"), Column("arm", "arm")),
         detail=True,
     )

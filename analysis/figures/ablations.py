@@ -1,4 +1,4 @@
-"""Ablations as a forest plot: what each level of a factor changes, with its interval around the paired difference."""
+"""Ablations: what each level of a factor changes, with its interval around the paired difference."""
 
 from __future__ import annotations
 
@@ -10,45 +10,54 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from analysis.figures.plots import Plot, dodge, draw_legend, list_keys, make_heading, select_rows, sort_names, use_style
-from analysis.figures.style import ModelStyle, choose_styles
+from analysis.figures.style import (
+    Drawing,
+    ModelStyle,
+    choose_styles,
+    dodge,
+    draw_legend,
+    list_keys,
+    make_heading,
+    select_rows,
+    sort_names,
+    use_style,
+)
 from analysis.results import StudyResults
+from analysis.stats.metrics import LINEAR_ERROR, SQUARED_ERROR
 from analysis.tables.ablations import ablations
 from analysis.tables.table import Absent
 
-_PANELS = (
-    ("reconstruction_squared_error_difference", "Difference in squared error (1/image)"),
-    ("linear_classifier_error_difference", "Difference in linear classifier error (percentage points)"),
-)
 _LINEAR_UP_TO = 20
 """How many times the median difference the largest may be before the axis is compressed."""
 
 
 @use_style
-def ablation_differences(results: StudyResults) -> Plot | Absent:
+def ablation_differences(results: StudyResults) -> Drawing | Absent:
     """Draw every level of every factor: a block of rows for each code size and arm, a column for each measure."""
     name, title = "ablation_differences", "Ablation differences"
     table = ablations(results)
     if isinstance(table, Absent):
         return Absent(name, title, table.reason)
     frame = table.frame
-    shown = [(column, label) for column, label in _PANELS if column in frame and frame[column].notna().any()]
+    columns = {f"{metric.name}_difference": metric for metric in (SQUARED_ERROR, LINEAR_ERROR)}
+    shown = {column: metric for column, metric in columns.items() if column in frame and frame[column].notna().any()}
     if not shown:
         return Absent(name, title, "no ablated run has a confirmed run of the same seed to be compared with")
-    frame = frame[frame[[column for column, _ in shown]].notna().any(axis=1)]
+    frame = frame[frame[[*shown]].notna().any(axis=1)]
     blocks = list_keys(frame, ["study", "code_size", "arm"])
     counts = [len(_list_levels(select_rows(frame, key))) for key in blocks]
-    styles = choose_styles(sort_names(frame))
+    styles = choose_styles(results, sort_names(frame))
     height = sum(0.26 * count + 0.75 for count in counts) + 0.6
     figure = Figure(figsize=(4.3 * len(shown) + 0.8, height), layout="constrained")
     panels = figure.subplots(len(blocks), len(shown), squeeze=False, sharey="row", height_ratios=counts)
     for row, key in zip(panels, blocks, strict=True):
-        for axes, (column, label) in zip(row, shown, strict=True):
+        for axes, (column, metric) in zip(row, shown.items(), strict=True):
             draw_differences(axes, select_rows(frame, key), column, styles)
-            axes.set_xlabel(label)
-        row[0].set_title(make_heading(key, several_studies=len(results.studies) > 1), loc="left")
-    draw_legend(figure, styles)
-    return Plot(
+            unit = "percentage points" if metric.unit == "%" else metric.unit
+            axes.set_xlabel(f"Difference in {metric.full_label} ({unit})")
+        row[0].set_title(make_heading(results, key), loc="left")
+    draw_legend(figure, styles.values())
+    return Drawing(
         name,
         title,
         "One factor changed from the confirmed configuration: scores on the test images minus those of the confirmed "
@@ -65,7 +74,7 @@ def draw_differences(axes: Axes, frame: pd.DataFrame, column: str, styles: Mappi
     levels = _list_levels(frame)
     names = [name for name in styles if (frame["architecture"] == name).any()]
     for offset, name in zip(dodge(len(names), 0.5), names, strict=True):
-        look = styles[name]
+        style = styles[name]
         rows = frame[(frame["architecture"] == name) & frame[column].notna()]
         places = [levels.index((factor, level)) for factor, level in zip(rows["factor"], rows["level"], strict=True)]
         for place, row in zip(places, rows.to_dict("records"), strict=True):
@@ -77,7 +86,7 @@ def draw_differences(axes: Axes, frame: pd.DataFrame, column: str, styles: Mappi
                 xerr=None if np.isnan(half_width) else half_width,
                 capsize=2.5,
                 elinewidth=1,
-                **look.line_style() | {"linestyle": "", "markerfacecolor": look.colour if filled else "white"},
+                **style.line_style() | {"linestyle": "", "markerfacecolor": style.colour if filled else "white"},
             )
     axes.axvline(0, color="#555555", linewidth=0.9, zorder=1)
     for place in range(1, len(levels)):

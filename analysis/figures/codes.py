@@ -13,8 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
-from analysis.figures.plots import Plot, make_heading, make_panels, spread_code_sizes, use_style
-from analysis.figures.style import CLASS_COLOURS
+from analysis.figures.style import CLASS_COLOURS, Drawing, make_heading, make_panels, spread_code_sizes, use_style
 from analysis.provenance import absent
 from analysis.results import StudyResults
 from analysis.stats.tsne import EMBEDDED_IMAGES, PERPLEXITY, Floats, embed_codes
@@ -28,7 +27,7 @@ _OUTLINE = [effects.withStroke(linewidth=2.0, foreground="white")]
 
 
 @use_style
-def codes_2d(results: StudyResults) -> Plot | Absent:
+def codes_2d(results: StudyResults) -> Drawing | Absent:
     """Draw the codes of code size 2, one panel an arm and model."""
     name, title = "codes_2d", "Codes of two units"
     kept = select_trials_with_codes(results)
@@ -51,7 +50,7 @@ def codes_2d(results: StudyResults) -> Plot | Absent:
 
 
 @use_style
-def codes_tsne(results: StudyResults, cache: Path | None = None) -> Plot | Absent:
+def codes_tsne(results: StudyResults, cache: Path | None = None) -> Drawing | Absent:
     """Draw the t-SNE of larger codes, one panel a model.
 
     Args:
@@ -60,8 +59,9 @@ def codes_tsne(results: StudyResults, cache: Path | None = None) -> Plot | Absen
     """
     name, title = "codes_tsne", "t-SNE of larger codes"
     kept = select_trials_with_codes(results)
-    # Of raw pixels the images are kept for their looks, too few for this.
-    kept = kept[(kept["code_size"] > 2) & (kept["arm"] != "published") & (kept["architecture"] != "raw_pixels")]
+    # Of raw pixels the images are kept to be seen, too few for this.
+    lossless = [name for name, row in results.models.items() if row.lossless]
+    kept = kept[(kept["code_size"] > 2) & (kept["arm"] != "published") & ~kept["architecture"].isin(lossless)]
     kept = kept[kept["code_size"].isin(spread_code_sizes(kept["code_size"], SHOWN_EMBEDDINGS))]
     if kept.empty:
         return absent(results, name, title, "no confirmed run of the tuned arm with a larger code kept its codes")
@@ -130,7 +130,7 @@ def _panels(
     caption: str,
     *,
     ticks: bool = True,
-) -> Plot:
+) -> Drawing:
     figure, panels = make_panels(len(kept), COLUMNS, 2.4, 2.3)
     columns = ["study", "arm", "code_size", "architecture", "trial_id"]
     for place, (axes, row) in enumerate(zip(panels, kept[columns].to_dict("records"), strict=True)):
@@ -140,7 +140,7 @@ def _panels(
         key.pop("code_size" if ticks else "arm")  # the same in every panel
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_locator(MaxNLocator(4) if ticks else NullLocator())
-        axes.set_title(make_heading(key, several_studies=len(results.studies) > 1))
+        axes.set_title(make_heading(results, key))
         axes.set_xlabel(names[0] if place + COLUMNS >= len(panels) else "")
         axes.set_ylabel(names[1] if place % COLUMNS == 0 else "")
     shown = sorted({int(label) for trial_id in kept["trial_id"] for label in labels[trial_id] if label >= 0})
@@ -157,4 +157,4 @@ def _panels(
             handletextpad=0,
             columnspacing=1,
         )
-    return Plot(name, title, caption if shown else f"{caption} These data have no classes.", figure)
+    return Drawing(name, title, caption if shown else f"{caption} These data have no classes.", figure)

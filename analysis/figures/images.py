@@ -15,9 +15,10 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from analysis.figures.codes import select_trials_with_codes
-from analysis.figures.errors import SQUARED_ERROR
-from analysis.figures.plots import (
-    Plot,
+from analysis.figures.style import (
+    Drawing,
+    format_label,
+    list_controls,
     list_keys,
     make_grid,
     make_heading,
@@ -27,11 +28,10 @@ from analysis.figures.plots import (
     spread_code_sizes,
     use_style,
 )
-from analysis.figures.style import is_control, shown_label
 from analysis.provenance import absent
 from analysis.reading import open_location
 from analysis.results import StudyResults, select_confirmed
-from analysis.stats.aggregate import select
+from analysis.stats.metrics import SQUARED_ERROR, select_metric
 from analysis.tables.table import Absent
 
 SHOWN_IMAGES = 10
@@ -42,7 +42,7 @@ Images = NDArray[np.floating[Any]]
 
 
 @use_style
-def reconstructions(results: StudyResults) -> Plot | Absent:
+def reconstructions(results: StudyResults) -> Drawing | Absent:
     """Draw the first test images and what each model makes of them: a row for each code size, a column for each arm."""
     name, title = "reconstructions", "Reconstructions"
     pictures = read_reconstructions(results)
@@ -54,21 +54,21 @@ def reconstructions(results: StudyResults) -> Plot | Absent:
     sizes = spread_code_sizes(models["code_size"])
     columns = list_keys(models, ["study", "arm"])
     errors = _format_squared_errors(results)
-    names = sorted(sort_names(kept), key=lambda name: name != "raw_pixels")  # the originals on top
+    originals = [name for name, row in results.models.items() if row.lossless]
+    names = sorted(sort_names(kept), key=lambda name: name not in originals)
+    labels = ["Original" if name in originals else format_label(results, name).strip() for name in names]
     blank = np.full_like(next(iter(pictures.values())), np.nan)
     figure, rows = make_grid(len(sizes), len(columns), 4.75, 0.35 + 0.3 * len(names), below=0)
     for row, size in zip(rows, sizes, strict=True):
         for axes, key in zip(row, columns, strict=True):
-            trials = _select_shown_trials(kept, key, size)
+            trials = _select_shown_trials(results, kept, key, size)
             shown = [pictures.get(trials.get(name, ""), blank) for name in names]
             notes = [errors.get(trials[name], "") if name in trials else "no run" for name in names]
-            draw_mosaic(axes, [each[:SHOWN_IMAGES] for each in shown], [_row_label(name) for name in names], notes)
-            axes.set_title(
-                make_heading(key | {"code_size": size}, several_studies=len(results.studies) > 1), loc="left"
-            )
+            draw_pictures(axes, [each[:SHOWN_IMAGES] for each in shown], labels, notes)
+            axes.set_title(make_heading(results, key | {"code_size": size}), loc="left")
             axes.set_title("squared error\n(1/image)", loc="right", fontsize=8)
-    there = "" if "raw_pixels" in set(kept["architecture"]) else " The originals are left out: no run kept them."
-    return Plot(
+    there = "" if kept["architecture"].isin(originals).any() else " The originals are left out: no run kept them."
+    return Drawing(
         name,
         title,
         "The first test images, ink dark, and their reconstructions by one confirmed run a model (the first seed). To "
@@ -77,11 +77,14 @@ def reconstructions(results: StudyResults) -> Plot | Absent:
     )
 
 
-def _select_shown_trials(kept: pd.DataFrame, key: Mapping[str, Any], code_size: int) -> dict[str, str]:
+def _select_shown_trials(
+    results: StudyResults, kept: pd.DataFrame, key: Mapping[str, Any], code_size: int
+) -> dict[str, str]:
     """Return the trial of each model in the panel of ``key`` (study, arm); what has one arm is in every panel."""
     same = kept[kept["study"] == key["study"]]
-    same = same[(same["code_size"] == code_size) | (same["architecture"] == "raw_pixels")]
-    same = same[(same["arm"] == key["arm"]) | same["architecture"].map(is_control).astype(bool)]
+    apart = [name for name, row in results.models.items() if row.fixed_code_size]
+    same = same[(same["code_size"] == code_size) | same["architecture"].isin(apart)]
+    same = same[(same["arm"] == key["arm"]) | same["architecture"].isin(list_controls(results))]
     return dict(same[["architecture", "trial_id"]].astype("str").itertuples(index=False, name=None))
 
 
@@ -97,7 +100,7 @@ def read_reconstructions(results: StudyResults) -> dict[str, Images]:
     return pictures
 
 
-def draw_mosaic(axes: Axes, rows: Sequence[Images], labels: Sequence[str], notes: Sequence[str]) -> Axes:
+def draw_pictures(axes: Axes, rows: Sequence[Images], labels: Sequence[str], notes: Sequence[str]) -> Axes:
     """Draw a row of pictures for each of ``rows (images, side, side)``, named on the left, with a note on the right."""
     tiles = tile_pictures(np.concatenate([_fill(row, max(map(len, rows))) for row in rows]), max(map(len, rows)))
     axes.imshow(tiles, cmap="gray_r", vmin=0, vmax=1, interpolation="none")
@@ -113,7 +116,7 @@ def draw_mosaic(axes: Axes, rows: Sequence[Images], labels: Sequence[str], notes
 
 
 @use_style
-def learned_filters(results: StudyResults) -> Plot | Absent:
+def learned_filters(results: StudyResults) -> Drawing | Absent:
     """Draw the filters of the first convolution: a row for each model, a column for each code size."""
     name, title = "learned_filters", "Learned filters"
     runs = select_confirmed(results.trials)
@@ -134,8 +137,8 @@ def learned_filters(results: StudyResults) -> Plot | Absent:
     figure, panels = make_panels(len(cells), across if across > 1 else 3, 2.9, 1.75, below=0)
     for axes, key in zip(panels, cells, strict=True):
         draw_filters(axes, filters[select_rows(runs, key)["trial_id"].iloc[0]])
-        axes.set_title(make_heading(key, several_studies=len(results.studies) > 1))
-    return Plot(
+        axes.set_title(make_heading(results, key))
+    return Drawing(
         name,
         title,
         f"Filters of the first convolution of one confirmed run a model, the {SHOWN_FILTERS} of the largest norm at "
@@ -200,11 +203,7 @@ def _strip_axes(axes: Axes) -> None:
     axes.spines[:].set_visible(False)
 
 
-def _row_label(architecture: str) -> str:
-    return "Original" if architecture == "raw_pixels" else shown_label(architecture).strip()
-
-
 def _format_squared_errors(results: StudyResults) -> dict[str, str]:
-    rows = select(results.scores[results.scores["split"] == "test"], SQUARED_ERROR.measure)
+    rows = select_metric(results.scores[results.scores["split"] == "test"], SQUARED_ERROR)
     rows = rows[rows["value"] > 0]  # raw pixels are what they reconstruct
     return {trial_id: f"{value:.1f}" for trial_id, value in rows[["trial_id", "value"]].itertuples(index=False)}

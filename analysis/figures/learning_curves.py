@@ -11,8 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from analysis.figures.plots import (
-    Plot,
+from analysis.figures.style import (
+    Drawing,
+    ModelStyle,
+    choose_styles,
     draw_legend,
     list_keys,
     make_grid,
@@ -22,7 +24,6 @@ from analysis.figures.plots import (
     spread_code_sizes,
     use_style,
 )
-from analysis.figures.style import ModelStyle, choose_styles
 from analysis.provenance import absent
 from analysis.results import StudyResults, select_confirmed
 from analysis.tables.table import Absent
@@ -43,7 +44,7 @@ _HIGHEST = 1.3
 
 
 @use_style
-def learning_curves(results: StudyResults) -> Plot | Absent:
+def learning_curves(results: StudyResults) -> Drawing | Absent:
     """Draw cross-entropy over epochs: a row for each code size, a column for each arm and one for the search."""
     name, title = "learning_curves", "Learning curves"
     curves = average_curves(results)
@@ -51,7 +52,7 @@ def learning_curves(results: StudyResults) -> Plot | Absent:
         return absent(results, name, title, "no confirmed run, and no complete search trial, has rows of epochs")
     sizes = spread_code_sizes(curves["code_size"])
     columns = list_keys(curves, ["study", "run"])
-    styles = choose_styles(sort_names(curves))
+    styles = choose_styles(results, sort_names(curves))
     levels = results.trials.groupby("study", observed=True)["mean_image_cross_entropy"].mean()
     figure, rows = make_grid(len(sizes), len(columns), 3.3, 2.7, sharex="all")
     for row, size in zip(rows, sizes, strict=True):
@@ -64,13 +65,13 @@ def learning_curves(results: StudyResults) -> Plot | Absent:
             ends = shown.sort_values("epoch").groupby(_CURVE, observed=True).last()[["mean", "validation"]]
             highest = np.nanmax([_HIGHEST * level, *(1.1 * ends.to_numpy(dtype=float).ravel())])
             axes.set_ylim(top=min(axes.get_ylim()[1], float(highest)))
-            study = make_heading({"study": key["study"]}, several_studies=len(results.studies) > 1)
+            study = make_heading(results, {"study": key["study"]})
             axes.set_title(f"{study}\n{_TITLES[key['run']]}".strip() if row is rows[0] else "")
             axes.set_ylabel(f"Code size {size}\n{axes.get_ylabel()}" if axes is row[0] else "")
             axes.set_xlabel(axes.get_xlabel() if row is rows[-1] else "")
-    draw_legend(figure, styles, [Line2D([], [], label="Mean image", **_MEAN_IMAGE)])
+    draw_legend(figure, styles.values(), [Line2D([], [], label="Mean image", **_MEAN_IMAGE)])
     several = "" if len(sizes) == curves["code_size"].nunique() else " Some code sizes are left out."
-    return Plot(
+    return Drawing(
         name,
         title,
         "Cross-entropy per image after each epoch. Of confirmed runs: on the training images as they went, mean over "
@@ -108,21 +109,21 @@ def average_curves(results: StudyResults) -> pd.DataFrame:
 
 def draw_learning_curves(axes: Axes, frame: pd.DataFrame, styles: Mapping[str, ModelStyle]) -> Axes:
     """Draw the curves of one panel, rows of `average_curves`, and return ``axes``."""
-    for place, (name, look) in enumerate(styles.items()):
+    for place, (name, style) in enumerate(styles.items()):
         rows = frame[frame["architecture"] == name].sort_values("epoch")
         if rows.empty:
             continue
         rows = rows.iloc[np.unique(np.linspace(0, len(rows) - 1, SHOWN_EPOCHS).round().astype(int))]
         step = max(1, len(rows) // 5)
-        style = look.line_style() | {"markevery": (place * step // len(styles), step), "markersize": 4}
+        line = style.line_style() | {"markevery": (place * step // len(styles), step), "markersize": 4}
         validated = rows["validation"].notna().any()
         if validated:
-            axes.plot(rows["epoch"], rows["mean"], color=look.colour, linestyle=look.line, linewidth=0.7, alpha=0.6)
+            axes.plot(rows["epoch"], rows["mean"], color=style.colour, linestyle=style.line, linewidth=0.7, alpha=0.6)
         else:
             axes.fill_between(
-                rows["epoch"], rows["minimum"], rows["maximum"], color=look.colour, alpha=0.15, linewidth=0
+                rows["epoch"], rows["minimum"], rows["maximum"], color=style.colour, alpha=0.15, linewidth=0
             )
-        axes.plot(rows["epoch"], rows["validation" if validated else "mean"], **style)
+        axes.plot(rows["epoch"], rows["validation" if validated else "mean"], **line)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("Epoch (passes over the images)")
     axes.set_ylabel("Cross-entropy (nats/image)")

@@ -7,34 +7,16 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 
 import pandas as pd
 
 from analysis.results import StudyResults, join_scores, select_confirmed
 from analysis.stats.intervals import summarise
-from analysis.tables.table import Column
-from trainables.models.architectures import ARCHITECTURES, CONTROLS
 
 GROUP = ["study", "code_size", "arm"]
 """What models are compared within."""
 CELL = [*GROUP, "architecture"]
-
-
-@dataclass(frozen=True, slots=True)
-class Measure:
-    """One figure of one evaluator, as it stands in ``scores``."""
-
-    evaluator: str
-    metric: str
-    unit: str
-    direction: str
-
-    @property
-    def name(self) -> str:
-        """Column of frames and files."""
-        return f"{self.evaluator}_{self.metric}"
 
 
 @lru_cache(maxsize=2)  # joined once for all tables, since there may be millions
@@ -48,19 +30,6 @@ def select_test_scores(results: StudyResults) -> pd.DataFrame:
 def select_confirmed_scores(results: StudyResults) -> pd.DataFrame:
     """Return those of `select_test_scores` that tables are made of."""
     return select_confirmed(select_test_scores(results))
-
-
-def list_metrics(scores: pd.DataFrame, evaluators: Sequence[str]) -> list[Measure]:
-    """Return what ``evaluators`` measured, evaluators in the order given and metrics as they were written."""
-    columns = ["evaluator", "metric", "unit", "direction"]
-    known = scores.loc[scores["evaluator"].isin(evaluators), columns].drop_duplicates(["evaluator", "metric"])
-    measures = [Measure(*map(str, row)) for row in known.itertuples(index=False)]
-    return sorted(measures, key=lambda measure: list(evaluators).index(measure.evaluator))
-
-
-def select(scores: pd.DataFrame, measure: Measure) -> pd.DataFrame:
-    """Return the rows of ``measure``."""
-    return scores[(scores["evaluator"] == measure.evaluator) & (scores["metric"] == measure.metric)]
 
 
 def count_runs(results: StudyResults, phase: str = "confirm", by: Sequence[str] = CELL) -> pd.DataFrame:
@@ -107,22 +76,6 @@ def join_frames(frames: Iterable[pd.DataFrame], by: Sequence[str] = CELL) -> pd.
     return first.sort_values(list(by), ignore_index=True)
 
 
-def label_of(architecture: str) -> str:
-    """Return the name of a model or control as it is shown; a user's own keeps its name."""
-    record = ARCHITECTURES.get(architecture) or CONTROLS.get(architecture)
-    return record.label if record else architecture
-
-
-def add_labels(frame: pd.DataFrame) -> pd.DataFrame:
+def add_labels(results: StudyResults, frame: pd.DataFrame) -> pd.DataFrame:
     """Add the shown name of each row's model as ``label``."""
-    return frame.assign(label=frame["architecture"].astype("str").map(label_of))
-
-
-def study_section(results: StudyResults) -> tuple[Column, ...]:
-    """Return the column that tells studies apart, where there are several."""
-    return (Column("study", "study"),) if len(results.studies) > 1 else ()
-
-
-def group_sections(results: StudyResults) -> tuple[Column, ...]:
-    """Return the columns of `GROUP` as sections of a table."""
-    return (*study_section(results), Column("code_size", "code size", "count"), Column("arm", "arm"))
+    return frame.assign(label=frame["architecture"].astype("str").map(results.get_label))

@@ -23,13 +23,6 @@ Floats = NDArray[np.float64]
 LEVEL = 0.95
 
 
-class Mean(NamedTuple):
-    """Means ``(...)`` and the half widths of their intervals ``(...)``, NaN where there is one run."""
-
-    mean: Floats
-    half_width: Floats
-
-
 class Difference(NamedTuple):
     """Paired differences ``(...)``, first minus second, each with interval, p value and effect size ``(...)``."""
 
@@ -37,16 +30,6 @@ class Difference(NamedTuple):
     half_width: Floats
     p_value: Floats
     effect_size: Floats
-
-
-def mean_interval(values: ArrayLike, level: float = LEVEL) -> Mean:
-    """Return the mean of ``values (..., n)`` over the last axis with its t interval.
-
-    Raises:
-        ValueError: a value is not finite, or n is 0.
-    """
-    runs = _check_finite(values)
-    return Mean(runs.mean(axis=-1), half_width(_deviation(runs), runs.shape[-1], level))
 
 
 def paired_difference(first: ArrayLike, second: ArrayLike, level: float = LEVEL) -> Difference:
@@ -82,20 +65,6 @@ def holm(p_values: ArrayLike) -> Floats:
     adjusted = np.empty_like(given)
     adjusted[order] = np.minimum(1.0, np.maximum.accumulate(given[order] * factors))
     return adjusted
-
-
-def interquartile_mean(values: ArrayLike) -> Floats:
-    """Return the mean of the middle half of ``values (..., n)``: the lowest and highest ``n // 4`` are left out.
-
-    Under four values nothing is left out, so it is the mean.
-
-    Raises:
-        ValueError: a value is not finite, or n is 0.
-    """
-    runs = np.sort(_check_finite(values), axis=-1)
-    cut = runs.shape[-1] // 4
-    middle: Floats = runs[..., cut : runs.shape[-1] - cut].mean(axis=-1)
-    return middle
 
 
 def half_width(deviation: ArrayLike, n: ArrayLike, level: float = LEVEL) -> Floats:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import pandas as pd
 
+from analysis.results import StudyResults
 from analysis.stats.aggregate import GROUP
 from analysis.stats.intervals import compare_pairs, holm, summarise
-from trainables.models.architectures import ARCHITECTURES, ConvolutionalAutoencoder
+from analysis.stats.metrics import is_past_code
 
 SIGNIFICANCE = 0.05
 
@@ -19,17 +20,11 @@ METRIC = ["evaluator", "metric"]
 _CONTEST = [*METRIC, "direction", *GROUP]
 
 
-def select_ranked(scores: pd.DataFrame, *, switches: bool) -> pd.DataFrame:
-    """Return the rows of models that may be ranked: convolutional ones, which share one parameter budget.
-
-    Args:
-        scores: rows with architecture, arm and unpooling.
-        switches: whether models that unpool with switches are ranked too. By reconstruction they must not be: their
-            switches carry the image past the code.
-    """
-    unlimited = [name for name, row in ARCHITECTURES.items() if not isinstance(row, ConvolutionalAutoencoder)]
-    ranked = (scores["arm"] != "control") & ~scores["architecture"].isin(unlimited)
-    return scores[ranked if switches else ranked & (scores["unpooling"] != "switches")]
+def select_ranked(results: StudyResults, scores: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of ``scores`` that may be ranked: of models that share the parameter budget, by their codes."""
+    unranked = [name for name, row in results.models.items() if not row.ranked]
+    ranked = (scores["arm"] != "control") & ~scores["architecture"].isin(unranked)
+    return scores[ranked & ~is_past_code(scores)]
 
 
 def compare_with_best(scores: pd.DataFrame) -> pd.DataFrame:

@@ -6,24 +6,11 @@ import pandas as pd
 
 from analysis.provenance import absent
 from analysis.results import StudyResults, select_confirmed
-from analysis.stats.aggregate import (
-    CELL,
-    Measure,
-    add_labels,
-    count_runs,
-    estimate_means,
-    group_sections,
-    join_frames,
-    select,
-    select_confirmed_scores,
-    study_section,
-)
+from analysis.stats.aggregate import CELL, add_labels, count_runs, estimate_means, join_frames, select_confirmed_scores
 from analysis.stats.intervals import compare_pairs
+from analysis.stats.metrics import LINEAR_ERROR, SQUARED_ERROR, select_metric
 from analysis.tables.models import compute_size, get_filters
-from analysis.tables.table import ESTIMATE_CAPTION, Absent, Column, Table
-
-_SQUARED_ERROR = Measure("reconstruction", "squared_error", "1/image", "lower")
-_LINEAR_ERROR = Measure("linear_classifier", "error", "%", "lower")
+from analysis.tables.table import ESTIMATE_CAPTION, Absent, Column, Table, list_group_sections, list_study_sections
 
 
 def cost(results: StudyResults) -> Table | Absent:
@@ -35,7 +22,7 @@ def cost(results: StudyResults) -> Table | Absent:
         return absent(results, "cost", title, "no run is confirmed")
     first = trials.drop_duplicates(CELL).sort_values(CELL, ignore_index=True)
     sizes = [
-        compute_size(trial["architecture"], trial["code_size"], get_filters(trial))
+        compute_size(results, trial["architecture"], trial["code_size"], get_filters(trial))
         for trial in first[["architecture", "code_size", "filters_1", "filters_2"]].to_dict("records")
     ]
     fixed = first[[*CELL, "epochs", "train_images", "parameters"]]
@@ -46,8 +33,7 @@ def cost(results: StudyResults) -> Table | Absent:
         [
             fixed,
             estimate_means(trials.dropna(subset=["device_seconds"]), "device_seconds", value="device_seconds"),
-            estimate_means(select(scores, _SQUARED_ERROR), _SQUARED_ERROR.name),
-            estimate_means(select(scores, _LINEAR_ERROR), _LINEAR_ERROR.name),
+            *(estimate_means(select_metric(scores, metric), metric.name) for metric in (SQUARED_ERROR, LINEAR_ERROR)),
         ]
     )
     hours = results.trials.groupby("phase", observed=True)["device_seconds"].sum() / 3600
@@ -58,17 +44,17 @@ def cost(results: StudyResults) -> Table | Absent:
         "Device seconds of a confirmed run (wall time multiplied by the GPUs or cores held), its epochs, parameters "
         "and multiply-adds of a forward pass for one image, beside its squared error (1/image) and linear classifier "
         f"error on the test images. {ESTIMATE_CAPTION}",
-        add_labels(frame),
+        add_labels(results, frame),
         (
             Column("label", "Model"),
             Column("device_seconds", "Device seconds", "estimate", 1),
             Column("epochs", "Epochs", "count", main=False),
             Column("parameters", "Parameters", "count", main=False),
             Column("multiply_adds", "Multiply-adds", "count"),
-            Column(_SQUARED_ERROR.name, "Squared error", "estimate", 2),
-            Column(_LINEAR_ERROR.name, "Linear error (%)", "estimate", 2, main=False),
+            Column(SQUARED_ERROR.name, SQUARED_ERROR.header, "estimate", 2),
+            Column(LINEAR_ERROR.name, LINEAR_ERROR.header, "estimate", 2, main=False),
         ),
-        sections=group_sections(results),
+        sections=list_group_sections(results),
         footnotes=(
             f"Measured on: {devices}.",
             "Device hours in all: " + ", ".join(f"{phase} {value:.2f}" for phase, value in hours.items()) + ".",
@@ -90,7 +76,7 @@ def search(results: StudyResults) -> Table | Absent:
     first = complete.loc[complete["number"] == 0, [*cell, value]].rename(columns={value: f"first_{value}"})
     kept = {"number": "best_number", value: f"best_{value}", "learning_rate": "best_learning_rate"}
     kept |= {"filters_1": "best_filters_1", "filters_2": "best_filters_2"}
-    scores = select(select_confirmed_scores(results), _SQUARED_ERROR)
+    scores = select_metric(select_confirmed_scores(results), SQUARED_ERROR)
     tuned, published = (scores[scores["arm"] == arm] for arm in ("tuned", "published"))
     gain = compare_pairs(tuned, published, pair=[*cell, "seed"], by=cell)
     name = "tuned_minus_published"
@@ -104,7 +90,7 @@ def search(results: StudyResults) -> Table | Absent:
         "images (nats/image) of a trial of the full budget, with its learning rate and filter counts, and that of the "
         "first trial, which has the published filter counts; squared error on the test images (1/image) of the "
         "confirmed tuned arm minus the published one, paired by seed: mean ± half of the 95 % t interval (pairs).",
-        add_labels(frame),
+        add_labels(results, frame),
         (
             Column("label", "Model"),
             Column("complete/pruned/diverged/failed", "c/p/d/f", "counts"),
@@ -114,5 +100,5 @@ def search(results: StudyResults) -> Table | Absent:
             Column("best_filters_1/best_filters_2", "Filters", "counts"),
             Column(name, "Tuned - published", "difference"),
         ),
-        sections=(*study_section(results), Column("code_size", "code size", "count")),
+        sections=(*list_study_sections(results), Column("code_size", "code size", "count")),
     )

@@ -1,8 +1,8 @@
 """The models compared: tables of what confirmed runs scored on the test images, one function a table.
 
-Each function takes `StudyResults` and returns a `Table`, or says by an `Absent` what is missing. Figures are of
+Each function takes `StudyResults` and returns a `Table`, or says by an `Absent` what is missing. Scores are of
 complete, full-budget runs of phase confirm; runs that collapsed are among them, those that diverged or failed have no
-figures; all three are counted in every table.
+scores; all three are counted in every table.
 """
 
 from __future__ import annotations
@@ -12,19 +12,9 @@ import dataclasses
 from analysis.claims.findings import tabulate_findings
 from analysis.provenance import absent
 from analysis.results import StudyResults
-from analysis.stats.aggregate import (
-    CELL,
-    Measure,
-    add_labels,
-    count_runs,
-    estimate_means,
-    group_sections,
-    join_frames,
-    list_metrics,
-    select,
-    select_confirmed_scores,
-)
+from analysis.stats.aggregate import CELL, add_labels, count_runs, estimate_means, join_frames, select_confirmed_scores
 from analysis.stats.intervals import summarise
+from analysis.stats.metrics import SQUARED_ERROR, Metric, list_metrics, select_metric
 from analysis.tables.ablations import ablations
 from analysis.tables.costs import cost, search
 from analysis.tables.models import architectures, sizes
@@ -38,7 +28,15 @@ from analysis.tables.scores import (
     score_table,
 )
 from analysis.tables.summary import summary
-from analysis.tables.table import ESTIMATE_CAPTION, FAILURES, FAILURES_CAPTION, Absent, Column, Table
+from analysis.tables.table import (
+    ESTIMATE_CAPTION,
+    FAILURES,
+    FAILURES_CAPTION,
+    Absent,
+    Column,
+    Table,
+    list_group_sections,
+)
 from trainables.models.architectures import IMAGE_SIZE
 
 _RELIANCE_EVALUATORS = ("mean_code", "other_switches")
@@ -49,7 +47,7 @@ def reconstruction(results: StudyResults) -> Table | Absent:
     table = score_table(results, RECONSTRUCTION)
     if isinstance(table, Absent):
         return table
-    name = "reconstruction_squared_error"
+    name = SQUARED_ERROR.name
     per_pixel = f"{name}_per_pixel"
     pixels = IMAGE_SIZE**2
     scaled = {
@@ -84,10 +82,10 @@ def reliance(results: StudyResults) -> Table | Absent:
     if not replaced:
         return absent(results, "reliance", title, "no confirmed run was reconstructed with a replaced code")
     frames, columns = [], []
-    for metric in sorted({measure.metric for measure in replaced}, reverse=True):  # squared error first
+    for metric in sorted({each.metric for each in replaced}, reverse=True):  # squared error first
         main = metric == "squared_error"
         own = scores[(scores["evaluator"] == "reconstruction") & (scores["metric"] == metric)]
-        by_evaluator = {name: select(scores, Measure(name, metric, "", "")) for name in _RELIANCE_EVALUATORS}
+        by_evaluator = {name: select_metric(scores, Metric(name, metric)) for name in _RELIANCE_EVALUATORS}
         own = own[own["trial_id"].isin(by_evaluator["mean_code"]["trial_id"])]
         merged = by_evaluator["mean_code"].merge(own[["trial_id", "value"]], on="trial_id", suffixes=("", "_own"))
         increase = merged.assign(value=merged["value"] - merged["value_own"])
@@ -107,9 +105,9 @@ def reliance(results: StudyResults) -> Table | Absent:
         "Squared error (1/image) and cross-entropy (nats/image) of the test images with their own code, with the mean "
         "training code in its place, the increase from the one to the other, and with their own code but another "
         f"image's switches. A small increase means that the image passes the code by. {ESTIMATE_CAPTION}",
-        add_labels(join_frames(frames)),
+        add_labels(results, join_frames(frames)),
         (Column("label", "Model"), *columns),
-        sections=group_sections(results),
+        sections=list_group_sections(results),
     )
 
 
@@ -125,7 +123,7 @@ def stability(results: StudyResults) -> Table | Absent:
     frames, columns = [counts], [Column("label", "Model"), Column("converged/runs", "Converged", "counts"), FAILURES]
     for metric, text in (("squared_error", "Sq. error"), ("cross_entropy", "Cross-entropy")):
         name = f"reconstruction_{metric}"
-        spread = summarise(select(scores, Measure("reconstruction", metric, "", "")), CELL)
+        spread = summarise(select_metric(scores, Metric("reconstruction", metric)), CELL)
         kept = ("deviation", "minimum", "maximum")
         frames.append(spread[[*CELL, *kept]].rename(columns={part: f"{name}_{part}" for part in kept}))
         for part, header in (("deviation", f"SD, {text.lower()}"), ("minimum", "Lowest"), ("maximum", "Highest")):
@@ -136,9 +134,9 @@ def stability(results: StudyResults) -> Table | Absent:
         "Runs from different starting weights that converged, i.e. neither diverged nor failed nor collapsed, of all; "
         "standard deviation (SD), lowest and highest figure of the converged ones on the test images: squared error "
         f"(1/image) and cross-entropy (nats/image). {FAILURES_CAPTION}",
-        add_labels(join_frames(frames)),
+        add_labels(results, join_frames(frames)),
         tuple(columns),
-        sections=group_sections(results),
+        sections=list_group_sections(results),
     )
 
 
@@ -163,13 +161,13 @@ def layer_values(results: StudyResults) -> Table | Absent:
         title,
         "Range, mean and standard deviation of each layer's output over test images and positions, and its maps that "
         "hardly vary; means over seeds.",
-        add_labels(frame),
+        add_labels(results, frame),
         (
             Column("label", "Model"),
             Column("layer", "Layer"),
             *(Column(metric, metric.replace("_", " ").capitalize(), "general", 3) for metric in order),
         ),
-        sections=group_sections(results),
+        sections=list_group_sections(results),
         detail=True,
     )
 
@@ -187,7 +185,7 @@ def other_scores(results: StudyResults) -> Table | Absent:
         "other_scores",
         "Other scores",
         f"Scores on the test images that no other table shows. {ESTIMATE_CAPTION}",
-        add_labels(frame.sort_values([*CELL, "evaluator", "metric"], ignore_index=True)),
+        add_labels(results, frame.sort_values([*CELL, "evaluator", "metric"], ignore_index=True)),
         (
             Column("label", "Model"),
             Column("evaluator", "Evaluator"),
@@ -195,7 +193,7 @@ def other_scores(results: StudyResults) -> Table | Absent:
             Column("value", "Value", "estimate", 3),
             Column("unit", "Unit"),
         ),
-        sections=group_sections(results),
+        sections=list_group_sections(results),
         detail=True,
     )
 
