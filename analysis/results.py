@@ -26,8 +26,11 @@ from analysis.reading import ResultsError as ResultsError
 from analysis.reading import open_location, read_manifest, read_table
 from study.storage.schema import ARMS, PHASES, STATUSES, TABLES
 from trainables.errors import InputError
-from trainables.models.architectures import BUILT_IN, CONTROLS, Architecture, Control
+from trainables.models.architectures import BUILT_IN, CONTROLS, Architecture, Control, ConvolutionalAutoencoder
 from trainables.models.custom import row_of
+
+SEARCHED = ConvolutionalAutoencoder.searched
+"""What a search varies, of any model."""
 
 COLLAPSE_TOLERANCE = 0.03
 """A run whose training cross-entropy is not this share below the mean image's has collapsed. Source: the protocol."""

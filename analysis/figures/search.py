@@ -28,8 +28,8 @@ from analysis.figures.style import (
     use_style,
 )
 from analysis.provenance import absent
-from analysis.results import StudyResults
-from analysis.stats.importance import HYPERPARAMETERS, MINIMUM_TRIALS, TARGET_QUANTILE, compute_importances
+from analysis.results import SEARCHED, StudyResults
+from analysis.stats.importance import MINIMUM_TRIALS, TARGET_QUANTILE, compute_importances
 from analysis.tables.table import Absent
 
 SHOWN_TRIALS = 150
@@ -163,15 +163,15 @@ def hyperparameter_importance(results: StudyResults) -> Drawing | Absent:
 def draw_importance(axes: Axes, frame: pd.DataFrame, styles: Mapping[str, ModelStyle]) -> Axes:
     """Draw rows of `compute_importances` (architecture, empty for all; hyperparameter; importance), return ``axes``."""
     offsets = dodge(max(len(styles), 1), 0.55)
-    for place, hyperparameter in enumerate(HYPERPARAMETERS):
+    for place, hyperparameter in enumerate(SEARCHED):
         rows = frame[frame["hyperparameter"] == hyperparameter].set_index("architecture")["importance"]
         for offset, (name, style) in zip(offsets, styles.items(), strict=False):
             if name in rows.index:
                 axes.plot(rows[name], place + offset, **style.line_style() | {"linestyle": "", "markersize": 6})
         if "" in rows.index:
             axes.plot(rows[""], place, color=_ALL.colour, marker=_ALL.marker, linestyle="", markersize=12)
-    axes.set_yticks(range(len(HYPERPARAMETERS)), HYPERPARAMETERS)
-    axes.set_ylim(len(HYPERPARAMETERS) - 0.5, -0.5)
+    axes.set_yticks(range(len(SEARCHED)), SEARCHED)
+    axes.set_ylim(len(SEARCHED) - 0.5, -0.5)
     axes.set_xlim(-0.03, 1.03)
     axes.set_xlabel("Importance (share of 1)")
     axes.set_ylabel("Hyperparameter")

@@ -7,27 +7,14 @@ scores; all three are counted in every table.
 
 from __future__ import annotations
 
-import dataclasses
-
-from analysis.claims.findings import tabulate_findings
 from analysis.provenance import absent
 from analysis.results import StudyResults
 from analysis.stats.aggregate import CELL, add_labels, count_runs, estimate_means, join_frames, select_confirmed_scores
 from analysis.stats.intervals import summarise
-from analysis.stats.metrics import SQUARED_ERROR, Metric, list_metrics, select_metric
-from analysis.tables.ablations import ablations
-from analysis.tables.costs import cost, search
-from analysis.tables.models import architectures, sizes
+from analysis.stats.metrics import Metric, list_metrics, select_metric
 from analysis.tables.scores import (
-    CLASSIFICATION,
-    CLUSTERING,
-    CODE,
-    RECONSTRUCTION,
     SCORE_TABLES,
-    differences,
-    score_table,
 )
-from analysis.tables.summary import summary
 from analysis.tables.table import (
     ESTIMATE_CAPTION,
     FAILURES,
@@ -37,41 +24,8 @@ from analysis.tables.table import (
     Table,
     list_group_sections,
 )
-from trainables.models.architectures import IMAGE_SIZE
 
 _RELIANCE_EVALUATORS = ("mean_code", "other_switches")
-
-
-def reconstruction(results: StudyResults) -> Table | Absent:
-    """Return cross-entropy and squared error of the test images."""
-    table = score_table(results, RECONSTRUCTION)
-    if isinstance(table, Absent):
-        return table
-    name = SQUARED_ERROR.name
-    per_pixel = f"{name}_per_pixel"
-    pixels = IMAGE_SIZE**2
-    scaled = {
-        per_pixel: table.frame[name] / pixels,
-        f"{per_pixel}_half_width": table.frame[f"{name}_half_width"] / pixels,
-    }
-    frame = table.frame.assign(**scaled)
-    columns = (*table.columns[:-1], Column(per_pixel, "Per pixel", "fixed", 4), table.columns[-1])
-    return dataclasses.replace(table, frame=frame, columns=columns)
-
-
-def classification(results: StudyResults) -> Table | Absent:
-    """Return the errors of classifiers on the code."""
-    return score_table(results, CLASSIFICATION)
-
-
-def clustering(results: StudyResults) -> Table | Absent:
-    """Return how clusters of the codes agree with the classes."""
-    return score_table(results, CLUSTERING)
-
-
-def code(results: StudyResults) -> Table | Absent:
-    """Return how sparse the codes are and how much of them is used."""
-    return score_table(results, CODE)
 
 
 def reliance(results: StudyResults) -> Table | Absent:
@@ -196,25 +150,3 @@ def other_scores(results: StudyResults) -> Table | Absent:
         sections=list_group_sections(results),
         detail=True,
     )
-
-
-def comparison_tables(results: StudyResults) -> tuple[Table | Absent, ...]:
-    """Return every table in the order of the report."""
-    functions = (
-        summary,
-        architectures,
-        sizes,
-        reconstruction,
-        classification,
-        clustering,
-        code,
-        reliance,
-        stability,
-        ablations,
-        cost,
-        search,
-        differences,
-        layer_values,
-        other_scores,
-    )
-    return (*(function(results) for function in functions), *tabulate_findings(results))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -47,6 +48,7 @@ from analysis.tables.table import (
     Table,
     list_group_sections,
 )
+from trainables.models.architectures import IMAGE_SIZE
 
 CONTROLS_FOOTNOTE = (
     "Controls are never ranked: the classic auto-encoder is outside the parameter budget; PCA and raw pixels are "
@@ -108,6 +110,23 @@ CODE = ScoreTable(
     (HOYER_SPARSITY, EFFECTIVE_DIMENSION, DEAD_UNITS),
 )
 SCORE_TABLES = (RECONSTRUCTION, CLASSIFICATION, CLUSTERING, CODE)
+
+
+def reconstruction(results: StudyResults) -> Table | Absent:
+    """Return cross-entropy and squared error of the test images."""
+    table = score_table(results, RECONSTRUCTION)
+    if isinstance(table, Absent):
+        return table
+    name = SQUARED_ERROR.name
+    per_pixel = f"{name}_per_pixel"
+    pixels = IMAGE_SIZE**2
+    scaled = {
+        per_pixel: table.frame[name] / pixels,
+        f"{per_pixel}_half_width": table.frame[f"{name}_half_width"] / pixels,
+    }
+    frame = table.frame.assign(**scaled)
+    columns = (*table.columns[:-1], Column(per_pixel, "Per pixel", "fixed", 4), table.columns[-1])
+    return dataclasses.replace(table, frame=frame, columns=columns)
 
 
 def score_table(results: StudyResults, spec: ScoreTable) -> Table | Absent:

@@ -26,8 +26,8 @@ import accounts
 
 from analysis.claims.findings import tabulate_findings
 from analysis.rendering import text as rendering
+from analysis.report import comparison_tables
 from analysis.results import ResultsError, StudyResults, load_study
-from analysis.tables.diagnostics import comparison_tables
 from analysis.tables.summary import answers, summary
 from analysis.tables.table import Table
 from study.storage.schema import TABLES
@@ -110,9 +110,9 @@ def publish(study: Path) -> None:
     """
     copy_rows(study, ROWS)
     # Imported here because drawing takes a second to be imported.
+    from analysis.drawing import drawing_processes
     from analysis.rendering.html import write_page
     from analysis.report import write_report
-    from analysis.workers import drawing_processes
 
     # Its folder stands in the report: as anyone sees it who is in the project's folder.
     with contextlib.chdir(ROOT):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -25,6 +28,7 @@ from tests.analysis.figures.panels import (
     full_study,
     titled,
 )
+from tests.faults.launches import children
 from tests.synthetic import (
     write_synthetic_study,
 )
@@ -121,3 +125,29 @@ def test_a_figure_of_an_earlier_report_goes_with_its_rows(tmp_path: Path) -> Non
     stale.write_text("of an earlier report")
     assert all(isinstance(each, Absent) for each in write_figures(load_study(folder), tmp_path))
     assert not stale.exists()
+
+
+# A shell's background jobs ignore Ctrl-C, and what they start inherits that; a terminal's own do not.
+CODE = """
+import signal, time
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from analysis.drawing import drawing_processes
+with drawing_processes():
+    time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("sent", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_no_process_is_left_and_none_says_a_word(sent: signal.Signals) -> None:
+    """Also where the signal goes to all of them, as a terminal sends Ctrl-C."""
+    parent = subprocess.Popen([sys.executable, "-c", CODE], stderr=subprocess.PIPE, text=True, start_new_session=True)
+    deadline = time.monotonic() + 60
+    while not (drawing := [pid for pid, command in children(parent.pid).items() if "LokyProcess" in command]):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.killpg(parent.pid, sent) if sent == signal.SIGINT else parent.send_signal(sent)
+    _, said = parent.communicate(timeout=30)
+    assert said.count("Traceback") == (1 if sent == signal.SIGINT else 0), said
+    while any(os.path.exists(f"/proc/{pid}") for pid in drawing):
+        assert time.monotonic() < deadline
+        time.sleep(0.1)

@@ -19,9 +19,8 @@ from rich.console import Console
 from analysis.provenance import provenance
 from analysis.rendering import text as rendering
 from analysis.rendering.terminal import print_table
-from analysis.report import main, write_report
+from analysis.report import comparison_tables, main, write_report
 from analysis.results import ResultsError, StudyResults, load_study
-from analysis.tables.diagnostics import comparison_tables
 from analysis.tables.table import Absent, Column, Table
 from tests.synthetic import write_synthetic_study
 

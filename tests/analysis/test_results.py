@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from analysis.figures.style import choose_styles
+from analysis.report import comparison_tables
 from analysis.results import ResultsError, join_scores, load_studies, load_study, select_confirmed
-from analysis.tables.diagnostics import comparison_tables
 from analysis.tables.models import compute_size
 from study.storage.schema import SCHEMA_VERSION, TABLES
 from tests.synthetic import true_score, write_synthetic_study

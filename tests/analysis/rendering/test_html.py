@@ -15,9 +15,8 @@ from analysis.drawing import Illustration
 from analysis.rendering import text as rendering
 from analysis.rendering.html import FINDINGS, page
 from analysis.rendering.markup import table_html
-from analysis.report import main
+from analysis.report import comparison_tables, main
 from analysis.results import StudyResults, load_study
-from analysis.tables.diagnostics import comparison_tables
 from analysis.tables.table import Absent, Table
 from tests.synthetic import write_synthetic_study
 

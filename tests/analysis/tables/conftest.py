@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from analysis.report import comparison_tables
 from analysis.results import StudyResults, load_study
-from analysis.tables import diagnostics as comparison
 from tests.analysis.tables.cells import Tables
 from tests.synthetic import write_synthetic_study
 
@@ -20,4 +20,4 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> StudyResults:
 @pytest.fixture(scope="session")
 def tables(results: StudyResults) -> Tables:
     """Every table of that study, by name."""
-    return {table.name: table for table in comparison.comparison_tables(results)}
+    return {table.name: table for table in comparison_tables(results)}

@@ -9,7 +9,7 @@ import pytest
 import scipy.stats
 
 from analysis.results import StudyResults
-from analysis.tables import diagnostics as comparison
+from analysis.tables.ablations import ablations
 from tests.analysis.tables.cells import Tables, shown
 from tests.synthetic import LEVELS, level_effect
 
@@ -42,7 +42,7 @@ def test_an_ablated_code_size_is_compared_with_the_cell_that_it_was_taken_from(r
         level=results.trials["level"].mask(tile, "30"),
         code_size=results.trials["code_size"].mask(tile, 30),
     )
-    table = comparison.ablations(dataclasses.replace(results, trials=changed))
+    table = ablations(dataclasses.replace(results, trials=changed))
     row = shown(table).frame.set_index("level").loc["30"]
     assert (row["code_size"], row["factor"]) == (10, "code_size")
     effects = [level_effect("tile", number) for number in (1, 2, 3)]

@@ -7,7 +7,8 @@ import pytest
 
 from analysis.provenance import command
 from analysis.results import Study, StudyResults
-from analysis.tables import diagnostics as comparison
+from analysis.tables.diagnostics import layer_values, other_scores
+from analysis.tables.scores import CLUSTERING, score_table
 from analysis.tables.table import Absent
 from tests.analysis.tables.cells import Tables, line, scores_of, shown
 
@@ -39,14 +40,14 @@ def test_stability_is_the_share_of_runs_that_converge_and_their_spread(tables: T
 
 def test_layers_and_scores_without_a_table_of_their_own_are_not_lost(results: StudyResults) -> None:
     """An evaluator unknown here appears under other scores."""
-    layer_values = shown(comparison.layer_values(results)).frame
-    assert layer_values.groupby("layer")["dead_maps"].max().to_dict() == {"conv1": 0.0, "code": 1.0}
-    assert isinstance(comparison.other_scores(results), Absent)
+    frame = shown(layer_values(results)).frame
+    assert frame.groupby("layer")["dead_maps"].max().to_dict() == {"conv1": 0.0, "code": 1.0}
+    assert isinstance(other_scores(results), Absent)
     renamed = results.scores.assign(evaluator=results.scores["evaluator"].astype("str").replace("k_means", "novel"))
     other = StudyResults(results.studies, results.models, results.trials, results.epochs, renamed, results.codes)
-    frame = shown(comparison.other_scores(other)).frame
+    frame = shown(other_scores(other)).frame
     assert set(frame["evaluator"]) == {"novel"}
-    assert isinstance(comparison.clustering(other), Absent)
+    assert isinstance(score_table(other, CLUSTERING), Absent)
 
 
 def test_the_command_for_missing_rows_gives_no_flag_twice() -> None:

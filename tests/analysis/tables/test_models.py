@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.tables import diagnostics as comparison
+from analysis.tables.costs import cost
+from analysis.tables.models import architectures, sizes
+from analysis.tables.scores import reconstruction
 from tests.analysis.tables.cells import Tables, line, made, shown
 from trainables.models.architectures import BUILT_IN
 
@@ -37,10 +39,10 @@ def test_architectures_show_their_maps_layer_by_layer(tables: Tables) -> None:
 def test_a_users_own_architecture_is_compared_like_any_other(tmp_path: Path) -> None:
     """Its layers are not known here, its parameters are in the rows."""
     results = made(tmp_path, architectures=("model_4", "mine"))
-    table = comparison.reconstruction(results)
+    table = reconstruction(results)
     assert line(table, "mine")["label"] == "mine"
     assert line(table, "model_4")["reconstruction_squared_error_mark"] == "best"
-    assert line(comparison.sizes(results), "mine")["parameters"] == 100_000
-    assert pd.isna(line(comparison.cost(results), "mine")["multiply_adds"])
-    frame = shown(comparison.architectures(results)).frame.set_index("architecture")
+    assert line(sizes(results), "mine")["parameters"] == 100_000
+    assert pd.isna(line(cost(results), "mine")["multiply_adds"])
+    frame = shown(architectures(results)).frame.set_index("architecture")
     assert frame.loc["mine", "label"] == "mine"

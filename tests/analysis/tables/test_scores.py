@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 import scipy.stats
 
-from analysis.tables import diagnostics as comparison
+from analysis.tables.scores import reconstruction
 from tests.analysis.tables.cells import Tables, line, made, scores_of, shown
 from tests.synthetic import MEAN_IMAGE_CROSS_ENTROPY
 
@@ -106,7 +106,7 @@ def test_the_family_of_holm_is_the_column_of_the_table(tables: Tables) -> None:
 
 def test_one_seed_gives_values_without_intervals_or_marks(tmp_path: Path) -> None:
     """What one run cannot show is not shown."""
-    row = line(comparison.reconstruction(made(tmp_path, seeds=1)), "model_4")
+    row = line(reconstruction(made(tmp_path, seeds=1)), "model_4")
     assert row["reconstruction_squared_error"] == pytest.approx(scores_of("model_4", numbers=(1,))[0])
     assert row["reconstruction_squared_error_n"] == 1
     assert pd.isna(row["reconstruction_squared_error_half_width"])
@@ -116,6 +116,6 @@ def test_one_seed_gives_values_without_intervals_or_marks(tmp_path: Path) -> Non
 def test_a_cell_of_which_no_run_came_through_is_there_with_its_counts(tmp_path: Path) -> None:
     """All diverged: no figures, but no silence either."""
     mishaps = {("model_1", 10, "tuned", number): "diverged" for number in (1, 2, 3)}
-    row = line(comparison.reconstruction(made(tmp_path, mishaps=mishaps)), "model_1")
+    row = line(reconstruction(made(tmp_path, mishaps=mishaps)), "model_1")
     assert row["diverged"] == 3
     assert pd.isna(row["reconstruction_squared_error"])
