@@ -14,7 +14,7 @@ import pandas as pd
 from analysis.provenance import labelled
 from analysis.results import StudyResults
 from analysis.stats.aggregate import CELL, count_runs, select_test_scores
-from analysis.stats.intervals import LEVEL, paired_difference
+from analysis.stats.intervals import LEVEL, half_width, p_value
 from analysis.stats.metrics import (
     INCREASE,
     K_MEANS_ACCURACY,
@@ -177,14 +177,16 @@ def compare_seeds(blank: Evidence, first: Seeds, second: Seeds, chosen_from: int
     if not common:
         return dataclasses.replace(blank, note="no seed in common")
     level = 1 - (1 - LEVEL) / chosen_from
-    test = paired_difference([first[seed] for seed in common], [second[seed] for seed in common], level)
+    differences = np.array([first[seed] - second[seed] for seed in common])
+    n, mean = len(common), differences.mean()
+    deviation = differences.std(ddof=1) if n > 1 else math.nan
     return dataclasses.replace(
         blank,
-        n=len(common),
-        difference=float(test.mean),
-        half_width=float(test.half_width),
-        p_value=float(np.minimum(1.0, chosen_from * test.p_value)),  # NaN stays NaN
-        note="" if len(common) > 1 else "one pair of runs has no interval",
+        n=n,
+        difference=float(mean),
+        half_width=float(half_width(deviation, n, level)),
+        p_value=float(np.minimum(1.0, chosen_from * p_value(mean, deviation, n))),  # NaN stays NaN
+        note="" if n > 1 else "one pair of runs has no interval",
     )
 
 

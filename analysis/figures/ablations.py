@@ -19,7 +19,6 @@ from analysis.figures.style import (
     list_keys,
     make_heading,
     select_rows,
-    sort_names,
     use_style,
 )
 from analysis.results import StudyResults
@@ -46,7 +45,7 @@ def ablation_differences(results: StudyResults) -> Drawing | Absent:
     frame = frame[frame[[*shown]].notna().any(axis=1)]
     blocks = list_keys(frame, ["study", "code_size", "arm"])
     counts = [len(_list_levels(select_rows(frame, key))) for key in blocks]
-    styles = choose_styles(results, sort_names(frame))
+    styles = choose_styles(results, frame)
     height = sum(0.26 * count + 0.75 for count in counts) + 0.6
     figure = Figure(figsize=(4.3 * len(shown) + 0.8, height), layout="constrained")
     panels = figure.subplots(len(blocks), len(shown), squeeze=False, sharey="row", height_ratios=counts)

@@ -23,7 +23,6 @@ from analysis.figures.style import (
     make_heading,
     scale_code_sizes,
     select_rows,
-    sort_names,
     use_style,
 )
 from analysis.provenance import absent
@@ -57,7 +56,7 @@ def error_by_code_size(results: StudyResults) -> Drawing | Absent:
     models = everything[everything["arm"] != "control"]
     panels = list_keys(models, ["study", "arm"])
     sizes = sorted(models["code_size"].unique())
-    styles = choose_styles(results, sort_names(everything))
+    styles = choose_styles(results, everything)
     figure, rows = make_grid(len(shown), len(panels), 4.2, 2.7, sharex="all", sharey="row")
     for row, (metric, frame, logarithmic) in zip(rows, shown, strict=True):
         for axes, key in zip(row, panels, strict=True):
@@ -154,7 +153,7 @@ def error_by_cost(results: StudyResults) -> Drawing | Absent:
     if frame.empty or not shown:
         return absent(results, name, title, "no confirmed run has both device seconds and scores")
     panels = list_keys(frame, ["study", "arm"])
-    styles = choose_styles(results, sort_names(frame))
+    styles = choose_styles(results, frame)
     figure, rows = make_grid(len(shown), len(panels), 4.2, 2.9, sharex="all", sharey="row")
     for row, metric in zip(rows, shown, strict=True):
         values = frame[metric.name]

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from analysis.figures.codes import select_trials_with_codes
 from analysis.figures.style import (
     Drawing,
+    choose_styles,
     format_label,
     list_controls,
     list_keys,
@@ -24,7 +25,6 @@ from analysis.figures.style import (
     make_heading,
     make_panels,
     select_rows,
-    sort_names,
     spread_code_sizes,
     use_style,
 )
@@ -55,7 +55,7 @@ def reconstructions(results: StudyResults) -> Drawing | Absent:
     columns = list_keys(models, ["study", "arm"])
     errors = _format_squared_errors(results)
     originals = [name for name, row in results.models.items() if row.lossless]
-    names = sorted(sort_names(kept), key=lambda name: name not in originals)
+    names = sorted(choose_styles(results, kept), key=lambda name: name not in originals)
     labels = ["Original" if name in originals else format_label(results, name).strip() for name in names]
     blank = np.full_like(next(iter(pictures.values())), np.nan)
     figure, rows = make_grid(len(sizes), len(columns), 4.75, 0.35 + 0.3 * len(names), below=0)

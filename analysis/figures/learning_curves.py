@@ -20,7 +20,6 @@ from analysis.figures.style import (
     make_grid,
     make_heading,
     select_rows,
-    sort_names,
     spread_code_sizes,
     use_style,
 )
@@ -52,7 +51,7 @@ def learning_curves(results: StudyResults) -> Drawing | Absent:
         return absent(results, name, title, "no confirmed run, and no complete search trial, has rows of epochs")
     sizes = spread_code_sizes(curves["code_size"])
     columns = list_keys(curves, ["study", "run"])
-    styles = choose_styles(results, sort_names(curves))
+    styles = choose_styles(results, curves)
     levels = results.trials.groupby("study", observed=True)["mean_image_cross_entropy"].mean()
     figure, rows = make_grid(len(sizes), len(columns), 3.3, 2.7, sharex="all")
     for row, size in zip(rows, sizes, strict=True):

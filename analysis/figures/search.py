@@ -23,7 +23,6 @@ from analysis.figures.style import (
     make_heading,
     make_panels,
     select_rows,
-    sort_names,
     spread_code_sizes,
     use_style,
 )
@@ -60,7 +59,7 @@ def learning_rate(results: StudyResults) -> Drawing | Absent:
     sizes = spread_code_sizes(trials["code_size"])
     trials = trials[trials["code_size"].isin(sizes)]
     cells = list_keys(trials, ["study", "architecture", "code_size"])
-    styles = choose_styles(results, sort_names(trials))
+    styles = choose_styles(results, trials)
     across = len(list_keys(trials, ["study", "code_size"]))
     figure, panels = make_panels(len(cells), across if across > 1 else _COLUMNS, 2.8, 1.9, sharex=True)
     for place, (axes, key) in enumerate(zip(panels, cells, strict=True)):
@@ -133,8 +132,7 @@ def hyperparameter_importance(results: StudyResults) -> Drawing | Absent:
         what = f"no model has {MINIMUM_TRIALS} search trials that can be compared"
         return absent(results, name, title, what, "search", "--trials N")
     panels = list_keys(frame, ["study"])
-    there = set(frame["architecture"])
-    styles = choose_styles(results, (name for name in results.trials["architecture"].cat.categories if name in there))
+    styles = choose_styles(results, results.trials[results.trials["architecture"].isin(frame["architecture"])])
     figure, (row,) = make_grid(1, len(panels), 6.4 if len(panels) == 1 else 4.6, 3.2, sharey="row")
     for axes, key in zip(row, panels, strict=True):
         draw_importance(axes, select_rows(frame, key), styles)

@@ -8,11 +8,10 @@ apart in greyscale. Controls are grey or black and have no filled marker.
 from __future__ import annotations
 
 import dataclasses
-import functools
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -24,9 +23,6 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from analysis.results import StudyResults
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 STYLE: Mapping[Any, Any] = MappingProxyType(
     {
@@ -107,19 +103,17 @@ class ModelStyle:
         }
 
 
-_STYLES: Mapping[str, ModelStyle] = MappingProxyType(
-    {
-        "model_1": ModelStyle("#0072B2", "o", "-"),
-        "model_2": ModelStyle("#E69F00", "s", "--"),
-        "model_3": ModelStyle("#009E73", "^", "-."),
-        "model_4": ModelStyle("#D55E00", "D", "-"),
-        "model_5": ModelStyle("#CC79A7", "v", (0, (5, 1, 1, 1, 1, 1))),
-        "unpool_only": ModelStyle("#56B4E9", "P", (0, (3, 1))),
-        "classic_autoencoder": ModelStyle("#000000", "o", (0, (6, 3)), filled=False),
-        "pca": ModelStyle("#666666", "s", ":", filled=False),
-        "raw_pixels": ModelStyle("#999999", "D", (0, (1, 3)), filled=False),
-    }
-)
+_STYLES = {
+    "model_1": ModelStyle("#0072B2", "o", "-"),
+    "model_2": ModelStyle("#E69F00", "s", "--"),
+    "model_3": ModelStyle("#009E73", "^", "-."),
+    "model_4": ModelStyle("#D55E00", "D", "-"),
+    "model_5": ModelStyle("#CC79A7", "v", (0, (5, 1, 1, 1, 1, 1))),
+    "unpool_only": ModelStyle("#56B4E9", "P", (0, (3, 1))),
+    "classic_autoencoder": ModelStyle("#000000", "o", (0, (6, 3)), filled=False),
+    "pca": ModelStyle("#666666", "s", ":", filled=False),
+    "raw_pixels": ModelStyle("#999999", "D", (0, (1, 3)), filled=False),
+}
 _SPARE = (
     ModelStyle("#332288", "X", "-"),
     ModelStyle("#999933", "<", "--"),
@@ -144,16 +138,14 @@ CLASS_COLOURS = (
 """Colours of the ten classes. Source: Tol's muted scheme, its pale grey darkened."""
 
 
-def choose_styles(results: StudyResults, architectures: Iterable[str]) -> dict[str, ModelStyle]:
-    """Return the style of each of ``architectures``, in the order given; added ones share the spare styles in turn."""
-    names = list(dict.fromkeys(map(str, architectures)))
+def choose_styles(results: StudyResults, frame: pd.DataFrame) -> dict[str, ModelStyle]:
+    """Return the style of each model of ``frame``, in the order of tables; added ones share the spare styles."""
+    names = [str(name) for name in frame["architecture"].drop_duplicates().sort_values()]
     controls = list_controls(results)
     added = sorted(name for name in names if name not in _STYLES)
-    spare = {name: _SPARE[place % len(_SPARE)] for place, name in enumerate(added)}
+    styles = _STYLES | {name: _SPARE[place % len(_SPARE)] for place, name in enumerate(added)}
     return {
-        name: dataclasses.replace(
-            _STYLES.get(name) or spare[name], label=format_label(results, name), control=name in controls
-        )
+        name: dataclasses.replace(styles[name], label=format_label(results, name), control=name in controls)
         for name in names
     }
 
@@ -172,15 +164,8 @@ def format_label(results: StudyResults, architecture: str) -> str:
     return f" {label}" if label.startswith("_") else label
 
 
-def use_style(draw: Callable[P, R]) -> Callable[P, R]:
-    """Give what ``draw`` draws the style of all figures, and leave matplotlib's settings as they were."""
-
-    @functools.wraps(draw)
-    def wrapper(*args: P.args, **kwargs: P.kwargs) -> R:
-        with mpl.rc_context(dict(STYLE)):
-            return draw(*args, **kwargs)
-
-    return wrapper
+use_style = mpl.rc_context(dict(STYLE))
+"""Decorator that gives what a function draws the style of all figures, and leaves matplotlib's settings alone."""
 
 
 def make_grid(
@@ -287,8 +272,3 @@ def spread_code_sizes(code_sizes: Iterable[int], shown: int = SHOWN_CODE_SIZES) 
 def dodge(count: int, span: float) -> list[float]:
     """Return ``count`` offsets around 0, ``span`` from first to last, so that intervals do not hide each other."""
     return [0.0] if count == 1 else np.linspace(-span / 2, span / 2, count).tolist()
-
-
-def sort_names(frame: pd.DataFrame) -> list[str]:
-    """Return the architectures of ``frame`` in the order of tables."""
-    return [str(name) for name in frame["architecture"].drop_duplicates().sort_values()]

@@ -331,7 +331,7 @@ def test_the_models_of_a_study_travel_with_its_rows(tmp_path: Path) -> None:
     assert models.loc["Own model", "notation"] == OWN.notation
     assert "conv5 6@24, pool 6@12, conv5 9@8" in models.loc["Own model", "layers"]
     assert compute_size(results, "own", 10)["parameters"] == count_parameters(OWN, 10)
-    styles = choose_styles(results, results.models)
+    styles = choose_styles(results, pd.DataFrame({"architecture": list(results.models)}))
     assert len({style.colour for style in styles.values()}) == len(results.models)
     assert not tables["finding_comparisons"].frame["subject"].eq("Own model").any()  # type: ignore[union-attr]
 

@@ -34,7 +34,8 @@ SEEDS = 3
 
 def choose(*names: str) -> dict[str, ModelStyle]:
     """Return the styles of models that no study added."""
-    return choose_styles(StudyResults((), {**BUILT_IN, **CONTROLS}, *[pd.DataFrame()] * 4), names)
+    results = StudyResults((), {**BUILT_IN, **CONTROLS}, *[pd.DataFrame()] * 4)
+    return choose_styles(results, pd.DataFrame({"architecture": pd.Categorical(names, names, ordered=True)}))
 
 
 def filters_of(model: str) -> np.ndarray:
