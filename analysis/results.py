@@ -131,7 +131,7 @@ def load_study(path: str | Path) -> StudyResults:
     for name in ("epochs", "scores", "codes"):
         table = read_table(name, filesystem, root, manifest, problems)
         if name == "scores":
-            table = _check_finite(table, problems)
+            table = _keep_finite(table, problems)
         frames[name] = _type_columns(table.filter(pc.is_in(table["trial_id"], value_set=committed)), name, models)
     return StudyResults(
         (Study(str(manifest["name"]), str(path), manifest),), models, **frames, problems=tuple(problems)
@@ -221,7 +221,7 @@ def _read_models(manifest: Mapping[str, Any], received: str) -> dict[str, Archit
     return {**BUILT_IN, **own, **CONTROLS}
 
 
-def _check_finite(scores: pa.Table, problems: list[str]) -> pa.Table:
+def _keep_finite(scores: pa.Table, problems: list[str]) -> pa.Table:
     """Leave out values that no mean may contain; a writer that keeps to the schema writes none."""
     finite = scores.filter(pc.is_finite(scores["value"]))
     if len(finite) < len(scores):

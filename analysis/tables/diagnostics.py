@@ -12,9 +12,7 @@ from analysis.results import StudyResults
 from analysis.stats.aggregate import CELL, add_labels, count_runs, estimate_means, join_frames, select_confirmed_scores
 from analysis.stats.intervals import summarise
 from analysis.stats.metrics import Metric, list_metrics, select_metric
-from analysis.tables.scores import (
-    SCORE_TABLES,
-)
+from analysis.tables.scores import SCORE_TABLES
 from analysis.tables.table import (
     ESTIMATE_CAPTION,
     FAILURES,
