@@ -43,8 +43,9 @@ def ablations(results: StudyResults) -> Table | Absent:
     title = "Ablations"
     if not (results.trials["phase"] == "ablate").any():
         return absent(results, "ablations", title, "no ablation was run", "ablate", "--factors FACTOR ...")
-    bases = get_base_code_sizes(results.trials)
-    results = _move_to_base(results, bases)
+    # A trial belongs to the code size of its configuration: its own but where that is the factor.
+    base_sizes = results.trials["base_code_size"].fillna(results.trials["code_size"]).astype("int64")
+    results = dataclasses.replace(results, trials=results.trials.assign(code_size=base_sizes))
     scores = join_scores(results)
     scores = scores[scores["split"] == "test"]
     base = select_confirmed(scores)
@@ -89,15 +90,6 @@ def ablations(results: StudyResults) -> Table | Absent:
             *(note for study in results.studies for note in _describe_left_out(study.manifest)),
         ),
     )
-
-
-def get_base_code_sizes(trials: pd.DataFrame) -> pd.Series[int]:
-    """Return the code size of the configuration that each trial belongs to: its own but where that is the factor."""
-    return trials["base_code_size"].fillna(trials["code_size"]).astype("int64")
-
-
-def _move_to_base(results: StudyResults, code_sizes: pd.Series[int]) -> StudyResults:
-    return dataclasses.replace(results, trials=results.trials.assign(code_size=code_sizes))
 
 
 def _describe_left_out(manifest: Mapping[str, Any]) -> list[str]:
