@@ -25,10 +25,10 @@ from analysis.stats.metrics import (
     MLP_ERROR,
     OTHER_SWITCHES,
     SQUARED_ERROR,
+    Direction,
     Metric,
 )
 from study.storage.schema import ARMS
-from trainables.evaluation.scores import Direction
 from trainables.models.architectures import BUILT_IN
 
 STABLE_RUNS = 3

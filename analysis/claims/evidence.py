@@ -23,10 +23,10 @@ from analysis.stats.metrics import (
     MLP_ERROR,
     OTHER_SWITCHES,
     SQUARED_ERROR,
+    Direction,
     Metric,
 )
 from study.storage.schema import ARMS
-from trainables.evaluation.scores import Direction
 from trainables.models.architectures import CONTROLS, Architecture, Control
 
 Judgement = Literal["holds", "fails", "open", "missing"]

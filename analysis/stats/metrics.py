@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import pandas as pd
 
-from trainables.evaluation.scores import Direction
+Direction = Literal["lower", "higher", "none"]
 
 _RECONSTRUCTION = "reconstruction"
 _EVALUATORS = {
