@@ -3,8 +3,7 @@
 ::
 
     from analysis.drawing import write_figures
-    from analysis.workers import drawing_processes
-from analysis.results import load_study
+    from analysis.results import load_study
     write_figures(load_study("results/sample-mnist"), "figures")
 
 A figure without rows is absent and says why, as a table does.
@@ -12,11 +11,18 @@ A figure without rows is absent and says why, as a table does.
 
 from __future__ import annotations
 
+import os
+import signal
+import threading
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
+from loky import get_reusable_executor
 from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_pdf import FigureCanvasPdf
@@ -27,11 +33,10 @@ from analysis.figures.codes import codes_2d, codes_tsne
 from analysis.figures.errors import error_by_code_size, error_by_cost
 from analysis.figures.images import learned_filters, reconstructions
 from analysis.figures.learning_curves import learning_curves
-from analysis.figures.plots import Plot, styled
 from analysis.figures.search import hyperparameter_importance, learning_rate
+from analysis.figures.style import Drawing, use_style
 from analysis.results import StudyResults
 from analysis.tables.table import Absent
-from analysis.workers import drawing_processes
 
 FORMATS: tuple[tuple[str, type[FigureCanvasBase], int, dict[str, Any]], ...] = (
     # A date in a file would make every report differ from the one before.
@@ -41,6 +46,9 @@ FORMATS: tuple[tuple[str, type[FigureCanvasBase], int, dict[str, Any]], ...] = (
     ("png", FigureCanvasAgg, 200, {"metadata": {"Software": None}, "pil_kwargs": {"compress_level": 3}}),
 )
 """Suffix, what draws it, dots per inch (in vector files: of the points that are pixels there), options."""
+MOST_PROCESSES = 4
+"""There are ten figures, and each process takes a second to start."""
+
 CACHE = "tsne.parquet"
 """File in the report's folder that keeps the points of t-SNE."""
 
@@ -66,7 +74,7 @@ class Illustration:
     height: int
 
 
-def figures(results: StudyResults, cache: Path | None = None, *, tsne: bool = True) -> Iterator[Plot | Absent]:
+def figures(results: StudyResults, cache: Path | None = None, *, tsne: bool = True) -> Iterator[Drawing | Absent]:
     """Yield every figure, one at a time so that no more than one is in memory.
 
     Args:
@@ -102,22 +110,22 @@ def write_figures(results: StudyResults, folder: str | Path, *, tsne: bool = Tru
     target = target.absolute()  # processes that draw may have begun elsewhere
     # Files take far longer to draw than figures to be made: every core draws, while this one makes the next.
     with drawing_processes() as executor:
-        plots = figures(results, Path(folder) / CACHE, tsne=tsne)
-        return [drawn.result() for drawn in [executor.submit(_written, plot, target) for plot in plots]]
+        drawings = figures(results, Path(folder) / CACHE, tsne=tsne)
+        return [drawn.result() for drawn in [executor.submit(_write, drawing, target) for drawing in drawings]]
 
 
-def _written(plot: Plot | Absent, folder: Path) -> Illustration | Absent:
-    if isinstance(plot, Plot):
-        return write_figure(plot, folder)
+def _write(drawing: Drawing | Absent, folder: Path) -> Illustration | Absent:
+    if isinstance(drawing, Drawing):
+        return write_figure(drawing, folder)
     for suffix, *_ in FORMATS:
-        (folder / f"{plot.name}.{suffix}").unlink(missing_ok=True)
-    return plot
+        (folder / f"{drawing.name}.{suffix}").unlink(missing_ok=True)
+    return drawing
 
 
-@styled
-def write_figure(plot: Plot, folder: Path) -> Illustration:
-    """Write ``plot`` in every format to ``folder``."""
-    figure = plot.figure
+@use_style
+def write_figure(drawing: Drawing, folder: Path) -> Illustration:
+    """Write ``drawing`` in every format to ``folder``."""
+    figure = drawing.figure
     # The layout is worked out once, and canvases are used directly: savefig would do it again, and draw twice.
     if (layout := figure.get_layout_engine()) is not None:
         layout.execute(figure)
@@ -125,7 +133,43 @@ def write_figure(plot: Plot, folder: Path) -> Illustration:
     for suffix, canvas, dpi, options in FORMATS:
         figure.dpi = dpi
         draw = getattr(canvas(figure), f"print_{suffix}")
-        draw(folder / f"{plot.name}.{suffix}", **options)
-    svg = (folder / f"{plot.name}.svg").read_text(encoding="utf-8")
+        draw(folder / f"{drawing.name}.{suffix}", **options)
+    svg = (folder / f"{drawing.name}.svg").read_text(encoding="utf-8")
     width, height = (round(96 * inches) for inches in figure.get_size_inches())
-    return Illustration(plot.name, plot.title, plot.caption, svg, width, height)
+    return Illustration(drawing.name, drawing.title, drawing.caption, svg, width, height)
+
+
+@contextmanager
+def drawing_processes() -> Iterator[Any]:
+    """Give loky's executor, whose processes start at once; they end with the block, whatever they are doing then.
+
+    Who draws soon enters it before what comes first; inside another block it gives the same processes.
+    """
+    executor = get_reusable_executor(
+        max_workers=min(os.cpu_count() or 1, MOST_PROCESSES),
+        timeout=None,
+        initializer=_prepare,
+        initargs=(os.getpid(),),
+    )
+    try:
+        # Ctrl-C reaches every process of a terminal. They inherit that it is not for them: their parent ends them.
+        resource_tracker.ensure_running()  # which lets the signal through again when it starts
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            executor.submit(int)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        yield executor
+    finally:
+        executor.shutdown(kill_workers=True)
+
+
+def _prepare(parent: int) -> None:
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    """End this process when its parent has ended: one that was killed had no time to do so."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os._exit(1)

@@ -16,12 +16,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from analysis.optuna_export import SEARCHED, write_optuna
-from analysis.results import StudyResults, load_study
+from analysis.optuna_export import write_optuna
+from analysis.results import SEARCHED, StudyResults, load_study
 from trainables.errors import InputError
 
 LOSSES = ("train_cross_entropy", "train_squared_error", "validation_cross_entropy", "validation_squared_error")
-"""Figures of an epoch."""
+"""What is recorded of an epoch."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -9,11 +9,8 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.results import StudyResults
+from analysis.results import SEARCHED, StudyResults
 from trainables.errors import InputError
-
-SEARCHED = ("learning_rate", "filters_1", "filters_2")
-"""What is searched."""
 
 JOURNALS = (".log", ".journal")
 """How the name of a journal file ends; every other storage is the URL of a database."""

@@ -20,8 +20,6 @@ import pyarrow.fs
 from study.storage import location
 from study.storage.schema import SCHEMA_VERSION, TABLES
 from trainables.errors import InputError
-from trainables.models.architectures import admit
-from trainables.models.custom import row_of
 
 _ATTEMPTS = 3
 _FILES_AT_ONCE = 16
@@ -88,19 +86,6 @@ def read_manifest(filesystem: pyarrow.fs.FileSystem, root: str, received: str) -
             )
     _refuse_newer(manifest["schema_version"], f"{received}/study.json")
     return manifest
-
-
-def admit_models(manifest: Mapping[str, Any], received: str) -> None:
-    """Add the user's own models of a study.json to the table of architectures, so that they are shown as others are.
-
-    Raises:
-        ResultsError: one is no row, or its name means another model here, as in a study read before.
-    """
-    for values in manifest["models"]:
-        try:
-            admit(row_of(values))
-        except InputError as error:
-            raise ResultsError(f"{received}/study.json: {error.received}", error.accepted, error.remedy) from None
 
 
 def _studies_inside(filesystem: pyarrow.fs.FileSystem, root: str) -> list[str]:

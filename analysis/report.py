@@ -21,16 +21,20 @@ import pyarrow.fs
 from rich.console import Console
 from rich.text import Text
 
+from analysis.claims.findings import tabulate_findings
 from analysis.provenance import missing, provenance
 from analysis.reading import open_location
 from analysis.rendering import text as rendering
 from analysis.rendering.html import render_page
 from analysis.rendering.terminal import print_table
 from analysis.results import ResultsError, StudyResults, load_studies
-from analysis.tables.diagnostics import comparison_tables
-from analysis.tables.summary import answers
+from analysis.tables.ablations import ablations
+from analysis.tables.costs import cost, search
+from analysis.tables.diagnostics import layer_values, other_scores, reliance, stability
+from analysis.tables.models import architectures, sizes
+from analysis.tables.scores import CLASSIFICATION, CLUSTERING, CODE, differences, reconstruction, score_table
+from analysis.tables.summary import answers, summary
 from analysis.tables.table import Absent, Table
-from analysis.workers import drawing_processes
 
 PRINTED = ("summary", "architectures", "sizes", "reconstruction", "classification", "clustering", "findings")
 """Tables that the terminal shows, where they have rows."""
@@ -50,6 +54,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     # What the terminal's encoding lacks is shown as a question mark instead of ending the report.
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
+    from analysis.drawing import drawing_processes  # matplotlib, which nothing else here needs
+
     try:
         results = load_studies(arguments.results)
         output = arguments.output or choose_output(results)
@@ -64,6 +70,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(f"page:   {output}/{page_name}")
     print(f"report: {output}/{written}")
     return 0
+
+
+def comparison_tables(results: StudyResults) -> tuple[Table | Absent, ...]:
+    """Return every table in the order of the report."""
+    return (
+        summary(results),
+        architectures(results),
+        sizes(results),
+        reconstruction(results),
+        *(score_table(results, spec) for spec in (CLASSIFICATION, CLUSTERING, CODE)),
+        *(table(results) for table in (reliance, stability, ablations, cost, search)),
+        *(table(results) for table in (differences, layer_values, other_scores)),
+        *tabulate_findings(results),
+    )
 
 
 def choose_output(results: StudyResults) -> Path:

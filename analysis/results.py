@@ -2,7 +2,7 @@
 
 ::
 
-    from analysis.results import load_study, scored
+    from analysis.results import load_study, join_scores
     results = load_study("results/sample-mnist")
     results.trials.groupby(["architecture", "status"], observed=True).size()
 
@@ -13,8 +13,8 @@ is named in ``problems``; the rest is read.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from analysis.reading import ResultsError as ResultsError
-from analysis.reading import admit_models, open_location, read_manifest, read_table
+from analysis.reading import open_location, read_manifest, read_table
 from study.storage.schema import ARMS, PHASES, STATUSES, TABLES
-from trainables.models.architectures import ARCHITECTURES, CONTROLS
+from trainables.errors import InputError
+from trainables.models.architectures import BUILT_IN, CONTROLS, Architecture, Control, ConvolutionalAutoencoder
+from trainables.models.custom import row_of
+
+SEARCHED = ConvolutionalAutoencoder.searched
+"""What a search varies, of any model."""
 
 COLLAPSE_TOLERANCE = 0.03
 """A run whose training cross-entropy is not this share below the mean image's has collapsed. Source: the protocol."""
@@ -77,6 +82,7 @@ class StudyResults:
 
     Attributes:
         studies: what was read; several only when they are compared.
+        models: the models built in, the studies' own and the controls by name, in the order of tables and figures.
         trials: one row a trial, with ``collapsed`` and ``full_budget`` added.
         epochs: one row a trial and epoch.
         scores: one row a trial, split, evaluator and metric.
@@ -85,6 +91,7 @@ class StudyResults:
     """
 
     studies: tuple[Study, ...]
+    models: Mapping[str, Architecture | Control]
     trials: pd.DataFrame
     epochs: pd.DataFrame
     scores: pd.DataFrame
@@ -101,6 +108,11 @@ class StudyResults:
         """The study.json of the (first) study."""
         return self.studies[0].manifest
 
+    def get_label(self, architecture: str) -> str:
+        """Return the name of a model or control as it is shown; one that no row describes keeps its name."""
+        row = self.models.get(architecture)
+        return row.label if row else architecture
+
 
 def load_study(path: str | Path) -> StudyResults:
     """Read the study in folder ``path``, which may be a URI such as ``s3://bucket/results/sample-mnist``.
@@ -110,18 +122,20 @@ def load_study(path: str | Path) -> StudyResults:
     """
     filesystem, root = open_location(path)
     manifest = read_manifest(filesystem, root, str(path))
-    admit_models(manifest, str(path))
+    models = _read_models(manifest, str(path))
     problems: list[str] = []
     # Trials first: what a trial's row commits is written before it, so a study that still runs is read consistently.
     trials = read_table("trials", filesystem, root, manifest, problems)
     committed = trials["trial_id"].combine_chunks()
-    frames = {"trials": _with_flags(_typed(trials, "trials"))}
+    frames = {"trials": _add_flags(_type_columns(trials, "trials", models))}
     for name in ("epochs", "scores", "codes"):
         table = read_table(name, filesystem, root, manifest, problems)
         if name == "scores":
-            table = _finite(table, problems)
-        frames[name] = _typed(table.filter(pc.is_in(table["trial_id"], value_set=committed)), name)
-    return StudyResults((Study(str(manifest["name"]), str(path), manifest),), **frames, problems=tuple(problems))
+            table = _keep_finite(table, problems)
+        frames[name] = _type_columns(table.filter(pc.is_in(table["trial_id"], value_set=committed)), name, models)
+    return StudyResults(
+        (Study(str(manifest["name"]), str(path), manifest),), models, **frames, problems=tuple(problems)
+    )
 
 
 def load_studies(paths: Sequence[str | Path]) -> StudyResults:
@@ -139,7 +153,8 @@ def load_studies(paths: Sequence[str | Path]) -> StudyResults:
 def side_by_side(parts: Sequence[StudyResults]) -> StudyResults:
     """Join the rows of several studies; column ``study`` of ``trials`` tells them apart, by name or else by path.
 
-    Trial ids are unique in a study only, so each is prefixed by the study's name when there are several.
+    Trial ids are unique in a study only, so each is prefixed by the study's name when there are several. Where studies
+    have different models of one name, the later study's is called ``NAME (STUDY)``.
     """
     if len(parts) == 1:
         return parts[0]
@@ -147,28 +162,66 @@ def side_by_side(parts: Sequence[StudyResults]) -> StudyResults:
     if len(set(names)) < len(names):
         names = [part.path for part in parts]
     tables: dict[str, list[pd.DataFrame]] = {name: [] for name in TABLES}
+    studies: list[Study] = []
+    models: dict[str, Architecture | Control] = dict(BUILT_IN)
     for study, part in zip(names, parts, strict=True):
+        other = {name: f"{name} ({study})" for name, row in part.models.items() if models.get(name, row) != row}
+        for name, row in part.models.items():
+            if name in other:
+                models[other[name]] = replace(row, name=other[name], label=f"{row.label} ({study})")
+            elif name not in CONTROLS:
+                models[name] = row
+        config = dict(part.manifest["config"])
+        if "architectures" in config:
+            config["architectures"] = [other.get(name, name) for name in config["architectures"]]
+        studies.append(Study(study, part.path, {**part.manifest, "config": config}))
         for name in TABLES:
             frame: pd.DataFrame = getattr(part, name)
             tables[name].append(frame.assign(trial_id=(study + ":") + frame["trial_id"].astype("str")))
-        tables["trials"][-1] = tables["trials"][-1].assign(study=study)
-    joined = {name: _with_order(pd.concat(frames, ignore_index=True), name) for name, frames in tables.items()}
+        trials = tables["trials"][-1]
+        architectures = trials["architecture"].astype("str").replace(other)
+        tables["trials"][-1] = trials.assign(study=study, architecture=architectures)
+    models |= CONTROLS
+    joined = {
+        name: _order_labels(pd.concat(frames, ignore_index=True), name, models) for name, frames in tables.items()
+    }
     joined["trials"]["study"] = pd.Categorical(joined["trials"]["study"].astype("str"), names, ordered=True)
-    studies = tuple(Study(name, part.path, part.manifest) for name, part in zip(names, parts, strict=True))
-    return StudyResults(studies, **joined, problems=tuple(problem for part in parts for problem in part.problems))
+    problems = tuple(problem for part in parts for problem in part.problems)
+    return StudyResults(tuple(studies), models, **joined, problems=problems)
 
 
-def scored(results: StudyResults) -> pd.DataFrame:
+def join_scores(results: StudyResults) -> pd.DataFrame:
     """Return every score with what it belongs to: one row a trial, split, evaluator and metric."""
     return results.trials[_TRIAL_COLUMNS_OF_SCORES].merge(results.scores, on="trial_id", validate="one_to_many")
 
 
-def confirmed(frame: pd.DataFrame) -> pd.DataFrame:
+def select_confirmed(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of ``frame`` that tables are made of: complete full-budget trials of confirm, and controls."""
     return frame[(frame["phase"] == "confirm") & frame["full_budget"]]
 
 
-def _finite(scores: pa.Table, problems: list[str]) -> pa.Table:
+def _read_models(manifest: Mapping[str, Any], received: str) -> dict[str, Architecture | Control]:
+    """Return the models of a study with this study.json by name, in the order of tables and figures.
+
+    Raises:
+        ResultsError: one of its own is no row, or has the name of another.
+    """
+    own: dict[str, Architecture] = {}
+    for values in manifest["models"]:
+        try:
+            row = row_of(values)
+        except InputError as error:
+            raise ResultsError(f"{received}/study.json: {error.received}", error.accepted, error.remedy) from None
+        if row.name in (*BUILT_IN, *CONTROLS) or own.setdefault(row.name, row) != row:
+            raise ResultsError(
+                f"{received}/study.json: a model called {row.name}, which is another model",
+                f"a name of its own, none of {', '.join((*BUILT_IN, *CONTROLS))}",
+                "give the row another name",
+            )
+    return {**BUILT_IN, **own, **CONTROLS}
+
+
+def _keep_finite(scores: pa.Table, problems: list[str]) -> pa.Table:
     """Leave out values that no mean may contain; a writer that keeps to the schema writes none."""
     finite = scores.filter(pc.is_finite(scores["value"]))
     if len(finite) < len(scores):
@@ -176,27 +229,27 @@ def _finite(scores: pa.Table, problems: list[str]) -> pa.Table:
     return finite
 
 
-def _typed(table: pa.Table, name: str) -> pd.DataFrame:
+def _type_columns(table: pa.Table, name: str, models: Iterable[str]) -> pd.DataFrame:
     """Return ``table`` as a frame: integers stay integers, labels are categories, each key is there once."""
     nullable = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
     frame: pd.DataFrame = table.to_pandas(types_mapper=nullable.get, categories=_LABELS.get(name, ()))
     whole = [column.name for column in TABLES[name] if column.type == pa.int64() and not column.nullable]
     frame = frame.astype(dict.fromkeys(whole, "int64"))
-    return _with_order(frame.drop_duplicates(_KEYS[name], keep="last", ignore_index=True), name)
+    return _order_labels(frame.drop_duplicates(_KEYS[name], keep="last", ignore_index=True), name, models)
 
 
-def _with_order(frame: pd.DataFrame, name: str) -> pd.DataFrame:
+def _order_labels(frame: pd.DataFrame, name: str, models: Iterable[str]) -> pd.DataFrame:
     """Make labels categories; those of trials have the order of tables and figures, unknown names last, sorted."""
     frame = frame.astype(dict.fromkeys(_LABELS.get(name, ()), "category"))
     if name == "trials":
-        for column, order in {"architecture": (*ARCHITECTURES, *CONTROLS), **_ORDERS}.items():
+        for column, order in {"architecture": (*models,), **_ORDERS}.items():
             labels = frame[column].cat
             unknown = sorted(set(labels.categories) - set(order))
             frame[column] = labels.set_categories([*order, *unknown], ordered=True)
     return frame
 
 
-def _with_flags(trials: pd.DataFrame) -> pd.DataFrame:
+def _add_flags(trials: pd.DataFrame) -> pd.DataFrame:
     """Add ``collapsed`` and ``full_budget``.
 
     Collapsed: complete, and the training cross-entropy is within 3 % of that of predicting the mean image, or above it.

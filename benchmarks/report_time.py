@@ -114,16 +114,15 @@ def measure(folder: str, output: str) -> list[Step]:
         with stopwatch.step("imports"):
             from analysis import drawing as figures
             from analysis import report
-            from analysis.figures.plots import Plot
-            from analysis.tables import diagnostics as comparison
+            from analysis.figures.style import Drawing
             from analysis.tables.table import Absent, Table
         for name in ("load_studies", "comparison_tables", "print_report", "write_report", "write_page"):
             stopwatch.watch(report, name)
-        for module, made in ((comparison, Table), (figures, Plot)):
+        for module, made in ((report, Table), (figures, Drawing)):
             for name, value in list(vars(module).items()):
                 if callable(value) and typing.get_type_hints(value).get("return") in (made, made | Absent):
                     stopwatch.watch(module, name)
-        stopwatch.watch(comparison, "finding_tables")
+        stopwatch.watch(report, "tabulate_findings")
         stopwatch.watch(figures, "write_figures")
         with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
             status = report.main([folder, "--output", output, "--no-tsne"])

@@ -26,11 +26,11 @@ from pathlib import Path
 import reference_page
 from PIL import Image
 
-from analysis.claims.findings import finding_tables
+from analysis.claims.findings import tabulate_findings
 from analysis.rendering.html import render_page
 from analysis.rendering.text import format_markdown
+from analysis.report import comparison_tables
 from analysis.results import ResultsError, StudyResults, load_study
-from analysis.tables.diagnostics import comparison_tables
 from analysis.tables.summary import answers, summary
 from analysis.tables.table import Table
 from study.storage.schema import TABLES
@@ -53,7 +53,7 @@ MOST_BYTES = 20 * 2**20
 
 def make_parts(results: StudyResults) -> dict[str, str]:
     """Return README's parts by name: the answer, the summary, the verdicts; Markdown."""
-    table, (verdicts, _) = summary(results), finding_tables(results)
+    table, (verdicts, _) = summary(results), tabulate_findings(results)
     if not isinstance(table, Table):
         raise ResultsError(f"{results.path}: {table.reason}", "a study with confirmed runs", "finish the study first")
     short = tuple(column for column in verdicts.columns if column.main)
@@ -117,8 +117,7 @@ def write_reference() -> None:
         ResultsError: they cannot be read, or the study is not finished.
     """
     # Imported here because drawing takes a second to be imported.
-    from analysis.drawing import write_figures
-    from analysis.workers import drawing_processes
+    from analysis.drawing import drawing_processes, write_figures
 
     # Its folder stands in the page: as anyone sees it who is in the project's folder.
     with contextlib.chdir(ROOT):

@@ -6,9 +6,11 @@ import pandas as pd
 
 from analysis.rendering import text as rendering
 from analysis.results import StudyResults
-from analysis.stats.aggregate import label_of
 from analysis.tables.summary import summary
 from analysis.tables.table import Column, Table
+from trainables.models.architectures import BUILT_IN, CONTROLS
+
+LABELS = {name: row.label for name, row in {**BUILT_IN, **CONTROLS}.items()}
 
 ERROR, LINEAR, MLP, K_MEANS = (
     "reconstruction_squared_error",
@@ -86,7 +88,7 @@ def tabulate_begun_search(results: StudyResults) -> str:
         index="architecture", columns="code_size", values="validation_squared_error", aggfunc="min", observed=True
     )
     frame = errors.rename(columns=str).reset_index()
-    frame.insert(0, "label", [label_of(name) for name in frame["architecture"].astype("str")])
+    frame.insert(0, "label", [LABELS[name] for name in frame["architecture"].astype("str")])
     columns = (Column("label", "Model"), *(Column(str(size), f"Code {size}", "fixed") for size in errors.columns))
     return _format_frame(frame, columns)
 
@@ -98,7 +100,7 @@ def _judge_best(values: pd.Series[float], what: str, aim: float, *, lower: bool,
     return {
         "what": what,
         "aim": f"{aim:.{digits}f}",
-        "best": label_of(str(name)),
+        "best": LABELS[str(name)],
         "value": f"{value:.{digits}f}",
         "short": f"{short:.{digits}f}" if short > 0 else "—",
         "others": f"{reached.sum()} of {len(values)}",

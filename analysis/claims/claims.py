@@ -2,7 +2,7 @@
 
 Rules and thresholds were written before any row was read. Sources, in brackets: [abstract] the publisher's abstract or
 highlights; [notes] a reader's public notes on the paper; [ours] a decision of this project where nothing public says.
-The paper's own result tables are not at hand, so none of its figures is here: "very good" is made "better than a code
+The paper's own result tables are not at hand, so none of its numbers is here: "very good" is made "better than a code
 that needs no training", which is PCA's of the same size and, for clusters, also the pixels themselves.
 
 Two kinds of models are shown beside the rule without deciding: those that no public source defines, since what they do
@@ -17,24 +17,19 @@ import statistics
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
-from analysis.claims.evidence import (
-    ACCURACY,
+from analysis.claims.evidence import Comparison, Evidence, Rows, compare_seeds, make_key
+from analysis.stats.metrics import (
     INCREASE,
+    K_MEANS_ACCURACY,
     LINEAR_ERROR,
     MLP_ERROR,
     OTHER_SWITCHES,
     SQUARED_ERROR,
-    Comparison,
-    Evidence,
-    Figure,
-    Rows,
-    Side,
-    key_of,
-    tested,
+    Direction,
+    Metric,
 )
-from analysis.stats.aggregate import label_of
 from study.storage.schema import ARMS
-from trainables.models.architectures import BUILT_IN, ConvolutionalAutoencoder
+from trainables.models.architectures import BUILT_IN
 
 STABLE_RUNS = 3
 """Runs from different starting weights that have to converge equally well. Source: [notes]."""
@@ -53,15 +48,15 @@ Source: [ours], as trials of non-inferiority keep a share of the established tre
 30 PCA has a squared error of 13.87 and the classic auto-encoder had 4.30 in a trial, so the margin is about 1.
 """
 
-_MODELS = {name: row for name, row in BUILT_IN.items() if isinstance(row, ConvolutionalAutoencoder)}
+_MODELS = {name: row for name, row in BUILT_IN.items() if row.ranked}
 DEFINED = tuple(name for name, row in _MODELS.items() if not row.source.startswith("[ours]"))
 """Models that a public source defines."""
-THROUGH_CODE = tuple(name for name in DEFINED if _MODELS[name].unpooling != "switches")
+THROUGH_CODE = tuple(name for name in DEFINED if _MODELS[name].through_code)
 """Those of them whose decoder has the code alone."""
 _OTHERS = tuple(name for name in _MODELS if name not in DEFINED)
-_NOT_DEFINED = f"{' and '.join(label_of(name).lower() for name in _OTHERS)} are shown beside it"
+_NOT_DEFINED = f"{' and '.join(_MODELS[name].label.lower() for name in _OTHERS)} are shown beside it"
 
-_ADVICE: tuple[tuple[str, str, Side], ...] = (("loss", "both", "lower"), ("activation", "relu", "higher"))
+_ADVICE: tuple[tuple[str, str, Direction], ...] = (("loss", "both", "lower"), ("activation", "relu", "higher"))
 """Factor and level of an ablation, and where its squared error lies of the confirmed one's if the advice is good."""
 
 
@@ -90,28 +85,31 @@ class Claim:
     phase: str = "search confirm"
 
 
-def _everywhere(*comparisons: Comparison) -> Callable[[Rows], Iterable[Evidence]]:
+def _compare_everywhere(*comparisons: Comparison) -> Callable[[Rows], Iterable[Evidence]]:
     """Return the function that makes ``comparisons`` at every code size of every arm."""
     return lambda rows: [rows.compare(each, size, arm) for size, arm in rows.groups for each in comparisons]
 
 
-def _against(reference: str, figure: Figure, deciding: Iterable[str] = DEFINED) -> list[Comparison]:
-    """Compare every model with a control; where fewer decide, the others are shown."""
-    names = tuple(deciding)
-    return [Comparison(name, figure.better, reference, figure, decides=name in names) for name in _MODELS]
+def _compare_with(reference: str, metric: Metric) -> list[Comparison]:
+    """Compare every model with a control; the others are shown beside those that decide."""
+    names = _deciding(metric)
+    return [Comparison(name, metric.direction, reference, metric, decides=name in names) for name in _MODELS]
 
 
-def _best(best: str, figure: Figure, deciding: Iterable[str] = DEFINED) -> list[Comparison]:
+def _compare_best(best: str, metric: Metric) -> list[Comparison]:
     """Compare ``best`` with every other model."""
-    names = (*deciding, *_OTHERS)
-    others = [name for name in names if name != best]
-    return [Comparison(best, figure.better, name, figure, decides=name in DEFINED) for name in others]
+    others = [name for name in (*_deciding(metric), *_OTHERS) if name != best]
+    return [Comparison(best, metric.direction, name, metric, decides=name in DEFINED) for name in others]
 
 
-def _classic_reached(rows: Rows) -> Iterator[Evidence]:
+def _deciding(metric: Metric) -> tuple[str, ...]:
+    return THROUGH_CODE if metric.past_code else DEFINED
+
+
+def _compare_with_classic(rows: Rows) -> Iterator[Evidence]:
     """Compare the best model with the classic auto-encoder and `MARGIN`, at every code size of the tuned arm.
 
-    The best is chosen by the same figures, so level and p value are adjusted for the models it was chosen from.
+    The best is chosen by the same scores, so level and p value are adjusted for the models it was chosen from.
     """
     classic = "classic_autoencoder"
     for size, arm in rows.groups:
@@ -122,25 +120,29 @@ def _classic_reached(rows: Rows) -> Iterator[Evidence]:
         if gaps := {each.missing: each for each in found if each.missing}:
             yield from gaps.values()
             continue
-        known = {key: rows.seeds(key_of(key, size, arm), SQUARED_ERROR) for key in (*THROUGH_CODE, classic, "pca")}
+        known = {
+            key: rows.get_seeds(make_key(key, size, arm), SQUARED_ERROR) for key in (*THROUGH_CODE, classic, "pca")
+        }
         bar = {seed: value + MARGIN * max(0.0, known["pca"][-1] - value) for seed, value in known[classic].items()}
         candidates = [(each, known[name]) for each, name in zip(found, THROUGH_CODE, strict=False) if each.n]
         tests = [
-            tested(dataclasses.replace(each, reference=f"{each.reference} and margin"), own, bar, len(candidates))
+            compare_seeds(
+                dataclasses.replace(each, reference=f"{each.reference} and margin"), own, bar, len(candidates)
+            )
             for each, own in candidates
         ]
         yield min(tests, key=lambda test: test.difference, default=found[0])
 
 
-def _stable(rows: Rows) -> Iterator[Evidence]:
+def _judge_stability(rows: Rows) -> Iterator[Evidence]:
     """Judge every model by the definition itself: enough runs, all converged, and equally well."""
     limit = 100 * SPREAD_LIMIT
     for size, arm in rows.groups:
         for name in _MODELS:
-            key = key_of(name, size, arm)
+            key = make_key(name, size, arm)
             counts = rows.runs.get(key, {"runs": 0, "failed": 0, "converged": 0})
             runs, converged = counts["runs"] - counts["failed"], counts["converged"]
-            label, values = label_of(name), list(rows.seeds(key, SQUARED_ERROR).values())
+            label, values = rows.models[name].label, list(rows.get_seeds(key, SQUARED_ERROR).values())
             blank = Evidence(
                 arm, size, label, "lower", f"{limit:g} %", "spread of squared error (%)", name in DEFINED, len(values)
             )
@@ -163,19 +165,19 @@ def _stable(rows: Rows) -> Iterator[Evidence]:
                 )
 
 
-def _advice(rows: Rows) -> Iterator[Evidence]:
+def _compare_ablations(rows: Rows) -> Iterator[Evidence]:
     """Compare the ablations that the advice speaks of with the confirmed configuration, at their own code size."""
     ablated = [key for key in rows.runs if key[:2] in {advice[:2] for advice in _ADVICE}]
     for arm in [arm for arm in ARMS if any(key[4] == arm for key in ablated)] or ["tuned"]:
         for factor, level, side in _ADVICE:
-            text, decided = SQUARED_ERROR.text, False
+            text, decided = SQUARED_ERROR.label, False
             for key in [key for key in ablated if key[:2] == (factor, level) and key[4] == arm]:
                 _, _, name, size, _ = key
-                label, decides = label_of(name), name in THROUGH_CODE
+                label, decides = rows.models[name].label, name in THROUGH_CODE
                 blank = Evidence(
                     arm, size, f"{label} with {factor} {level}", side, f"{label} as confirmed", text, decides
                 )
-                yield rows.test(blank, (key, SQUARED_ERROR), (key_of(name, size, arm), SQUARED_ERROR))
+                yield rows.test(blank, (key, SQUARED_ERROR), (make_key(name, size, arm), SQUARED_ERROR))
                 decided |= decides
             if not decided:
                 what = f"ablation of {factor} to {level} ({arm})"
@@ -200,7 +202,7 @@ CLAIMS: tuple[Claim, ...] = (
         "Squared error of the test images of every model against PCA's with the same code size.",
         "Supported where models 1, 2 and 4 lie below PCA; model 3, whose switches carry the image past the code, and "
         f"{_NOT_DEFINED}.",
-        _everywhere(*_against("pca", SQUARED_ERROR, THROUGH_CODE)),
+        _compare_everywhere(*_compare_with("pca", SQUARED_ERROR)),
     ),
     Claim(
         3,
@@ -209,7 +211,7 @@ CLAIMS: tuple[Claim, ...] = (
         "[abstract]",
         "k-means accuracy on the code of every model against that on PCA's of the same size and on the raw pixels.",
         f"Supported where models 1 to 4 lie above both; {_NOT_DEFINED}.",
-        _everywhere(*_against("pca", ACCURACY), *_against("raw_pixels", ACCURACY)),
+        _compare_everywhere(*_compare_with("pca", K_MEANS_ACCURACY), *_compare_with("raw_pixels", K_MEANS_ACCURACY)),
     ),
     Claim(
         4,
@@ -219,7 +221,7 @@ CLAIMS: tuple[Claim, ...] = (
         "[abstract]",
         "Test errors of both classifiers on the code of every model against those on PCA's of the same size.",
         f"Supported where models 1 to 4 lie below PCA in both; {_NOT_DEFINED}.",
-        _everywhere(*_against("pca", LINEAR_ERROR), *_against("pca", MLP_ERROR)),
+        _compare_everywhere(*_compare_with("pca", LINEAR_ERROR), *_compare_with("pca", MLP_ERROR)),
     ),
     Claim(
         5,
@@ -231,10 +233,10 @@ CLAIMS: tuple[Claim, ...] = (
         "seed.",
         "Supported where model 4 is better than models 1, 2 and 3 in all three; model 3 is left out of squared error, "
         f"since its switches carry the image past the code; {_NOT_DEFINED}.",
-        _everywhere(
-            *_best("model_4", SQUARED_ERROR, THROUGH_CODE),
-            *_best("model_4", LINEAR_ERROR),
-            *_best("model_4", ACCURACY),
+        _compare_everywhere(
+            *_compare_best("model_4", SQUARED_ERROR),
+            *_compare_best("model_4", LINEAR_ERROR),
+            *_compare_best("model_4", K_MEANS_ACCURACY),
         ),
     ),
     Claim(
@@ -246,7 +248,7 @@ CLAIMS: tuple[Claim, ...] = (
         "Model 3 against model 4, paired by seed: linear classifier error, squared error with another image's switches "
         "(model 4: its own squared error), and by how much the mean code in place of its own raises squared error.",
         "Supported where model 3 is worse in the first two and the mean code harms it less.",
-        _everywhere(
+        _compare_everywhere(
             Comparison("model_3", "higher", "model_4", LINEAR_ERROR),
             Comparison("model_3", "higher", "model_4", OTHER_SWITCHES, SQUARED_ERROR),
             Comparison("model_3", "lower", "model_4", INCREASE),
@@ -262,7 +264,7 @@ CLAIMS: tuple[Claim, ...] = (
         "by seed, in the tuned arm.",
         f"Supported where it lies at most {100 * MARGIN:g} % of what the classic auto-encoder gains over PCA above it; "
         "level and p value are adjusted for the choice of the best (Bonferroni).",
-        _classic_reached,
+        _compare_with_classic,
     ),
     Claim(
         8,
@@ -273,7 +275,7 @@ CLAIMS: tuple[Claim, ...] = (
         "its mean; runs that failed for other reasons than training are left out.",
         f"Supported where all runs, at least {STABLE_RUNS}, of models 1 to 4 converge and the spread is at most "
         f"{100 * SPREAD_LIMIT:g} %, contradicted where either fails for one; {_NOT_DEFINED}.",
-        _stable,
+        _judge_stability,
     ),
     Claim(
         9,
@@ -285,7 +287,7 @@ CLAIMS: tuple[Claim, ...] = (
         "cross-entropy, ReLU instead of a bounded activation.",
         "Supported where both losses lie below and ReLU above the confirmed configuration of every ablated model that "
         "passes the image through the code; symmetry and looking are not varied, so they are not tested.",
-        _advice,
+        _compare_ablations,
         phase="ablate",
     ),
 )

@@ -1,4 +1,4 @@
-"""One model's figure against another's, paired by seed: what the verdict on a claim rests on."""
+"""One model's score against another's, paired by seed: what the verdict on a claim rests on."""
 
 from __future__ import annotations
 
@@ -13,12 +13,22 @@ import pandas as pd
 
 from analysis.provenance import labelled
 from analysis.results import StudyResults
-from analysis.stats.aggregate import CELL, label_of, run_counts, test_scores
-from analysis.stats.intervals import LEVEL, paired_difference
+from analysis.stats.aggregate import CELL, count_runs, select_test_scores
+from analysis.stats.intervals import LEVEL, half_width, p_value
+from analysis.stats.metrics import (
+    INCREASE,
+    K_MEANS_ACCURACY,
+    LINEAR_ERROR,
+    MEAN_CODE,
+    MLP_ERROR,
+    OTHER_SWITCHES,
+    SQUARED_ERROR,
+    Direction,
+    Metric,
+)
 from study.storage.schema import ARMS
-from trainables.models.architectures import CONTROLS
+from trainables.models.architectures import CONTROLS, Architecture, Control
 
-Side = Literal["lower", "higher"]
 Judgement = Literal["holds", "fails", "open", "missing"]
 Seeds = Mapping[int, float]
 """Values by seed; a control's one value has the seed -1."""
@@ -26,28 +36,11 @@ Key = tuple[str, str, str, int, str]
 """Factor and level, both empty but for ablations; architecture, code size, arm."""
 
 
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """One figure of a run on the test images, and the side on which it is better."""
-
-    text: str
-    evaluator: str
-    metric: str
-    better: Side = "lower"
-
-
-SQUARED_ERROR = Figure("squared error", "reconstruction", "squared_error")
-LINEAR_ERROR = Figure("linear error (%)", "linear_classifier", "error")
-MLP_ERROR = Figure("MLP error (%)", "mlp_classifier", "error")
-ACCURACY = Figure("k-means accuracy", "k_means", "accuracy", "higher")
-OTHER_SWITCHES = Figure("squared error with another image's switches", "other_switches", "squared_error")
-MEAN_CODE = Figure("squared error with the mean code", "mean_code", "squared_error")
-INCREASE = Figure("increase of squared error by the mean code", "mean_code", "increase", "higher")
 _KEY = ["study", "factor", "level", "architecture", "code_size", "arm"]
 _COUNTS = ("runs", "complete", "failed", "converged")
-_OF_LABELS = (LINEAR_ERROR, MLP_ERROR, ACCURACY)
+_OF_LABELS = (LINEAR_ERROR, MLP_ERROR, K_MEANS_ACCURACY)
 NO_LABELS = "labels, which the data do not have"
-_READ = (SQUARED_ERROR, LINEAR_ERROR, MLP_ERROR, ACCURACY, OTHER_SWITCHES, MEAN_CODE)
+_READ = (SQUARED_ERROR, *_OF_LABELS, OTHER_SWITCHES, MEAN_CODE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +53,7 @@ class Evidence:
         subject: what is compared.
         side: where the claim says that the subject lies.
         reference: what with.
-        measure: by which figure.
+        measure: by which metric.
         decides: whether the verdict rests on it; otherwise it is shown.
         n: pairs of runs.
         difference: subject minus reference.
@@ -76,7 +69,7 @@ class Evidence:
     arm: str
     code_size: int | None
     subject: str
-    side: Side
+    side: Direction
     reference: str
     measure: str
     decides: bool = True
@@ -95,29 +88,30 @@ class Evidence:
         """The comparison in a few words."""
         if self.missing:
             return self.missing
-        figure = f" {self.difference:+.3g}" if math.isfinite(self.difference) else ""
-        figure += f" ± {self.half_width:.2g}" if math.isfinite(self.half_width) else ""
+        value = f" {self.difference:+.3g}" if math.isfinite(self.difference) else ""
+        value += f" ± {self.half_width:.2g}" if math.isfinite(self.half_width) else ""
         note = f" ({self.note or f'n = {self.n}'})"
-        return f"{self.subject} at code size {self.code_size}, {self.measure} against {self.reference}:{figure}{note}"
+        return f"{self.subject} at code size {self.code_size}, {self.measure} against {self.reference}:{value}{note}"
 
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What has to hold at every code size of an arm: the subject's figure lies on ``side`` of the reference's."""
+    """What has to hold at every code size of an arm: the subject's score lies on ``side`` of the reference's."""
 
     subject: str
-    side: Side
+    side: Direction
     reference: str
-    figure: Figure
-    reference_figure: Figure | None = None
+    metric: Metric
+    reference_metric: Metric | None = None
     decides: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """What claims are tested on, of one study: test figures by key, evaluator and metric; by key how runs ended."""
+    """What claims are tested on, of one study: test scores by key, evaluator and metric; by key how runs ended."""
 
-    figures: Mapping[tuple[Key, str, str], Seeds]
+    models: Mapping[str, Architecture | Control]
+    scores: Mapping[tuple[Key, str, str], Seeds]
     runs: Mapping[Key, Mapping[str, int]]
     labelled: bool = True
 
@@ -127,9 +121,9 @@ class Rows:
         found = {(size, arm) for factor, _, _, size, arm in self.runs if not factor and arm in ARMS}
         return sorted(found, key=lambda group: (ARMS.index(group[1]), group[0]))
 
-    def seeds(self, key: Key, figure: Figure) -> Seeds:
-        """Return the values of ``figure``; none where nothing was measured."""
-        return self.figures.get((key, figure.evaluator, figure.metric), {})
+    def get_seeds(self, key: Key, metric: Metric) -> Seeds:
+        """Return the values of ``metric``; none where nothing was measured."""
+        return self.scores.get((key, *metric.key), {})
 
     def compare(self, comparison: Comparison, code_size: int, arm: str) -> Evidence:
         """Return ``comparison`` at one code size of one arm."""
@@ -137,91 +131,93 @@ class Rows:
         blank = Evidence(
             arm,
             code_size,
-            label_of(subject),
+            self.models[subject].label,
             comparison.side,
-            label_of(reference),
-            comparison.figure.text,
+            self.models[reference].label,
+            comparison.metric.label,
             comparison.decides,
         )
-        first, second = key_of(subject, code_size, arm), key_of(reference, code_size, arm)
-        return self.test(blank, (first, comparison.figure), (second, comparison.reference_figure or comparison.figure))
+        first, second = make_key(subject, code_size, arm), make_key(reference, code_size, arm)
+        return self.test(blank, (first, comparison.metric), (second, comparison.reference_metric or comparison.metric))
 
-    def test(self, blank: Evidence, first: tuple[Key, Figure], second: tuple[Key, Figure]) -> Evidence:
-        """Return ``blank`` with the paired test of two figures, or with what there is instead."""
-        for key, figure in (first, second):
-            if not self.seeds(key, figure):
-                return self._gap(blank, key, figure)
-        own, other = self.seeds(*first), self.seeds(*second)
-        return tested(blank, own, dict.fromkeys(own, other[-1]) if second[0][2] in CONTROLS else other)
+    def test(self, blank: Evidence, first: tuple[Key, Metric], second: tuple[Key, Metric]) -> Evidence:
+        """Return ``blank`` with the paired test of two metrics, or with what there is instead."""
+        for key, metric in (first, second):
+            if not self.get_seeds(key, metric):
+                return self._explain_gap(blank, key, metric)
+        own, other = self.get_seeds(*first), self.get_seeds(*second)
+        return compare_seeds(blank, own, dict.fromkeys(own, other[-1]) if second[0][2] in CONTROLS else other)
 
-    def _gap(self, blank: Evidence, key: Key, figure: Figure) -> Evidence:
+    def _explain_gap(self, blank: Evidence, key: Key, metric: Metric) -> Evidence:
         """Say why there are no values: runs that came to nothing leave a claim open, missing ones can be made."""
         factor, level, name, size, arm = key
-        what = f"{label_of(name)} with {factor} {level}" if factor else label_of(name)
+        what = f"{self.models[name].label} with {factor} {level}" if factor else self.models[name].label
         if key in self.runs and not self.runs[key]["complete"]:
             return dataclasses.replace(blank, note=f"no run of {what} completed")
-        if not self.labelled and figure in _OF_LABELS:
+        if not self.labelled and metric in _OF_LABELS:
             return dataclasses.replace(blank, missing=NO_LABELS)
-        where = "" if name == "raw_pixels" else f" at code size {size}"
+        where = f" at code size {size}" if size else ""
         option = "" if name in CONTROLS else f"--architectures {name}"
-        return dataclasses.replace(blank, missing=f"{figure.text} of {what}{where} ({arm})", option=option)
+        return dataclasses.replace(blank, missing=f"{metric.label} of {what}{where} ({arm})", option=option)
 
 
-def key_of(name: str, code_size: int, arm: str) -> Key:
+def make_key(name: str, code_size: int, arm: str) -> Key:
     """Return the key of the confirmed runs of a model, or of a control."""
-    return ("", "", name, 0 if name == "raw_pixels" else code_size, "control" if name in CONTROLS else arm)
+    if name not in CONTROLS:
+        return ("", "", name, code_size, arm)
+    return ("", "", name, 0 if CONTROLS[name].fixed_code_size else code_size, "control")
 
 
-def tested(blank: Evidence, first: Seeds, second: Seeds, chosen_from: int = 1) -> Evidence:
+def compare_seeds(blank: Evidence, first: Seeds, second: Seeds, chosen_from: int = 1) -> Evidence:
     """Return ``blank`` with the difference of ``first`` and ``second`` over the seeds that they share.
 
-    Level and p value are Bonferroni-adjusted where the subject was chosen from several by these figures.
+    Level and p value are Bonferroni-adjusted where the subject was chosen from several by these scores.
     """
     common = sorted(first.keys() & second.keys())
     if not common:
         return dataclasses.replace(blank, note="no seed in common")
     level = 1 - (1 - LEVEL) / chosen_from
-    test = paired_difference([first[seed] for seed in common], [second[seed] for seed in common], level)
+    differences = np.array([first[seed] - second[seed] for seed in common])
+    n, mean = len(common), differences.mean()
+    deviation = differences.std(ddof=1) if n > 1 else math.nan
     return dataclasses.replace(
         blank,
-        n=len(common),
-        difference=float(test.mean),
-        half_width=float(test.half_width),
-        p_value=float(np.minimum(1.0, chosen_from * test.p_value)),  # NaN stays NaN
-        note="" if len(common) > 1 else "one pair of runs has no interval",
+        n=n,
+        difference=float(mean),
+        half_width=float(half_width(deviation, n, level)),
+        p_value=float(np.minimum(1.0, chosen_from * p_value(mean, deviation, n))),  # NaN stays NaN
+        note="" if n > 1 else "one pair of runs has no interval",
     )
 
 
-def rows_by_study(results: StudyResults) -> dict[str, Rows]:
+def collect_rows(results: StudyResults) -> dict[str, Rows]:
     """Return what claims are tested on by name of the study: full-budget trials of confirm and ablate, and controls."""
-    figures, runs = _figures(results), _runs(results)
+    values, runs = _collect_values(results), _count_runs(results)
     return {
-        study.name: Rows(figures.get(study.name, {}), runs.get(study.name, {}), labelled(study))
+        study.name: Rows(results.models, values.get(study.name, {}), runs.get(study.name, {}), labelled(study))
         for study in results.studies
     }
 
 
-def _figures(results: StudyResults) -> dict[str, dict[tuple[Key, str, str], dict[int, float]]]:
-    scores = test_scores(results)
-    read = scores["evaluator"].isin({figure.evaluator for figure in _READ})
-    read &= scores["metric"].isin({figure.metric for figure in _READ})
-    scores = _keyed(scores[read & scores["full_budget"] & scores["phase"].isin(["confirm", "ablate"])])
-    figures: dict[str, dict[tuple[Key, str, str], dict[int, float]]] = {}
+def _collect_values(results: StudyResults) -> dict[str, dict[tuple[Key, str, str], dict[int, float]]]:
+    scores = select_test_scores(results)
+    read = scores["evaluator"].isin({metric.evaluator for metric in _READ})
+    read &= scores["metric"].isin({metric.metric for metric in _READ})
+    scores = _add_keys(scores[read & scores["full_budget"] & scores["phase"].isin(["confirm", "ablate"])])
+    values: dict[str, dict[tuple[Key, str, str], dict[int, float]]] = {}
     columns = [*_KEY, "evaluator", "metric", "seed", "value"]
     for study, *key, evaluator, metric, seed, value in scores[columns].itertuples(index=False):
-        figures.setdefault(study, {}).setdefault((tuple(key), evaluator, metric), {})[seed] = value
-    for of_study in figures.values():
-        for whole, evaluator, metric in list(of_study):
-            if (evaluator, metric) == (MEAN_CODE.evaluator, MEAN_CODE.metric):
-                own = of_study.get((whole, SQUARED_ERROR.evaluator, SQUARED_ERROR.metric), {})
-                replaced = of_study[whole, evaluator, metric]
-                increase = {seed: value - own[seed] for seed, value in replaced.items() if seed in own}
-                of_study[whole, INCREASE.evaluator, INCREASE.metric] = increase
-    return figures
+        values.setdefault(study, {}).setdefault((tuple(key), evaluator, metric), {})[seed] = value
+    for of_study in values.values():
+        for run, replaced in [(key[0], seeds) for key, seeds in of_study.items() if key[1:] == MEAN_CODE.key]:
+            own = of_study.get((run, *SQUARED_ERROR.key), {})
+            increase = {seed: value - own[seed] for seed, value in replaced.items() if seed in own}
+            of_study[run, *INCREASE.key] = increase
+    return values
 
 
-def _runs(results: StudyResults) -> dict[str, dict[Key, Mapping[str, int]]]:
-    confirmed, ablated = run_counts(results), run_counts(results, "ablate", [*CELL, "factor", "level"])
+def _count_runs(results: StudyResults) -> dict[str, dict[Key, Mapping[str, int]]]:
+    confirmed, ablated = count_runs(results), count_runs(results, "ablate", [*CELL, "factor", "level"])
     counts = pd.concat([confirmed.assign(factor="", level=""), ablated])
     runs: dict[str, dict[Key, Mapping[str, int]]] = {}
     for row in counts.to_dict("records"):
@@ -230,9 +226,10 @@ def _runs(results: StudyResults) -> dict[str, dict[Key, Mapping[str, int]]]:
     return runs
 
 
-def _keyed(scores: pd.DataFrame) -> pd.DataFrame:
-    """Give every row a full key: what is no ablation has an empty factor, raw pixels have no code size."""
-    size = scores["code_size"].mask(scores["architecture"] == "raw_pixels", 0)
+def _add_keys(scores: pd.DataFrame) -> pd.DataFrame:
+    """Give every row a full key: what is no ablation has an empty factor, and a fixed code size is none."""
+    apart = [name for name, row in CONTROLS.items() if row.fixed_code_size]
+    size = scores["code_size"].mask(scores["architecture"].isin(apart), 0)
     seed = scores["seed"].mask(scores["arm"] == "control", -1).fillna(-1).astype("int64")
     labels = {name: scores[name].fillna("") for name in ("factor", "level")}
     return scores.assign(**labels, code_size=size, seed=seed)

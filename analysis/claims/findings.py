@@ -1,6 +1,6 @@
-"""The verdict on every claim of the paper from the rows of a study, with the figures behind it.
+"""The verdict on every claim of the paper from the rows of a study, with the numbers behind it.
 
-The verdict of an arm follows from its deciding comparisons, one a model, figure and code size. A claim is *supported*
+The verdict of an arm follows from its deciding comparisons, one a model, metric and code size. A claim is *supported*
 where every one holds: since all of them have to, each is tested at 5 % as it stands (an intersection-union test). It is
 *contradicted* where one fails, i.e. lies on the other side: since any of them may, p values are then Holm-adjusted over
 claim and arm. Otherwise it is *not testable* where rows are missing, and *not decided* where they are not: an interval
@@ -22,15 +22,13 @@ from typing import Literal
 import pandas as pd
 
 from analysis.claims.claims import CLAIMS, Claim
-from analysis.claims.evidence import NO_LABELS, Evidence, Judgement, Rows, rows_by_study
+from analysis.claims.evidence import NO_LABELS, Evidence, Judgement, Rows, collect_rows
 from analysis.provenance import command
 from analysis.results import Study, StudyResults
-from analysis.stats.aggregate import label_of, study_section
 from analysis.stats.intervals import holm
 from analysis.stats.ranking import SIGNIFICANCE
-from analysis.tables.table import Column, Table
+from analysis.tables.table import Column, Table, list_study_sections
 from study.storage.schema import ARMS
-from trainables.models.architectures import ARCHITECTURES
 
 Verdict = Literal["supported", "contradicted", "not decided", "not testable"]
 
@@ -65,20 +63,20 @@ class Finding:
 
 def findings(results: StudyResults) -> list[Finding]:
     """Return the finding on every claim, study by study."""
-    rows = rows_by_study(results)
-    return [_finding(study, claim, rows[study.name]) for study in results.studies for claim in CLAIMS]
+    rows = collect_rows(results)
+    return [_judge_claim(study, claim, rows[study.name]) for study in results.studies for claim in CLAIMS]
 
 
-def finding_tables(results: StudyResults) -> tuple[Table, Table]:
+def tabulate_findings(results: StudyResults) -> tuple[Table, Table]:
     """Return the table of verdicts, and that of the comparisons behind them."""
     found = findings(results)
-    return _verdicts(results, found), _comparisons(results, found)
+    return _tabulate_verdicts(results, found), _tabulate_comparisons(results, found)
 
 
-def _finding(study: Study, claim: Claim, rows: Rows) -> Finding:
+def _judge_claim(study: Study, claim: Claim, rows: Rows) -> Finding:
     if claim.evidence is None:
         confirmed = {name for factor, _, name, _, _ in rows.runs if not factor}
-        there = ", ".join(label_of(name) for name in ARCHITECTURES if name in confirmed) or "none"
+        there = ", ".join(row.label for name, row in rows.models.items() if row.trained and name in confirmed) or "none"
         return Finding(study.name, claim, "not testable", {}, f"A definition. Confirmed here: {there}.")
     found = list(claim.evidence(rows))
     if not found:
@@ -88,11 +86,11 @@ def _finding(study: Study, claim: Claim, rows: Rows) -> Finding:
         )
     evidence, arms, reasons = [], {}, []
     for arm in ARMS:
-        judged = _judged([each for each in found if each.arm == arm])
+        judged = _judge([each for each in found if each.arm == arm])
         deciding = [each for each in judged if each.decides]
         if deciding:
-            arms[arm] = _verdict(deciding)
-            reasons.append(f"{arm.capitalize()} arm: {_reason(judged)}.")
+            arms[arm] = _decide_verdict(deciding)
+            reasons.append(f"{arm.capitalize()} arm: {_give_reason(judged)}.")
         # What does not decide is not missed.
         evidence += [each for each in judged if each.decides or not each.missing]
     shared = set(arms.values())
@@ -105,21 +103,25 @@ def _finding(study: Study, claim: Claim, rows: Rows) -> Finding:
         " ".join(reasons),
         tuple(evidence),
         tuple(dict.fromkeys(each.missing for each in lacking)),
-        command(study, claim.phase, _options(lacking)) if any(each.missing != NO_LABELS for each in lacking) else "",
+        command(study, claim.phase, _join_options(lacking))
+        if any(each.missing != NO_LABELS for each in lacking)
+        else "",
     )
 
 
-def _judged(evidence: Sequence[Evidence]) -> list[Evidence]:
+def _judge(evidence: Sequence[Evidence]) -> list[Evidence]:
     """Return the comparisons of a claim and arm with their outcomes."""
     tests = [place for place, each in enumerate(evidence) if each.decides and math.isfinite(each.p_value)]
     adjusted = dict(zip(tests, map(float, holm([evidence[place].p_value for place in tests])), strict=True))
     return [
-        dataclasses.replace(each, p_holm=adjusted.get(place, math.nan), outcome=_outcome(each, adjusted.get(place)))
+        dataclasses.replace(
+            each, p_holm=adjusted.get(place, math.nan), outcome=_decide_outcome(each, adjusted.get(place))
+        )
         for place, each in enumerate(evidence)
     ]
 
 
-def _outcome(each: Evidence, p_holm: float | None) -> Judgement:
+def _decide_outcome(each: Evidence, p_holm: float | None) -> Judgement:
     if each.missing:
         return "missing"
     if each.outcome is not None:  # not by a test
@@ -131,7 +133,7 @@ def _outcome(each: Evidence, p_holm: float | None) -> Judgement:
     return "fails" if (each.p_value if p_holm is None else p_holm) < SIGNIFICANCE else "open"
 
 
-def _verdict(deciding: Iterable[Evidence]) -> Verdict:
+def _decide_verdict(deciding: Iterable[Evidence]) -> Verdict:
     outcomes = {each.outcome for each in deciding}
     if "fails" in outcomes:
         return "contradicted"
@@ -140,7 +142,7 @@ def _verdict(deciding: Iterable[Evidence]) -> Verdict:
     return "not decided" if "open" in outcomes else "supported"
 
 
-def _reason(judged: Sequence[Evidence]) -> str:
+def _give_reason(judged: Sequence[Evidence]) -> str:
     deciding = [each for each in judged if each.decides]
     holding = [each for each in deciding if each.outcome == "holds"]
     parts = [f"{len(holding)} of {len(deciding)} comparisons hold"]
@@ -148,19 +150,19 @@ def _reason(judged: Sequence[Evidence]) -> str:
         parts.append(f"least certain: {max(tests, key=lambda each: each.p_value).sentence}")
     for outcome in ("fails", "open", "missing"):
         if named := [each for each in deciding if each.outcome == outcome]:
-            parts.append(f"{outcome}: {_named(named)}")
+            parts.append(f"{outcome}: {_name_some(named)}")
     if beside := [each for each in judged if not each.decides and each.outcome == "fails"]:
-        parts.append(f"beside the rule fails: {_named(beside)}")
+        parts.append(f"beside the rule fails: {_name_some(beside)}")
     return "; ".join(parts)
 
 
-def _named(evidence: Sequence[Evidence]) -> str:
+def _name_some(evidence: Sequence[Evidence]) -> str:
     sentences = [each.sentence for each in evidence]
     more = f" and {len(sentences) - NAMED} more" if len(sentences) > NAMED else ""
     return ", ".join(sentences[:NAMED]) + more
 
 
-def _options(lacking: Iterable[Evidence]) -> str:
+def _join_options(lacking: Iterable[Evidence]) -> str:
     """Return what the command has to say, each flag once with all its values."""
     flags: dict[str, list[str]] = {}
     for each in lacking:
@@ -170,7 +172,7 @@ def _options(lacking: Iterable[Evidence]) -> str:
     return " ".join(" ".join((flag, *dict.fromkeys(values))) for flag, values in flags.items())
 
 
-def _verdicts(results: StudyResults, found: Sequence[Finding]) -> Table:
+def _tabulate_verdicts(results: StudyResults, found: Sequence[Finding]) -> Table:
     frame = pd.DataFrame(
         [
             {
@@ -211,16 +213,16 @@ def _verdicts(results: StudyResults, found: Sequence[Finding]) -> Table:
             Column("rule", "Rule", main=False),
             Column("reason", "Figures", main=False),
         ),
-        sections=study_section(results),
+        sections=list_study_sections(results),
         footnotes=(
-            *_commands(found),
+            *_list_commands(found),
             "Figures behind each verdict: table of the comparisons. Sources: [abstract] the publisher's abstract or "
             "highlights, [notes] a reader's public notes on the paper.",
         ),
     )
 
 
-def _commands(found: Iterable[Finding]) -> list[str]:
+def _list_commands(found: Iterable[Finding]) -> list[str]:
     """Return a sentence for each command that makes missing rows, with the claims that need it."""
     claims: dict[tuple[str, str], list[int]] = {}
     for each in found:
@@ -232,7 +234,7 @@ def _commands(found: Iterable[Finding]) -> list[str]:
     ]
 
 
-def _comparisons(results: StudyResults, found: Sequence[Finding]) -> Table:
+def _tabulate_comparisons(results: StudyResults, found: Sequence[Finding]) -> Table:
     rows = [
         {"study": each.study, "claim": each.claim.number, **dataclasses.asdict(evidence)}
         for each in found
@@ -263,6 +265,6 @@ def _comparisons(results: StudyResults, found: Sequence[Finding]) -> Table:
             Column("note", "Note", main=False),
             Column("missing", "Missing", main=False),
         ),
-        sections=(*study_section(results), Column("claim", "claim", "count"), Column("arm", "arm")),
+        sections=(*list_study_sections(results), Column("claim", "claim", "count"), Column("arm", "arm")),
         detail=True,
     )

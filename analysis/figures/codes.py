@@ -13,11 +13,10 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
-from analysis.figures.plots import Plot, heading, spread_code_sizes, styled, wrapped
-from analysis.figures.style import CLASS_COLOURS
+from analysis.figures.style import CLASS_COLOURS, Drawing, make_heading, make_panels, spread_code_sizes, use_style
 from analysis.provenance import absent
 from analysis.results import StudyResults
-from analysis.stats.tsne import EMBEDDED_IMAGES, PERPLEXITY, Floats, embedded
+from analysis.stats.tsne import EMBEDDED_IMAGES, PERPLEXITY, Floats, embed_codes
 from analysis.tables.table import Absent
 
 COLUMNS = 4
@@ -27,16 +26,16 @@ SHOWN_EMBEDDINGS = 2
 _OUTLINE = [effects.withStroke(linewidth=2.0, foreground="white")]
 
 
-@styled
-def codes_2d(results: StudyResults) -> Plot | Absent:
+@use_style
+def codes_2d(results: StudyResults) -> Drawing | Absent:
     """Draw the codes of code size 2, one panel an arm and model."""
     name, title = "codes_2d", "Codes of two units"
-    kept = trials_with_codes(results)
+    kept = select_trials_with_codes(results)
     kept = kept[kept["code_size"] == 2]
     if kept.empty:
         what = "no confirmed run of code size 2 kept its codes"
         return absent(results, name, title, what, "search confirm", "--code-sizes 2")
-    codes, labels = codes_of(results, kept["trial_id"])
+    codes, labels = read_codes(results, kept["trial_id"])
     return _panels(
         results,
         kept,
@@ -50,8 +49,8 @@ def codes_2d(results: StudyResults) -> Plot | Absent:
     )
 
 
-@styled
-def codes_tsne(results: StudyResults, cache: Path | None = None) -> Plot | Absent:
+@use_style
+def codes_tsne(results: StudyResults, cache: Path | None = None) -> Drawing | Absent:
     """Draw the t-SNE of larger codes, one panel a model.
 
     Args:
@@ -59,14 +58,15 @@ def codes_tsne(results: StudyResults, cache: Path | None = None) -> Plot | Absen
         cache: file that keeps the points; see `embedding`.
     """
     name, title = "codes_tsne", "t-SNE of larger codes"
-    kept = trials_with_codes(results)
-    # Of raw pixels the images are kept for their looks, too few for this.
-    kept = kept[(kept["code_size"] > 2) & (kept["arm"] != "published") & (kept["architecture"] != "raw_pixels")]
+    kept = select_trials_with_codes(results)
+    # Of raw pixels the images are kept to be seen, too few for this.
+    lossless = [name for name, row in results.models.items() if row.lossless]
+    kept = kept[(kept["code_size"] > 2) & (kept["arm"] != "published") & ~kept["architecture"].isin(lossless)]
     kept = kept[kept["code_size"].isin(spread_code_sizes(kept["code_size"], SHOWN_EMBEDDINGS))]
     if kept.empty:
         return absent(results, name, title, "no confirmed run of the tuned arm with a larger code kept its codes")
-    codes, labels = codes_of(results, kept["trial_id"])
-    points = embedded(codes, cache)
+    codes, labels = read_codes(results, kept["trial_id"])
+    points = embed_codes(codes, cache)
     kept = kept[kept["trial_id"].isin(points)]
     if kept.empty:
         return absent(results, name, title, "the kept codes are too few, or not finite")
@@ -85,7 +85,7 @@ def codes_tsne(results: StudyResults, cache: Path | None = None) -> Plot | Absen
     )
 
 
-def trials_with_codes(results: StudyResults) -> pd.DataFrame:
+def select_trials_with_codes(results: StudyResults) -> pd.DataFrame:
     """Return the confirmed trials whose codes are kept, one a study, arm, code size and model, in that order."""
     trials = results.trials[(results.trials["phase"] == "confirm") & (results.trials["status"] == "complete")]
     trials = trials[trials["trial_id"].isin(results.codes["trial_id"].unique())]
@@ -93,7 +93,7 @@ def trials_with_codes(results: StudyResults) -> pd.DataFrame:
     return trials.sort_values([*key, "number"]).drop_duplicates(key)
 
 
-def codes_of(results: StudyResults, trial_ids: pd.Series[str]) -> tuple[dict[str, Floats], dict[str, NDArray[Any]]]:
+def read_codes(results: StudyResults, trial_ids: pd.Series[str]) -> tuple[dict[str, Floats], dict[str, NDArray[Any]]]:
     """Return by trial the codes ``(images, code_size)`` and the labels ``(images,)``, -1 where there is none."""
     rows = results.codes[results.codes["trial_id"].isin(trial_ids)].sort_values(["trial_id", "image"])
     codes: dict[str, Floats] = {}
@@ -130,8 +130,8 @@ def _panels(
     caption: str,
     *,
     ticks: bool = True,
-) -> Plot:
-    figure, panels = wrapped(len(kept), COLUMNS, 2.4, 2.3)
+) -> Drawing:
+    figure, panels = make_panels(len(kept), COLUMNS, 2.4, 2.3)
     columns = ["study", "arm", "code_size", "architecture", "trial_id"]
     for place, (axes, row) in enumerate(zip(panels, kept[columns].to_dict("records"), strict=True)):
         key = {str(column): value for column, value in row.items()}
@@ -140,7 +140,7 @@ def _panels(
         key.pop("code_size" if ticks else "arm")  # the same in every panel
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_locator(MaxNLocator(4) if ticks else NullLocator())
-        axes.set_title(heading(key, several_studies=len(results.studies) > 1))
+        axes.set_title(make_heading(results, key))
         axes.set_xlabel(names[0] if place + COLUMNS >= len(panels) else "")
         axes.set_ylabel(names[1] if place % COLUMNS == 0 else "")
     shown = sorted({int(label) for trial_id in kept["trial_id"] for label in labels[trial_id] if label >= 0})
@@ -157,4 +157,4 @@ def _panels(
             handletextpad=0,
             columnspacing=1,
         )
-    return Plot(name, title, caption if shown else f"{caption} These data have no classes.", figure)
+    return Drawing(name, title, caption if shown else f"{caption} These data have no classes.", figure)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -12,95 +10,71 @@ import pandas as pd
 from matplotlib.axes import Axes
 from numpy.typing import ArrayLike
 
-from analysis.figures.plots import (
-    Plot,
-    code_size_axis,
+from analysis.figures.style import (
+    Drawing,
+    ModelStyle,
+    choose_styles,
     dodge,
-    grid,
-    heading,
-    keys,
-    legend,
-    plain_log_axis,
-    sorted_names,
-    styled,
-    where,
+    draw_legend,
+    format_log_axis,
+    list_controls,
+    list_keys,
+    make_grid,
+    make_heading,
+    scale_code_sizes,
+    select_rows,
+    use_style,
 )
-from analysis.figures.style import ModelStyle, choose_styles, is_control, shown_label
 from analysis.provenance import absent
 from analysis.results import StudyResults
-from analysis.stats.aggregate import Measure, confirmed_scores, estimates, select
+from analysis.stats.aggregate import estimate_means, select_confirmed_scores
+from analysis.stats.metrics import K_MEANS_ACCURACY, LINEAR_ERROR, SQUARED_ERROR, Metric, select_metric
 from analysis.tables.costs import cost
 from analysis.tables.table import Absent
 
-
-@dataclass(frozen=True, slots=True)
-class Axis:
-    """A measure as an axis: its label with unit, its greatest possible value, and whether it is logarithmic."""
-
-    measure: Measure
-    label: str
-    greatest: float = float("inf")
-    logarithmic: bool = True
-
-    def fitting(self, values: pd.Series[float]) -> Axis:
-        """Return this axis, linear where one of the models' ``values`` has no place on a logarithmic one."""
-        return dataclasses.replace(self, logarithmic=self.logarithmic and bool((values > 0).all()))
-
-    def limits(self, view: tuple[float, float], values: pd.Series[float]) -> tuple[float, float]:
-        """Return ``view`` without what cannot be, and without what intervals many times as wide as ``values`` add."""
-        low, high = view
-        if self.logarithmic:
-            return max(low, _IN_SIGHT[0] * values.min()), min(high, _IN_SIGHT[1] * values.max(), 1.05 * self.greatest)
-        margin = 0.02 * values.max()
-        return max(low, -margin), min(high, self.greatest + margin)
-
-
-SQUARED_ERROR = Axis(Measure("reconstruction", "squared_error", "1/image", "lower"), "Squared error (1/image)")
-LINEAR_ERROR = Axis(Measure("linear_classifier", "error", "%", "lower"), "Linear classifier error (%)", 100)
-K_MEANS_ACCURACY = Axis(Measure("k_means", "accuracy", "", "higher"), "k-means accuracy (0 to 1)", 1, logarithmic=False)
-AXES = (SQUARED_ERROR, LINEAR_ERROR, K_MEANS_ACCURACY)
-
-_SECONDS = Axis(Measure("", "device_seconds", "s", "lower"), "Device seconds of a run (s)")
+SHOWN = (SQUARED_ERROR, LINEAR_ERROR, K_MEANS_ACCURACY)
 _IN_SIGHT = (0.4, 2.5)
 """What a logarithmic axis shows at least: so many times the lowest mean and the highest; longer intervals are cut."""
 
 
-@styled
-def error_by_code_size(results: StudyResults) -> Plot | Absent:
+@use_style
+def error_by_code_size(results: StudyResults) -> Drawing | Absent:
     """Draw what confirmed runs scored against their code size, one panel a measure and arm."""
     name, title = "error_by_code_size", "Error against code size"
-    scores = confirmed_scores(results)
-    shown: dict[Axis, pd.DataFrame] = {}
-    for axis in AXES:
-        frame = estimates(select(scores, axis.measure), "value")
-        fitting = axis.fitting(frame.loc[frame["arm"] != "control", "value"])
+    scores = select_confirmed_scores(results)
+    shown: list[tuple[Metric, pd.DataFrame, bool]] = []
+    for metric in SHOWN:
+        frame = estimate_means(select_metric(scores, metric), "value")
+        logarithmic = fits_logarithm(metric, frame.loc[frame["arm"] != "control", "value"])
         # Raw pixels reconstruct themselves, and 0 has no place on a logarithmic axis.
-        frame = frame[(frame["value"] > 0) | (not fitting.logarithmic)]
+        frame = frame[(frame["value"] > 0) | (not logarithmic)]
         if (frame["arm"] != "control").any():
-            shown[fitting] = frame
+            shown.append((metric, frame, logarithmic))
     if not shown:
         return absent(results, name, title, "no confirmed run has scores")
-    everything = pd.concat(shown.values())
+    everything = pd.concat(frame for _, frame, _ in shown)
     models = everything[everything["arm"] != "control"]
-    panels = keys(models, ["study", "arm"])
+    panels = list_keys(models, ["study", "arm"])
     sizes = sorted(models["code_size"].unique())
-    styles = choose_styles(sorted_names(everything))
-    figure, rows = grid(len(shown), len(panels), 4.2, 2.7, sharex="all", sharey="row")
-    for row, (axis, frame) in zip(rows, shown.items(), strict=True):
+    styles = choose_styles(results, everything)
+    figure, rows = make_grid(len(shown), len(panels), 4.2, 2.7, sharex="all", sharey="row")
+    for row, (metric, frame, logarithmic) in zip(rows, shown, strict=True):
         for axes, key in zip(row, panels, strict=True):
-            draw_error_by_code_size(axes, panel_rows(frame, key), styles, axis, sizes)
-            axes.set_title(heading(key, several_studies=len(results.studies) > 1) if row is rows[0] else "")
+            draw_error_by_code_size(
+                axes, select_panel_rows(results, frame, key), styles, metric, sizes, logarithmic=logarithmic
+            )
+            axes.set_title(make_heading(results, key) if row is rows[0] else "")
             axes.label_outer()
-        row[0].set_ylim(axis.limits(row[0].get_ylim(), frame["value"]))
+        row[0].set_ylim(limit_view(row[0].get_ylim(), frame["value"], metric.greatest, logarithmic=logarithmic))
     single = len(sizes) == 1
     # Side by side the models are named below the axis.
-    legend(figure, {name: look for name, look in styles.items() if is_control(name) or not single})
+    draw_legend(figure, [style for style in styles.values() if style.control or not single])
     place = (
         "With one code size the models stand side by side"
         if single
         else "Points are moved aside a little so that intervals do not hide each other"
     )
-    return Plot(
+    return Drawing(
         name,
         title,
         "Mean over seeds on the test images with the 95 % t interval, by architecture; one column an arm. An interval "
@@ -112,45 +86,51 @@ def error_by_code_size(results: StudyResults) -> Plot | Absent:
     )
 
 
-def panel_rows(frame: pd.DataFrame, key: Mapping[str, object]) -> pd.DataFrame:
+def select_panel_rows(results: StudyResults, frame: pd.DataFrame, key: Mapping[str, object]) -> pd.DataFrame:
     """Return the rows of the panel ``key`` (study, arm), and the controls of its study, which have no such arm."""
     same_study = frame["study"] == key["study"]
-    return frame[same_study & ((frame["arm"] == key["arm"]) | frame["architecture"].map(is_control).astype(bool))]
+    return frame[same_study & ((frame["arm"] == key["arm"]) | frame["architecture"].isin(list_controls(results)))]
 
 
 def draw_error_by_code_size(
-    axes: Axes, frame: pd.DataFrame, styles: Mapping[str, ModelStyle], axis: Axis, sizes: Sequence[int]
+    axes: Axes,
+    frame: pd.DataFrame,
+    styles: Mapping[str, ModelStyle],
+    metric: Metric,
+    sizes: Sequence[int],
+    *,
+    logarithmic: bool,
 ) -> Axes:
     """Draw ``frame`` (architecture, code_size, value, value_half_width) and return ``axes``.
 
     Models are lines with intervals over the code ``sizes``. With a single size they stand side by side instead.
     """
-    models = [name for name in styles if not is_control(name)]
+    models = [name for name, style in styles.items() if not style.control]
     several = len(sizes) > 1
     if several:
         span = 0.35 * min(np.diff(np.log2(sizes)))
         offsets = dict(zip(models, dodge(len(models), float(span)), strict=True))
-        code_size_axis(axes, sizes)
+        scale_code_sizes(axes, sizes)
     else:
         offsets = {name: float(place) for place, name in enumerate(models)}
-        axes.set_xticks(range(len(models)), [shown_label(name) for name in models], rotation=30, ha="right")
+        axes.set_xticks(range(len(models)), [styles[name].label for name in models], rotation=30, ha="right")
         axes.set_xlabel(f"Model, at code size {sizes[0]} (units)")
         axes.set_xlim(-0.6, len(models) - 0.4)
-    for name, look in styles.items():
+    for name, style in styles.items():
         rows = frame[frame["architecture"] == name].sort_values("code_size")
         own_sizes = rows["code_size"].isin(sizes)
         if name not in models and not (several and own_sizes.any()):
             # A control without a code size, as raw pixels, or beside a single one: it holds for the whole panel.
             for value in rows.loc[own_sizes | (len(rows) == 1), "value"]:
-                axes.axhline(value, color=look.colour, linestyle=look.line, zorder=1)
+                axes.axhline(value, color=style.colour, linestyle=style.line, zorder=1)
         elif several:
             place = rows["code_size"] * 2 ** offsets.get(name, 0.0)
-            draw_intervals(axes, place, rows, look.line_style())
+            draw_intervals(axes, place, rows, style.line_style())
         else:
-            draw_intervals(axes, [offsets[name]] * len(rows), rows, look.line_style() | {"linestyle": ""})
-    axes.set_ylabel(axis.label)
-    if axis.logarithmic:
-        _logarithmic_y(axes)
+            draw_intervals(axes, [offsets[name]] * len(rows), rows, style.line_style() | {"linestyle": ""})
+    axes.set_ylabel(metric.axis_label)
+    if logarithmic:
+        _scale_logarithmically(axes)
     return axes
 
 
@@ -160,8 +140,8 @@ def draw_intervals(axes: Axes, place: ArrayLike, rows: pd.DataFrame, style: Mapp
     axes.errorbar(place, rows["value"], yerr=spread, capsize=2.5, elinewidth=1, **style)
 
 
-@styled
-def error_by_cost(results: StudyResults) -> Plot | Absent:
+@use_style
+def error_by_cost(results: StudyResults) -> Drawing | Absent:
     """Draw what confirmed runs scored against their device seconds, one panel a measure and arm."""
     name, title = "error_by_cost", "Error against cost"
     table = cost(results)
@@ -169,21 +149,23 @@ def error_by_cost(results: StudyResults) -> Plot | Absent:
         return Absent(name, title, table.reason)
     frame = table.frame
     frame = frame[frame["device_seconds"] > 0]
-    shown = [axis for axis in (SQUARED_ERROR, LINEAR_ERROR) if frame[axis.measure.name].notna().any()]
+    shown = [metric for metric in (SQUARED_ERROR, LINEAR_ERROR) if frame[metric.name].notna().any()]
     if frame.empty or not shown:
         return absent(results, name, title, "no confirmed run has both device seconds and scores")
-    panels = keys(frame, ["study", "arm"])
-    styles = choose_styles(sorted_names(frame))
-    figure, rows = grid(len(shown), len(panels), 4.2, 2.9, sharex="all", sharey="row")
-    for row, axis in zip(rows, (axis.fitting(frame[axis.measure.name].dropna()) for axis in shown), strict=True):
+    panels = list_keys(frame, ["study", "arm"])
+    styles = choose_styles(results, frame)
+    figure, rows = make_grid(len(shown), len(panels), 4.2, 2.9, sharex="all", sharey="row")
+    for row, metric in zip(rows, shown, strict=True):
+        values = frame[metric.name]
+        logarithmic = fits_logarithm(metric, values.dropna())
         for axes, key in zip(row, panels, strict=True):
-            draw_error_by_cost(axes, where(frame, key), styles, axis)
-            axes.set_title(heading(key, several_studies=len(results.studies) > 1) if row is rows[0] else "")
+            draw_error_by_cost(axes, select_rows(frame, key), styles, metric, logarithmic=logarithmic)
+            axes.set_title(make_heading(results, key) if row is rows[0] else "")
             axes.label_outer()
-        row[0].set_ylim(axis.limits(row[0].get_ylim(), frame[axis.measure.name]))
-    rows[0][0].set_xlim(_SECONDS.limits(rows[0][0].get_xlim(), frame["device_seconds"]))
-    legend(figure, styles)
-    return Plot(
+        row[0].set_ylim(limit_view(row[0].get_ylim(), values, metric.greatest, logarithmic=logarithmic))
+    rows[0][0].set_xlim(limit_view(rows[0][0].get_xlim(), frame["device_seconds"]))
+    draw_legend(figure, styles.values())
+    return Drawing(
         name,
         title,
         "Mean over seeds with 95 % t intervals in both directions; the number beside a point is its code size. "
@@ -193,31 +175,49 @@ def error_by_cost(results: StudyResults) -> Plot | Absent:
     )
 
 
-def draw_error_by_cost(axes: Axes, frame: pd.DataFrame, styles: Mapping[str, ModelStyle], axis: Axis) -> Axes:
+def draw_error_by_cost(
+    axes: Axes, frame: pd.DataFrame, styles: Mapping[str, ModelStyle], metric: Metric, *, logarithmic: bool
+) -> Axes:
     """Draw one point a cell of ``frame``, as `cost` gives it, and return ``axes``."""
-    column = axis.measure.name
+    column = metric.name
     several = len(frame["code_size"].unique()) > 1
-    for name, look in styles.items():
+    for name, style in styles.items():
         rows = frame[(frame["architecture"] == name) & frame[column].notna()].sort_values("code_size")
         if rows.empty:
             continue
         spreads = [
             np.nan_to_num(rows[f"{part}_half_width"].to_numpy(dtype=float)) for part in ("device_seconds", column)
         ]
-        style = look.line_style() | {"linestyle": ""}
-        axes.errorbar(rows["device_seconds"], rows[column], xerr=spreads[0], yerr=spreads[1], elinewidth=0.8, **style)
+        points = style.line_style() | {"linestyle": ""}
+        axes.errorbar(rows["device_seconds"], rows[column], xerr=spreads[0], yerr=spreads[1], elinewidth=0.8, **points)
         for size, x, y in zip(rows["code_size"], rows["device_seconds"], rows[column], strict=True):
             if several:
-                axes.annotate(f"{size}", (x, y), (4, 4), textcoords="offset points", fontsize=7, color=look.colour)
+                axes.annotate(f"{size}", (x, y), (4, 4), textcoords="offset points", fontsize=7, color=style.colour)
     axes.set_xscale("log")
-    plain_log_axis(axes.xaxis)
-    axes.set_xlabel(_SECONDS.label)
-    axes.set_ylabel(axis.label)
-    if axis.logarithmic:
-        _logarithmic_y(axes)
+    format_log_axis(axes.xaxis)
+    axes.set_xlabel("Device seconds of a run (s)")
+    axes.set_ylabel(metric.axis_label)
+    if logarithmic:
+        _scale_logarithmically(axes)
     return axes
 
 
-def _logarithmic_y(axes: Axes) -> None:
+def fits_logarithm(metric: Metric, values: pd.Series[float]) -> bool:
+    """Whether ``metric``, an error, goes on a logarithmic axis: all ``values`` of the models have a place there."""
+    return metric.direction == "lower" and bool((values > 0).all())
+
+
+def limit_view(
+    view: tuple[float, float], values: pd.Series[float], greatest: float = float("inf"), *, logarithmic: bool = True
+) -> tuple[float, float]:
+    """Return ``view`` without what cannot be, and without what intervals many times as wide as ``values`` add."""
+    low, high = view
+    if logarithmic:
+        return max(low, _IN_SIGHT[0] * values.min()), min(high, _IN_SIGHT[1] * values.max(), 1.05 * greatest)
+    margin = 0.02 * values.max()
+    return max(low, -margin), min(high, greatest + margin)
+
+
+def _scale_logarithmically(axes: Axes) -> None:
     axes.set_yscale("log")
-    plain_log_axis(axes.yaxis, sparse_from=500)
+    format_log_axis(axes.yaxis, sparse_from=500)

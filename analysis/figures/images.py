@@ -14,14 +14,24 @@ import safetensors.numpy
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from analysis.figures.codes import trials_with_codes
-from analysis.figures.errors import SQUARED_ERROR
-from analysis.figures.plots import Plot, grid, heading, keys, sorted_names, spread_code_sizes, styled, where, wrapped
-from analysis.figures.style import is_control, shown_label
+from analysis.figures.codes import select_trials_with_codes
+from analysis.figures.style import (
+    Drawing,
+    choose_styles,
+    format_label,
+    list_controls,
+    list_keys,
+    make_grid,
+    make_heading,
+    make_panels,
+    select_rows,
+    spread_code_sizes,
+    use_style,
+)
 from analysis.provenance import absent
 from analysis.reading import open_location
-from analysis.results import StudyResults, confirmed
-from analysis.stats.aggregate import select
+from analysis.results import StudyResults, select_confirmed
+from analysis.stats.metrics import SQUARED_ERROR, select_metric
 from analysis.tables.table import Absent
 
 SHOWN_IMAGES = 10
@@ -31,32 +41,34 @@ FILTER_COLUMNS = 8
 Images = NDArray[np.floating[Any]]
 
 
-@styled
-def reconstructions(results: StudyResults) -> Plot | Absent:
+@use_style
+def reconstructions(results: StudyResults) -> Drawing | Absent:
     """Draw the first test images and what each model makes of them: a row for each code size, a column for each arm."""
     name, title = "reconstructions", "Reconstructions"
-    pictures = kept_reconstructions(results)
-    kept = trials_with_codes(results)
+    pictures = read_reconstructions(results)
+    kept = select_trials_with_codes(results)
     kept = kept[kept["trial_id"].isin(pictures)]
     models = kept[kept["arm"] != "control"]
     if models.empty:
         return absent(results, name, title, "no confirmed run kept its reconstructions")
     sizes = spread_code_sizes(models["code_size"])
-    columns = keys(models, ["study", "arm"])
-    errors = _squared_errors(results)
-    names = sorted(sorted_names(kept), key=lambda name: name != "raw_pixels")  # the originals on top
+    columns = list_keys(models, ["study", "arm"])
+    errors = _format_squared_errors(results)
+    originals = [name for name, row in results.models.items() if row.lossless]
+    names = sorted(choose_styles(results, kept), key=lambda name: name not in originals)
+    labels = ["Original" if name in originals else format_label(results, name).strip() for name in names]
     blank = np.full_like(next(iter(pictures.values())), np.nan)
-    figure, rows = grid(len(sizes), len(columns), 4.75, 0.35 + 0.3 * len(names), below=0)
+    figure, rows = make_grid(len(sizes), len(columns), 4.75, 0.35 + 0.3 * len(names), below=0)
     for row, size in zip(rows, sizes, strict=True):
         for axes, key in zip(row, columns, strict=True):
-            trials = _shown_trials(kept, key, size)
+            trials = _select_shown_trials(results, kept, key, size)
             shown = [pictures.get(trials.get(name, ""), blank) for name in names]
             notes = [errors.get(trials[name], "") if name in trials else "no run" for name in names]
-            draw_mosaic(axes, [each[:SHOWN_IMAGES] for each in shown], [_row_label(name) for name in names], notes)
-            axes.set_title(heading(key | {"code_size": size}, several_studies=len(results.studies) > 1), loc="left")
+            draw_pictures(axes, [each[:SHOWN_IMAGES] for each in shown], labels, notes)
+            axes.set_title(make_heading(results, key | {"code_size": size}), loc="left")
             axes.set_title("squared error\n(1/image)", loc="right", fontsize=8)
-    there = "" if "raw_pixels" in set(kept["architecture"]) else " The originals are left out: no run kept them."
-    return Plot(
+    there = "" if kept["architecture"].isin(originals).any() else " The originals are left out: no run kept them."
+    return Drawing(
         name,
         title,
         "The first test images, ink dark, and their reconstructions by one confirmed run a model (the first seed). To "
@@ -65,15 +77,18 @@ def reconstructions(results: StudyResults) -> Plot | Absent:
     )
 
 
-def _shown_trials(kept: pd.DataFrame, key: Mapping[str, Any], code_size: int) -> dict[str, str]:
+def _select_shown_trials(
+    results: StudyResults, kept: pd.DataFrame, key: Mapping[str, Any], code_size: int
+) -> dict[str, str]:
     """Return the trial of each model in the panel of ``key`` (study, arm); what has one arm is in every panel."""
     same = kept[kept["study"] == key["study"]]
-    same = same[(same["code_size"] == code_size) | (same["architecture"] == "raw_pixels")]
-    same = same[(same["arm"] == key["arm"]) | same["architecture"].map(is_control).astype(bool)]
+    apart = [name for name, row in results.models.items() if row.fixed_code_size]
+    same = same[(same["code_size"] == code_size) | same["architecture"].isin(apart)]
+    same = same[(same["arm"] == key["arm"]) | same["architecture"].isin(list_controls(results))]
     return dict(same[["architecture", "trial_id"]].astype("str").itertuples(index=False, name=None))
 
 
-def kept_reconstructions(results: StudyResults) -> dict[str, Images]:
+def read_reconstructions(results: StudyResults) -> dict[str, Images]:
     """Return by trial the reconstructions that are kept, ``(images, side, side)`` in [0, 1]."""
     rows = results.codes.dropna(subset="reconstruction").sort_values(["trial_id", "image"])
     pictures: dict[str, Images] = {}
@@ -85,45 +100,45 @@ def kept_reconstructions(results: StudyResults) -> dict[str, Images]:
     return pictures
 
 
-def draw_mosaic(axes: Axes, rows: Sequence[Images], labels: Sequence[str], notes: Sequence[str]) -> Axes:
+def draw_pictures(axes: Axes, rows: Sequence[Images], labels: Sequence[str], notes: Sequence[str]) -> Axes:
     """Draw a row of pictures for each of ``rows (images, side, side)``, named on the left, with a note on the right."""
-    tiles = mosaic(np.concatenate([_filled(row, max(map(len, rows))) for row in rows]), max(map(len, rows)))
+    tiles = tile_pictures(np.concatenate([_fill(row, max(map(len, rows))) for row in rows]), max(map(len, rows)))
     axes.imshow(tiles, cmap="gray_r", vmin=0, vmax=1, interpolation="none")
     # The notes stand on white inside the axes, which the layout knows of.
     axes.set_xlim(-0.5, 1.14 * tiles.shape[1])
     pitch = tiles.shape[0] / len(rows)
     centres = [(place + 0.5) * pitch - 0.5 for place in range(len(rows))]
-    _bare(axes)
+    _strip_axes(axes)
     axes.set_yticks(centres, labels)
     for centre, note in zip(centres, notes, strict=True):
         axes.text(1.015 * tiles.shape[1], centre, note, va="center", fontsize=8)
     return axes
 
 
-@styled
-def learned_filters(results: StudyResults) -> Plot | Absent:
+@use_style
+def learned_filters(results: StudyResults) -> Drawing | Absent:
     """Draw the filters of the first convolution: a row for each model, a column for each code size."""
     name, title = "learned_filters", "Learned filters"
-    runs = confirmed(results.trials)
+    runs = select_confirmed(results.trials)
     runs = runs[(runs["arm"] != "control") & runs["filters_1"].notna()].sort_values(["arm", "number"])
     runs = runs.drop_duplicates(["study", "architecture", "code_size"])
     runs = runs[runs["code_size"].isin(spread_code_sizes(runs["code_size"], 3))]
     filters = {
         trial_id: found
         for trial_id, study in zip(runs["trial_id"], runs["study"].astype("str"), strict=True)
-        if (found := first_filters(results, trial_id, study)) is not None
+        if (found := read_first_filters(results, trial_id, study)) is not None
     }
     runs = runs[runs["trial_id"].isin(filters)]
     if runs.empty:
         return absent(results, name, title, "no weights of a confirmed run can be read from the folder weights")
-    several_arms = len(keys(runs, ["arm"])) > 1
-    cells = keys(runs, ["study", "architecture", "code_size", *(["arm"] if several_arms else [])])
-    across = len(keys(runs, ["study", "code_size"]))
-    figure, panels = wrapped(len(cells), across if across > 1 else 3, 2.9, 1.75, below=0)
+    several_arms = len(list_keys(runs, ["arm"])) > 1
+    cells = list_keys(runs, ["study", "architecture", "code_size", *(["arm"] if several_arms else [])])
+    across = len(list_keys(runs, ["study", "code_size"]))
+    figure, panels = make_panels(len(cells), across if across > 1 else 3, 2.9, 1.75, below=0)
     for axes, key in zip(panels, cells, strict=True):
-        draw_filters(axes, filters[where(runs, key)["trial_id"].iloc[0]])
-        axes.set_title(heading(key, several_studies=len(results.studies) > 1))
-    return Plot(
+        draw_filters(axes, filters[select_rows(runs, key)["trial_id"].iloc[0]])
+        axes.set_title(make_heading(results, key))
+    return Drawing(
         name,
         title,
         f"Filters of the first convolution of one confirmed run a model, the {SHOWN_FILTERS} of the largest norm at "
@@ -133,7 +148,7 @@ def learned_filters(results: StudyResults) -> Plot | Absent:
     )
 
 
-def first_filters(results: StudyResults, trial_id: str, study: str) -> Images | None:
+def read_first_filters(results: StudyResults, trial_id: str, study: str) -> Images | None:
     """Return the filters of a trial's first convolution, ``(filters, side, side)``, the largest norm first.
 
     None where its weights were not kept, cannot be read, or hold no such layer.
@@ -158,14 +173,14 @@ def draw_filters(axes: Axes, filters: Images) -> Axes:
     shown = filters[:SHOWN_FILTERS]
     limit = max(float(np.abs(shown).max()), 1e-30)
     columns = min(len(shown), FILTER_COLUMNS)
-    shown = _filled(shown, -(-len(shown) // columns) * columns)
-    axes.imshow(mosaic(shown, columns), cmap="gray", vmin=-limit, vmax=limit, interpolation="none")
+    shown = _fill(shown, -(-len(shown) // columns) * columns)
+    axes.imshow(tile_pictures(shown, columns), cmap="gray", vmin=-limit, vmax=limit, interpolation="none")
     axes.set_anchor("N")
-    _bare(axes)
+    _strip_axes(axes)
     return axes
 
 
-def mosaic(pictures: Images, columns: int) -> Images:
+def tile_pictures(pictures: Images, columns: int) -> Images:
     """Return ``pictures (n, side, side)`` as one picture, ``columns`` a row, NaN (drawn white) in the gaps."""
     count, side, _ = pictures.shape
     tiles = np.full((count, side + 1, side + 1), np.nan, dtype=np.float32)
@@ -175,12 +190,12 @@ def mosaic(pictures: Images, columns: int) -> Images:
     return picture
 
 
-def _filled(pictures: Images, count: int) -> Images:
+def _fill(pictures: Images, count: int) -> Images:
     missing = np.full((count - len(pictures), *pictures.shape[1:]), np.nan, dtype=np.float32)
     return np.concatenate([pictures, missing])
 
 
-def _bare(axes: Axes) -> None:
+def _strip_axes(axes: Axes) -> None:
     axes.grid(visible=False)
     axes.set_xticks([])
     axes.set_yticks([])
@@ -188,11 +203,7 @@ def _bare(axes: Axes) -> None:
     axes.spines[:].set_visible(False)
 
 
-def _row_label(architecture: str) -> str:
-    return "Original" if architecture == "raw_pixels" else shown_label(architecture).strip()
-
-
-def _squared_errors(results: StudyResults) -> dict[str, str]:
-    rows = select(results.scores[results.scores["split"] == "test"], SQUARED_ERROR.measure)
+def _format_squared_errors(results: StudyResults) -> dict[str, str]:
+    rows = select_metric(results.scores[results.scores["split"] == "test"], SQUARED_ERROR)
     rows = rows[rows["value"] > 0]  # raw pixels are what they reconstruct
     return {trial_id: f"{value:.1f}" for trial_id, value in rows[["trial_id", "value"]].itertuples(index=False)}

@@ -11,10 +11,20 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from analysis.figures.plots import Plot, grid, heading, keys, legend, sorted_names, spread_code_sizes, styled, where
-from analysis.figures.style import ModelStyle, choose_styles
+from analysis.figures.style import (
+    Drawing,
+    ModelStyle,
+    choose_styles,
+    draw_legend,
+    list_keys,
+    make_grid,
+    make_heading,
+    select_rows,
+    spread_code_sizes,
+    use_style,
+)
 from analysis.provenance import absent
-from analysis.results import StudyResults, confirmed
+from analysis.results import StudyResults, select_confirmed
 from analysis.tables.table import Absent
 
 SHOWN_EPOCHS = 200
@@ -32,21 +42,21 @@ _HIGHEST = 1.3
 """Times the mean image's cross-entropy up to which curves are in sight before their last epoch."""
 
 
-@styled
-def learning_curves(results: StudyResults) -> Plot | Absent:
+@use_style
+def learning_curves(results: StudyResults) -> Drawing | Absent:
     """Draw cross-entropy over epochs: a row for each code size, a column for each arm and one for the search."""
     name, title = "learning_curves", "Learning curves"
-    curves = curve_means(results)
+    curves = average_curves(results)
     if curves.empty:
         return absent(results, name, title, "no confirmed run, and no complete search trial, has rows of epochs")
     sizes = spread_code_sizes(curves["code_size"])
-    columns = keys(curves, ["study", "run"])
-    styles = choose_styles(sorted_names(curves))
+    columns = list_keys(curves, ["study", "run"])
+    styles = choose_styles(results, curves)
     levels = results.trials.groupby("study", observed=True)["mean_image_cross_entropy"].mean()
-    figure, rows = grid(len(sizes), len(columns), 3.3, 2.7, sharex="all")
+    figure, rows = make_grid(len(sizes), len(columns), 3.3, 2.7, sharex="all")
     for row, size in zip(rows, sizes, strict=True):
         for axes, key in zip(row, columns, strict=True):
-            shown = where(curves, key | {"code_size": size})
+            shown = select_rows(curves, key | {"code_size": size})
             draw_learning_curves(axes, shown, styles)
             level = float(levels[key["study"]])
             axes.axhline(level, **_MEAN_IMAGE)
@@ -54,13 +64,13 @@ def learning_curves(results: StudyResults) -> Plot | Absent:
             ends = shown.sort_values("epoch").groupby(_CURVE, observed=True).last()[["mean", "validation"]]
             highest = np.nanmax([_HIGHEST * level, *(1.1 * ends.to_numpy(dtype=float).ravel())])
             axes.set_ylim(top=min(axes.get_ylim()[1], float(highest)))
-            study = heading({"study": key["study"]}, several_studies=len(results.studies) > 1)
+            study = make_heading(results, {"study": key["study"]})
             axes.set_title(f"{study}\n{_TITLES[key['run']]}".strip() if row is rows[0] else "")
             axes.set_ylabel(f"Code size {size}\n{axes.get_ylabel()}" if axes is row[0] else "")
             axes.set_xlabel(axes.get_xlabel() if row is rows[-1] else "")
-    legend(figure, styles, [Line2D([], [], label="Mean image", **_MEAN_IMAGE)])
+    draw_legend(figure, styles.values(), [Line2D([], [], label="Mean image", **_MEAN_IMAGE)])
     several = "" if len(sizes) == curves["code_size"].nunique() else " Some code sizes are left out."
-    return Plot(
+    return Drawing(
         name,
         title,
         "Cross-entropy per image after each epoch. Of confirmed runs: on the training images as they went, mean over "
@@ -72,13 +82,13 @@ def learning_curves(results: StudyResults) -> Plot | Absent:
     )
 
 
-def curve_means(results: StudyResults) -> pd.DataFrame:
+def average_curves(results: StudyResults) -> pd.DataFrame:
     """Return one row a curve and epoch: study, code_size, run, architecture, epoch, mean, minimum, maximum, validation.
 
     Mean, minimum and maximum are of the training cross-entropy over seeds. ``run`` is the arm of confirmed full-budget
     runs, or search for the best complete search trial of a cell.
     """
-    runs = confirmed(results.trials)
+    runs = select_confirmed(results.trials)
     runs = runs[runs["arm"] != "control"].assign(run=lambda frame: frame["arm"].astype("str"))
     searched = results.trials[(results.trials["phase"] == "search") & results.trials["full_budget"]]
     searched = searched.dropna(subset="validation_cross_entropy").sort_values(["validation_cross_entropy", "number"])
@@ -97,22 +107,22 @@ def curve_means(results: StudyResults) -> pd.DataFrame:
 
 
 def draw_learning_curves(axes: Axes, frame: pd.DataFrame, styles: Mapping[str, ModelStyle]) -> Axes:
-    """Draw the curves of one panel, rows of `curve_means`, and return ``axes``."""
-    for place, (name, look) in enumerate(styles.items()):
+    """Draw the curves of one panel, rows of `average_curves`, and return ``axes``."""
+    for place, (name, style) in enumerate(styles.items()):
         rows = frame[frame["architecture"] == name].sort_values("epoch")
         if rows.empty:
             continue
         rows = rows.iloc[np.unique(np.linspace(0, len(rows) - 1, SHOWN_EPOCHS).round().astype(int))]
         step = max(1, len(rows) // 5)
-        style = look.line_style() | {"markevery": (place * step // len(styles), step), "markersize": 4}
+        line = style.line_style() | {"markevery": (place * step // len(styles), step), "markersize": 4}
         validated = rows["validation"].notna().any()
         if validated:
-            axes.plot(rows["epoch"], rows["mean"], color=look.colour, linestyle=look.line, linewidth=0.7, alpha=0.6)
+            axes.plot(rows["epoch"], rows["mean"], color=style.colour, linestyle=style.line, linewidth=0.7, alpha=0.6)
         else:
             axes.fill_between(
-                rows["epoch"], rows["minimum"], rows["maximum"], color=look.colour, alpha=0.15, linewidth=0
+                rows["epoch"], rows["minimum"], rows["maximum"], color=style.colour, alpha=0.15, linewidth=0
             )
-        axes.plot(rows["epoch"], rows["validation" if validated else "mean"], **style)
+        axes.plot(rows["epoch"], rows["validation" if validated else "mean"], **line)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlabel("Epoch (passes over the images)")
     axes.set_ylabel("Cross-entropy (nats/image)")

@@ -11,24 +11,24 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from analysis.figures.plots import (
-    Plot,
+from analysis.figures.style import (
+    Drawing,
+    ModelStyle,
+    choose_styles,
     dodge,
-    grid,
-    heading,
-    keys,
-    legend,
-    plain_log_axis,
-    sorted_names,
+    draw_legend,
+    format_log_axis,
+    list_keys,
+    make_grid,
+    make_heading,
+    make_panels,
+    select_rows,
     spread_code_sizes,
-    styled,
-    where,
-    wrapped,
+    use_style,
 )
-from analysis.figures.style import ModelStyle, choose_styles
 from analysis.provenance import absent
-from analysis.results import StudyResults
-from analysis.stats.importance import HYPERPARAMETERS, MINIMUM_TRIALS, TARGET_QUANTILE, importances
+from analysis.results import SEARCHED, StudyResults
+from analysis.stats.importance import MINIMUM_TRIALS, TARGET_QUANTILE, compute_importances
 from analysis.tables.table import Absent
 
 SHOWN_TRIALS = 150
@@ -49,8 +49,8 @@ _LOSS = "validation_cross_entropy"
 _ALL = ModelStyle("#000000", "*", "")
 
 
-@styled
-def learning_rate(results: StudyResults) -> Plot | Absent:
+@use_style
+def learning_rate(results: StudyResults) -> Drawing | Absent:
     """Draw the validation loss of search trials against their learning rate, one panel a cell, the best marked."""
     name, title = "learning_rate", "Learning rate against loss"
     trials = results.trials.loc[(results.trials["phase"] == "search") & (results.trials["learning_rate"] > 0), _DRAWN]
@@ -58,13 +58,13 @@ def learning_rate(results: StudyResults) -> Plot | Absent:
         return absent(results, name, title, "no search trial is complete", "search")
     sizes = spread_code_sizes(trials["code_size"])
     trials = trials[trials["code_size"].isin(sizes)]
-    cells = keys(trials, ["study", "architecture", "code_size"])
-    styles = choose_styles(sorted_names(trials))
-    across = len(keys(trials, ["study", "code_size"]))
-    figure, panels = wrapped(len(cells), across if across > 1 else _COLUMNS, 2.8, 1.9, sharex=True)
+    cells = list_keys(trials, ["study", "architecture", "code_size"])
+    styles = choose_styles(results, trials)
+    across = len(list_keys(trials, ["study", "code_size"]))
+    figure, panels = make_panels(len(cells), across if across > 1 else _COLUMNS, 2.8, 1.9, sharex=True)
     for place, (axes, key) in enumerate(zip(panels, cells, strict=True)):
-        draw_learning_rate(axes, where(trials, key), styles[str(key["architecture"])])
-        axes.set_title(heading(key, several_studies=len(results.studies) > 1))
+        draw_learning_rate(axes, select_rows(trials, key), styles[str(key["architecture"])])
+        axes.set_title(make_heading(results, key))
         columns = axes.get_gridspec().ncols  # type: ignore[union-attr]
         last = place + columns >= len(panels)
         axes.set_xlabel("Learning rate (dimensionless)" if last else "")
@@ -77,9 +77,9 @@ def learning_rate(results: StudyResults) -> Plot | Absent:
         Line2D([], [], marker="|", label="Diverged or failed", **grey),
         Line2D([], [], marker="*", label="Best", **grey | {"markersize": 11, "markeredgecolor": "black"}),
     ]
-    legend(figure, {}, handles)
+    draw_legend(figure, (), handles)
     thinned = trials.groupby(["study", "architecture", "code_size"], observed=True).size().max() > SHOWN_TRIALS
-    return Plot(
+    return Drawing(
         name,
         title,
         "Search trials of each cell: cross-entropy per image on the validation images after the last epoch that a "
@@ -91,7 +91,7 @@ def learning_rate(results: StudyResults) -> Plot | Absent:
     )
 
 
-def draw_learning_rate(axes: Axes, frame: pd.DataFrame, look: ModelStyle) -> Axes:
+def draw_learning_rate(axes: Axes, frame: pd.DataFrame, style: ModelStyle) -> Axes:
     """Draw the search trials of one cell and return ``axes``."""
     if len(frame) > SHOWN_TRIALS:
         best = frame[frame["full_budget"]].nsmallest(SHOWN_TRIALS // 5, _LOSS)
@@ -101,11 +101,11 @@ def draw_learning_rate(axes: Axes, frame: pd.DataFrame, look: ModelStyle) -> Axe
     pruned = frame[(frame["status"] == "pruned") & frame[_LOSS].notna()]
     lost = frame[frame["status"].isin(["diverged", "failed"])]
     many = len(frame) > 60
-    style: dict[str, Any] = {"linestyle": "", "color": look.colour}
-    axes.plot(pruned["learning_rate"], pruned[_LOSS], marker="x", markersize=4, alpha=0.6, **style)
-    axes.plot(complete["learning_rate"], complete[_LOSS], marker="o", markersize=3 if many else 4.5, **style)
+    points: dict[str, Any] = {"linestyle": "", "color": style.colour}
+    axes.plot(pruned["learning_rate"], pruned[_LOSS], marker="x", markersize=4, alpha=0.6, **points)
+    axes.plot(complete["learning_rate"], complete[_LOSS], marker="o", markersize=3 if many else 4.5, **points)
     top = np.full(len(lost), 0.97)
-    axes.plot(lost["learning_rate"], top, marker="|", transform=axes.get_xaxis_transform(), markersize=7, **style)
+    axes.plot(lost["learning_rate"], top, marker="|", transform=axes.get_xaxis_transform(), markersize=7, **points)
     best = complete.sort_values([_LOSS, "number"]).head(1)
     axes.plot(
         best["learning_rate"],
@@ -113,38 +113,38 @@ def draw_learning_rate(axes: Axes, frame: pd.DataFrame, look: ModelStyle) -> Axe
         marker="*",
         markersize=12,
         linestyle="",
-        color=look.colour,
+        color=style.colour,
         markeredgecolor="black",
     )
     axes.set_xscale("log")
-    plain_log_axis(axes.xaxis)
+    format_log_axis(axes.xaxis)
     axes.yaxis.set_major_locator(MaxNLocator(4))
     axes.margins(y=0.12)
     return axes
 
 
-@styled
-def hyperparameter_importance(results: StudyResults) -> Plot | Absent:
+@use_style
+def hyperparameter_importance(results: StudyResults) -> Drawing | Absent:
     """Draw how much each searched hyperparameter decided whether a trial was among the best."""
     name, title = "importance", "Importance of the hyperparameters"
-    frame = importances(results.trials)
+    frame = compute_importances(results.trials)
     if frame.empty:
         what = f"no model has {MINIMUM_TRIALS} search trials that can be compared"
         return absent(results, name, title, what, "search", "--trials N")
-    panels = keys(frame, ["study"])
-    there = set(frame["architecture"])
-    styles = choose_styles(name for name in results.trials["architecture"].cat.categories if name in there)
-    figure, (row,) = grid(1, len(panels), 6.4 if len(panels) == 1 else 4.6, 3.2, sharey="row")
+    panels = list_keys(frame, ["study"])
+    styles = choose_styles(results, results.trials[results.trials["architecture"].isin(frame["architecture"])])
+    figure, (row,) = make_grid(1, len(panels), 6.4 if len(panels) == 1 else 4.6, 3.2, sharey="row")
     for axes, key in zip(row, panels, strict=True):
-        draw_importance(axes, where(frame, key), styles)
-        axes.set_title(heading(key, several_studies=True) if len(results.studies) > 1 else "")
+        draw_importance(axes, select_rows(frame, key), styles)
+        axes.set_title(make_heading(results, key))
         axes.label_outer()
     together = frame.loc[frame["architecture"] == "", "n"]
     if len(together):
         counts = " + ".join(f"{n:,}" for n in together.groupby(frame["study"], observed=True).first())
         label = f"All models ({counts} trials)"
-        legend(figure, styles, [Line2D([], [], color="black", marker="*", markersize=9, linestyle="", label=label)])
-    return Plot(
+        star = Line2D([], [], color="black", marker="*", markersize=9, linestyle="", label=label)
+        draw_legend(figure, styles.values(), [star])
+    return Drawing(
         name,
         title,
         "PED-ANOVA (Watanabe, Bansal and Hutter, 2023, as implemented in Optuna): how far the distribution of a "
@@ -159,17 +159,17 @@ def hyperparameter_importance(results: StudyResults) -> Plot | Absent:
 
 
 def draw_importance(axes: Axes, frame: pd.DataFrame, styles: Mapping[str, ModelStyle]) -> Axes:
-    """Draw rows of `importances` (architecture, '' for all together; hyperparameter; importance), return ``axes``."""
+    """Draw rows of `compute_importances` (architecture, empty for all; hyperparameter; importance), return ``axes``."""
     offsets = dodge(max(len(styles), 1), 0.55)
-    for place, hyperparameter in enumerate(HYPERPARAMETERS):
+    for place, hyperparameter in enumerate(SEARCHED):
         rows = frame[frame["hyperparameter"] == hyperparameter].set_index("architecture")["importance"]
-        for offset, (name, look) in zip(offsets, styles.items(), strict=False):
+        for offset, (name, style) in zip(offsets, styles.items(), strict=False):
             if name in rows.index:
-                axes.plot(rows[name], place + offset, **look.line_style() | {"linestyle": "", "markersize": 6})
+                axes.plot(rows[name], place + offset, **style.line_style() | {"linestyle": "", "markersize": 6})
         if "" in rows.index:
             axes.plot(rows[""], place, color=_ALL.colour, marker=_ALL.marker, linestyle="", markersize=12)
-    axes.set_yticks(range(len(HYPERPARAMETERS)), HYPERPARAMETERS)
-    axes.set_ylim(len(HYPERPARAMETERS) - 0.5, -0.5)
+    axes.set_yticks(range(len(SEARCHED)), SEARCHED)
+    axes.set_ylim(len(SEARCHED) - 0.5, -0.5)
     axes.set_xlim(-0.03, 1.03)
     axes.set_xlabel("Importance (share of 1)")
     axes.set_ylabel("Hyperparameter")

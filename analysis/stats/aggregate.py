@@ -7,63 +7,32 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 
 import pandas as pd
 
-from analysis.results import StudyResults, confirmed, scored
+from analysis.results import StudyResults, join_scores, select_confirmed
 from analysis.stats.intervals import summarise
-from analysis.tables.table import Column
-from trainables.models.architectures import ARCHITECTURES, CONTROLS
 
 GROUP = ["study", "code_size", "arm"]
 """What models are compared within."""
 CELL = [*GROUP, "architecture"]
 
 
-@dataclass(frozen=True, slots=True)
-class Measure:
-    """One figure of one evaluator, as it stands in ``scores``."""
-
-    evaluator: str
-    metric: str
-    unit: str
-    direction: str
-
-    @property
-    def name(self) -> str:
-        """Column of frames and files."""
-        return f"{self.evaluator}_{self.metric}"
-
-
 @lru_cache(maxsize=2)  # joined once for all tables, since there may be millions
-def test_scores(results: StudyResults) -> pd.DataFrame:
+def select_test_scores(results: StudyResults) -> pd.DataFrame:
     """Return the scores on test images with what they belong to, one row a trial, evaluator and metric."""
     scores = results.scores
-    return scored(dataclasses.replace(results, scores=scores[scores["split"] == "test"]))
+    return join_scores(dataclasses.replace(results, scores=scores[scores["split"] == "test"]))
 
 
 @lru_cache(maxsize=2)
-def confirmed_scores(results: StudyResults) -> pd.DataFrame:
-    """Return those of `test_scores` that tables are made of."""
-    return confirmed(test_scores(results))
+def select_confirmed_scores(results: StudyResults) -> pd.DataFrame:
+    """Return those of `select_test_scores` that tables are made of."""
+    return select_confirmed(select_test_scores(results))
 
 
-def measures_of(scores: pd.DataFrame, evaluators: Sequence[str]) -> list[Measure]:
-    """Return what ``evaluators`` measured, evaluators in the order given and metrics as they were written."""
-    columns = ["evaluator", "metric", "unit", "direction"]
-    known = scores.loc[scores["evaluator"].isin(evaluators), columns].drop_duplicates(["evaluator", "metric"])
-    measures = [Measure(*map(str, row)) for row in known.itertuples(index=False)]
-    return sorted(measures, key=lambda measure: list(evaluators).index(measure.evaluator))
-
-
-def select(scores: pd.DataFrame, measure: Measure) -> pd.DataFrame:
-    """Return the rows of ``measure``."""
-    return scores[(scores["evaluator"] == measure.evaluator) & (scores["metric"] == measure.metric)]
-
-
-def run_counts(results: StudyResults, phase: str = "confirm", by: Sequence[str] = CELL) -> pd.DataFrame:
+def count_runs(results: StudyResults, phase: str = "confirm", by: Sequence[str] = CELL) -> pd.DataFrame:
     """Return one row a group of ``by``: runs, and how many complete, pruned, diverged, failed, collapsed, converged.
 
     A run has converged when it is complete and has not collapsed. Controls are not counted: they train nothing.
@@ -79,7 +48,7 @@ def run_counts(results: StudyResults, phase: str = "confirm", by: Sequence[str] 
     return flags.groupby(list(by), observed=True).sum().astype("Int64").reset_index()
 
 
-def summaries(frame: pd.DataFrame, by: Sequence[str] = CELL, value: str = "value") -> pd.DataFrame:
+def summarise_groups(frame: pd.DataFrame, by: Sequence[str] = CELL, value: str = "value") -> pd.DataFrame:
     """Return `summarise`'s one row a group of ``by``, which holds the arm.
 
     A control has no n: it is computed once and nothing in it is drawn.
@@ -88,18 +57,18 @@ def summaries(frame: pd.DataFrame, by: Sequence[str] = CELL, value: str = "value
     return groups.assign(n=groups["n"].astype("Int64").mask(groups["arm"] == "control"))
 
 
-def named(groups: pd.DataFrame, name: str, by: Sequence[str] = CELL) -> pd.DataFrame:
+def name_estimate(groups: pd.DataFrame, name: str, by: Sequence[str] = CELL) -> pd.DataFrame:
     """Return what makes an estimate called NAME of ``groups``: NAME, NAME_half_width, NAME_low, NAME_high, NAME_n."""
     columns = {"mean": name} | {part: f"{name}_{part}" for part in ("half_width", "low", "high", "n")}
     return groups[[*by, *columns]].rename(columns=columns)
 
 
-def estimates(frame: pd.DataFrame, name: str, by: Sequence[str] = CELL, value: str = "value") -> pd.DataFrame:
+def estimate_means(frame: pd.DataFrame, name: str, by: Sequence[str] = CELL, value: str = "value") -> pd.DataFrame:
     """Return one row a group of ``by`` with the mean of ``value`` as an estimate called ``name``."""
-    return named(summaries(frame, by, value), name, by)
+    return name_estimate(summarise_groups(frame, by, value), name, by)
 
 
-def joined(frames: Iterable[pd.DataFrame], by: Sequence[str] = CELL) -> pd.DataFrame:
+def join_frames(frames: Iterable[pd.DataFrame], by: Sequence[str] = CELL) -> pd.DataFrame:
     """Join frames of one row a group side by side; a group of any frame is there, in the order of tables."""
     first, *others = frames
     for other in others:
@@ -107,22 +76,6 @@ def joined(frames: Iterable[pd.DataFrame], by: Sequence[str] = CELL) -> pd.DataF
     return first.sort_values(list(by), ignore_index=True)
 
 
-def label_of(architecture: str) -> str:
-    """Return the name of a model or control as it is shown; a user's own keeps its name."""
-    record = ARCHITECTURES.get(architecture) or CONTROLS.get(architecture)
-    return record.label if record else architecture
-
-
-def with_labels(frame: pd.DataFrame) -> pd.DataFrame:
+def add_labels(results: StudyResults, frame: pd.DataFrame) -> pd.DataFrame:
     """Add the shown name of each row's model as ``label``."""
-    return frame.assign(label=frame["architecture"].astype("str").map(label_of))
-
-
-def study_section(results: StudyResults) -> tuple[Column, ...]:
-    """Return the column that tells studies apart, where there are several."""
-    return (Column("study", "study"),) if len(results.studies) > 1 else ()
-
-
-def group_sections(results: StudyResults) -> tuple[Column, ...]:
-    """Return the columns of `GROUP` as sections of a table."""
-    return (*study_section(results), Column("code_size", "code size", "count"), Column("arm", "arm"))
+    return frame.assign(label=frame["architecture"].astype("str").map(results.get_label))

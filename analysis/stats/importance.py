@@ -12,7 +12,7 @@ import math
 import numpy as np
 import pandas as pd
 
-HYPERPARAMETERS = ("learning_rate", "filters_1", "filters_2")
+from analysis.results import SEARCHED
 
 MINIMUM_TRIALS = 20
 """Ranked trials below which the best fifth are too few for a distribution."""
@@ -26,7 +26,7 @@ _CELL = ["study", "architecture", "code_size"]
 _PLACE_OF_STATUS = {"complete": 0, "pruned": 1, "diverged": 2}
 
 
-def importances(trials: pd.DataFrame) -> pd.DataFrame:
+def compute_importances(trials: pd.DataFrame) -> pd.DataFrame:
     """Return study, architecture, hyperparameter, importance (its share of 1) and n (trials).
 
     ``architecture`` is empty for all models of a study together. Models with fewer than `MINIMUM_TRIALS` are left out,
@@ -50,7 +50,7 @@ def rank_in_cell(trials: pd.DataFrame) -> pd.DataFrame:
     the range that was tried for its model, from 0 to 1 on a logarithmic scale: models differ in their ranges.
     """
     searched = trials[(trials["phase"] == "search") & trials["status"].isin(list(_PLACE_OF_STATUS))]
-    searched = searched.dropna(subset=list(HYPERPARAMETERS))
+    searched = searched.dropna(subset=list(SEARCHED))
     status = searched["status"].astype("str").map(_PLACE_OF_STATUS)
     unknown = searched["validation_cross_entropy"].isna() & (status < _PLACE_OF_STATUS["diverged"])
     searched = searched.assign(
@@ -60,7 +60,7 @@ def rank_in_cell(trials: pd.DataFrame) -> pd.DataFrame:
     )[~unknown].sort_values(["_status", "_epochs", "_loss", "number"])
     cells = searched.groupby(_CELL, observed=True)
     ranked = searched[_CELL].assign(rank=cells.cumcount() / (cells["number"].transform("size") - 1).clip(lower=1))
-    for name in HYPERPARAMETERS:
+    for name in SEARCHED:
         values = searched[name].astype("float64").map(math.log)
         of_model = values.groupby([searched["study"], searched["architecture"]], observed=True)
         low, high = of_model.transform("min"), of_model.transform("max")
@@ -76,14 +76,14 @@ def ped_anova(ranked: pd.DataFrame) -> dict[str, float]:
         places = np.linspace(0, len(ranked) - 1, MAXIMUM_TRIALS).round().astype(int)
         ranked = ranked.sort_values("rank").iloc[places]
     distributions: dict[str, optuna.distributions.BaseDistribution] = {
-        name: optuna.distributions.FloatDistribution(0.0, 1.0) for name in HYPERPARAMETERS
+        name: optuna.distributions.FloatDistribution(0.0, 1.0) for name in SEARCHED
     }
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
         optuna_study = optuna.create_study()
-        for *values, rank in ranked[[*HYPERPARAMETERS, "rank"]].itertuples(index=False):
-            params = dict(zip(HYPERPARAMETERS, map(float, values), strict=True))
+        for *values, rank in ranked[[*SEARCHED, "rank"]].itertuples(index=False):
+            params = dict(zip(SEARCHED, map(float, values), strict=True))
             optuna_study.add_trial(
                 optuna.trial.create_trial(params=params, distributions=distributions, value=float(rank))
             )
@@ -91,4 +91,4 @@ def ped_anova(ranked: pd.DataFrame) -> dict[str, float]:
         optuna.logging.set_verbosity(verbosity)
     evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=TARGET_QUANTILE)
     found = optuna.importance.get_param_importances(optuna_study, evaluator=evaluator)
-    return {name: float(found[name]) for name in HYPERPARAMETERS}
+    return {name: float(found[name]) for name in SEARCHED}

@@ -4,14 +4,12 @@ Intervals are Student's t at 95 %. In simulation their coverage at n = 3, 5, 10 
 bootstrap gave .72, .84, .93: resampling three values cannot show how far the fourth might lie. Of values spread evenly,
 far from normal, three cover .92. One value has no interval, and none is made up: it is NaN.
 
-Shapes are ``(..., n)``: the last axis holds the runs. The functions that take a frame do the same for each group of
-rows. Numbers that are not finite are refused everywhere: a diverged run is counted, never averaged.
+Numbers that are not finite are refused: a diverged run is counted, never averaged.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -21,49 +19,6 @@ from numpy.typing import ArrayLike, NDArray
 Floats = NDArray[np.float64]
 
 LEVEL = 0.95
-
-
-class Mean(NamedTuple):
-    """Means ``(...)`` and the half widths of their intervals ``(...)``, NaN where there is one run."""
-
-    mean: Floats
-    half_width: Floats
-
-
-class Difference(NamedTuple):
-    """Paired differences ``(...)``, first minus second, each with interval, p value and effect size ``(...)``."""
-
-    mean: Floats
-    half_width: Floats
-    p_value: Floats
-    effect_size: Floats
-
-
-def mean_interval(values: ArrayLike, level: float = LEVEL) -> Mean:
-    """Return the mean of ``values (..., n)`` over the last axis with its t interval.
-
-    Raises:
-        ValueError: a value is not finite, or n is 0.
-    """
-    runs = _finite(values)
-    return Mean(runs.mean(axis=-1), half_width(_deviation(runs), runs.shape[-1], level))
-
-
-def paired_difference(first: ArrayLike, second: ArrayLike, level: float = LEVEL) -> Difference:
-    """Compare ``first (..., n)`` with ``second (..., n)``, run by run of the same seed.
-
-    The p value is of the two-sided paired t test. See `effect_size` for the effect size.
-
-    Raises:
-        ValueError: the shapes differ, a value is not finite, or n is 0.
-    """
-    if np.shape(first) != np.shape(second):
-        raise ValueError(f"pairs need equal shapes, got {np.shape(first)} and {np.shape(second)}")
-    differences = _finite(first) - _finite(second)
-    mean, deviation, n = differences.mean(axis=-1), _deviation(differences), differences.shape[-1]
-    return Difference(
-        mean, half_width(deviation, n, level), p_value(mean, deviation, n), effect_size(mean, deviation, n)
-    )
 
 
 def holm(p_values: ArrayLike) -> Floats:
@@ -82,20 +37,6 @@ def holm(p_values: ArrayLike) -> Floats:
     adjusted = np.empty_like(given)
     adjusted[order] = np.minimum(1.0, np.maximum.accumulate(given[order] * factors))
     return adjusted
-
-
-def interquartile_mean(values: ArrayLike) -> Floats:
-    """Return the mean of the middle half of ``values (..., n)``: the lowest and highest ``n // 4`` are left out.
-
-    Under four values nothing is left out, so it is the mean.
-
-    Raises:
-        ValueError: a value is not finite, or n is 0.
-    """
-    runs = np.sort(_finite(values), axis=-1)
-    cut = runs.shape[-1] // 4
-    middle: Floats = runs[..., cut : runs.shape[-1] - cut].mean(axis=-1)
-    return middle
 
 
 def half_width(deviation: ArrayLike, n: ArrayLike, level: float = LEVEL) -> Floats:
@@ -137,7 +78,9 @@ def summarise(frame: pd.DataFrame, by: Sequence[str], value: str = "value") -> p
     Raises:
         ValueError: a value is not finite.
     """
-    _finite(frame[value], empty=True)
+    infinite = int((~np.isfinite(frame[value].to_numpy(dtype=np.float64))).sum())
+    if infinite:
+        raise ValueError(f"{infinite} of {len(frame)} values are not finite")
     grouped = frame.groupby(list(by), observed=True, dropna=False)[value]
     aggregates = grouped.agg(["count", "mean", "std", "min", "max"]).reset_index()
     groups = aggregates.rename(columns={"count": "n", "std": "deviation", "min": "minimum", "max": "maximum"})
@@ -145,7 +88,7 @@ def summarise(frame: pd.DataFrame, by: Sequence[str], value: str = "value") -> p
     return groups.assign(half_width=width, low=groups["mean"] - width, high=groups["mean"] + width)
 
 
-def paired(
+def compare_pairs(
     first: pd.DataFrame, second: pd.DataFrame, pair: Sequence[str], by: Sequence[str], value: str = "value"
 ) -> pd.DataFrame:
     """Return one row a group of ``by``: the difference of ``value``, first minus second, over rows of equal ``pair``.
@@ -164,19 +107,3 @@ def paired(
     statistics = (groups["difference"], groups["deviation"], groups["n"])
     groups = groups.assign(p_value=p_value(*statistics), effect_size=effect_size(*statistics))
     return groups.drop(columns=["minimum", "maximum"])
-
-
-def _deviation(runs: Floats) -> Floats:
-    if runs.shape[-1] == 1:
-        return np.full(runs.shape[:-1], np.nan)
-    deviation: Floats = runs.std(axis=-1, ddof=1)
-    return deviation
-
-
-def _finite(values: ArrayLike, *, empty: bool = False) -> Floats:
-    runs = np.asarray(values, dtype=np.float64)
-    if runs.ndim == 0 or (runs.shape[-1] == 0 and not empty):
-        raise ValueError(f"needs at least one value on the last axis, got shape {runs.shape}")
-    if not bool(np.isfinite(runs).all()):
-        raise ValueError(f"{int((~np.isfinite(runs)).sum())} of {runs.size} values are not finite")
-    return runs

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import pandas as pd
 
+from analysis.results import StudyResults
 from analysis.stats.aggregate import GROUP
-from analysis.stats.intervals import holm, paired, summarise
-from trainables.models.architectures import ARCHITECTURES, ConvolutionalAutoencoder
+from analysis.stats.intervals import compare_pairs, holm, summarise
+from analysis.stats.metrics import is_past_code
 
 SIGNIFICANCE = 0.05
 
@@ -19,20 +20,14 @@ METRIC = ["evaluator", "metric"]
 _CONTEST = [*METRIC, "direction", *GROUP]
 
 
-def ranked_rows(scores: pd.DataFrame, *, switches: bool) -> pd.DataFrame:
-    """Return the rows of models that may be ranked: convolutional ones, which share one parameter budget.
-
-    Args:
-        scores: rows with architecture, arm and unpooling.
-        switches: whether models that unpool with switches are ranked too. By reconstruction they must not be: their
-            switches carry the image past the code.
-    """
-    unlimited = [name for name, row in ARCHITECTURES.items() if not isinstance(row, ConvolutionalAutoencoder)]
-    ranked = (scores["arm"] != "control") & ~scores["architecture"].isin(unlimited)
-    return scores[ranked if switches else ranked & (scores["unpooling"] != "switches")]
+def select_ranked(results: StudyResults, scores: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows of ``scores`` that may be ranked: of models that share the parameter budget, by their codes."""
+    unranked = [name for name, row in results.models.items() if not row.ranked]
+    ranked = (scores["arm"] != "control") & ~scores["architecture"].isin(unranked)
+    return scores[ranked & ~is_past_code(scores)]
 
 
-def against_best(scores: pd.DataFrame) -> pd.DataFrame:
+def compare_with_best(scores: pd.DataFrame) -> pd.DataFrame:
     """Return the test of each model against the best of its group, by every metric.
 
     Args:
@@ -50,14 +45,14 @@ def against_best(scores: pd.DataFrame) -> pd.DataFrame:
     with_best = scores.merge(top, on=_CONTEST)
     is_best = with_best["architecture"] == with_best["best"]
     others, key = with_best[~is_best], [*_CONTEST, "architecture", "best"]
-    tests = paired(others, with_best[is_best], pair=[*_CONTEST, "seed"], by=key)
+    tests = compare_pairs(others, with_best[is_best], pair=[*_CONTEST, "seed"], by=key)
     tests = others[key].drop_duplicates().merge(tests, on=key, how="left")
-    tests["p_holm"] = adjusted(tests, ["study", *METRIC])
+    tests["p_holm"] = adjust_p_values(tests, ["study", *METRIC])
     worse = (tests["p_holm"] < SIGNIFICANCE) & (_sign(tests) * tests["difference"] > 0)
     return tests.assign(worse=worse).sort_values(key, ignore_index=True)
 
 
-def marks(tests: pd.DataFrame) -> pd.DataFrame:
+def mark_models(tests: pd.DataFrame) -> pd.DataFrame:
     """Return one row a metric, group and ranked model with ``mark``: ``best``, ``tie`` (with the best), or nothing.
 
     Where a test is missing for want of seeds, nobody is called best.
@@ -70,7 +65,7 @@ def marks(tests: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([others[columns], groups.rename(columns={"best": "architecture"})[columns]], ignore_index=True)
 
 
-def adjusted(tests: pd.DataFrame, family: list[str]) -> pd.Series[float]:
+def adjust_p_values(tests: pd.DataFrame, family: list[str]) -> pd.Series[float]:
     """Return column ``p_value`` Holm-adjusted over the tests of each ``family``; NaN where there was no test."""
     tested = tests["p_value"].notna()
     p_values = tests.loc[tested, "p_value"].groupby([tests.loc[tested, key] for key in family], observed=True)

@@ -31,7 +31,7 @@ _SCHEMA = pa.schema(
 Floats = NDArray[np.float32]
 
 
-def embedded(codes: Mapping[str, Floats], cache: Path | None = None) -> dict[str, Floats]:
+def embed_codes(codes: Mapping[str, Floats], cache: Path | None = None) -> dict[str, Floats]:
     """Return the t-SNE of each trial's ``codes (images, code_size)`` as points ``(images, 2)``.
 
     Args:

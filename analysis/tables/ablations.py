@@ -10,19 +10,29 @@ from typing import Any
 import pandas as pd
 
 from analysis.provenance import absent
-from analysis.results import StudyResults, confirmed, scored
-from analysis.stats.aggregate import CELL, Measure, run_counts, select, study_section, with_labels
-from analysis.stats.intervals import paired
-from analysis.stats.ranking import SIGNIFICANCE, adjusted
-from analysis.tables.table import FAILURES, FAILURES_CAPTION, SWITCHES_FOOTNOTE, Absent, Column, Table
-
-MEASURES = (
-    (Measure("reconstruction", "squared_error", "1/image", "lower"), "Squared error"),
-    (Measure("linear_classifier", "error", "%", "lower"), "Linear error (%)"),
-    (Measure("reconstruction", "cross_entropy", "nats/image", "lower"), "Cross-entropy"),
-    (Measure("mlp_classifier", "error", "%", "lower"), "MLP error (%)"),
-    (Measure("k_means", "accuracy", "", "higher"), "k-means accuracy"),
+from analysis.results import StudyResults, join_scores, select_confirmed
+from analysis.stats.aggregate import CELL, add_labels, count_runs
+from analysis.stats.intervals import compare_pairs
+from analysis.stats.metrics import (
+    CROSS_ENTROPY,
+    K_MEANS_ACCURACY,
+    LINEAR_ERROR,
+    MLP_ERROR,
+    SQUARED_ERROR,
+    select_metric,
 )
+from analysis.stats.ranking import SIGNIFICANCE, adjust_p_values
+from analysis.tables.table import (
+    FAILURES,
+    FAILURES_CAPTION,
+    SWITCHES_FOOTNOTE,
+    Absent,
+    Column,
+    Table,
+    list_study_sections,
+)
+
+METRICS = (SQUARED_ERROR, LINEAR_ERROR, CROSS_ENTROPY, MLP_ERROR, K_MEANS_ACCURACY)
 _MAIN = 2
 _LEVEL = [*CELL, "factor", "level"]
 
@@ -33,26 +43,27 @@ def ablations(results: StudyResults) -> Table | Absent:
     title = "Ablations"
     if not (results.trials["phase"] == "ablate").any():
         return absent(results, "ablations", title, "no ablation was run", "ablate", "--factors FACTOR ...")
-    bases = base_code_sizes(results.trials)
-    results = _at_base(results, bases)
-    scores = scored(results)
+    # A trial belongs to the code size of its configuration: its own but where that is the factor.
+    base_sizes = results.trials["base_code_size"].fillna(results.trials["code_size"]).astype("int64")
+    results = dataclasses.replace(results, trials=results.trials.assign(code_size=base_sizes))
+    scores = join_scores(results)
     scores = scores[scores["split"] == "test"]
-    base = confirmed(scores)
+    base = select_confirmed(scores)
     changed = scores[(scores["phase"] == "ablate") & scores["full_budget"]]
-    frame, columns = run_counts(results, "ablate", _LEVEL), []
-    for place, (measure, header) in enumerate(MEASURES):
-        rows = select(changed, measure)
+    frame, columns = count_runs(results, "ablate", _LEVEL), []
+    for place, metric in enumerate(METRICS):
+        rows = select_metric(changed, metric)
         if rows.empty:
             continue
-        tests = paired(rows, select(base, measure), pair=[*CELL, "seed"], by=_LEVEL)
-        tests = tests.assign(p_holm=adjusted(tests, ["study"]), mark="")
+        tests = compare_pairs(rows, select_metric(base, metric), pair=[*CELL, "seed"], by=_LEVEL)
+        tests = tests.assign(p_holm=adjust_p_values(tests, ["study"]), mark="")
         tests.loc[tests["p_holm"] < SIGNIFICANCE, "mark"] = "significant"
-        if measure.evaluator == "reconstruction":
+        if metric.past_code:
             tests.loc[tests["level"] == "switches", "mark"] = "unranked"
-        name = f"{measure.name}_difference"
+        name = f"{metric.name}_difference"
         renamed = {part: f"{name}_{part}" for part in tests.columns if part not in (*_LEVEL, "difference")}
         frame = frame.merge(tests.rename(columns={"difference": name} | renamed), on=_LEVEL, how="left")
-        columns.append(Column(name, header, "difference", 3 if measure.unit == "" else 2, place < _MAIN))
+        columns.append(Column(name, metric.header, "difference", metric.digits, place < _MAIN))
         if place < _MAIN:
             columns.append(Column(f"{name}_p_holm", "p (Holm)", "general", 2, main=False))
             columns.append(Column(f"{name}_effect_size", "d", "general", 2, main=False))
@@ -66,31 +77,22 @@ def ablations(results: StudyResults) -> Table | Absent:
         "1/image, cross-entropy in nats/image), paired by seed: mean ± half of the 95 % t interval (pairs). * differs "
         "at 5 % (paired t test, Holm-adjusted over the column); d is Cohen's d_z with Hedges's factor. "
         f"{FAILURES_CAPTION}",
-        with_labels(frame),
+        add_labels(results, frame),
         (Column("factor", "Factor"), Column("level", "Level"), *columns, FAILURES),
         sections=(
-            *study_section(results),
+            *list_study_sections(results),
             Column("label", "model"),
             Column("code_size", "code size", "count"),
             Column("arm", "arm"),
         ),
         footnotes=(
             *((SWITCHES_FOOTNOTE,) if (frame["level"] == "switches").any() else ()),
-            *(note for study in results.studies for note in _left_out(study.manifest)),
+            *(note for study in results.studies for note in _describe_left_out(study.manifest)),
         ),
     )
 
 
-def base_code_sizes(trials: pd.DataFrame) -> pd.Series[int]:
-    """Return the code size of the configuration that each trial belongs to: its own but where that is the factor."""
-    return trials["base_code_size"].fillna(trials["code_size"]).astype("int64")
-
-
-def _at_base(results: StudyResults, code_sizes: pd.Series[int]) -> StudyResults:
-    return dataclasses.replace(results, trials=results.trials.assign(code_size=code_sizes))
-
-
-def _left_out(manifest: Mapping[str, Any]) -> list[str]:
+def _describe_left_out(manifest: Mapping[str, Any]) -> list[str]:
     """Return a sentence for each reason to leave levels out, with the levels and the cells that it concerns."""
     notes: dict[tuple[str, str, str], list[str]] = {}
     for skipped in manifest.get("skipped_levels", ()):

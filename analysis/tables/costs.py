@@ -5,49 +5,35 @@ from __future__ import annotations
 import pandas as pd
 
 from analysis.provenance import absent
-from analysis.results import StudyResults, confirmed
-from analysis.stats.aggregate import (
-    CELL,
-    Measure,
-    confirmed_scores,
-    estimates,
-    group_sections,
-    joined,
-    run_counts,
-    select,
-    study_section,
-    with_labels,
-)
-from analysis.stats.intervals import paired
-from analysis.tables.models import filters_of, size_of
-from analysis.tables.table import ESTIMATE_CAPTION, Absent, Column, Table
-
-_SQUARED_ERROR = Measure("reconstruction", "squared_error", "1/image", "lower")
-_LINEAR_ERROR = Measure("linear_classifier", "error", "%", "lower")
+from analysis.results import StudyResults, select_confirmed
+from analysis.stats.aggregate import CELL, add_labels, count_runs, estimate_means, join_frames, select_confirmed_scores
+from analysis.stats.intervals import compare_pairs
+from analysis.stats.metrics import LINEAR_ERROR, SQUARED_ERROR, select_metric
+from analysis.tables.models import compute_size, get_filters
+from analysis.tables.table import ESTIMATE_CAPTION, Absent, Column, Table, list_group_sections, list_study_sections
 
 
 def cost(results: StudyResults) -> Table | Absent:
     """Return what a confirmed run takes, and what it reaches."""
     title = "Cost"
-    trials = confirmed(results.trials)
+    trials = select_confirmed(results.trials)
     trials = trials[trials["arm"] != "control"]
     if trials.empty:
         return absent(results, "cost", title, "no run is confirmed")
     first = trials.drop_duplicates(CELL).sort_values(CELL, ignore_index=True)
     sizes = [
-        size_of(trial["architecture"], trial["code_size"], filters_of(trial))
+        compute_size(results, trial["architecture"], trial["code_size"], get_filters(trial))
         for trial in first[["architecture", "code_size", "filters_1", "filters_2"]].to_dict("records")
     ]
     fixed = first[[*CELL, "epochs", "train_images", "parameters"]]
     fixed = fixed.assign(multiply_adds=pd.array([size["multiply_adds"] for size in sizes], dtype="Int64"))
-    scores = confirmed_scores(results)
+    scores = select_confirmed_scores(results)
     scores = scores[scores["arm"] != "control"]
-    frame = joined(
+    frame = join_frames(
         [
             fixed,
-            estimates(trials.dropna(subset=["device_seconds"]), "device_seconds", value="device_seconds"),
-            estimates(select(scores, _SQUARED_ERROR), _SQUARED_ERROR.name),
-            estimates(select(scores, _LINEAR_ERROR), _LINEAR_ERROR.name),
+            estimate_means(trials.dropna(subset=["device_seconds"]), "device_seconds", value="device_seconds"),
+            *(estimate_means(select_metric(scores, metric), metric.name) for metric in (SQUARED_ERROR, LINEAR_ERROR)),
         ]
     )
     hours = results.trials.groupby("phase", observed=True)["device_seconds"].sum() / 3600
@@ -58,17 +44,17 @@ def cost(results: StudyResults) -> Table | Absent:
         "Device seconds of a confirmed run (wall time multiplied by the GPUs or cores held), its epochs, parameters "
         "and multiply-adds of a forward pass for one image, beside its squared error (1/image) and linear classifier "
         f"error on the test images. {ESTIMATE_CAPTION}",
-        with_labels(frame),
+        add_labels(results, frame),
         (
             Column("label", "Model"),
             Column("device_seconds", "Device seconds", "estimate", 1),
             Column("epochs", "Epochs", "count", main=False),
             Column("parameters", "Parameters", "count", main=False),
             Column("multiply_adds", "Multiply-adds", "count"),
-            Column(_SQUARED_ERROR.name, "Squared error", "estimate", 2),
-            Column(_LINEAR_ERROR.name, "Linear error (%)", "estimate", 2, main=False),
+            Column(SQUARED_ERROR.name, SQUARED_ERROR.header, "estimate", 2),
+            Column(LINEAR_ERROR.name, LINEAR_ERROR.header, "estimate", 2, main=False),
         ),
-        sections=group_sections(results),
+        sections=list_group_sections(results),
         footnotes=(
             f"Measured on: {devices}.",
             "Device hours in all: " + ", ".join(f"{phase} {value:.2f}" for phase, value in hours.items()) + ".",
@@ -83,20 +69,20 @@ def search(results: StudyResults) -> Table | Absent:
     if trials.empty:
         return absent(results, "search", title, "no search trial is there", "search")
     cell = ["study", "code_size", "architecture"]
-    counts = run_counts(results, "search").drop(columns=["arm", "collapsed", "converged"])
+    counts = count_runs(results, "search").drop(columns=["arm", "collapsed", "converged"])
     value = "validation_cross_entropy"
     complete = trials[(trials["status"] == "complete") & trials[value].notna()]
     best = complete.sort_values([value, "number"]).drop_duplicates(cell)
     first = complete.loc[complete["number"] == 0, [*cell, value]].rename(columns={value: f"first_{value}"})
     kept = {"number": "best_number", value: f"best_{value}", "learning_rate": "best_learning_rate"}
     kept |= {"filters_1": "best_filters_1", "filters_2": "best_filters_2"}
-    scores = select(confirmed_scores(results), _SQUARED_ERROR)
+    scores = select_metric(select_confirmed_scores(results), SQUARED_ERROR)
     tuned, published = (scores[scores["arm"] == arm] for arm in ("tuned", "published"))
-    gain = paired(tuned, published, pair=[*cell, "seed"], by=cell)
+    gain = compare_pairs(tuned, published, pair=[*cell, "seed"], by=cell)
     name = "tuned_minus_published"
     gain = gain.rename(columns={part: f"{name}_{part}" for part in gain.columns if part not in (*cell, "difference")})
     gain = gain.rename(columns={"difference": name})
-    frame = joined([counts, best[[*cell, *kept]].rename(columns=kept), first, gain], cell)
+    frame = join_frames([counts, best[[*cell, *kept]].rename(columns=kept), first, gain], cell)
     return Table(
         "search",
         title,
@@ -104,7 +90,7 @@ def search(results: StudyResults) -> Table | Absent:
         "images (nats/image) of a trial of the full budget, with its learning rate and filter counts, and that of the "
         "first trial, which has the published filter counts; squared error on the test images (1/image) of the "
         "confirmed tuned arm minus the published one, paired by seed: mean ± half of the 95 % t interval (pairs).",
-        with_labels(frame),
+        add_labels(results, frame),
         (
             Column("label", "Model"),
             Column("complete/pruned/diverged/failed", "c/p/d/f", "counts"),
@@ -114,5 +100,5 @@ def search(results: StudyResults) -> Table | Absent:
             Column("best_filters_1/best_filters_2", "Filters", "counts"),
             Column(name, "Tuned - published", "difference"),
         ),
-        sections=(*study_section(results), Column("code_size", "code size", "count")),
+        sections=(*list_study_sections(results), Column("code_size", "code size", "count")),
     )

@@ -1,93 +1,43 @@
 """The models compared: tables of what confirmed runs scored on the test images, one function a table.
 
-Each function takes `StudyResults` and returns a `Table`, or says by an `Absent` what is missing. Figures are of
+Each function takes `StudyResults` and returns a `Table`, or says by an `Absent` what is missing. Scores are of
 complete, full-budget runs of phase confirm; runs that collapsed are among them, those that diverged or failed have no
-figures; all three are counted in every table.
+scores; all three are counted in every table.
 """
 
 from __future__ import annotations
 
-import dataclasses
-
-from analysis.claims.findings import finding_tables
 from analysis.provenance import absent
 from analysis.results import StudyResults
-from analysis.stats.aggregate import (
-    CELL,
-    Measure,
-    confirmed_scores,
-    estimates,
-    group_sections,
-    joined,
-    measures_of,
-    run_counts,
-    select,
-    with_labels,
-)
+from analysis.stats.aggregate import CELL, add_labels, count_runs, estimate_means, join_frames, select_confirmed_scores
 from analysis.stats.intervals import summarise
-from analysis.tables.ablations import ablations
-from analysis.tables.costs import cost, search
-from analysis.tables.models import architectures, sizes
-from analysis.tables.scores import (
-    CLASSIFICATION,
-    CLUSTERING,
-    CODE,
-    RECONSTRUCTION,
-    SCORE_TABLES,
-    differences,
-    score_table,
+from analysis.stats.metrics import Metric, list_metrics, select_metric
+from analysis.tables.scores import SCORE_TABLES
+from analysis.tables.table import (
+    ESTIMATE_CAPTION,
+    FAILURES,
+    FAILURES_CAPTION,
+    Absent,
+    Column,
+    Table,
+    list_group_sections,
 )
-from analysis.tables.summary import summary
-from analysis.tables.table import ESTIMATE_CAPTION, FAILURES, FAILURES_CAPTION, Absent, Column, Table
-from trainables.models.architectures import IMAGE_SIZE
 
 _RELIANCE_EVALUATORS = ("mean_code", "other_switches")
-
-
-def reconstruction(results: StudyResults) -> Table | Absent:
-    """Return cross-entropy and squared error of the test images."""
-    table = score_table(results, RECONSTRUCTION)
-    if isinstance(table, Absent):
-        return table
-    name = "reconstruction_squared_error"
-    per_pixel = f"{name}_per_pixel"
-    pixels = IMAGE_SIZE**2
-    scaled = {
-        per_pixel: table.frame[name] / pixels,
-        f"{per_pixel}_half_width": table.frame[f"{name}_half_width"] / pixels,
-    }
-    frame = table.frame.assign(**scaled)
-    columns = (*table.columns[:-1], Column(per_pixel, "Per pixel", "fixed", 4), table.columns[-1])
-    return dataclasses.replace(table, frame=frame, columns=columns)
-
-
-def classification(results: StudyResults) -> Table | Absent:
-    """Return the errors of classifiers on the code."""
-    return score_table(results, CLASSIFICATION)
-
-
-def clustering(results: StudyResults) -> Table | Absent:
-    """Return how clusters of the codes agree with the classes."""
-    return score_table(results, CLUSTERING)
-
-
-def code(results: StudyResults) -> Table | Absent:
-    """Return how sparse the codes are and how much of them is used."""
-    return score_table(results, CODE)
 
 
 def reliance(results: StudyResults) -> Table | Absent:
     """Return what becomes of reconstruction when the code, or the switches, are replaced."""
     title = "Reliance on the code"
-    scores = confirmed_scores(results)
-    replaced = measures_of(scores, _RELIANCE_EVALUATORS)
+    scores = select_confirmed_scores(results)
+    replaced = list_metrics(scores, _RELIANCE_EVALUATORS)
     if not replaced:
         return absent(results, "reliance", title, "no confirmed run was reconstructed with a replaced code")
     frames, columns = [], []
-    for metric in sorted({measure.metric for measure in replaced}, reverse=True):  # squared error first
+    for metric in sorted({each.metric for each in replaced}, reverse=True):  # squared error first
         main = metric == "squared_error"
         own = scores[(scores["evaluator"] == "reconstruction") & (scores["metric"] == metric)]
-        by_evaluator = {name: select(scores, Measure(name, metric, "", "")) for name in _RELIANCE_EVALUATORS}
+        by_evaluator = {name: select_metric(scores, Metric(name, metric)) for name in _RELIANCE_EVALUATORS}
         own = own[own["trial_id"].isin(by_evaluator["mean_code"]["trial_id"])]
         merged = by_evaluator["mean_code"].merge(own[["trial_id", "value"]], on="trial_id", suffixes=("", "_own"))
         increase = merged.assign(value=merged["value"] - merged["value_own"])
@@ -99,7 +49,7 @@ def reliance(results: StudyResults) -> Table | Absent:
             ("other_switches", "Other switches", by_evaluator["other_switches"]),
         )
         for part, header, rows in parts:
-            frames.append(estimates(rows, f"{part}_{metric}"))
+            frames.append(estimate_means(rows, f"{part}_{metric}"))
             columns.append(Column(f"{part}_{metric}", header, "estimate", 2, main and part != "increase"))
     return Table(
         "reliance",
@@ -107,25 +57,25 @@ def reliance(results: StudyResults) -> Table | Absent:
         "Squared error (1/image) and cross-entropy (nats/image) of the test images with their own code, with the mean "
         "training code in its place, the increase from the one to the other, and with their own code but another "
         f"image's switches. A small increase means that the image passes the code by. {ESTIMATE_CAPTION}",
-        with_labels(joined(frames)),
+        add_labels(results, join_frames(frames)),
         (Column("label", "Model"), *columns),
-        sections=group_sections(results),
+        sections=list_group_sections(results),
     )
 
 
 def stability(results: StudyResults) -> Table | Absent:
     """Return the share of runs that converge, and the spread of those over seeds."""
     title = "Stability over seeds"
-    counts = run_counts(results)
+    counts = count_runs(results)
     if counts.empty:
         return absent(results, "stability", title, "no run is confirmed")
     counts["converged_share"] = counts["converged"] / counts["runs"]
-    scores = confirmed_scores(results)
+    scores = select_confirmed_scores(results)
     scores = scores[~scores["collapsed"] & (scores["arm"] != "control")]
     frames, columns = [counts], [Column("label", "Model"), Column("converged/runs", "Converged", "counts"), FAILURES]
     for metric, text in (("squared_error", "Sq. error"), ("cross_entropy", "Cross-entropy")):
         name = f"reconstruction_{metric}"
-        spread = summarise(select(scores, Measure("reconstruction", metric, "", "")), CELL)
+        spread = summarise(select_metric(scores, Metric("reconstruction", metric)), CELL)
         kept = ("deviation", "minimum", "maximum")
         frames.append(spread[[*CELL, *kept]].rename(columns={part: f"{name}_{part}" for part in kept}))
         for part, header in (("deviation", f"SD, {text.lower()}"), ("minimum", "Lowest"), ("maximum", "Highest")):
@@ -136,16 +86,16 @@ def stability(results: StudyResults) -> Table | Absent:
         "Runs from different starting weights that converged, i.e. neither diverged nor failed nor collapsed, of all; "
         "standard deviation (SD), lowest and highest figure of the converged ones on the test images: squared error "
         f"(1/image) and cross-entropy (nats/image). {FAILURES_CAPTION}",
-        with_labels(joined(frames)),
+        add_labels(results, join_frames(frames)),
         tuple(columns),
-        sections=group_sections(results),
+        sections=list_group_sections(results),
     )
 
 
 def layer_values(results: StudyResults) -> Table | Absent:
     """Return the ranges of every layer's output: the paper's advice to look at intermediate values."""
     title = "Values in the layers"
-    scores = confirmed_scores(results)
+    scores = select_confirmed_scores(results)
     scores = scores[scores["evaluator"].astype("str").str.startswith("layer_")]
     if scores.empty:
         return absent(results, "layers", title, "no confirmed run has scores of its layers")
@@ -163,13 +113,13 @@ def layer_values(results: StudyResults) -> Table | Absent:
         title,
         "Range, mean and standard deviation of each layer's output over test images and positions, and its maps that "
         "hardly vary; means over seeds.",
-        with_labels(frame),
+        add_labels(results, frame),
         (
             Column("label", "Model"),
             Column("layer", "Layer"),
             *(Column(metric, metric.replace("_", " ").capitalize(), "general", 3) for metric in order),
         ),
-        sections=group_sections(results),
+        sections=list_group_sections(results),
         detail=True,
     )
 
@@ -177,17 +127,17 @@ def layer_values(results: StudyResults) -> Table | Absent:
 def other_scores(results: StudyResults) -> Table | Absent:
     """Return the scores that no other table shows, so that none is lost."""
     shown = {name for spec in SCORE_TABLES for name in spec.evaluators} | set(_RELIANCE_EVALUATORS)
-    scores = confirmed_scores(results)
+    scores = select_confirmed_scores(results)
     evaluators = scores["evaluator"].astype("str")
     scores = scores[~evaluators.isin(shown) & ~evaluators.str.startswith("layer_")]
     if scores.empty:
         return Absent("other_scores", "Other scores", "")
-    frame = estimates(scores, "value", [*CELL, "evaluator", "metric", "unit"])
+    frame = estimate_means(scores, "value", [*CELL, "evaluator", "metric", "unit"])
     return Table(
         "other_scores",
         "Other scores",
         f"Scores on the test images that no other table shows. {ESTIMATE_CAPTION}",
-        with_labels(frame.sort_values([*CELL, "evaluator", "metric"], ignore_index=True)),
+        add_labels(results, frame.sort_values([*CELL, "evaluator", "metric"], ignore_index=True)),
         (
             Column("label", "Model"),
             Column("evaluator", "Evaluator"),
@@ -195,28 +145,6 @@ def other_scores(results: StudyResults) -> Table | Absent:
             Column("value", "Value", "estimate", 3),
             Column("unit", "Unit"),
         ),
-        sections=group_sections(results),
+        sections=list_group_sections(results),
         detail=True,
     )
-
-
-def comparison_tables(results: StudyResults) -> tuple[Table | Absent, ...]:
-    """Return every table in the order of the report."""
-    functions = (
-        summary,
-        architectures,
-        sizes,
-        reconstruction,
-        classification,
-        clustering,
-        code,
-        reliance,
-        stability,
-        ablations,
-        cost,
-        search,
-        differences,
-        layer_values,
-        other_scores,
-    )
-    return (*(function(results) for function in functions), *finding_tables(results))

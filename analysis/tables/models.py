@@ -9,13 +9,11 @@ from typing import Any
 import pandas as pd
 
 from analysis.results import StudyResults
-from analysis.stats.aggregate import label_of, study_section, with_labels
-from analysis.tables.table import Column, Table
+from analysis.stats.aggregate import add_labels
+from analysis.tables.table import Column, Table, list_study_sections
 from trainables.models.architectures import (
-    ARCHITECTURES,
-    CONTROLS,
     IMAGE_SIZE,
-    ConvolutionalAutoencoder,
+    Control,
     Filters,
     Layer,
     count_multiply_adds,
@@ -26,7 +24,7 @@ from trainables.models.architectures import (
 
 def architectures(results: StudyResults) -> Table:
     """Return one row a model of the study: notation and layers at the published filter counts."""
-    rows = [_described(name) for name in _names(results)]
+    rows = [_describe(results, name) for name in _list_names(results)]
     return Table(
         "architectures",
         "Architectures",
@@ -57,15 +55,15 @@ def sizes(results: StudyResults) -> Table:
     for study in results.studies:
         config = study.manifest["config"]
         for name, code_size in itertools.product(config.get("architectures", ()), config.get("code_sizes", ())):
-            record = ARCHITECTURES.get(name)
-            if record is not None:
-                arm = "published" if isinstance(record, ConvolutionalAutoencoder) else "tuned"
-                rows[study.name, arm, name, code_size] = size_of(name, code_size)
+            row = results.models.get(name)
+            if row is not None:
+                arm = "published" if row.published_filters else "tuned"
+                rows[study.name, arm, name, code_size] = compute_size(results, name, code_size)
     trials = results.trials
     confirmed = trials[(trials["phase"] == "confirm") & (trials["arm"] != "control")]
     columns = [*key, "filters_1", "filters_2", "parameters"]
     for trial in confirmed.drop_duplicates(key)[columns].to_dict("records"):
-        size = size_of(trial["architecture"], trial["code_size"], filters_of(trial))
+        size = compute_size(results, trial["architecture"], trial["code_size"], get_filters(trial))
         recorded = {} if pd.isna(trial["parameters"]) else {"parameters": trial["parameters"]}
         rows[tuple(trial[name] for name in key)] = size | recorded
     frame = pd.DataFrame([dict(zip(key, cell, strict=True)) | size for cell, size in rows.items()])
@@ -80,7 +78,7 @@ def sizes(results: StudyResults) -> Table:
         "Sizes of the models",
         "Trained weights and biases, and multiply-adds of a forward pass for one image (biases left out, products with "
         "unpooling's zeros counted), at the published filter counts and at the tuned ones that were confirmed.",
-        with_labels(frame),
+        add_labels(results, frame),
         (
             Column("label", "Model"),
             Column("code_size", "Code", "count"),
@@ -88,46 +86,46 @@ def sizes(results: StudyResults) -> Table:
             Column("parameters", "Parameters", "count"),
             Column("multiply_adds", "Multiply-adds", "count"),
         ),
-        sections=(*study_section(results), Column("arm", "arm")),
+        sections=(*list_study_sections(results), Column("arm", "arm")),
     )
 
 
-def size_of(architecture: str, code_size: int, filters: Filters | None = None) -> dict[str, Any]:
-    """Return filters_1, filters_2, parameters and multiply_adds; a user's own model has no counts here."""
-    record = ARCHITECTURES.get(architecture)
-    if isinstance(record, ConvolutionalAutoencoder):
-        filters = filters or record.published_filters
+def compute_size(
+    results: StudyResults, architecture: str, code_size: int, filters: Filters | None = None
+) -> dict[str, Any]:
+    """Return filters_1, filters_2, parameters and multiply_adds; what no row describes has no counts."""
+    row = results.models.get(architecture)
+    filters = filters or (row.published_filters if row else None)
     size: dict[str, Any] = dict(zip(("filters_1", "filters_2"), filters or (None, None), strict=True))
+    if row is None or isinstance(row, Control):
+        return size | {"parameters": None, "multiply_adds": None}
     return size | {
-        "parameters": count_parameters(record, code_size, filters) if record else None,
-        "multiply_adds": count_multiply_adds(record, code_size, filters) if record else None,
+        "parameters": count_parameters(row, code_size, filters),
+        "multiply_adds": count_multiply_adds(row, code_size, filters),
     }
 
 
-def filters_of(trial: Mapping[Hashable, Any]) -> Filters | None:
+def get_filters(trial: Mapping[Hashable, Any]) -> Filters | None:
     """Return the filter counts of a row of trials; None where the model has none."""
     return None if pd.isna(trial["filters_1"]) else (int(trial["filters_1"]), int(trial["filters_2"]))
 
 
-def _described(name: str) -> dict[str, Any]:
-    record = ARCHITECTURES.get(name)
-    if record is None:
-        control = CONTROLS.get(name)
-        known = {"notation": control.notation, "source": control.source or None} if control else {}
-        return {"architecture": name, "label": label_of(name)} | known
-    return {
-        "architecture": name,
-        "label": record.label,
-        "notation": record.notation,
-        "activation": record.activation,
-        "pooling": record.pooling or "none",
-        "unpooling": record.unpooling or "none",
-        "layers": ", ".join([f"1@{IMAGE_SIZE}", *(_layer_text(layer) for layer in list_layers(record, 1))]),
-        "source": record.source,
-    }
+def _describe(results: StudyResults, name: str) -> dict[str, Any]:
+    row = results.models.get(name)
+    if row is None:
+        return {"architecture": name, "label": name}
+    described = {"architecture": name, "label": row.label, "notation": row.notation}
+    if not isinstance(row, Control):
+        described |= {
+            "activation": row.activation,
+            "pooling": row.pooling or "none",
+            "unpooling": row.unpooling or "none",
+            "layers": ", ".join([f"1@{IMAGE_SIZE}", *(_format_layer(layer) for layer in list_layers(row, 1))]),
+        }
+    return described | {"source": row.source or None}
 
 
-def _layer_text(layer: Layer) -> str:
+def _format_layer(layer: Layer) -> str:
     if layer.name == "code":
         return "code"
     if layer.kind == "linear":
@@ -136,9 +134,8 @@ def _layer_text(layer: Layer) -> str:
     return f"{layer.kind}{kernel} {layer.out_maps}@{layer.out_size}"
 
 
-def _names(results: StudyResults) -> list[str]:
+def _list_names(results: StudyResults) -> list[str]:
     """Return the models that the studies were asked for or have rows of, in the order of tables."""
     asked = {name for study in results.studies for name in study.manifest["config"].get("architectures", ())}
     asked |= set(results.trials["architecture"].astype("str"))
-    known = [*ARCHITECTURES, *CONTROLS]
-    return [name for name in known if name in asked] + sorted(asked - set(known))
+    return [name for name in results.models if name in asked] + sorted(asked - set(results.models))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -12,19 +13,30 @@ from analysis.results import StudyResults
 from analysis.stats.aggregate import (
     CELL,
     GROUP,
-    Measure,
-    confirmed_scores,
-    group_sections,
-    joined,
-    label_of,
-    measures_of,
-    named,
-    run_counts,
-    select,
-    summaries,
-    with_labels,
+    add_labels,
+    count_runs,
+    join_frames,
+    name_estimate,
+    select_confirmed_scores,
+    summarise_groups,
 )
-from analysis.stats.ranking import METRIC, against_best, marks, ranked_rows
+from analysis.stats.metrics import (
+    CROSS_ENTROPY,
+    DEAD_UNITS,
+    EFFECTIVE_DIMENSION,
+    HOYER_SPARSITY,
+    K_MEANS_ACCURACY,
+    K_MEANS_ARI,
+    K_MEANS_NMI,
+    LINEAR_ERROR,
+    MLP_ERROR,
+    SQUARED_ERROR,
+    Metric,
+    is_past_code,
+    list_metrics,
+    select_metric,
+)
+from analysis.stats.ranking import METRIC, compare_with_best, mark_models, select_ranked
 from analysis.tables.table import (
     ESTIMATE_CAPTION,
     FAILURES,
@@ -34,16 +46,9 @@ from analysis.tables.table import (
     Absent,
     Column,
     Table,
+    list_group_sections,
 )
-
-_EVALUATOR_LABELS = {
-    "linear_classifier": "Linear",
-    "mlp_classifier": "MLP",
-    "k_means": "k-means",
-    "umap_gmm": "UMAP + mixture",
-}
-_METRIC_LABELS = {"cross_entropy": "cross-entropy", "f_score": "F-score", "nmi": "NMI", "ari": "ARI"}
-_DIGITS = {"%": 2, "nats/image": 2, "1/image": 2, "units": 1, "maps": 1}
+from trainables.models.architectures import IMAGE_SIZE
 
 CONTROLS_FOOTNOTE = (
     "Controls are never ranked: the classic auto-encoder is outside the parameter budget; PCA and raw pixels are "
@@ -63,16 +68,14 @@ class ScoreTable:
         title: of the table.
         caption: what the metrics are, with units.
         evaluators: whose scores are shown.
-        main: the metrics that are ranked and shown where space is short, as (evaluator, metric).
-        switches_ranked: whether models with switches are ranked.
+        main: the metrics that are ranked and shown where space is short.
     """
 
     name: str
     title: str
     caption: str
     evaluators: tuple[str, ...]
-    main: tuple[tuple[str, str], ...]
-    switches_ranked: bool = True
+    main: tuple[Metric, ...]
 
 
 RECONSTRUCTION = ScoreTable(
@@ -80,8 +83,7 @@ RECONSTRUCTION = ScoreTable(
     "Reconstruction of the test images",
     "Cross-entropy in nats per image; squared error summed over the 784 pixels per image, and per pixel.",
     ("reconstruction",),
-    (("reconstruction", "cross_entropy"), ("reconstruction", "squared_error")),
-    switches_ranked=False,
+    (CROSS_ENTROPY, SQUARED_ERROR),
 )
 CLASSIFICATION = ScoreTable(
     "classification",
@@ -89,7 +91,7 @@ CLASSIFICATION = ScoreTable(
     "Error on the test images in percent of a linear classifier and of a multi-layer perceptron, both fitted on the "
     "standardised training codes; precision, recall and F-score are averaged over classes.",
     ("linear_classifier", "mlp_classifier"),
-    (("linear_classifier", "error"), ("mlp_classifier", "error")),
+    (LINEAR_ERROR, MLP_ERROR),
 )
 CLUSTERING = ScoreTable(
     "clustering",
@@ -97,7 +99,7 @@ CLUSTERING = ScoreTable(
     "Agreement of clusters of the codes with the classes, which the clustering has not seen: accuracy by optimal "
     "assignment, normalised mutual information (NMI), adjusted Rand index (ARI); silhouette needs no classes.",
     ("k_means", "umap_gmm"),
-    (("k_means", "accuracy"), ("k_means", "nmi"), ("k_means", "ari")),
+    (K_MEANS_ACCURACY, K_MEANS_NMI, K_MEANS_ARI),
 )
 CODE = ScoreTable(
     "code",
@@ -105,35 +107,51 @@ CODE = ScoreTable(
     "Hoyer sparsity and Gini index from 0 (dense) to 1 (sparse), effective dimension (participation ratio) in units, "
     "and units of the code that hardly vary.",
     ("code",),
-    (("code", "hoyer_sparsity"), ("code", "effective_dimension"), ("code", "dead_units")),
+    (HOYER_SPARSITY, EFFECTIVE_DIMENSION, DEAD_UNITS),
 )
 SCORE_TABLES = (RECONSTRUCTION, CLASSIFICATION, CLUSTERING, CODE)
 
 
+def reconstruction(results: StudyResults) -> Table | Absent:
+    """Return cross-entropy and squared error of the test images."""
+    table = score_table(results, RECONSTRUCTION)
+    if isinstance(table, Absent):
+        return table
+    name = SQUARED_ERROR.name
+    per_pixel = f"{name}_per_pixel"
+    pixels = IMAGE_SIZE**2
+    scaled = {
+        per_pixel: table.frame[name] / pixels,
+        f"{per_pixel}_half_width": table.frame[f"{name}_half_width"] / pixels,
+    }
+    frame = table.frame.assign(**scaled)
+    columns = (*table.columns[:-1], Column(per_pixel, "Per pixel", "fixed", 4), table.columns[-1])
+    return dataclasses.replace(table, frame=frame, columns=columns)
+
+
 def score_table(results: StudyResults, spec: ScoreTable) -> Table | Absent:
     """Return all metrics of the evaluators of ``spec``, the main ones ranked."""
-    scores = confirmed_scores(results)
+    scores = select_confirmed_scores(results)
     if spec is RECONSTRUCTION:
-        # Raw pixels reconstruct themselves: a row of zeros says nothing.
-        scores = scores[scores["architecture"] != "raw_pixels"]
-    measures = measures_of(scores, spec.evaluators)
-    if not measures and not any(map(labelled, results.studies)):
+        # A row of zeros says nothing.
+        lossless = [name for name, row in results.models.items() if row.lossless]
+        scores = scores[~scores["architecture"].isin(lossless)]
+    metrics = list_metrics(scores, spec.evaluators, spec.main)
+    if not metrics and not any(map(labelled, results.studies)):
         return Absent(spec.name, spec.title, NO_LABELS)
-    if not measures:
+    if not metrics:
         return absent(results, spec.name, spec.title, f"no confirmed run has scores of {' or '.join(spec.evaluators)}")
-    # The main ones first, in their order.
-    main = [measure for key in spec.main for measure in measures if (measure.evaluator, measure.metric) == key]
-    measures = main + [measure for measure in measures if measure not in main]
-    groups = summaries(scores[scores["evaluator"].isin(spec.evaluators)], [*CELL, *METRIC])
-    marked = _marked(results, spec)
-    frames = [run_counts(results)]
-    for measure in measures:
-        frames.append(named(select(groups, measure), measure.name))
-        if measure in main and measure.direction != "none":
-            found = select(marked, measure)[[*CELL, "mark"]]
-            frames.append(found.rename(columns={"mark": f"{measure.name}_mark"}))
-    frame = with_labels(joined(frames))
-    several = len({measure.evaluator for measure in measures}) > 1
+    main = {metric.key for metric in spec.main}
+    groups = summarise_groups(scores[scores["evaluator"].isin(spec.evaluators)], [*CELL, *METRIC])
+    marked = _mark(results, spec)
+    frames = [count_runs(results)]
+    for metric in metrics:
+        frames.append(name_estimate(select_metric(groups, metric), metric.name))
+        if metric.key in main and metric.direction != "none":
+            found = select_metric(marked, metric)[[*CELL, "mark"]]
+            frames.append(found.rename(columns={"mark": f"{metric.name}_mark"}))
+    frame = add_labels(results, join_frames(frames))
+    several = len({metric.evaluator for metric in metrics}) > 1
     ranking = (MARKS_CAPTION,) if len(marked) else ()
     footnotes: tuple[str, ...] = (SWITCHES_FOOTNOTE,) if (marked["mark"] == "unranked").any() else ()
     if spec is CLUSTERING and not all(map(labelled, results.studies)):
@@ -147,24 +165,28 @@ def score_table(results: StudyResults, spec: ScoreTable) -> Table | Absent:
             Column("label", "Model"),
             *(
                 Column(
-                    measure.name, _header(measure, several), "estimate", _DIGITS.get(measure.unit, 3), measure in main
+                    metric.name,
+                    metric.header if several else metric.short_header,
+                    "estimate",
+                    metric.digits,
+                    metric.key in main,
                 )
-                for measure in measures
+                for metric in metrics
             ),
             FAILURES,
         ),
-        sections=group_sections(results),
+        sections=list_group_sections(results),
         footnotes=(*footnotes, CONTROLS_FOOTNOTE),
     )
 
 
 def differences(results: StudyResults) -> Table | Absent:
     """Return the tests behind the marks: every ranked model against the best of its code size and arm."""
-    frame = pd.concat([ranked_tests(results, spec) for spec in SCORE_TABLES], ignore_index=True)
+    frame = pd.concat([compare_ranked(results, spec) for spec in SCORE_TABLES], ignore_index=True)
     if frame.empty:
         return absent(results, "differences", "Differences from the best", "no two confirmed models can be compared")
     frame = frame.sort_values(GROUP, kind="stable", ignore_index=True)
-    frame = with_labels(frame).assign(best_label=frame["best"].map(label_of).astype("str"))
+    frame = add_labels(results, frame).assign(best_label=frame["best"].map(results.get_label).astype("str"))
     frame = frame.rename(columns={part: f"difference_{part}" for part in ("half_width", "low", "high", "n")})
     frame["difference_mark"] = frame["worse"].map({True: "significant", False: ""})
     return Table(
@@ -183,33 +205,25 @@ def differences(results: StudyResults) -> Table | Absent:
             Column("p_holm", "p (Holm)", "general"),
             Column("effect_size", "d", "general", main=False),
         ),
-        sections=group_sections(results),
+        sections=list_group_sections(results),
         detail=True,
     )
 
 
 @lru_cache(maxsize=2 * len(SCORE_TABLES))
-def ranked_tests(results: StudyResults, spec: ScoreTable) -> pd.DataFrame:
-    """Return `against_best` of the main metrics of ``spec``: what its marks rest on."""
-    return against_best(ranked_rows(_ranked_scores(results, spec), switches=spec.switches_ranked))
+def compare_ranked(results: StudyResults, spec: ScoreTable) -> pd.DataFrame:
+    """Return `compare_with_best` of the main metrics of ``spec``: what its marks rest on."""
+    return compare_with_best(select_ranked(results, _select_ranked_scores(results, spec)))
 
 
-def _ranked_scores(results: StudyResults, spec: ScoreTable) -> pd.DataFrame:
-    scores = confirmed_scores(results)
+def _select_ranked_scores(results: StudyResults, spec: ScoreTable) -> pd.DataFrame:
+    scores = select_confirmed_scores(results)
     keys = pd.MultiIndex.from_frame(scores[METRIC])
-    return scores[keys.isin(spec.main) & (scores["direction"] != "none")]
+    return scores[keys.isin([metric.key for metric in spec.main]) & (scores["direction"] != "none")]
 
 
-def _marked(results: StudyResults, spec: ScoreTable) -> pd.DataFrame:
-    rows = _ranked_scores(results, spec)
-    unranked = rows.loc[(rows["unpooling"] == "switches") & (not spec.switches_ranked), [*METRIC, *CELL]]
-    ranked = marks(ranked_tests(results, spec))
+def _mark(results: StudyResults, spec: ScoreTable) -> pd.DataFrame:
+    rows = _select_ranked_scores(results, spec)
+    unranked = rows.loc[is_past_code(rows), [*METRIC, *CELL]]
+    ranked = mark_models(compare_ranked(results, spec))
     return pd.concat([ranked, unranked.drop_duplicates().assign(mark="unranked")], ignore_index=True)
-
-
-def _header(measure: Measure, several: bool) -> str:
-    metric = _METRIC_LABELS.get(measure.metric, measure.metric.replace("_", " "))
-    evaluator = _EVALUATOR_LABELS.get(measure.evaluator, measure.evaluator.replace("_", " ")) if several else ""
-    header = f"{evaluator} {metric}".strip()
-    header = header if several else header[0].upper() + header[1:]
-    return header + (" (%)" if measure.unit == "%" else "")

@@ -6,18 +6,21 @@ settings that were chosen for one of them.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pandas as pd
 
 from analysis.provenance import absent
 from analysis.results import StudyResults
-from analysis.stats.aggregate import CELL, joined, label_of, study_section, with_labels
+from analysis.stats.aggregate import CELL, add_labels, join_frames
+from analysis.stats.metrics import SQUARED_ERROR, SUMMARY
 from analysis.stats.ranking import METRIC
 from analysis.tables.scores import (
     CLASSIFICATION,
     CLUSTERING,
     CONTROLS_FOOTNOTE,
     RECONSTRUCTION,
-    ranked_tests,
+    compare_ranked,
     score_table,
 )
 from analysis.tables.table import (
@@ -29,37 +32,33 @@ from analysis.tables.table import (
     Absent,
     Column,
     Table,
+    list_study_sections,
 )
 
 _ARMS = ("tuned", "control")
-_FIGURES = (
-    (RECONSTRUCTION, "reconstruction", "squared_error", "Squared error", 2),
-    (CLASSIFICATION, "linear_classifier", "error", "Linear error (%)", 2),
-    (CLASSIFICATION, "mlp_classifier", "error", "MLP error (%)", 2),
-    (CLUSTERING, "k_means", "accuracy", "k-means accuracy", 3),
-)
-"""One column each: the table that it is taken from, evaluator, metric, header, decimals."""
+_SPECS = (RECONSTRUCTION, CLASSIFICATION, CLUSTERING)
 
 
 def summary(results: StudyResults) -> Table | Absent:
-    """Return the main figure of each kind, model by model, in the tuned arm and of the controls."""
+    """Return the main metric of each kind, model by model, in the tuned arm and of the controls."""
     title = "Summary"
-    wholes = [score_table(results, spec) for spec in dict.fromkeys(figure[0] for figure in _FIGURES)]
+    wholes = [score_table(results, spec) for spec in _SPECS]
     tables = [table for table in wholes if isinstance(table, Table)]
     if not tables or not (tables[0].frame["arm"] == "tuned").any():
         return absent(results, "summary", title, "no run of the tuned arm is confirmed")
     columns = [Column("label", "Model")]
     frames = [tables[0].frame[[*CELL, *FAILURES.name.split("/")]]]
-    for _, evaluator, metric, header, digits in _FIGURES:
-        name = f"{evaluator}_{metric}"
+    for metric in SUMMARY:
+        name = metric.name
         for table in tables:
             if name in table.frame:
                 parts = [name, *(f"{name}_{part}" for part in ("half_width", "low", "high", "n", "mark"))]
                 frames.append(table.frame.reindex(columns=[*CELL, *parts]))
-                columns.append(Column(name, header, "estimate", digits))
-    frame = joined(frames)
-    # Raw pixels have no code, so they stand in no section.
-    frame = with_labels(frame[frame["arm"].isin(_ARMS) & (frame["architecture"] != "raw_pixels")])
+                columns.append(Column(name, metric.header, "estimate", metric.digits))
+    frame = join_frames(frames)
+    # What has a code size of its own stands in no section.
+    apart = [name for name, row in results.models.items() if row.fixed_code_size]
+    frame = add_labels(results, frame[frame["arm"].isin(_ARMS) & ~frame["architecture"].isin(apart)])
     return Table(
         "summary",
         title,
@@ -68,7 +67,7 @@ def summary(results: StudyResults) -> Table | Absent:
         f"{MARKS_CAPTION} {FAILURES_CAPTION}",
         frame.reset_index(drop=True),
         (*columns, FAILURES),
-        sections=(*study_section(results), Column("code_size", "code size", "count")),
+        sections=(*list_study_sections(results), Column("code_size", "code size", "count")),
         footnotes=(SWITCHES_FOOTNOTE, CONTROLS_FOOTNOTE),
     )
 
@@ -79,9 +78,8 @@ def answers(results: StudyResults) -> list[str]:
     A comparison is one column of the summary at one code size, among the ranked models. There is nothing to say of a
     study in which no two models can be compared.
     """
-    specs = (RECONSTRUCTION, CLASSIFICATION, CLUSTERING)
-    tests = pd.concat([ranked_tests(results, spec) for spec in specs], ignore_index=True)
-    keys = pd.MultiIndex.from_tuples([figure[1:3] for figure in _FIGURES])
+    tests = pd.concat([compare_ranked(results, spec) for spec in _SPECS], ignore_index=True)
+    keys = pd.MultiIndex.from_tuples([metric.key for metric in SUMMARY])
     shown = pd.MultiIndex.from_frame(tests[METRIC].astype("str")).isin(keys)
     tests = tests[shown & (tests["arm"] == "tuned") & tests["p_holm"].notna()].astype(
         {"architecture": "str", "best": "str"}
@@ -91,12 +89,18 @@ def answers(results: StudyResults) -> list[str]:
         rows = tests[tests["study"] == study.name]
         if len(rows):
             prefix = f"{study.name}: " if len(results.studies) > 1 else ""
-            places = _places(rows)
-            sentences += [f"{prefix}{_which(places)}", _how_much(rows, str(places.index[0])), _luck(places)]
+            places = _count_places(rows)
+            rows = rows[rows["metric"] == SQUARED_ERROR.metric]
+            labels = results.get_label
+            sentences += [
+                f"{prefix}{_say_which(places, labels)}",
+                _say_how_much(rows, str(places.index[0]), labels),
+                _say_luck(places, labels),
+            ]
     return sentences
 
 
-def _places(tests: pd.DataFrame) -> pd.DataFrame:
+def _count_places(tests: pd.DataFrame) -> pd.DataFrame:
     """Return how often each model was compared, had the best mean, was alone the best, and was worse; best first."""
     contests = tests.groupby([*METRIC, "code_size", "best"], observed=True)["worse"].all().reset_index()
     leaders = contests.assign(architecture=contests["best"], compared=1, leads=1, alone=contests["worse"], worse=0)
@@ -107,7 +111,7 @@ def _places(tests: pd.DataFrame) -> pd.DataFrame:
     return places.sort_values(["held", "leads"], ascending=False)
 
 
-def _which(places: pd.DataFrame) -> str:
+def _say_which(places: pd.DataFrame, label_of: Callable[[str], str]) -> str:
     first = places.iloc[0]
     return (
         f"{label_of(str(places.index[0]))} is the best or not told apart from the best in {first['held']} of "
@@ -116,11 +120,10 @@ def _which(places: pd.DataFrame) -> str:
     )
 
 
-def _how_much(tests: pd.DataFrame, architecture: str) -> str:
+def _say_how_much(tests: pd.DataFrame, architecture: str, label_of: Callable[[str], str]) -> str:
     """Say how far the nearest other model is in squared error, code size by code size."""
-    rows = tests[tests["metric"] == "squared_error"]
     parts = []
-    for size, group in rows.groupby("code_size"):
+    for size, group in tests.groupby("code_size"):
         if (group["best"] == architecture).all():
             nearest = group.sort_values("difference").iloc[0]
             name, difference = nearest["architecture"], nearest["difference"]
@@ -136,7 +139,7 @@ def _how_much(tests: pd.DataFrame, architecture: str) -> str:
     return f"The nearest other model's squared error, less that of {label_of(architecture)}: {'; '.join(parts)}."
 
 
-def _luck(places: pd.DataFrame) -> str:
+def _say_luck(places: pd.DataFrame, label_of: Callable[[str], str]) -> str:
     told = [
         f"{label_of(str(name))} in {row['worse']} of {row['compared']}"
         for name, row in places.iterrows()

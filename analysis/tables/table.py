@@ -10,6 +10,8 @@ from typing import Literal
 
 import pandas as pd
 
+from analysis.results import StudyResults
+
 Kind = Literal["text", "count", "counts", "fixed", "general", "estimate", "difference"]
 
 
@@ -82,3 +84,13 @@ SWITCHES_FOOTNOTE = (
     "† Not ranked or tested: switches carry the image past the code, so this reconstruction says little of the code "
     "(see the table on reliance)."
 )
+
+
+def list_study_sections(results: StudyResults) -> tuple[Column, ...]:
+    """Return the column that tells studies apart, where there are several."""
+    return (Column("study", "study"),) if len(results.studies) > 1 else ()
+
+
+def list_group_sections(results: StudyResults) -> tuple[Column, ...]:
+    """Return the columns within which models are compared as sections of a table."""
+    return (*list_study_sections(results), Column("code_size", "code size", "count"), Column("arm", "arm"))

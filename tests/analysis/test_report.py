@@ -15,9 +15,8 @@ import pandas as pd
 import pytest
 
 from analysis.provenance import provenance
-from analysis.report import main, write_report
+from analysis.report import comparison_tables, main, write_report
 from analysis.results import ResultsError, StudyResults, load_study
-from analysis.tables.diagnostics import comparison_tables
 from analysis.tables.table import Absent, Table
 from tests.synthetic import write_synthetic_study
 

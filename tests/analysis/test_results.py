@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -11,9 +12,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from analysis.results import ResultsError, confirmed, load_studies, load_study, scored
+from analysis.figures.style import choose_styles
+from analysis.report import comparison_tables
+from analysis.results import ResultsError, join_scores, load_studies, load_study, select_confirmed
+from analysis.tables.models import compute_size
 from study.storage.schema import SCHEMA_VERSION, TABLES
 from tests.synthetic import true_score, write_synthetic_study
+from trainables.models.architectures import BUILT_IN, CONTROLS, count_parameters
+from trainables.models.custom import values_of
 
 CELLS = {"architectures": ("model_1", "model_4"), "code_sizes": (10,), "search_trials": 3, "mishaps": {}}
 
@@ -197,7 +203,7 @@ def test_a_study_that_has_just_begun_has_empty_frames(folder: Path) -> None:
         shutil.rmtree(folder / name)
     results = load_study(folder)
     assert [len(getattr(results, name)) for name in TABLES] == [0, 0, 0, 0]
-    assert scored(results).empty
+    assert join_scores(results).empty
 
 
 def test_a_value_that_is_not_finite_is_named_and_left_out(folder: Path) -> None:
@@ -228,7 +234,7 @@ def test_collapsed_means_within_3_percent_of_the_mean_image_or_above(
 
 def test_scored_gives_each_score_with_what_it_belongs_to(folder: Path) -> None:
     """One row a trial, split, evaluator and metric."""
-    rows = scored(load_study(folder))
+    rows = join_scores(load_study(folder))
     row = rows[
         (rows["architecture"] == "model_4")
         & (rows["arm"] == "published")
@@ -250,7 +256,7 @@ def test_confirmed_leaves_out_search_and_what_is_short_of_its_budget(tmp_path: P
     table = pq.read_table(file)
     place = table.column_names.index("epochs")
     rewrite(file, table.set_column(place, TABLES["trials"].field("epochs"), pa.array([3])))
-    left = confirmed(load_study(folder).trials)
+    left = select_confirmed(load_study(folder).trials)
     assert left.groupby(["architecture", "arm"], observed=True).size().to_dict() == {
         ("model_1", "tuned"): 1,
         ("model_1", "published"): 3,
@@ -269,7 +275,7 @@ def test_several_studies_stand_side_by_side(folder: Path, tmp_path: Path) -> Non
     assert both.trials.groupby("study", observed=True).size().to_dict() == {"other": 20, "synthetic": 20}
     assert both.trials["study"].cat.categories.tolist() == ["other", "synthetic"]
     assert both.trials["trial_id"].is_unique
-    counts = scored(both).groupby("study", observed=True).size()
+    counts = join_scores(both).groupby("study", observed=True).size()
     assert counts["other"] == counts["synthetic"]
     assert both.trials["architecture"].cat.ordered
     with pytest.raises(ResultsError, match="given 2 times"):
@@ -301,3 +307,68 @@ def test_files_that_vanish_while_they_are_read_are_looked_up_again(
     after = load_study(folder)
     assert after.problems == ()
     assert len(after.trials) == len(before.trials)
+
+
+OWN = dataclasses.replace(BUILT_IN["model_4"], name="own", label="Own model", published_filters=(6, 9))  # type: ignore[call-arg]
+
+
+def with_models(folder: Path, name: str, *rows: object) -> Path:
+    """Write a study of model 4 and a model called own, with ``rows`` in its study.json, and return its folder."""
+    write_synthetic_study(folder / name, name=name, architectures=("model_4", "own"), code_sizes=(10,), mishaps={})
+    manifest = json.loads((folder / name / "study.json").read_text())
+    (folder / name / "study.json").write_text(json.dumps(manifest | {"models": list(rows)}))
+    return folder / name
+
+
+def test_the_models_of_a_study_travel_with_its_rows(tmp_path: Path) -> None:
+    """Label, notation and sizes are its own; the paper's claims are about the paper's models."""
+    results = load_study(with_models(tmp_path, "study", values_of(OWN)))
+    assert list(results.models) == [*BUILT_IN, "own", *CONTROLS]
+    assert results.get_label("own") == "Own model"
+    assert list(results.trials["architecture"].cat.categories) == list(results.models)
+    tables = {table.name: table for table in comparison_tables(results)}
+    models = tables["architectures"].frame.set_index("label")  # type: ignore[union-attr]
+    assert models.loc["Own model", "notation"] == OWN.notation
+    assert "conv5 6@24, pool 6@12, conv5 9@8" in models.loc["Own model", "layers"]
+    assert compute_size(results, "own", 10)["parameters"] == count_parameters(OWN, 10)
+    styles = choose_styles(results, pd.DataFrame({"architecture": list(results.models)}))
+    assert len({style.colour for style in styles.values()}) == len(results.models)
+    assert not tables["finding_comparisons"].frame["subject"].eq("Own model").any()  # type: ignore[union-attr]
+
+
+def test_two_models_of_one_name_are_compared_as_two(tmp_path: Path) -> None:
+    """The later study's is renamed in rows, label and what was asked for; the same row under one name stays one."""
+    other = dataclasses.replace(OWN, published_filters=(7, 11))
+    paths = [
+        with_models(tmp_path, "a", values_of(OWN)),
+        with_models(tmp_path, "b", values_of(other)),
+        with_models(tmp_path, "c", values_of(OWN)),
+    ]
+    results = load_studies(paths)
+    assert list(results.models) == [*BUILT_IN, "own", "own (b)", *CONTROLS]
+    assert values_of(results.models["own (b)"]) == values_of(other) | {"name": "own (b)", "label": "Own model (b)"}  # type: ignore[arg-type]
+    names = results.trials.groupby("study", observed=True)["architecture"].agg(lambda each: set(each.astype("str")))
+    assert names["a"] == names["c"] == {"model_4", "own", "pca", "raw_pixels"}
+    assert names["b"] == {"model_4", "own (b)", "pca", "raw_pixels"}
+    assert results.studies[1].manifest["config"]["architectures"] == ["model_4", "own (b)"]
+    (frame,) = [table.frame for table in comparison_tables(results) if table.name == "reconstruction"]  # type: ignore[union-attr]
+    assert set(frame.loc[frame["study"] == "b", "label"]) == {"Model 4", "Own model (b)", "PCA"}
+    assert [compute_size(results, name, 10)["filters_1"] for name in ("own", "own (b)")] == [6, 7]
+    assert load_study(paths[1]).get_label("own") == "Own model"  # alone it keeps its name
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        [3],
+        [{"name": "own"}],
+        [values_of(OWN) | {"name": "model_1"}],
+        [values_of(OWN) | {"name": "pca"}],
+        [values_of(OWN) | {"activation": "step"}],
+        [values_of(OWN), values_of(OWN) | {"label": "Other"}],
+    ],
+)
+def test_models_that_are_none_are_refused(rows: list[object], tmp_path: Path) -> None:
+    """With the file that holds them."""
+    with pytest.raises(ResultsError, match=r"study.json: "):
+        load_study(with_models(tmp_path, "study", *rows))

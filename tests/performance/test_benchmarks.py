@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from analysis.provenance import missing
-from analysis.results import StudyResults, confirmed, load_study
+from analysis.results import StudyResults, load_study, select_confirmed
 from study.storage.schema import TABLES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -71,7 +71,7 @@ def test_its_curves_and_scores_belong_to_its_trials(results: StudyResults) -> No
     pd.testing.assert_series_equal(curves["train_cross_entropy", "last"][ends.index], ends, check_names=False)
     scored = trials[(trials["phase"] != "search") & (trials["status"] == "complete")]
     assert set(results.scores["trial_id"]) == set(scored.index)
-    assert set(results.codes["trial_id"]) <= set(confirmed(results.trials)["trial_id"])
+    assert set(results.codes["trial_id"]) <= set(select_confirmed(results.trials)["trial_id"])
 
 
 def test_every_cell_was_searched_and_its_best_confirmed(results: StudyResults) -> None:

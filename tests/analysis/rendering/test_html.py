@@ -14,9 +14,8 @@ import pytest
 from analysis.drawing import Illustration
 from analysis.rendering import text as rendering
 from analysis.rendering.html import FINDINGS, render_page
-from analysis.report import main
+from analysis.report import comparison_tables, main
 from analysis.results import StudyResults, load_study
-from analysis.tables.diagnostics import comparison_tables
 from analysis.tables.table import Absent, Table
 from tests.synthetic import write_synthetic_study
 

@@ -10,7 +10,7 @@ from analysis.rendering import text as rendering
 from analysis.rendering.html import render_page
 from analysis.report import format_report
 from analysis.results import StudyResults, load_studies, load_study
-from analysis.tables.diagnostics import clustering, reconstruction
+from analysis.tables.scores import CLUSTERING, reconstruction, score_table
 from analysis.tables.summary import answers, summary
 from analysis.tables.table import Absent, Table
 from tests.synthetic import true_score, write_synthetic_study
@@ -59,7 +59,7 @@ def test_the_table_shows_what_the_tables_of_each_kind_show(tmp_path: Path) -> No
     shown = {line.cells[0].text: line.cells for line in rendering.format_lines(table)}
     for whole, name, place in (
         (reconstruction(results), "reconstruction_squared_error", 1),
-        (clustering(results), "k_means_accuracy", 4),
+        (score_table(results, CLUSTERING), "k_means_accuracy", 4),
     ):
         assert isinstance(whole, Table)
         column = next(column for column in whole.columns if column.name == name)

@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from analysis.claims.findings import findings
+from analysis.report import comparison_tables
 from analysis.results import load_study
-from analysis.tables.diagnostics import comparison_tables
 from analysis.tables.table import Absent
 from study import launch
 from study.config.data import data_for

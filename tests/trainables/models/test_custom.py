@@ -10,11 +10,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from analysis.figures.style import choose_styles
-from analysis.results import ResultsError, load_study
-from analysis.stats.aggregate import label_of
-from analysis.tables.diagnostics import comparison_tables
-from analysis.tables.models import size_of
 from study import launch
 from study.config.model_file import read_models
 from study.config.search_space import Cell
@@ -24,7 +19,6 @@ from study.plan.plan import plan_trials
 from study.plan.search import CellSearch
 from study.storage.manifest import next_manifest
 from study.storage.store import Store
-from tests.synthetic import write_synthetic_study
 from trainables.checkpoint import load_checkpoint, pack_weights
 from trainables.data.datasets import load_dataset
 from trainables.errors import FieldError, InputError
@@ -266,35 +260,3 @@ def test_a_name_means_one_model_in_a_process() -> None:
     architectures.admit(row_of(values_of(ODD)))
     with pytest.raises(InputError, match="another model here already"):
         architectures.admit(row_of(values_of(ODD) | {"label": "other"}))
-
-
-def test_the_analysis_knows_own_models_from_study_json(tmp_path: Path) -> None:
-    """Label, notation, sizes and a look of its own; the paper's claims are about the paper's models."""
-    folder = write_synthetic_study(tmp_path / "study", architectures=("model_1", "model_4", "odd"), code_sizes=(10,))
-    manifest = json.loads((folder / "study.json").read_text())
-    manifest["models"] = [values_of(ODD)]
-    (folder / "study.json").write_text(json.dumps(manifest))
-    results = load_study(folder)
-    tables = {table.name: table for table in comparison_tables(results)}
-    models = tables["architectures"].frame.set_index("label")  # type: ignore[union-attr]
-    assert models.loc["Odd maps", "notation"] == ODD.notation
-    assert "pool1 6@12" not in models.loc["Odd maps", "layers"]
-    assert "conv4 6@25, pool 6@12, conv3 9@10, pool 9@5, fc 250, code" in models.loc["Odd maps", "layers"]
-    assert size_of("odd", 10)["parameters"] == architectures.count_parameters(ODD, 10)
-    order = list(results.trials["architecture"].cat.categories)
-    assert order.index("model_4") < order.index("odd") < order.index("pca")
-    assert label_of("odd") == "Odd maps"
-    assert choose_styles(["odd"])["odd"] not in choose_styles(BUILT_IN).values()
-    assert not tables["finding_comparisons"].frame["subject"].eq("Odd maps").any()  # type: ignore[union-attr]
-
-
-@pytest.mark.parametrize(
-    "rows", [[3], [{"name": "odd"}], [values_of(ODD) | {"name": "model_1"}], [values_of(ODD) | {"activation": "step"}]]
-)
-def test_the_analysis_refuses_rows_that_are_none(rows: list[object], tmp_path: Path) -> None:
-    """With the file that holds them."""
-    folder = write_synthetic_study(tmp_path / "study", architectures=("model_1",), code_sizes=(10,))
-    manifest = json.loads((folder / "study.json").read_text())
-    (folder / "study.json").write_text(json.dumps(manifest | {"models": rows}))
-    with pytest.raises(ResultsError, match=r"study.json: "):
-        load_study(folder)

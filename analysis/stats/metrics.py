@@ -1,0 +1,159 @@
+"""The metrics of the test images, each declared once: unit, better direction, how it is called and written.
+
+A metric that rows bring and no constant here names is shown all the same: unit and direction are the row's, and its
+words are made of its names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import pandas as pd
+
+Direction = Literal["lower", "higher", "none"]
+
+_RECONSTRUCTION = "reconstruction"
+_EVALUATORS = {
+    _RECONSTRUCTION: "",
+    "linear_classifier": "linear",
+    "mlp_classifier": "MLP",
+    "k_means": "k-means",
+    "umap_gmm": "UMAP + mixture",
+}
+_METRICS = {"cross_entropy": "cross-entropy", "f_score": "F-score", "nmi": "NMI", "ari": "ARI"}
+_DIGITS = {"%": 2, "nats/image": 2, "1/image": 2, "units": 1, "maps": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric of one evaluator, as it stands in ``scores``.
+
+    Attributes:
+        evaluator: what measured it.
+        metric: its name there.
+        unit: empty for a number from 0 to 1.
+        direction: which values are better: lower, higher or none.
+        phrase: what it is called, where that does not follow from its names.
+    """
+
+    evaluator: str
+    metric: str
+    unit: str = ""
+    direction: Direction = "lower"
+    phrase: str = ""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """Evaluator and metric, which tell it from every other."""
+        return self.evaluator, self.metric
+
+    @property
+    def name(self) -> str:
+        """Column of frames and files."""
+        return f"{self.evaluator}_{self.metric}"
+
+    @property
+    def label(self) -> str:
+        """What it is called within a sentence, such as ``linear error (%)``."""
+        return self._with_percent(self.phrase or self._join_words())
+
+    @property
+    def header(self) -> str:
+        """What it is called at the head of a column."""
+        return _capitalise(self.label)
+
+    @property
+    def short_header(self) -> str:
+        """The same where the table has no other evaluator."""
+        return self._with_percent(_capitalise(_words(self.metric)))
+
+    @property
+    def full_label(self) -> str:
+        """What it is called where there is room, without its unit."""
+        return self._join_words(" classifier") if self.evaluator.endswith("_classifier") else self.label
+
+    @property
+    def axis_label(self) -> str:
+        """What it is called beside an axis, with its unit, or its range where it has none."""
+        return f"{_capitalise(self.full_label)} ({self.unit or '0 to 1'})"
+
+    @property
+    def digits(self) -> int:
+        """Decimals that are shown."""
+        return _DIGITS.get(self.unit, 3)
+
+    @property
+    def greatest(self) -> float:
+        """The greatest value that it can have."""
+        return {"%": 100.0, "": 1.0}.get(self.unit, float("inf"))
+
+    @property
+    def past_code(self) -> bool:
+        """Whether switches better it past the code: models that have them are never ranked or tested by it."""
+        return self.evaluator == _RECONSTRUCTION
+
+    def _join_words(self, between: str = "") -> str:
+        evaluator = _EVALUATORS.get(self.evaluator, self.evaluator.replace("_", " "))
+        return f"{evaluator}{between} {_words(self.metric)}".strip()
+
+    def _with_percent(self, text: str) -> str:
+        return f"{text} (%)" if self.unit == "%" else text
+
+
+SQUARED_ERROR = Metric("reconstruction", "squared_error", "1/image")
+CROSS_ENTROPY = Metric("reconstruction", "cross_entropy", "nats/image")
+MEAN_CODE = Metric("mean_code", "squared_error", "1/image", phrase="squared error with the mean code")
+INCREASE = Metric("mean_code", "increase", "1/image", "higher", "increase of squared error by the mean code")
+OTHER_SWITCHES = Metric(
+    "other_switches", "squared_error", "1/image", phrase="squared error with another image's switches"
+)
+LINEAR_ERROR = Metric("linear_classifier", "error", "%")
+MLP_ERROR = Metric("mlp_classifier", "error", "%")
+K_MEANS_ACCURACY = Metric("k_means", "accuracy", direction="higher")
+K_MEANS_NMI = Metric("k_means", "nmi", direction="higher")
+K_MEANS_ARI = Metric("k_means", "ari", direction="higher")
+HOYER_SPARSITY = Metric("code", "hoyer_sparsity", direction="none")
+EFFECTIVE_DIMENSION = Metric("code", "effective_dimension", "units", "none")
+DEAD_UNITS = Metric("code", "dead_units", "units", "none")
+
+SUMMARY = (SQUARED_ERROR, LINEAR_ERROR, MLP_ERROR, K_MEANS_ACCURACY)
+"""One of each kind: what a reader wants to know first."""
+
+
+def list_metrics(scores: pd.DataFrame, evaluators: Sequence[str], first: Sequence[Metric] = ()) -> list[Metric]:
+    """Return the metrics of ``evaluators`` that ``scores`` have: ``first``, then those of each evaluator in turn."""
+    columns = ["evaluator", "metric", "unit", "direction"]
+    rows = scores.loc[scores["evaluator"].isin(evaluators), columns].drop_duplicates(["evaluator", "metric"])
+    found = [Metric(*row) for row in rows.itertuples(index=False)]
+    keys = [metric.key for metric in first]
+    return sorted(
+        found,
+        key=lambda each: (
+            keys.index(each.key) if each.key in keys else len(keys),
+            list(evaluators).index(each.evaluator),
+        ),
+    )
+
+
+def select_metric(scores: pd.DataFrame, metric: Metric) -> pd.DataFrame:
+    """Return the rows of ``metric``."""
+    return scores[(scores["evaluator"] == metric.evaluator) & (scores["metric"] == metric.metric)]
+
+
+def is_past_code(scores: pd.DataFrame) -> pd.Series[bool]:
+    """Return of each row whether it is a reconstruction with switches, which carry the image past the code.
+
+    It says little of the code, so it is neither ranked nor tested.
+    """
+    return (scores["evaluator"] == _RECONSTRUCTION) & (scores["unpooling"] == "switches")
+
+
+def _words(name: str) -> str:
+    return _METRICS.get(name, name.replace("_", " "))
+
+
+def _capitalise(text: str) -> str:
+    """Write the first letter large, but for the k of k-means."""
+    return text if text.startswith("k-") else text[:1].upper() + text[1:]

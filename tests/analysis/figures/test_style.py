@@ -1,0 +1,53 @@
+"""Every model has a style of its own, and every figure can be read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from analysis.drawing import figures
+from analysis.figures.codes import codes_2d
+from analysis.figures.errors import error_by_code_size
+from analysis.figures.images import reconstructions
+from analysis.results import StudyResults, load_study
+from tests.analysis.figures.panels import (
+    choose,
+    drawn,
+)
+from tests.synthetic import (
+    write_synthetic_study,
+)
+from trainables.models.architectures import BUILT_IN, CONTROLS
+
+
+def test_no_two_models_look_the_same_in_colour_or_in_grey() -> None:
+    """Marker, filling and line tell models apart without colour, and each has a colour of its own."""
+    known = [*BUILT_IN, *CONTROLS]
+    assert set(choose(*known)) == set(known)
+    styles = choose(*known, "own_b", "own_a")
+    assert len({style.colour for style in styles.values()}) == len(styles)
+    assert len({(style.marker, style.filled) for style in styles.values()}) == len(styles)
+    assert choose("own_a", "own_b") == {name: styles[name] for name in ("own_a", "own_b")}
+
+
+def test_names_of_models_are_drawn_as_they_are(tmp_path: Path) -> None:
+    """A dollar sign is no mathematics, and a leading underscore no reason to leave the legend."""
+    names = ["_own", r"$\frac{1}{2$ & <b>"]
+    folder = write_synthetic_study(tmp_path, architectures=names, code_sizes=(2, 10), search_trials=1, codes=True)
+    results = load_study(folder)
+    for draw in (error_by_code_size, reconstructions, codes_2d):
+        drawn(draw(results)).figure.draw_without_rendering()
+    legend = drawn(error_by_code_size(results)).figure.legends[0]
+    assert [text.get_text() for text in legend.get_texts()][-2:] == [r"\$\frac{1}{2\$ & <b>", " _own"]
+
+
+def test_every_axis_has_a_unit(results: StudyResults, tmp_path: Path) -> None:
+    """A label with a unit in parentheses, but for pictures and for axes of names."""
+    for plot in figures(results, tmp_path / "points.parquet"):
+        figure = drawn(plot).figure
+        assert plot.title and plot.caption.endswith(".")  # type: ignore[union-attr]
+        pictures = plot.name in ("reconstructions", "learned_filters")
+        labels = [axes.get_xlabel() for axes in figure.axes] + [axes.get_ylabel() for axes in figure.axes]
+        for label in filter(None, labels):
+            assert "(" in label or label == "Hyperparameter", (plot.name, label)
+        assert pictures or any(axes.get_xlabel() for axes in figure.axes), plot.name
+        assert pictures or any(axes.get_ylabel() for axes in figure.axes) or plot.name == "ablation_differences"

@@ -1,0 +1,59 @@
+"""Importance comes from ranks of search trials within their cell."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analysis.stats.importance import compute_importances, rank_in_cell
+
+
+def test_importance_finds_what_decides() -> None:
+    """Shares of 1, highest for the hyperparameter that makes the loss."""
+    rng = np.random.default_rng(0)
+    count = 200
+    trials = pd.DataFrame(
+        {
+            "study": "s",
+            "phase": "search",
+            "architecture": np.repeat(["model_1", "model_2"], count // 2),
+            "code_size": 10,
+            "number": range(count),
+            "status": "complete",
+            "epochs": 5,
+            "learning_rate": 10 ** rng.uniform(-3, -1, count),
+            "filters_1": rng.integers(2, 64, count),
+            "filters_2": rng.integers(2, 64, count),
+        }
+    )
+    trials["validation_cross_entropy"] = abs(np.log(trials["filters_1"] / 20)) + 0.01 * rng.random(count)
+    shares = compute_importances(trials).set_index(["architecture", "hyperparameter"])["importance"]
+    for architecture in ("", "model_1", "model_2"):
+        assert shares[architecture].sum() == pytest.approx(1)
+        assert shares[architecture].idxmax() == "filters_1"
+        assert shares[architecture]["filters_1"] > 0.8
+    assert compute_importances(trials.head(19)).empty
+
+
+def test_trials_are_ranked_within_their_cell() -> None:
+    """Complete before stopped before diverged; failed ones say nothing."""
+    trials = pd.DataFrame(
+        {
+            "study": "s",
+            "phase": "search",
+            "architecture": "model_1",
+            "code_size": 10,
+            "number": range(6),
+            "status": ["pruned", "complete", "diverged", "pruned", "complete", "failed"],
+            "epochs": [1, 9, 1, 3, 9, 1],
+            "validation_cross_entropy": [50.0, 90.0, np.nan, 70.0, 80.0, np.nan],
+            "learning_rate": [0.001, 0.01, 0.1, 0.01, 0.01, 0.01],
+            "filters_1": 4,
+            "filters_2": 4,
+        }
+    )
+    ranked = rank_in_cell(trials)
+    assert ranked["rank"].to_dict() == {4: 0.0, 1: 0.25, 3: 0.5, 0: 0.75, 2: 1.0}
+    assert ranked["learning_rate"].round(6).to_dict() == {4: 0.5, 1: 0.5, 3: 0.5, 0: 0.0, 2: 1.0}
+    assert (ranked["filters_1"] == 0.5).all()  # nothing varied

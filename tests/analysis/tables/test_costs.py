@@ -1,0 +1,35 @@
+"""What runs cost and what searches found, worked out by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.stats
+
+from tests.analysis.tables.cells import Tables, line, scores_of, shown
+
+
+def test_cost_puts_device_seconds_beside_what_they_buy(tables: Tables) -> None:
+    """Two seconds an epoch of four, and one more a seed's number."""
+    row = line(tables["cost"], "model_4")
+    assert row["device_seconds"] == pytest.approx(np.mean([9.0, 10.0, 11.0]))
+    assert row["epochs"] == 4
+    assert row["multiply_adds"] == line(tables["sizes"], "model_4")["multiply_adds"]
+    assert row["linear_classifier_error"] == pytest.approx(
+        scores_of("model_4", evaluator="linear_classifier", metric="error").mean()
+    )
+
+
+def test_search_shows_the_best_trial_and_what_tuning_gained(tables: Tables) -> None:
+    """Of twelve: three pruned but one of them failed, one diverged; number 1 is the best, number 0 the published."""
+    frame = shown(tables["search"]).frame.set_index("architecture")
+    row = frame.loc["model_4"]
+    assert row[["runs", "complete", "pruned", "diverged", "failed"]].tolist() == [12, 8, 2, 1, 1]
+    assert row["best_number"] == 1
+    assert (row["best_validation_cross_entropy"], row["first_validation_cross_entropy"]) == (100.0, 155.0)
+    assert row["best_learning_rate"] == pytest.approx(10**-2.4)
+    gain = scores_of("model_4") - scores_of("model_4", "published")
+    assert row["tuned_minus_published"] == pytest.approx(gain.mean())
+    assert row["tuned_minus_published_p_value"] == pytest.approx(scipy.stats.ttest_1samp(gain, 0.0).pvalue)
+    assert pd.isna(frame.loc["classic_autoencoder", "tuned_minus_published"])

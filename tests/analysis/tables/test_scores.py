@@ -1,0 +1,121 @@
+"""Tables of scores: means, intervals and marks against SciPy and what the synthetic study was made of."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.stats
+
+from analysis.tables.scores import reconstruction
+from tests.analysis.tables.cells import Tables, line, made, scores_of, shown
+from tests.synthetic import MEAN_IMAGE_CROSS_ENTROPY
+
+
+def test_reconstruction_is_mean_and_t_interval_over_seeds(tables: Tables) -> None:
+    """As SciPy gives them for the three runs of a cell."""
+    row = line(tables["reconstruction"], "model_4")
+    for metric in ("squared_error", "cross_entropy"):
+        values = scores_of("model_4", metric=metric)
+        low, high = scipy.stats.t.interval(0.95, 2, values.mean(), scipy.stats.sem(values))
+        name = f"reconstruction_{metric}"
+        assert row[name] == pytest.approx(values.mean())
+        assert (row[f"{name}_low"], row[f"{name}_high"]) == pytest.approx((low, high))
+        assert row[f"{name}_n"] == 3
+    assert row["reconstruction_squared_error_per_pixel"] == pytest.approx(scores_of("model_4").mean() / 784)
+
+
+def test_runs_that_go_wrong_are_counted_and_only_collapsed_ones_averaged(tables: Tables) -> None:
+    """One diverged, one failed and one collapsed run, each in a cell of its own."""
+    table = tables["reconstruction"]
+    diverged, failed = line(table, "model_1", "published"), line(table, "unpool_only")
+    collapsed = line(table, "model_2", "published")
+    assert diverged[["diverged", "failed", "collapsed"]].tolist() == [1, 0, 0]
+    assert failed[["diverged", "failed", "collapsed"]].tolist() == [0, 1, 0]
+    assert collapsed[["diverged", "failed", "collapsed"]].tolist() == [0, 0, 1]
+    name = "reconstruction_squared_error"
+    assert (diverged[f"{name}_n"], failed[f"{name}_n"], collapsed[f"{name}_n"]) == (2, 2, 3)
+    assert diverged[name] == pytest.approx(scores_of("model_1", "published", (1, 3)).mean())
+    assert failed[name] == pytest.approx(scores_of("unpool_only", numbers=(2, 3)).mean())
+    values = [*scores_of("model_2", "published", (1, 2)), MEAN_IMAGE_CROSS_ENTROPY / 4]
+    assert collapsed[name] == pytest.approx(np.mean(values))
+
+
+def test_controls_stand_beside_without_interval_or_rank(tables: Tables) -> None:
+    """PCA is computed once and has no cross-entropy; the classic auto-encoder has seeds but more parameters."""
+    table = tables["reconstruction"]
+    pca = line(table, "pca", "control")
+    assert pca["reconstruction_squared_error"] == pytest.approx(26.71)
+    absent = [
+        "reconstruction_squared_error_half_width",
+        "reconstruction_squared_error_n",
+        "reconstruction_cross_entropy",
+    ]
+    assert pca[absent].isna().all()
+    classic = line(table, "classic_autoencoder")
+    assert classic["reconstruction_squared_error"] < line(table, "model_5")["reconstruction_squared_error"]
+    assert pd.isna(classic["reconstruction_squared_error_mark"])
+    assert "raw_pixels" not in set(shown(table).frame["architecture"])
+    assert line(tables["classification"], "raw_pixels", "control", 784)["linear_classifier_error"] > 0
+
+
+def test_model_3_is_not_ranked_by_reconstruction_but_by_classification(tables: Tables) -> None:
+    """Its switches carry the image past the code: shown, with a footnote."""
+    table = shown(tables["reconstruction"])
+    row = line(table, "model_3")
+    assert row["reconstruction_squared_error"] == table.frame["reconstruction_squared_error"].min()
+    assert row["reconstruction_squared_error_mark"] == "unranked"
+    assert line(table, "model_5")["reconstruction_squared_error_mark"] == "best"
+    assert any("switches carry the image past the code" in note for note in table.footnotes)
+    classification = shown(tables["classification"])
+    assert line(classification, "model_3")["linear_classifier_error_mark"] == ""
+    assert line(classification, "model_5")["linear_classifier_error_mark"] == "best"
+    assert not any("switches" in note for note in classification.footnotes)
+
+
+def test_the_family_of_holm_is_the_column_of_the_table(tables: Tables) -> None:
+    """Ranked: models 1, 2, 4, 5 and unpool_only in either arm, so eight tests a metric."""
+    frame = shown(tables["differences"]).frame
+    tests = frame[(frame["evaluator"] == "reconstruction") & (frame["metric"] == "squared_error")]
+    assert len(tests) == 8
+    expected = {}
+    for row in tests.itertuples():
+        numbers = {("model_1", "published"): (1, 3), ("unpool_only", "tuned"): (2, 3)}
+        common = numbers.get((row.architecture, row.arm), (1, 2, 3))
+        values = scores_of(row.architecture, row.arm, common)
+        if (row.architecture, row.arm) == ("model_2", "published"):
+            values[2] = MEAN_IMAGE_CROSS_ENTROPY / 4
+        test = scipy.stats.ttest_rel(values, scores_of("model_5", row.arm, common))
+        expected[row.architecture, row.arm] = test.pvalue
+    adjusted, largest = {}, 0.0
+    for place, (key, p) in enumerate(sorted(expected.items(), key=lambda item: item[1])):
+        largest = max(largest, min(1.0, p * (8 - place)))
+        adjusted[key] = largest
+    for row in tests.itertuples():
+        assert row.p_value == pytest.approx(expected[row.architecture, row.arm])
+        assert row.p_holm == pytest.approx(adjusted[row.architecture, row.arm])
+        assert row.worse == (adjusted[row.architecture, row.arm] < 0.05)
+    # The collapsed run of model 2 makes its mean useless, so it cannot be told from the best, which is then no best.
+    table = tables["reconstruction"]
+    assert line(table, "model_2", "published")["reconstruction_squared_error_mark"] == "tie"
+    assert line(table, "model_5", "published")["reconstruction_squared_error_mark"] == "tie"
+    assert line(table, "model_4", "published")["reconstruction_squared_error_mark"] == ""
+
+
+def test_one_seed_gives_values_without_intervals_or_marks(tmp_path: Path) -> None:
+    """What one run cannot show is not shown."""
+    row = line(reconstruction(made(tmp_path, seeds=1)), "model_4")
+    assert row["reconstruction_squared_error"] == pytest.approx(scores_of("model_4", numbers=(1,))[0])
+    assert row["reconstruction_squared_error_n"] == 1
+    assert pd.isna(row["reconstruction_squared_error_half_width"])
+    assert row["reconstruction_squared_error_mark"] == ""
+
+
+def test_a_cell_of_which_no_run_came_through_is_there_with_its_counts(tmp_path: Path) -> None:
+    """All diverged: no figures, but no silence either."""
+    mishaps = {("model_1", 10, "tuned", number): "diverged" for number in (1, 2, 3)}
+    row = line(reconstruction(made(tmp_path, mishaps=mishaps)), "model_1")
+    assert row["diverged"] == 3
+    assert pd.isna(row["reconstruction_squared_error"])
