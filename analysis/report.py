@@ -20,7 +20,6 @@ from pathlib import Path
 import pyarrow.fs
 
 from analysis.provenance import missing, provenance
-from analysis.reading import open_location
 from analysis.rendering import text as rendering
 from analysis.rendering.html import write_page
 from analysis.results import ResultsError, StudyResults, load_studies
@@ -28,6 +27,7 @@ from analysis.tables.diagnostics import comparison_tables
 from analysis.tables.summary import answers
 from analysis.tables.table import Absent, Table
 from analysis.workers import drawing_processes
+from study.storage.location import parse_location
 
 PRINTED = ("summary", "architectures", "sizes", "reconstruction", "classification", "clustering", "findings")
 """Tables that the terminal shows, where they have rows."""
@@ -82,11 +82,11 @@ def local_folder(output: str | Path) -> Iterator[Path]:
     if "://" not in str(output):
         yield Path(output)
         return
-    filesystem, root = open_location(output)
+    place = parse_location(output)
     with tempfile.TemporaryDirectory(prefix="cae-study-report-") as folder:
         yield Path(folder)
         try:
-            pyarrow.fs.copy_files(folder, root, destination_filesystem=filesystem)
+            pyarrow.fs.copy_files(folder, place.path, destination_filesystem=place.filesystem)
         except OSError as error:
             raise ResultsError(
                 f"report folder {output}: cannot be written ({str(error).splitlines()[0]})",

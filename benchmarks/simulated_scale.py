@@ -36,8 +36,9 @@ from study.execution import cluster
 from study.execution.early_stopping import CellStopping
 from study.execution.recorder import TrialRecorder, provenance_columns
 from study.execution.tuner import Resources, run_plan
-from study.plan.plan import Plan, plan_trials
+from study.plan.plan import Plan
 from study.plan.search import CellSearch
+from study.plan.trials import plan_trials
 from study.storage import provenance
 from study.storage.schema import SCHEMA_VERSION
 from study.storage.store import Store

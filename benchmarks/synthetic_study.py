@@ -25,7 +25,8 @@ import pyarrow.parquet as pq
 from synthetic_figures import MEAN_IMAGE_CROSS_ENTROPY, codes, cross_entropy, curves, scores, write_filters, write_table
 from synthetic_trials import confirmed_trials, searched_trials, shortfall
 
-from study.config.study_config import StudyConfig, digest_of
+from study.config.study_config import StudyConfig
+from study.plan.identity import digest_of, make_identity
 from study.storage.schema import SCHEMA_VERSION, TABLES
 from trainables.models.architectures import ARCHITECTURES, CONTROLS, count_parameters
 
@@ -188,7 +189,7 @@ def _with_provenance(frame: pd.DataFrame, config: StudyConfig, generator: np.ran
         started_at=pd.to_datetime(started, unit="ms", utc=True),
         finished_at=pd.to_datetime(started + (1_000 * seconds).round(), unit="ms", utc=True),
         dataset_sha256=DATASET_SHA256,
-        study_sha256=digest_of(config.identity(DATASET_SHA256)),
+        study_sha256=digest_of(make_identity(config, DATASET_SHA256)),
         git_commit="c" * 40,
         git_dirty=False,
         versions=json.dumps(VERSIONS),
@@ -199,8 +200,8 @@ def _manifest(config: StudyConfig) -> dict[str, Any]:
     return {
         "schema_version": SCHEMA_VERSION,
         "name": config.name,
-        "study_sha256": digest_of(config.identity(DATASET_SHA256)),
-        "identity": config.identity(DATASET_SHA256),
+        "study_sha256": digest_of(make_identity(config, DATASET_SHA256)),
+        "identity": make_identity(config, DATASET_SHA256),
         "config": config.as_dict(),
         "dataset": {
             "name": config.dataset,

@@ -28,10 +28,10 @@ from study.execution.early_stopping import CellStopping
 from study.execution.estimate import Estimate
 from study.execution.recorder import TrialRecorder, provenance_columns
 from study.execution.tuner import run_plan
+from study.plan.identity import next_manifest
 from study.plan.plan import Plan
 from study.storage import provenance
 from study.storage.location import parse_location
-from study.storage.manifest import next_manifest
 from study.storage.store import Store
 from study.storage.writer import Writer
 from trainables.data.datasets import Dataset

@@ -11,9 +11,10 @@ import torch
 from study.config.study_config import StudyConfig, study_config
 from study.display.progress import Progress
 from study.execution.recorder import TrialRecorder, make_batch, provenance_columns
-from study.plan.plan import Plan, PlannedTrial
+from study.plan.identity import next_manifest
+from study.plan.plan import Plan
+from study.plan.trials import PlannedTrial
 from study.storage import provenance
-from study.storage.manifest import next_manifest
 from study.storage.store import Store
 from study.storage.writer import Writer
 from trainables.data.datasets import load_dataset

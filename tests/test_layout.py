@@ -60,8 +60,11 @@ def test_analysis_knows_rows_where_they_lie_and_the_table_of_architectures_at_mo
     assert not {name for name in names if name.split(".")[0] in ("ray", "torch")}
     ours = {name for name in names if name.split(".")[0] in ("study", "trainables")}
     known = (
-        "study.storage.schema",
-        "study.storage.location",
+        "study.config",
+        "study.plan.identity",
+        "study.plan.trials",
+        "study.storage",
+        "trainables.data.datasets",
         "trainables.models.architectures",
         "trainables.models.custom",
         "trainables.errors",

@@ -6,7 +6,8 @@ import textwrap
 from collections.abc import Mapping
 from typing import Any
 
-from study.plan.plan import Plan, PlannedTrial
+from study.plan.plan import Plan
+from study.plan.trials import PlannedTrial
 
 SHOWN = 3
 """Groups of trials of a phase and arm; the others are counted."""

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal, Self, TextIO
 
 from study.plan.pace import Pace, duration
-from study.plan.plan import Group, Plan
+from study.plan.plan import Plan
+from study.plan.trials import Group
 from trainables.training.training import EpochFigures
 
 Verbosity = Literal["quiet", "normal", "verbose"]

@@ -9,10 +9,11 @@ from rich.table import Table
 
 from study.config.study_config import StudyConfig
 from study.plan.counts import Tally
+from study.plan.identity import check_identity, make_identity
 from study.plan.pace import Pace, duration
-from study.plan.plan import Plan, plan_trials
+from study.plan.plan import Plan
+from study.plan.trials import plan_trials
 from study.storage.location import parse_location
-from study.storage.manifest import check_identity
 from study.storage.schema import STATUSES
 from study.storage.store import Store
 
@@ -60,7 +61,7 @@ def _opened(config: StudyConfig, results_dir: str) -> tuple[Store, list[dict[str
     manifest = store.read_manifest()
     if manifest is None:
         return store, []
-    check_identity(config.identity(manifest["dataset"]["sha256"]), manifest, store.folder)
+    check_identity(make_identity(config, manifest["dataset"]["sha256"]), manifest, store.folder)
     return store, store.finished()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from study.plan.plan import PlannedTrial
+from study.plan.trials import PlannedTrial
 from trainables.models.architectures import CONTROLS, IMAGE_SIZE, architecture_named, count_parameters
 from trainables.run_trial import KEPT_CODES, KEPT_RECONSTRUCTIONS
 

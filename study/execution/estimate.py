@@ -11,7 +11,7 @@ import torch
 from study.config.search_space import Cell
 from study.config.study_config import StudyConfig
 from study.execution.early_stopping import goes_on, stopper
-from study.plan.plan import PlannedTrial
+from study.plan.trials import PlannedTrial
 from trainables.data.datasets import Dataset
 from trainables.models.architectures import architecture_named
 from trainables.training.batched import BatchedTraining

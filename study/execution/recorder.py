@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from study.display.progress import Progress
-from study.plan.plan import Plan, PlannedTrial
+from study.plan.plan import Plan
+from study.plan.trials import PlannedTrial
 from study.storage.writer import Writer
 from trainables.data.datasets import Dataset
 from trainables.run_trial import Outcome, Report, Trial, TrialBatch

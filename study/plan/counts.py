@@ -8,7 +8,7 @@ from typing import Any
 
 from study.config.search_space import Cell
 from study.config.study_config import StudyConfig
-from study.plan.plan import plan_trials
+from study.plan.trials import plan_trials
 
 
 class Tally:

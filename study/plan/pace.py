@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from study.config.search_space import Cell
-from study.plan.plan import Group
+from study.plan.trials import Group
 
 
 @dataclass(slots=True)

@@ -1,6 +1,6 @@
 """A study's folder: rows appended atomically, read back, and compacted; they are the only state of a study.
 
-``Store(located("s3://bucket/results") / "quick-digits")``; a plain path does for a folder of this machine. Disks,
+``Store(parse_location("s3://bucket/results") / "quick-digits")``; a plain path does for a folder of this machine. Disks,
 mounts and object stores are alike (`study.storage.location`), and each file is written whole or not at all
 (`study.storage.files`).
 
@@ -25,15 +25,14 @@ import pyarrow.parquet
 from study.storage.files import PARTIAL, PATIENCE_SECONDS, Storage, StorageError, patiently
 from study.storage.location import ACCEPTED, Location, parse_location, reason
 from study.storage.lock import Lock
-from study.storage.parquet import own_schema, read_files
-from study.storage.schema import SCHEMA_VERSION, TABLES, table_of
+from study.storage.manifest import MANIFEST, read_manifest, require_manifest
+from study.storage.parquet import has_own_schema, list_files, read_table
+from study.storage.schema import TABLES, table_of
 from trainables.errors import InputError
 
-MANIFEST = "study.json"
 STUDY_FILE = "study.toml"
 WEIGHTS = "weights"
 _COMPACTED = "compacted-"
-_ATTEMPTS = 3
 
 
 class Store:
@@ -97,36 +96,15 @@ class Store:
         Raises:
             InputError: the folder cannot be reached or holds something else, or study.json cannot be read.
         """
-        path = self.folder / MANIFEST
-        try:
-            if not self._storage.exists(MANIFEST):
-                if any(not name.startswith(".") for name in self._storage.names()):
-                    raise InputError(
-                        f"{self.folder} holds files but no {MANIFEST}",
-                        "a folder of a study, an empty one, or one that does not exist",
-                        "choose another --results-dir or --name",
-                    )
-                return None
-            content = self._storage.read(MANIFEST)
-        except OSError as error:
-            raise InputError(
-                f"results folder {self.folder} cannot be read: {reason(error)}",
-                ACCEPTED,
-                "check the address, the network and the credentials, or choose another --results-dir",
-            ) from error
-        try:
-            manifest: dict[str, Any] = json.loads(content)
-            version = int(manifest["schema_version"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise InputError(
-                f"{path} cannot be read ({error})",
-                "the file that the study wrote",
-                "restore it, or choose another --name",
-            ) from error
-        if version > SCHEMA_VERSION:
-            raise InputError(
-                f"{path} has schema version {version}", f"up to {SCHEMA_VERSION}", "install a newer cae-study"
-            )
+        manifest = read_manifest(self.folder)
+        if manifest is None:
+            if any(not name.startswith(".") for name in self._storage.names()):
+                raise InputError(
+                    f"{self.folder} holds files but no {MANIFEST}",
+                    "a folder of a study, an empty one, or one that does not exist",
+                    "choose another --results-dir or --name",
+                )
+            return None
         self._study_sha256 = manifest.get("study_sha256")
         self._begun = True
         return manifest
@@ -137,11 +115,8 @@ class Store:
         Raises:
             InputError: there is no study here; or as `read_manifest`.
         """
-        manifest = self.read_manifest()
-        if manifest is None:
-            raise InputError(
-                f"{self.folder} holds no study", "the folder of a study, which holds study.json", "check the path"
-            )
+        manifest = require_manifest(self.folder)
+        self._study_sha256 = manifest.get("study_sha256")
         return manifest
 
     def open(self, manifest: Mapping[str, Any], study_file: str | None = None) -> None:
@@ -254,7 +229,9 @@ class Store:
         self._lock.check()
         committed = self._known()
         for name in TABLES:
-            single = [file for file in self._files(name) if file.removesuffix(".parquet") in committed]
+            single = [
+                file for file in list_files(self._storage.names(name)) if file.removesuffix(".parquet") in committed
+            ]
             if len(single) < 2:
                 continue
             content = _parquet(self._read(name, single))
@@ -308,7 +285,7 @@ class Store:
         for table in TABLES:
             names = self._storage.names(table)
             leftovers += [f"{table}/{name}" for name in names if _half_written(name)]
-            files = self._files(table, names)
+            files = list_files(names)
             joined = [name for name in files if name.startswith(_COMPACTED)]
             single = [name for name in files if not name.startswith(_COMPACTED)]
             compacted = (
@@ -317,33 +294,19 @@ class Store:
             for name in single:
                 trial_id = name.removesuffix(".parquet")
                 uncommitted = trial_id not in committed
-                if trial_id in compacted or (uncommitted and own_schema(self.folder / table / name, table)):
+                if trial_id in compacted or (uncommitted and has_own_schema(self.folder / table / name, table)):
                     leftovers.append(f"{table}/{name}")
         for name in self._storage.names(WEIGHTS):
             if _half_written(name) or (name.endswith(".safetensors") and name.split(".")[0] not in committed):
                 leftovers.append(f"{WEIGHTS}/{name}")
         self._storage.remove(leftovers)
 
-    def _files(self, table: str, names: Sequence[str] | None = None) -> list[str]:
-        names = self._storage.names(table) if names is None else names
-        return [name for name in names if name.endswith(".parquet") and not name.startswith(".")]
-
     def _read(self, table: str, names: Sequence[str] | None = None, columns: list[str] | None = None) -> pa.Table:
-        """Read the files ``names`` of a table; by default all, listed again where another launcher joined them."""
-        for attempt in range(1, _ATTEMPTS + 1):
-            try:
-                files = self._files(table) if names is None else names
-                return read_files(self.folder / table, table, files, self._study_sha256, columns)
-            except OSError as error:
-                raise InputError(
-                    f"{self.folder / table} cannot be read: {reason(error)}",
-                    ACCEPTED,
-                    "check the network, then try again",
-                ) from error
-            except InputError as error:
-                if not isinstance(error.__cause__, FileNotFoundError) or attempt == _ATTEMPTS:
-                    raise
-        raise AssertionError("every attempt returns or raises")
+        """Return the rows of a table, or of its files ``names``; nothing is left out."""
+        rows, problems = read_table(self.folder, table, {"study_sha256": self._study_sha256}, names, columns)
+        for problem in problems:
+            raise InputError(f"{self.folder}/{problem.received}", problem.accepted, problem.remedy)
+        return rows
 
 
 def _half_written(name: str) -> bool:

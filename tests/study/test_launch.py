@@ -13,6 +13,7 @@ import pytest
 
 from study import launch
 from study.config.study_config import PRESETS, study_config
+from study.plan.identity import make_identity
 from trainables.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -129,7 +130,7 @@ def test_a_folder_of_another_configuration_is_refused_with_the_difference(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The same name with other epochs is another study."""
-    from study.storage.manifest import next_manifest
+    from study.plan.identity import next_manifest
     from study.storage.store import Store
     from trainables.data.datasets import load_dataset
 
@@ -193,10 +194,10 @@ def test_identity_holds_what_may_not_change_and_lets_budgets_grow() -> None:
     """Trials, seeds, cells and phases may grow; data, recipe, epochs, batch and seed may not."""
     base = study_config("quick")
     grown = study_config("quick", trials=9, seeds=9, architectures=("model_1",), code_sizes=(2,), phases=("search",))
-    assert base.identity("sha") == grown.identity("sha")
+    assert make_identity(base, "sha") == make_identity(grown, "sha")
     for change in ({"epochs": 99}, {"batch_size": 5}, {"recipe": "caffe"}, {"seed": 1}):
-        assert study_config("quick", **change).identity("sha") != base.identity("sha")  # type: ignore[arg-type]
-    assert base.identity("other") != base.identity("sha")
+        assert make_identity(study_config("quick", **change), "sha") != make_identity(base, "sha")  # type: ignore[arg-type]
+    assert make_identity(base, "other") != make_identity(base, "sha")
 
 
 def test_unknown_preset_key_is_a_programming_error() -> None:

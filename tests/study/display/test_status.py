@@ -14,9 +14,10 @@ import pytest
 from study import launch
 from study.config.study_config import StudyConfig, study_config
 from study.plan.counts import Tally
+from study.plan.identity import next_manifest
 from study.plan.pace import Pace
-from study.plan.plan import Plan, plan_trials
-from study.storage.manifest import next_manifest
+from study.plan.plan import Plan
+from study.plan.trials import plan_trials
 from study.storage.store import Store
 from tests.studies import row_of, small_config
 from trainables.data.datasets import load_dataset

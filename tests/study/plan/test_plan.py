@@ -11,7 +11,8 @@ from study.config.ablations import FACTORS
 from study.config.search_space import Cell
 from study.config.study_config import StudyConfig
 from study.execution.recorder import make_batch
-from study.plan.plan import Plan, PlannedTrial, plan_trials, skipped_levels
+from study.plan.plan import Plan
+from study.plan.trials import PlannedTrial, list_skipped_levels, plan_trials
 from tests.studies import row_of, small_config
 from trainables.trial_config import TrialConfig
 
@@ -225,7 +226,7 @@ def test_ablations_change_one_setting_of_the_best_configuration() -> None:
 
 def test_levels_that_make_no_sense_are_left_out_with_their_reason() -> None:
     """Model 1 neither pools nor unpools; the base's own level is no ablation and needs no reason."""
-    skipped = skipped_levels(ablating())
+    skipped = list_skipped_levels(ablating())
     assert {(level["architecture"], level["factor"]) for level in skipped} == {
         ("model_1", "pooling"),
         ("model_1", "unpooling"),

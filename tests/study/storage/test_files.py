@@ -172,9 +172,9 @@ def test_opening_a_study_reads_its_trials_once(tmp_path: Path, monkeypatch: pyte
     read: list[str] = []
     from study.storage import store as module
 
-    original = module.read_files
+    original = module.read_table
     monkeypatch.setattr(
-        module, "read_files", lambda folder, table, *rest: read.append(table) or original(folder, table, *rest)
+        module, "read_table", lambda folder, table, *rest: read.append(table) or original(folder, table, *rest)
     )
     store = Store(tmp_path)
     store.finished()

@@ -66,7 +66,7 @@ def test_a_newer_file_is_refused_by_name(folder: Path, table: str) -> None:
     """An old program must not guess what new rows mean."""
     path = folder / table / "a.parquet"
     write(path, pq.read_table(path), schema_version="99")
-    with pytest.raises(InputError, match=rf"{table}/a\.parquet has schema version 99"):
+    with pytest.raises(InputError, match=rf"{table}/a\.parquet: written with schema version 99"):
         reopened(folder).curves({"a"})
 
 
@@ -74,7 +74,7 @@ def test_a_file_of_another_study_is_named(folder: Path) -> None:
     """By the identity that its rows carry; what it holds is neither run again nor counted."""
     foreign = table_of("trials", [trial_row("c") | {"study_sha256": "theirs"}])
     write(folder / "trials" / "copied.parquet", foreign)
-    with pytest.raises(InputError, match=r"trials/copied\.parquet holds rows of another study"):
+    with pytest.raises(InputError, match=r"trials/copied\.parquet: 1 of its 1 rows belong to another study"):
         reopened(folder)
     assert (folder / "trials" / "copied.parquet").exists()
 
@@ -82,10 +82,10 @@ def test_a_file_of_another_study_is_named(folder: Path) -> None:
 def test_a_file_that_holds_something_else_is_named_and_stays(folder: Path) -> None:
     """Another table's rows, and a table of the user's own."""
     shutil.copy(folder / "epochs" / "a.parquet", folder / "trials" / "moved.parquet")
-    with pytest.raises(InputError, match=r"trials/moved\.parquet holds rows of epochs"):
+    with pytest.raises(InputError, match=r"trials/moved\.parquet: holds rows of epochs"):
         reopened(folder)
     pq.write_table(pa.table({"mine": [1]}), folder / "trials" / "moved.parquet")
-    with pytest.raises(InputError, match=r"trials/moved\.parquet lacks .*trial_id"):
+    with pytest.raises(InputError, match=r"trials/moved\.parquet: lacks .*trial_id"):
         reopened(folder)
     assert (folder / "trials" / "moved.parquet").exists()
 
@@ -98,7 +98,7 @@ def test_a_damaged_file_is_named(folder: Path, damage: str) -> None:
     if damage == "flipped":
         content[content.index(b"model_1", 4) if b"model_1" in content else len(content) // 3] ^= 0xFF
     path.write_bytes({"truncated": content[: len(content) // 2], "flipped": content, "empty": b""}[damage])
-    with pytest.raises(InputError, match=r"trials/b\.parquet cannot be read"):
+    with pytest.raises(InputError, match=r"trials/b\.parquet: cannot be read"):
         Store(folder).finished()
 
 
