@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pyarrow.fs
 
-from analysis.provenance import missing, provenance
+from analysis.provenance import list_missing, provenance
 from analysis.rendering import text as rendering
 from analysis.rendering.html import write_page
 from analysis.results import ResultsError, StudyResults, load_studies
@@ -117,7 +117,7 @@ def print_report(results: StudyResults, tables: Sequence[Table | Absent] | None 
                 console.print(Text(f"{_sentence(table)}\n"))
     for sentence in answers(results):
         console.print(Text(f"{sentence}\n"))
-    for note in (*results.problems, *missing(results)):
+    for note in (*results.problems, *list_missing(results)):
         console.print(Text(f"note: {note}"))
 
 
@@ -162,7 +162,7 @@ def report_markdown(results: StudyResults, tables: Sequence[Table | Absent]) -> 
     parts = [f"# Report of {' and '.join(study.name for study in results.studies)}"]
     gaps = [
         *results.problems,
-        *missing(results),
+        *list_missing(results),
         *(_sentence(table) for table in tables if isinstance(table, Absent) and table.reason),
     ]
     if gaps:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from analysis.provenance import missing, provenance
+from analysis.provenance import list_missing, provenance
 from analysis.rendering.markup import capital, figure_html, files, files_section, table_html, table_section
 from analysis.results import ResultsError, StudyResults
 from analysis.tables.summary import answers
@@ -148,7 +148,7 @@ def _gaps(results: StudyResults, parts: Iterable[object]) -> list[str]:
             titles.setdefault(part.reason, []).append(part.title)
     # No full stop: most reasons end in a command to be copied.
     absent = [f"{', '.join(dict.fromkeys(names))}: {reason}" for reason, names in titles.items()]
-    return [*results.problems, *missing(results), *absent]
+    return [*results.problems, *list_missing(results), *absent]
 
 
 def _summary(results: StudyResults) -> str:

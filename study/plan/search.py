@@ -13,18 +13,11 @@ from optuna.trial import TrialState
 
 from study.config.search_space import FILTERS_RANGE, STARTUP_TRIALS, Cell, published_filters, widest, within_budget
 from study.config.study_config import StudyConfig
+from study.storage.schema import OPTUNA_STATES
 from trainables.models.architectures import architecture_named
 from trainables.trial_config import TrialConfig
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
-
-_STATES = {
-    "complete": TrialState.COMPLETE,
-    "pruned": TrialState.PRUNED,
-    "diverged": TrialState.FAIL,
-    "failed": TrialState.FAIL,
-}
-
 
 _RANKED = (TrialState.COMPLETE, TrialState.PRUNED)
 
@@ -81,7 +74,7 @@ class CellSearch:
             self._thin_out()
 
     def _learn(self, row: Mapping[str, Any]) -> None:
-        state = _STATES[row["status"]]
+        state = TrialState[OPTUNA_STATES[row["status"]]]
         value = row["validation_cross_entropy"]
         known = value is not None and state != TrialState.FAIL
         trial = self._asked.pop(row["number"], None)

@@ -1,7 +1,8 @@
 """Where results lie: a folder of a disk or mount, or a prefix of a bucket, named by path or URI.
 
-``parse_location("results")``, with ``"s3://bucket/results"`` or ``"gs://bucket/results"`` in its place, is a `Location`:
-a `pyarrow.fs.FileSystem` and a path in it. Credentials, region and endpoint come from the usual variables and files:
+``parse_location("results")``, with ``"s3://bucket/results"`` or ``"gs://bucket/results"`` in its place, is a
+`Location`: a `pyarrow.fs.FileSystem` and a path in it. Credentials, region and endpoint come from the usual variables
+and files:
 ``AWS_PROFILE``, ``AWS_ACCESS_KEY_ID``, ``AWS_REGION``, ``AWS_ENDPOINT_URL``, ``GOOGLE_APPLICATION_CREDENTIALS``.
 """
 

@@ -1,7 +1,7 @@
 """Parquet files of a study, read as the rows of today's schema; what cannot be read is named.
 
-A file of an older schema gives nulls for the columns that it lacks. A file of a newer schema is refused, because what is
-not understood must not be averaged. A file of another study, of something else, or one that is damaged is a problem:
+A file of an older schema gives nulls for the columns that it lacks. A file of a newer schema is refused, because what
+is not understood must not be averaged. A file of another study, of something else, or one that is damaged is a problem:
 the store raises the first, since what a study plans must not be guessed from half of its rows; analysis lists them.
 """
 

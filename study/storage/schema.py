@@ -13,7 +13,10 @@ import pyarrow as pa
 
 SCHEMA_VERSION = 1
 
-STATUSES = ("complete", "pruned", "diverged", "failed")
+OPTUNA_STATES = {"complete": "COMPLETE", "pruned": "PRUNED", "diverged": "FAIL", "failed": "FAIL"}
+"""How a trial ends here and, of search, what Optuna calls it."""
+
+STATUSES = tuple(OPTUNA_STATES)
 PHASES = ("search", "confirm", "ablate")
 ARMS = ("tuned", "published", "control")
 

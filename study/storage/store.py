@@ -1,7 +1,7 @@
 """A study's folder: rows appended atomically, read back, and compacted; they are the only state of a study.
 
-``Store(parse_location("s3://bucket/results") / "quick-digits")``; a plain path does for a folder of this machine. Disks,
-mounts and object stores are alike (`study.storage.location`), and each file is written whole or not at all
+``Store(parse_location("s3://bucket/results") / "quick-digits")``; a plain path does for a folder of this machine.
+Disks, mounts and object stores are alike (`study.storage.location`), and each file is written whole or not at all
 (`study.storage.files`).
 
 Each trial's files are named by its id. The file in ``trials`` comes last and is the commit: rows of other tables

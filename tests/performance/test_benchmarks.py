@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from analysis.provenance import missing
+from analysis.provenance import list_missing
 from analysis.results import StudyResults, confirmed, load_study
 from study.storage.schema import TABLES
 
@@ -44,7 +44,7 @@ def test_the_study_has_the_rows_asked_for(folder: Path, results: StudyResults) -
     """In one file a table, of its schema with units and all, as a study leaves them; nothing is missing."""
     assert (len(results.trials), len(results.epochs)) == (1_000, 12_345)
     assert results.problems == ()
-    assert missing(results) == []
+    assert list_missing(results) == []
     for name, schema in TABLES.items():
         (file,) = (folder / name).iterdir()
         assert file.name.startswith("compacted-")
