@@ -24,6 +24,7 @@ from trainables.data.datasets import Dataset, load_dataset
 from trainables.errors import InputError
 from trainables.models.architectures import admit
 from trainables.models.custom import row_of
+from trainables.node_info import TRIAL_LIBRARIES
 from trainables.run_trial import Outcome, Trial, TrialBatch, device_name, run_trial
 from trainables.training.devices import prepare
 from trainables.trial_config import TrialConfig
@@ -31,7 +32,7 @@ from trainables.trial_config import TrialConfig
 RELATIVE_TOLERANCE, ABSOLUTE_TOLERANCE = 0.02, 0.02
 """How far figures may lie apart that another machine, version or code made."""
 
-_DECISIVE = ("cae-study", "python", "torch", "numpy", "scipy", "scikit-learn")
+_DECISIVE = ("cae-study", "python", *TRIAL_LIBRARIES)
 """What of a row's versions decides the figures of a trial."""
 
 _EPOCH_FIGURES = (

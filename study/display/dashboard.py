@@ -53,7 +53,7 @@ class Mirror:
 
     def _left(self) -> int:
         """Return how many search trials have not ended."""
-        return sum(count for group, count in self._plan.left().items() if group.phase == "search")
+        return sum(count for group, count in self._plan.count_left().items() if group.phase == "search")
 
     def _export(self) -> str | None:
         """Return what went wrong, None where nothing did."""

@@ -16,8 +16,9 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from study.config.options import Verbosity
 from study.config.search_space import Cell
-from study.display.progress import Progress, Verbosity
+from study.display.progress import Progress
 from study.plan.counts import Tally
 from study.plan.pace import duration
 from study.plan.plan import Plan
@@ -31,7 +32,7 @@ _EPOCHS = 200
 """Epochs that ended last, of which the view tells the speed."""
 
 
-def progress_of(
+def choose_progress(
     plan: Plan, slots: int, folder: Location, verbosity: Verbosity, finished: Sequence[Mapping[str, Any]]
 ) -> Progress:
     """Return the live view where there is a terminal to draw it in, else lines; verbose is lines everywhere."""
@@ -70,10 +71,6 @@ class LiveProgress(Progress):
 
     def __exit__(self, *_: object) -> None:
         self._live.stop()
-
-    def __reduce__(self) -> tuple[type[object], tuple[()]]:
-        # Tune pickles its callbacks to a file that nothing reads.
-        return object, ()
 
     def tick(self) -> None:
         """Draw the view again where it is old enough."""

@@ -5,15 +5,13 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal, Self, TextIO
+from typing import Any, Self, TextIO
 
+from study.config.options import Verbosity
 from study.plan.pace import Pace, duration
 from study.plan.plan import Plan
 from study.plan.trials import Group
 from trainables.training.training import EpochFigures
-
-Verbosity = Literal["quiet", "normal", "verbose"]
-"""quiet: only what went wrong; verbose: every epoch as well, and what Ray has to say."""
 
 
 class Progress:
@@ -97,7 +95,7 @@ class Progress:
         """Return how long the rest takes, at the rate of this launch so far; None before that is known."""
         if self._ended < 2 * self._slots or not self._device_seconds:
             return None
-        left = self._pace.left(self._plan.left())
+        left = self._pace.left(self._plan.count_left())
         if left is None:
             return None
         return (time.monotonic() - self._started) * left / self._device_seconds

@@ -26,13 +26,13 @@ def print_status(config: StudyConfig, results_dir: str) -> None:
     """
     store, rows = _opened(config, results_dir)
     plan = Plan(config, rows)
-    missing = plan.missing()
+    missing = plan.list_pending()
     done = f"{plan.done} of {plan.total} trials are done, {len(missing)} missing"
     print(f"study {config.name} on {config.dataset}: {done}")
     Console().print(_table(plan, Tally(config, rows)))
-    for group in plan.lost():
+    for group in plan.find_lost_groups():
         print(f"no result: {group}; see column `reason` of trials")
-    if blocked := len(plan.blocked()):
+    if blocked := len(plan.list_blocked()):
         print(f"{blocked} of the missing cannot run, since the search of their cell found nothing to confirm")
     if missing:
         print(f"to run:    {_time(plan, Pace(config.epochs, rows), rows)}")
@@ -66,7 +66,7 @@ def _opened(config: StudyConfig, results_dir: str) -> tuple[Store, list[dict[str
 
 
 def _time(plan: Plan, pace: Pace, rows: list[dict[str, object]]) -> str:
-    seconds = pace.left(plan.left())
+    seconds = pace.left(plan.count_left())
     if seconds is None:
         return "not known before a trial has ended; --dry-run measures an estimate"
     devices = Counter(str(row["device"]) for row in rows if row["device"])
@@ -82,7 +82,7 @@ def _table(plan: Plan, tally: Tally) -> Table:
         table.add_column(name, overflow="fold")
     for name in ("done", *STATUSES, "missing"):
         table.add_column(name, justify="right")
-    missing = Counter((planned.phase, planned.cell) for planned in plan.missing())
+    missing = Counter((planned.phase, planned.cell) for planned in plan.list_pending())
     for (phase, cell), count in tally.planned.items():
         ended = [tally.ended[phase, cell, status] for status in STATUSES]
         table.add_row(phase, str(cell), f"{sum(ended)}/{count}", *map(str, ended), str(missing[phase, cell]))

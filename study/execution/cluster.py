@@ -20,7 +20,7 @@ import yaml
 from ray.exceptions import AuthenticationError
 
 import trainables
-from study.display.progress import Verbosity
+from study.config.options import Verbosity
 from study.execution.capacity import gpus_of_a_trial, most_gpus, slots, slots_now, slots_possible, unseen_machines
 from study.execution.nodes import alive_nodes, ask_nodes, check_gpus, check_versions, print_nodes
 from study.execution.tuner import MOST_TRIALS_AT_ONCE, Resources

@@ -16,7 +16,7 @@ from ray import tune
 from ray.tune.search import Searcher
 
 from study.execution.early_stopping import CellStopping
-from study.execution.recorder import TrialRecorder, make_batch
+from study.execution.recorder import TrialRecorder
 from study.plan.pace import duration
 from trainables.data.datasets import Dataset
 from trainables.run_trial import Outcome, Report
@@ -64,11 +64,11 @@ class PlanSearcher(Searcher):
         """Return the configuration of the next trial, None to be asked later, or FINISHED."""
         if len(self._going_on) >= self._at_once():
             return None
-        taken = self._recorder.take(self._seeds_at_once)
-        if taken is None:
+        batch = self._recorder.take(self._seeds_at_once)
+        if batch is None:
             return str(Searcher.FINISHED) if self._recorder.plan.exhausted else None
         self._going_on.add(trial_id)
-        return {"batch": make_batch(*taken)}
+        return {"batch": batch}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Make place for another; the recorder learned from the rows when they were committed."""
@@ -85,7 +85,7 @@ class RowWriter(tune.Callback):
 
     def on_step_end(self, iteration: int, trials: list[Any], **_: Any) -> None:
         """Let time go by, many times a second."""
-        self._recorder.tick()
+        self._recorder.progress.tick()
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """Note when an attempt begins."""
@@ -107,7 +107,7 @@ class RowWriter(tune.Callback):
             trial.run_metadata.num_failures -= 1
         for each in trial.config["batch"].trials:
             if self._recorder.holds(each.trial_id):
-                self._recorder.attempt_failed(each.trial_id, reason)
+                self._recorder.progress.attempt_failed(each.trial_id, reason)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """Commit as failed what the trial still pending, with the reason of its last attempt."""

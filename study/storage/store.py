@@ -7,13 +7,20 @@ Disks, mounts and object stores are alike (`study.storage.location`), and each f
 Each trial's files are named by its id. The file in ``trials`` comes last and is the commit: rows of other tables
 without it are leftovers of a writer that was stopped. A write that fails is tried again for two minutes; then
 `StorageError` stops the study, and the end of ``with store:`` tries what is in memory once more.
+
+Inside ``with store.writing():`` trials are written beside the driver, in the order in which they ended, so that no slot
+waits for a disk or a bucket. Because the order is kept, what a killed launcher leaves is what the study was a moment
+before: no trial is there whose configuration came from one that is not.
 """
 
 from __future__ import annotations
 
 import json
+import queue
+import threading
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -33,6 +40,11 @@ from trainables.errors import InputError
 STUDY_FILE = "study.toml"
 WEIGHTS = "weights"
 _COMPACTED = "compacted-"
+
+MOST_WAITING = 100
+"""Trials that wait in memory at most, each with weights and codes of some megabytes; then the driver waits, too."""
+
+_Ended = tuple[Mapping[str, Any], Mapping[str, Sequence[dict[str, Any]]], bytes | None]
 
 
 class Store:
@@ -55,6 +67,8 @@ class Store:
         self._study_sha256: str | None = None
         self._committed: set[str] | None = None
         self._unwritten: dict[str, list[tuple[str, bytes | pa.Buffer]]] = {}
+        self._waiting: queue.Queue[_Ended | None] = queue.Queue(MOST_WAITING)
+        self._failure: Exception | None = None
 
     def __enter__(self) -> Store:
         """Take the lock of the study, whose folder is made where it is missing.
@@ -81,10 +95,6 @@ class Store:
             self._lock.release()
             if not self._begun:
                 self._storage.unmake(self._made)  # A launch that was refused leaves nothing behind.
-
-    def __reduce__(self) -> tuple[type[Store], tuple[Location, float]]:
-        # Tune pickles its callbacks to a file that nothing reads; a copy holds no lock.
-        return type(self), (self.folder, self._patience)
 
     def holder(self) -> str | None:
         """Return which launcher writes the study now; None for none."""
@@ -218,6 +228,52 @@ class Store:
             files.append((f"{WEIGHTS}/{trial_id}.safetensors", weights))
         files.append((f"trials/{trial_id}.parquet", _parquet(table_of("trials", [dict(trial)]))))
         self._unwritten[trial_id] = files
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Write what is handed over in a thread; at the end all of it is written, or kept for the end of the store.
+
+        Raises:
+            StorageError: the folder could not be written for longer than the store's patience.
+        """
+        thread = threading.Thread(target=self._write_waiting, name="writer", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._waiting.put(None)
+            thread.join()
+        self.check()
+
+    def hand_over(
+        self, trial: Mapping[str, Any], others: Mapping[str, Sequence[dict[str, Any]]], weights: bytes | None
+    ) -> None:
+        """Let a trial that ended be appended, while there is `writing`.
+
+        Raises:
+            StorageError: an earlier one could not be written.
+        """
+        self.check()
+        self._waiting.put((trial, others, weights))
+
+    def check(self) -> None:
+        """Raise what stopped the writing, if anything did.
+
+        Raises:
+            StorageError: the folder could not be written for longer than the store's patience.
+        """
+        if self._failure is not None:
+            raise self._failure
+
+    def _write_waiting(self) -> None:
+        while (ended := self._waiting.get()) is not None:
+            try:
+                if self._failure is None:
+                    self.append(*ended)
+                else:
+                    self.keep(*ended)
+            except Exception as error:
+                self._failure = self._failure or error
 
     def compact(self) -> None:
         """Join the many small files of each table into one; a reader in between sees a row twice, never not at all.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import pickle
 import re
 import signal
 import subprocess
@@ -20,7 +19,7 @@ from study.display.live import REFRESH_SECONDS, LiveProgress
 from study.display.progress import Progress, Verbosity
 from study.plan.plan import Plan
 from study.storage.location import parse_location
-from tests.studies import row_of, small_config
+from tests.studies import row_of, small_config, take_one
 from trainables.training.training import EpochFigures
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -30,7 +29,7 @@ FIGURES = EpochFigures(1, 0.01, 210.0, 30.0, 190.0, 28.0, 0.5)
 
 def ended(plan: Plan, status: str = "complete", value: float = 100.0, reason: str | None = None) -> dict[str, object]:
     """Take the next trial of a plan, end it, and return its row."""
-    taken = plan.take()
+    taken = take_one(plan)
     assert taken is not None
     planned, trial_config = taken
     row = row_of(planned, trial_config, value, status) | {"seconds": 2.0, "device_seconds": 2.0, "reason": reason}
@@ -55,7 +54,7 @@ def searched() -> LiveProgress:
     for status, value in endings:
         progress.trial_ended(ended(plan, status, value), None)
     progress.epoch_ended("a", FIGURES)
-    plan.take()
+    take_one(plan)
     return progress
 
 
@@ -157,11 +156,6 @@ def test_what_went_wrong_stands_above_the_view() -> None:
     assert shown.rfind("\x1b[?25h") > shown.rfind("\x1b[?25l")
     # Shown again at once: one that is killed can give nothing back.
     assert shown.index("\x1b[?25h") < shown.index("starts again")
-
-
-def test_a_view_can_be_copied_by_tune(searched: LiveProgress) -> None:
-    """Tune pickles its callbacks, and with them whatever they hold."""
-    pickle.loads(pickle.dumps(searched))
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from study.plan.pace import Pace
 from study.plan.plan import Plan
 from study.plan.trials import plan_trials
 from study.storage.store import Store
-from tests.studies import row_of, small_config
+from tests.studies import row_of, small_config, take_one
 from trainables.data.datasets import load_dataset
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -33,7 +33,7 @@ def begun(results: Path, config: StudyConfig, trials: int, status: str = "comple
     store.open(manifest)
     plan = Plan(config, ())
     for _ in range(trials):
-        taken = plan.take()
+        taken = take_one(plan)
         assert taken is not None
         planned, trial_config = taken
         row = row_of(planned, trial_config, status=status if planned.phase == "search" else "complete")
@@ -181,10 +181,10 @@ def test_pace_prefers_trials_alike_then_their_cell_then_any() -> None:
     config = study_config("quick", architectures=("model_1", "model_4"), trials=2, seeds=1, epochs=5)
     plan = Plan(config, ())
     pace = Pace(config.epochs)
-    assert pace.left(plan.left()) is None
+    assert pace.left(plan.count_left()) is None
     search = next(planned for planned in plan_trials(config) if planned.cell.architecture == "model_1")
     pace.add(row_of(search, None) | {"epochs": 3, "device_seconds": 6.0})
-    groups = {(group.phase, group.arm, group.cell.architecture): group for group in plan.left()}
+    groups = {(group.phase, group.arm, group.cell.architecture): group for group in plan.count_left()}
     seconds = {key: pace.left({group: 1}) for key, group in groups.items()}
     assert seconds["search", "tuned", "model_1"] == 6.0
     assert seconds["confirm", "tuned", "model_1"] == seconds["confirm", "published", "model_1"] == 10.0

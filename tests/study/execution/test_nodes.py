@@ -21,6 +21,7 @@ from ray.cluster_utils import Cluster
 from study.execution.capacity import slots_now
 from study.execution.nodes import alive_nodes
 from study.execution.tuner import PlanSearcher
+from trainables.run_trial import Trial, TrialBatch
 
 ROOT = Path(__file__).resolve().parents[3]
 STUDY = ("--preset", "quick", "--architectures", "unpool_only", "model_4", "--trials", "3", "--seeds", "2")
@@ -118,16 +119,13 @@ class TrialRecorder:
         self.planned = planned
         self.plan = SimpleNamespace(exhausted=False)
 
-    def take(self, seeds_at_once: int) -> tuple[list[Any], None] | None:
+    def take(self, seeds_at_once: int) -> TrialBatch | None:
         """Hand out the next."""
         if not self.planned:
             self.plan.exhausted = True
             return None
         self.planned -= 1
-        cell = SimpleNamespace(architecture="pca", code_size=1)
-        return [
-            SimpleNamespace(phase="confirm", cell=cell, trial_id=str(self.planned), seed=None, keep_codes=False)
-        ], None
+        return TrialBatch("confirm", "pca", 1, None, (Trial(str(self.planned), None),))
 
 
 def occupied(share: float, planned: int, at_once: Any, seconds: float, folder: Path) -> list[Any]:

@@ -13,7 +13,7 @@ from study.config.study_config import StudyConfig
 from study.execution.recorder import make_batch
 from study.plan.plan import Plan
 from study.plan.trials import PlannedTrial, list_skipped_levels, plan_trials
-from tests.studies import row_of, small_config
+from tests.studies import row_of, small_config, take_one
 from trainables.trial_config import TrialConfig
 
 
@@ -22,7 +22,7 @@ def run_all(
 ) -> list[tuple[PlannedTrial, Any]]:
     """Run the plan one trial at a time and return what was taken, with its settings."""
     taken = []
-    while len(taken) < stop_after and (next_one := plan.take()) is not None:
+    while len(taken) < stop_after and (next_one := take_one(plan)) is not None:
         planned, trial_config = next_one
         taken.append((planned, trial_config))
         plan.finish(row_of(planned, trial_config, (value or {}).get(planned.trial_id, 100.0 + planned.number)))
@@ -68,16 +68,16 @@ def test_cells_are_searched_evenly_and_confirmed_when_their_search_is_done() -> 
 def test_nothing_starts_that_waits_for_a_running_search() -> None:
     """With all search running, controls and the published arm go ahead; then the plan says: not now."""
     plan = Plan(small_config(trials=1), ())
-    searches = [plan.take(), plan.take()]
+    searches = [take_one(plan), take_one(plan)]
     started = []
-    while (taken := plan.take()) is not None:
+    while (taken := take_one(plan)) is not None:
         started.append(taken[0])
     assert {planned.arm for planned in started} == {"published", "control"}
     assert not plan.exhausted
     assert searches[0] is not None
     planned, trial_config = searches[0]
     plan.finish(row_of(planned, trial_config))
-    following = plan.take()
+    following = take_one(plan)
     assert following is not None
     assert (following[0].arm, following[0].cell) == ("tuned", planned.cell)
 
@@ -143,7 +143,7 @@ def test_pruned_and_diverged_trials_are_done_but_never_the_best() -> None:
     plan = Plan(small_config(architectures=("model_1",), trials=3), ())
     best_settings = None
     for status, value in (("complete", 90.0), ("pruned", 10.0), ("diverged", 5.0)):
-        taken = plan.take()
+        taken = take_one(plan)
         assert taken is not None
         plan.finish(row_of(*taken, value, status))
         if status == "complete":
@@ -155,16 +155,16 @@ def test_pruned_and_diverged_trials_are_done_but_never_the_best() -> None:
 def test_a_cell_whose_search_trials_all_failed_is_named_and_not_confirmed() -> None:
     """The rest of the study goes on."""
     plan = Plan(small_config(trials=1), ())
-    taken = [plan.take(), plan.take()]
+    taken = [take_one(plan), take_one(plan)]
     for next_one, status in zip(taken, ("failed", "complete"), strict=True):
         assert next_one is not None
         plan.finish(row_of(*next_one, status=status))
     assert taken[0] is not None
     failed = taken[0][0].cell
-    assert plan.cells_without_result() == [failed]
-    assert [(group.phase, group.cell) for group in plan.lost()] == [("search", failed)]
-    assert {planned.cell for planned in plan.blocked()} == {failed}
-    assert len(plan.blocked()) == 2
+    assert plan.list_cells_without_result() == [failed]
+    assert [(group.phase, group.cell) for group in plan.find_lost_groups()] == [("search", failed)]
+    assert {planned.cell for planned in plan.list_blocked()} == {failed}
+    assert len(plan.list_blocked()) == 2
     confirmed = {planned.cell for planned, _ in run_all(plan) if planned.arm == "tuned"}
     assert failed not in confirmed
     assert plan.exhausted
@@ -176,16 +176,16 @@ def test_a_group_is_lost_when_its_last_trial_failed_and_not_when_one_diverged() 
     plan = Plan(config, ())
     statuses = {"search": "complete", "control": "failed", "published": "failed", "tuned": "diverged"}
     lost = []
-    while (taken := plan.take()) is not None:
+    while (taken := take_one(plan)) is not None:
         planned = taken[0]
         plan.finish(row_of(*taken, status=statuses["search" if planned.phase == "search" else planned.arm]))
-        lost.append(sorted(map(str, plan.lost())))
+        lost.append(sorted(map(str, plan.find_lost_groups())))
     everything = ["model_1-code10, published", "pca-code10", "raw_pixels-code784"]
     assert lost[-1] == everything
     assert lost[0] == []
     rows = [row_of(planned, None, status=statuses.get(planned.phase, "failed")) for planned in plan_trials(config)]
     resumed = Plan(config, [row | {"learning_rate": 0.01} for row in rows])
-    assert {*map(str, resumed.lost())} == {*everything, "model_1-code10, tuned"}
+    assert {*map(str, resumed.find_lost_groups())} == {*everything, "model_1-code10, tuned"}
 
 
 @pytest.mark.parametrize("change", [{"trials": 5}, {"seeds": 3}, {"architectures": ("model_1", "model_4", "model_5")}])
@@ -251,7 +251,7 @@ def test_ablations_pair_with_confirmations_by_seed() -> None:
 def taken_together(plan: Plan, at_once: int) -> list[list[PlannedTrial]]:
     """Run the plan, several seeds at once, and return the trials taken at a time."""
     taken = []
-    while (group := plan.take_batch(at_once)) is not None:
+    while (group := plan.take(at_once)) is not None:
         trials, trial_config = group
         taken.append(trials)
         for planned in trials:

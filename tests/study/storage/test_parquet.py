@@ -17,7 +17,7 @@ from study.plan.plan import Plan
 from study.plan.search import CellSearch
 from study.storage.schema import TABLES, table_of
 from study.storage.store import Store
-from tests.studies import row_of, small_config
+from tests.studies import row_of, small_config, take_one
 from tests.study.storage.test_store import append, trial_row
 from trainables.errors import InputError
 
@@ -137,7 +137,7 @@ def test_an_optuna_study_rebuilt_from_parquet_suggests_what_the_uninterrupted_on
     store = Store(tmp_path / "study")
     store.open({"schema_version": 1, "name": "some"})
     for number in range(13):
-        taken = uninterrupted.take()
+        taken = take_one(uninterrupted)
         assert taken is not None
         planned, trial_config = taken
         status = {3: "diverged", 5: "pruned", 7: "failed"}.get(number, "complete")
