@@ -1,4 +1,4 @@
-"""Where a study's figures come from, what of the study is not there yet, and the command that adds it."""
+"""Where a study's numbers come from, what of the study is not there yet, and the command that adds it."""
 
 from __future__ import annotations
 

@@ -115,7 +115,8 @@ def run_ours(trials: int, dataset: Dataset, slots: int) -> Waits:
         finally:
             ray.shutdown()
         spans = [
-            (row["started_at"].timestamp(), row["started_at"].timestamp() + row["seconds"]) for row in store.finished()
+            (row["started_at"].timestamp(), row["started_at"].timestamp() + row["seconds"])
+            for row in store.read_trials()
         ]
     return waits("ours", spans, slots, len(dataset.search_train), seconds, busy)
 

@@ -73,9 +73,11 @@ def reproduce(trial_id: str, results: str, dataset_name: str | None = None, data
     comparison = ReproductionCheck(differences(row, device))
     seed = "" if row["seed"] is None else f" with seed {row['seed']}"
     print(f"{trial_id}{seed}, on {dataset.name} and {device_name(device)}\n{comparison.rule}", flush=True)
-    epochs = store.curves({trial_id}).get(trial_id, [])
+    epochs = store.read_curves({trial_id}).get(trial_id, [])
     outcome = _train_again(row, trial_config, dataset, device, epochs, comparison)
-    comparison.compare(_score_figures(store.scores(trial_id)), _score_figures(map(dataclasses.asdict, outcome.scores)))
+    comparison.compare(
+        _score_figures(store.read_scores(trial_id)), _score_figures(map(dataclasses.asdict, outcome.scores))
+    )
     print(comparison.verdict)
     return 0 if comparison.different == 0 else 1
 
@@ -163,7 +165,7 @@ def differences(row: Mapping[str, Any], device: torch.device) -> list[str]:
 
 
 def _row_of(store: Store, trial_id: str) -> dict[str, Any]:
-    rows = {row["trial_id"]: row for row in store.finished()}
+    rows = {row["trial_id"]: row for row in store.read_trials()}
     if trial_id not in rows:
         near = difflib.get_close_matches(trial_id, rows, n=3, cutoff=0)
         raise InputError(

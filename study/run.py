@@ -41,13 +41,13 @@ EPOCH_LIMIT_FACTOR = 20
 def describe(config: StudyConfig, options: RunOptions) -> None:
     """Print the plan, an estimate for this machine and the first configurations; start nothing and write nothing."""
     dataset = data_for(config, options.data_dir)
-    resources = cluster.local_resources(options.gpus_per_trial, options.concurrency)
+    resources = cluster.find_local_resources(options.gpus_per_trial, options.concurrency)
     store = Store(parse_location(options.results_dir) / config.name)
     manifest = store.read_manifest()
-    plan = Plan(config, store.finished() if manifest else ())
+    plan = Plan(config, store.read_trials() if manifest else ())
     work = estimate_plan(config, plan, dataset, resources)
-    print_plan(config, plan, dataset, work, resources, _epoch_limit(options, work), store.folder)
-    if (address := cluster.cluster_address(options.address)) != "local":
+    print_plan(config, plan, dataset, work, resources, _choose_epoch_limit(options, work), store.folder)
+    if (address := cluster.choose_address(options.address)) != "local":
         print(f"  The estimate is for this machine, not for the cluster at {address}, which was not asked.")
     print_first_configurations(plan)
 
@@ -61,9 +61,9 @@ def run(config: StudyConfig, options: RunOptions) -> int:
     store = Store(parse_location(options.results_dir) / config.name)
     store.read_manifest()  # refuses what cannot be reached before data is fetched
     dataset = data_for(config, options.data_dir)
-    address = cluster.cluster_address(options.address)
+    address = cluster.choose_address(options.address)
     if address == "local":
-        cluster.local_resources(options.gpus_per_trial, options.concurrency)  # refuses before anything is written
+        cluster.find_local_resources(options.gpus_per_trial, options.concurrency)  # refuses before anything is written
     if options.optuna_storage:
         check_storage(options.optuna_storage)
     with store:
@@ -72,7 +72,7 @@ def run(config: StudyConfig, options: RunOptions) -> int:
 
 def _run(config: StudyConfig, options: RunOptions, store: Store, dataset: Dataset, address: str) -> int:
     manifest = next_manifest(config, dataset, store.read_manifest(), store.folder)
-    finished = store.finished()
+    finished = store.read_trials()
     plan = Plan(config, finished)
     if "search" not in config.phases and (unsearched := plan.list_cells_without_result()):
         raise InputError(
@@ -94,12 +94,12 @@ def _run(config: StudyConfig, options: RunOptions, store: Store, dataset: Datase
     try:
         store.open(manifest, study_file(config))  # not before the cluster is known to take the study
         work = estimate_plan(config, plan, dataset, resources)
-        epoch_limit = _epoch_limit(options, work)
+        epoch_limit = _choose_epoch_limit(options, work)
         if options.verbosity != "quiet":
             print_plan(config, plan, dataset, work, resources, epoch_limit, store.folder)
         stopping = CellStopping(config.epochs)
         searched = {row["trial_id"]: row for row in finished if row["phase"] == "search"}
-        for trial_id, curve in store.curves(set(searched)).items():
+        for trial_id, curve in store.read_curves(set(searched)).items():
             row = searched[trial_id]
             values = [epoch["validation_cross_entropy"] for epoch in curve]
             stopping.replay(Cell(row["architecture"], row["code_size"]), trial_id, values)
@@ -124,7 +124,7 @@ def _conclude(plan: Plan, store: Store, options: RunOptions) -> int:
     """Print what is missing, write the report and return the exit status."""
     from analysis import report
 
-    if finished := store.finished():
+    if finished := store.read_trials():
         report.main([str(store.folder), "--output", str(store.folder / "report")])
     if options.optuna_storage and any(row["phase"] == "search" for row in finished):
         write_optuna(load_study(str(store.folder)), options.optuna_storage)
@@ -132,9 +132,9 @@ def _conclude(plan: Plan, store: Store, options: RunOptions) -> int:
     blocked = {planned.trial_id for planned in plan.list_blocked()}
     if planned := [planned for planned in plan.list_pending() if planned.trial_id not in blocked]:
         print(f"{len(planned)} of {plan.total} trials are still pending; the same command goes on with them")
-        print(f"next:   {_command()}")
+        print(f"next:   {_make_command()}")
     elif not plan.find_lost_groups():
-        print(f"next:   {_after(plan.config, store)}")
+        print(f"next:   {_suggest_next(plan.config, store)}")
     if lost := plan.find_lost_groups():
         print(
             f"error: no trial of {'; '.join(map(str, lost[:10]))}{' and others' if lost[10:] else ''} gave a result"
@@ -145,21 +145,21 @@ def _conclude(plan: Plan, store: Store, options: RunOptions) -> int:
     return 0
 
 
-def _after(config: StudyConfig, store: Store) -> str:
+def _suggest_next(config: StudyConfig, store: Store) -> str:
     """Return what to type when nothing is pending: ablations of what was confirmed, or a look at the page."""
     if "ablate" not in config.phases and config.ablated_cells:
-        return _command("--phase", "ablate")
+        return _make_command("--phase", "ablate")
     if store.folder.local is None:
         return shlex.join(["python", "analysis/report.py", str(store.folder)])
     return shlex.join(["python", "-m", "webbrowser", str(store.folder.local / "report" / "report.html")])
 
 
-def _command(*more: str) -> str:
+def _make_command(*more: str) -> str:
     """Return the command that was typed, with ``more`` at its end."""
     return shlex.join(["python", *sys.argv, *more])
 
 
-def _epoch_limit(options: RunOptions, work: Estimate) -> float:
+def _choose_epoch_limit(options: RunOptions, work: Estimate) -> float:
     """Return the seconds after which an epoch is taken for one that hangs.
 
     By default far above the estimate: cores may be slower elsewhere or shared, search tries wider models than the

@@ -9,7 +9,7 @@ from typing import Any
 from study.config.study_config import StudyConfig
 from study.execution.estimate import Estimate, estimate_room
 from study.execution.tuner import Resources
-from study.plan.pace import duration
+from study.plan.pace import format_duration
 from study.plan.plan import Plan
 from study.plan.trials import PlannedTrial
 from study.storage.location import Location
@@ -48,11 +48,11 @@ def print_plan(
         f"{f'{resources.gpus_per_trial:g} GPU each' if resources.gpus_per_trial else 'one core each'}"
     )
     hours = seconds / 3600 * resources.concurrency * (resources.gpus_per_trial or 1)
-    print(f"  estimate:  {duration(seconds)} ({hours:.1f} {unit}-hours), measured on this machine")
+    print(f"  estimate:  {format_duration(seconds)} ({hours:.1f} {unit}-hours), measured on this machine")
     disk = estimate_room(plan.list_pending(), config.epochs, len(dataset.test))
     weights, all_of_it = format_size(disk.weights), format_size(disk.rows + disk.weights)
     print(f"  disk:      {all_of_it}, {weights} of them weights; a report adds some MB")
-    print(f"  limit:     {duration(epoch_limit)} an epoch; then its trial starts again")
+    print(f"  limit:     {format_duration(epoch_limit)} an epoch; then its trial starts again")
     print(f"  rows:      {folder}", flush=True)
     if seconds > DAY:
         print(

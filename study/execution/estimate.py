@@ -11,7 +11,7 @@ import torch
 
 from study.config.search_space import Cell
 from study.config.study_config import StudyConfig
-from study.execution.early_stopping import goes_on, stopper
+from study.execution.early_stopping import make_stopper, replay_epochs
 from study.execution.tuner import Resources
 from study.plan.plan import Plan
 from study.plan.trials import PlannedTrial
@@ -112,9 +112,9 @@ def estimate_search_share(trials: int, epochs: int) -> float:
     repetitions = max(1, min(100, 100_000 // (trials * epochs)))
     trained = 0
     for _ in range(repetitions):
-        stopping = stopper(epochs)
+        stopping = make_stopper(epochs)
         for number, value in enumerate(random.random(trials)):
-            for going_on in goes_on(stopping, str(number), [float(value)] * epochs):
+            for going_on in replay_epochs(stopping, str(number), [float(value)] * epochs):
                 trained += 1
                 if not going_on:
                     break

@@ -32,7 +32,7 @@ class ProgressListener(Protocol):
     def tick(self) -> None:
         """Take notice that time goes by; called many times a second."""
 
-    def epoch_ended(self, trial_id: str, figures: EpochFigures) -> None:
+    def epoch_ended(self, trial_id: str, epoch: EpochFigures) -> None:
         """Take notice of an epoch of a trial that runs."""
 
     def trial_ended(self, row: Mapping[str, Any], squared_error: float | None) -> None:
@@ -105,7 +105,7 @@ class TrialRecorder:
         """Hand the rows of a trial that ended to the store and tell the plan."""
         running = self._running.pop(trial_id)
         row = self._make_trial_row(running, outcome)
-        epochs = [{"trial_id": trial_id} | _list_columns(figures) for figures in running.epochs]
+        epochs = [{"trial_id": trial_id} | _list_columns(epoch) for epoch in running.epochs]
         scores = [{"trial_id": trial_id} | _list_columns(score) for score in outcome.scores]
         others = {"epochs": epochs, "scores": scores, "codes": _make_code_rows(trial_id, outcome)}
         self._store.hand_over(row, others, outcome.weights)

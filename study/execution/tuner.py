@@ -17,7 +17,7 @@ from ray.tune.search import Searcher
 
 from study.execution.early_stopping import CellStopping
 from study.execution.recorder import TrialRecorder
-from study.plan.pace import duration
+from study.plan.pace import format_duration
 from trainables.data.datasets import Dataset
 from trainables.run_trial import Outcome, Report
 from trainables.training.devices import SEEDS_AT_ONCE
@@ -121,7 +121,7 @@ class RowWriter(tune.Callback):
         self._forget(trial)
 
     def _forget(self, trial: Any) -> None:
-        """Drop what was kept of the trial here, and its figures in Tune, which keeps all trials to the end."""
+        """Drop what was kept of the trial here, and its results in Tune, which keeps all trials to the end."""
         self._heard.pop(trial.trial_id, None)
         self._node_deaths.pop(trial.trial_id, None)
         trial.run_metadata.last_result = {"done": True}  # Where there is none, Tune asks the worker.
@@ -131,7 +131,7 @@ class RowWriter(tune.Callback):
     def _reason(self, trial: Any) -> str:
         """Return why the attempt ended that just did."""
         silence = time.monotonic() - self._heard[trial.trial_id]
-        return reason_of(Path(trial.error_file).read_text(), silence, self._epoch_limit)
+        return find_reason(Path(trial.error_file).read_text(), silence, self._epoch_limit)
 
 
 def run_plan(
@@ -199,7 +199,7 @@ def node_died(reason: str) -> bool:
     return "node has died" in reason or "node was terminated" in reason or "is unavailable" in reason
 
 
-def reason_of(errors: str, silence: float, epoch_limit: float) -> str:
+def find_reason(errors: str, silence: float, epoch_limit: float) -> str:
     """Return, on one line, why the last attempt ended of those in ``errors``, Tune's text file of a trial.
 
     Tune keeps the exceptions beside it as pickles, which are not read: what workers say of themselves is text.
@@ -214,7 +214,7 @@ def reason_of(errors: str, silence: float, epoch_limit: float) -> str:
     if raised:
         return told.splitlines()[0]
     if silence >= epoch_limit:
-        return f"no report for {duration(silence)}; an epoch may take {duration(epoch_limit)}"
+        return f"no report for {format_duration(silence)}; an epoch may take {format_duration(epoch_limit)}"
     # Ray's own words on a worker or a node that died: that it did, fields that are indented, and the cause.
     lines = [line.strip() for line in last.splitlines()[1:] if line.strip() and not line.startswith("\t")]
     return " ".join(lines[1:] or lines).partition(" Some common causes")[0][:500] or "its worker died without a word"

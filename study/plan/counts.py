@@ -16,7 +16,7 @@ class Tally:
 
     Args:
         config: what is planned in all.
-        rows: of `trials` at hand; those that the configuration does not owe count nothing.
+        rows: of `trials` at hand; those that the configuration does not plan count nothing.
 
     Attributes:
         planned: trials planned in all, by phase and cell.

@@ -77,7 +77,7 @@ def parse_location(text: str | Path) -> Location:
         return Location(opener(uri.netloc), path, f"{uri.scheme}://{path}")
     except (pa.ArrowException, OSError, TypeError, ValueError) as error:
         raise InputError(
-            f"{received}: {reason(error)}", ACCEPTED, "check the address, the network and AWS_REGION"
+            f"{received}: {describe_error(error)}", ACCEPTED, "check the address, the network and AWS_REGION"
         ) from None
 
 
@@ -102,7 +102,7 @@ def _gcs(bucket: str) -> pyarrow.fs.FileSystem:
     return pyarrow.fs.GcsFileSystem(retry_time_limit=timedelta(seconds=ATTEMPTS * ANSWER_SECONDS))
 
 
-def reason(error: Exception) -> str:
+def describe_error(error: Exception) -> str:
     """Return what went wrong in one line; what an operating system says without its number."""
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return (text or type(error).__name__).splitlines()[0][:300]

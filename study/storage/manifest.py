@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow.fs
 
 from study.storage.files import Storage
-from study.storage.location import ACCEPTED, Location, reason
+from study.storage.location import ACCEPTED, Location, describe_error
 from study.storage.schema import SCHEMA_VERSION
 from trainables.errors import InputError
 
@@ -30,13 +30,13 @@ def read_manifest(folder: Location) -> dict[str, Any] | None:
         manifest = json.loads(storage.read(MANIFEST))
     except OSError as error:
         raise InputError(
-            f"results folder {folder} cannot be read: {reason(error)}",
+            f"results folder {folder} cannot be read: {describe_error(error)}",
             ACCEPTED,
             "check the address, the network and the credentials, or choose another one",
         ) from error
     except ValueError as error:
         raise InputError(
-            f"{path}: cannot be read ({reason(error)})",
+            f"{path}: cannot be read ({describe_error(error)})",
             "JSON as study/launch.py writes it",
             "launch the study under another name, or restore the file from a copy",
         ) from error

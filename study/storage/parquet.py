@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from study.storage.files import Storage
-from study.storage.location import Location, reason
+from study.storage.location import Location, describe_error
 from study.storage.manifest import refuse_newer
 from study.storage.schema import SCHEMA_VERSION, TABLES
 from trainables.errors import InputError
@@ -62,7 +62,7 @@ def read_table(
             gone = error  # Files are being compacted: what this one held is in another by now.
         except OSError as error:
             raise InputError(
-                f"{folder / table} cannot be read: {reason(error)}",
+                f"{folder / table} cannot be read: {describe_error(error)}",
                 "a folder of Parquet files that this user may read",
                 "check its permissions and the network, then try again",
             ) from error
@@ -108,7 +108,7 @@ def _read_file(
         raise
     except (pa.ArrowException, OSError, ValueError) as error:
         remedy = "remove or restore the damaged file; the trial will run again"
-        return None, InputError(f"{file}: cannot be read ({reason(error)})", _WRITTEN, remedy)
+        return None, InputError(f"{file}: cannot be read ({describe_error(error)})", _WRITTEN, remedy)
     refuse_newer(version, folder / file)
     if holds != table:
         return None, InputError(f"{file}: holds rows of {holds}", f"rows of {table}", "move the file away")

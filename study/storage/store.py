@@ -29,8 +29,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet
 
-from study.storage.files import PARTIAL, PATIENCE_SECONDS, Storage, StorageError, patiently
-from study.storage.location import ACCEPTED, Location, parse_location, reason
+from study.storage.files import PARTIAL, PATIENCE_SECONDS, Storage, StorageError, retry_write
+from study.storage.location import ACCEPTED, Location, describe_error, parse_location
 from study.storage.lock import Lock
 from study.storage.manifest import MANIFEST, read_manifest, require_manifest
 from study.storage.parquet import has_own_schema, list_files, read_table
@@ -80,7 +80,7 @@ class Store:
             self._made = self._storage.make()
             self._lock.acquire()
         except OSError as error:
-            raise self._unwritable(error) from error
+            raise self._make_refusal(error) from error
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -96,9 +96,9 @@ class Store:
             if not self._begun:
                 self._storage.unmake(self._made)  # A launch that was refused leaves nothing behind.
 
-    def holder(self) -> str | None:
+    def find_holder(self) -> str | None:
         """Return which launcher writes the study now; None for none."""
-        return self._lock.holder()
+        return self._lock.find_holder()
 
     def read_manifest(self) -> dict[str, Any] | None:
         """Return study.json; None where there is no study yet.
@@ -148,7 +148,7 @@ class Store:
                 self._storage.make(name)
             self._clean()
         except OSError as error:
-            raise self._unwritable(error) from error
+            raise self._make_refusal(error) from error
 
     def write_manifest(self, manifest: Mapping[str, Any]) -> None:
         """Replace study.json at once."""
@@ -156,7 +156,7 @@ class Store:
         self._study_sha256 = manifest.get("study_sha256")
         self._begun = True
 
-    def finished(self) -> list[dict[str, Any]]:
+    def read_trials(self) -> list[dict[str, Any]]:
         """Return the rows of `trials`, each trial once.
 
         Raises:
@@ -166,11 +166,11 @@ class Store:
         self._committed = set(rows)
         return list(rows.values())
 
-    def curves(self, trial_ids: set[str]) -> dict[str, list[dict[str, Any]]]:
+    def read_curves(self, trial_ids: set[str]) -> dict[str, list[dict[str, Any]]]:
         """Return the rows of `epochs` of these trials, by trial and in order.
 
         Raises:
-            InputError: as `finished`.
+            InputError: as `read_trials`.
         """
         curves: dict[str, dict[int, dict[str, Any]]] = {}
         for row in self._read("epochs").to_pylist():
@@ -178,16 +178,16 @@ class Store:
                 curves.setdefault(row["trial_id"], {})[row["epoch"]] = row
         return {trial_id: [curve[epoch] for epoch in sorted(curve)] for trial_id, curve in curves.items()}
 
-    def scores(self, trial_id: str) -> list[dict[str, Any]]:
+    def read_scores(self, trial_id: str) -> list[dict[str, Any]]:
         """Return the rows of `scores` of a trial.
 
         Raises:
-            InputError: as `finished`.
+            InputError: as `read_trials`.
         """
         scores = self._read("scores")
         return scores.filter(pc.equal(scores["trial_id"], trial_id)).to_pylist()  # type: ignore[no-any-return]
 
-    def weights(self, trial_id: str) -> bytes:
+    def read_weights(self, trial_id: str) -> bytes:
         """Return the weights file of a trial.
 
         Raises:
@@ -198,7 +198,7 @@ class Store:
             return self._storage.read(name)
         except OSError as error:
             raise InputError(
-                f"{self.folder}/{name} cannot be read: {reason(error)}",
+                f"{self.folder}/{name} cannot be read: {describe_error(error)}",
                 "the weights file that the study wrote",
                 "restore it, or train the trial again",
             ) from error
@@ -212,7 +212,7 @@ class Store:
             StorageError: the folder could not be written for longer than the store's patience.
         """
         self.keep(trial, others, weights)
-        self._patiently(partial(self._commit, trial["trial_id"]))
+        self._retry(partial(self._commit, trial["trial_id"]))
 
     def keep(
         self, trial: Mapping[str, Any], others: Mapping[str, Sequence[dict[str, Any]]], weights: bytes | None
@@ -220,13 +220,11 @@ class Store:
         """Keep a trial that ended in memory, to be written when the store is closed."""
         trial_id = trial["trial_id"]
         files: list[tuple[str, bytes | pa.Buffer]] = [
-            (f"{name}/{trial_id}.parquet", _parquet(table_of(name, list(rows))))
-            for name, rows in others.items()
-            if rows
+            (f"{name}/{trial_id}.parquet", _encode(table_of(name, list(rows)))) for name, rows in others.items() if rows
         ]
         if weights is not None:
             files.append((f"{WEIGHTS}/{trial_id}.safetensors", weights))
-        files.append((f"trials/{trial_id}.parquet", _parquet(table_of("trials", [dict(trial)]))))
+        files.append((f"trials/{trial_id}.parquet", _encode(table_of("trials", [dict(trial)]))))
         self._unwritten[trial_id] = files
 
     @contextmanager
@@ -283,21 +281,21 @@ class Store:
             StorageError: the folder could not be written.
         """
         self._lock.check()
-        committed = self._known()
+        committed = self._find_committed()
         for name in TABLES:
             single = [
                 file for file in list_files(self._storage.names(name)) if file.removesuffix(".parquet") in committed
             ]
             if len(single) < 2:
                 continue
-            content = _parquet(self._read(name, single))
+            content = _encode(self._read(name, single))
             joined = f"{name}/{_COMPACTED}{uuid.uuid4().hex[:12]}.parquet"
-            self._patiently(partial(self._storage.write, joined, content))
-            self._patiently(partial(self._storage.remove, [f"{name}/{file}" for file in single]))
+            self._retry(partial(self._storage.write, joined, content))
+            self._retry(partial(self._storage.remove, [f"{name}/{file}" for file in single]))
 
-    def _unwritable(self, error: OSError) -> InputError:
+    def _make_refusal(self, error: OSError) -> InputError:
         return InputError(
-            f"results folder {self.folder} cannot be written: {reason(error)}",
+            f"results folder {self.folder} cannot be written: {describe_error(error)}",
             ACCEPTED,
             "check that it exists and its permissions or credentials, or choose another --results-dir",
         )
@@ -309,13 +307,13 @@ class Store:
             except OSError as error:
                 raise StorageError(
                     f"{len(self._unwritten)} trials that had ended could not be written to {self.folder}: "
-                    f"{reason(error)}",
+                    f"{describe_error(error)}",
                     "a folder with free space that this user may write",
                     "put that right, then give the same command: what was written is kept, the rest runs again",
                 ) from error
 
-    def _patiently(self, write: Callable[[], None]) -> None:
-        patiently(write, self.folder, self._patience)
+    def _retry(self, write: Callable[[], None]) -> None:
+        retry_write(write, self.folder, self._patience)
 
     def _commit(self, trial_id: str) -> None:
         self._lock.check()
@@ -325,9 +323,9 @@ class Store:
         if self._committed is not None:
             self._committed.add(trial_id)
 
-    def _known(self) -> set[str]:
+    def _find_committed(self) -> set[str]:
         if self._committed is None:
-            self.finished()
+            self.read_trials()
         assert self._committed is not None
         return self._committed
 
@@ -336,11 +334,11 @@ class Store:
 
         A file that is not ours, by its name or by its schema, stays where it is.
         """
-        committed = self._known()
-        leftovers = [name for name in self._storage.names() if _half_written(name)]
+        committed = self._find_committed()
+        leftovers = [name for name in self._storage.names() if _is_half_written(name)]
         for table in TABLES:
             names = self._storage.names(table)
-            leftovers += [f"{table}/{name}" for name in names if _half_written(name)]
+            leftovers += [f"{table}/{name}" for name in names if _is_half_written(name)]
             files = list_files(names)
             joined = [name for name in files if name.startswith(_COMPACTED)]
             single = [name for name in files if not name.startswith(_COMPACTED)]
@@ -353,7 +351,7 @@ class Store:
                 if trial_id in compacted or (uncommitted and has_own_schema(self.folder / table / name, table)):
                     leftovers.append(f"{table}/{name}")
         for name in self._storage.names(WEIGHTS):
-            if _half_written(name) or (name.endswith(".safetensors") and name.split(".")[0] not in committed):
+            if _is_half_written(name) or (name.endswith(".safetensors") and name.split(".")[0] not in committed):
                 leftovers.append(f"{WEIGHTS}/{name}")
         self._storage.remove(leftovers)
 
@@ -365,11 +363,11 @@ class Store:
         return rows
 
 
-def _half_written(name: str) -> bool:
+def _is_half_written(name: str) -> bool:
     return name.startswith(".") and name.endswith(PARTIAL)
 
 
-def _parquet(table: pa.Table) -> pa.Buffer:
+def _encode(table: pa.Table) -> pa.Buffer:
     sink = pa.BufferOutputStream()
     pyarrow.parquet.write_table(table, sink, compression="zstd", write_page_checksum=True)
     return sink.getvalue()

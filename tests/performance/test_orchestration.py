@@ -40,7 +40,7 @@ def test_a_simulated_study_runs_every_trial_once_by_the_real_driver(
     monkeypatch.setattr(simulated_scale, "SEEDS", 1)
     meter, done, files = simulated_scale.measure_scale(20, 120, tmp_path)
     store = Store(tmp_path / "study")
-    rows = store.finished()
+    rows = store.read_trials()
     config = simulated_scale.config_of(120)
     assert sorted(row["trial_id"] for row in rows) == sorted(planned.trial_id for planned in plan_trials(config))
     assert done == len(rows)

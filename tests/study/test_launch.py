@@ -13,7 +13,6 @@ import pytest
 
 from study import launch
 from study.config.study_config import PRESETS, study_config
-from study.plan.identity import make_identity
 from trainables.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -188,16 +187,6 @@ def test_presets_are_valid_and_named_after_preset_and_data(preset: str) -> None:
     """The same command resumes the same folder."""
     config = study_config(preset)
     assert config.name == f"{preset}-{config.dataset}"
-
-
-def test_identity_holds_what_may_not_change_and_lets_budgets_grow() -> None:
-    """Trials, seeds, cells and phases may grow; data, recipe, epochs, batch and seed may not."""
-    base = study_config("quick")
-    grown = study_config("quick", trials=9, seeds=9, architectures=("model_1",), code_sizes=(2,), phases=("search",))
-    assert make_identity(base, "sha") == make_identity(grown, "sha")
-    for change in ({"epochs": 99}, {"batch_size": 5}, {"recipe": "caffe"}, {"seed": 1}):
-        assert make_identity(study_config("quick", **change), "sha") != make_identity(base, "sha")  # type: ignore[arg-type]
-    assert make_identity(base, "other") != make_identity(base, "sha")
 
 
 def test_unknown_preset_key_is_a_programming_error() -> None:

@@ -72,11 +72,11 @@ def test_a_trial_that_ends_is_a_row_with_its_epochs_scores_and_provenance(store:
         recorder.receive(Report(trial.trial_id, {"host": "here"}, make_epoch(1, float("nan")), None))
         recorder.receive(Report(trial.trial_id, {"host": "here"}, make_epoch(2), None))
         recorder.receive(Report(trial.trial_id, {"host": "here"}, None, Outcome("complete", scores=[score])))
-    (row,) = store.finished()
+    (row,) = store.read_trials()
     assert (row["trial_id"], row["status"], row["epochs"], row["host"]) == (trial.trial_id, "complete", 2, "here")
     assert (row["train_cross_entropy"], row["validation_cross_entropy"]) == (210.0, 190.0)
     assert row["git_commit"] == "c" * 40
-    curve = store.curves({trial.trial_id})[trial.trial_id]
+    curve = store.read_curves({trial.trial_id})[trial.trial_id]
     assert [epoch["validation_cross_entropy"] for epoch in curve] == [None, 190.0]
     assert listener.told == [("epoch", 1), ("epoch", 2), ("complete", 12.5)]
     assert not recorder.holds(trial.trial_id)
@@ -93,7 +93,7 @@ def test_a_trial_that_starts_again_keeps_the_epochs_of_its_last_attempt(store: S
             recorder.receive(Report(trial.trial_id, {}, make_epoch(number, 100.0 - number), None))
         recorder.commit(trial.trial_id, Outcome("pruned", "behind"))
         recorder.receive(Report(trial.trial_id, {}, make_epoch(1), None))
-    (row,) = store.finished()
+    (row,) = store.read_trials()
     assert (row["status"], row["epochs"], row["validation_cross_entropy"]) == ("pruned", 1, 99.0)
 
 

@@ -52,8 +52,8 @@ def test_rows_come_back_as_they_were_written(tmp_path: Path) -> None:
     store = opened(tmp_path / "study")
     for trial_id in ("a", "b"):
         append(store, trial_id)
-    assert [row["trial_id"] for row in store.finished()] == ["a", "b"]
-    assert [row["epoch"] for row in store.curves({"b"})["b"]] == [1, 2]
+    assert [row["trial_id"] for row in store.read_trials()] == ["a", "b"]
+    assert [row["epoch"] for row in store.read_curves({"b"})["b"]] == [1, 2]
     frame = pd.read_parquet(tmp_path / "study" / "trials")
     assert frame.groupby(["architecture", "status"]).size().to_dict() == {("model_1", "complete"): 2}
 
@@ -63,15 +63,15 @@ def test_compaction_keeps_every_row_and_leaves_one_file_a_table(tmp_path: Path) 
     store = opened(tmp_path / "study")
     for trial_id in "abc":
         append(store, trial_id)
-    before = store.finished()
+    before = store.read_trials()
     store.compact()
-    assert store.finished() == before
+    assert store.read_trials() == before
     assert len(list((tmp_path / "study" / "trials").iterdir())) == 1
     for trial_id in "de":
         append(store, trial_id)
     store.compact()
-    assert sorted(row["trial_id"] for row in store.finished()) == list("abcde")
-    assert len(store.curves(set("abcde"))) == 5
+    assert sorted(row["trial_id"] for row in store.read_trials()) == list("abcde")
+    assert len(store.read_curves(set("abcde"))) == 5
 
 
 @pytest.mark.fault("rows: leftovers of a stopped writer")
@@ -83,13 +83,13 @@ def test_leftovers_of_a_stopped_writer_are_ignored_and_cleaned(tmp_path: Path) -
     (folder / "trials" / ".b.parquet.partial").write_bytes(b"half")
     pyarrow.parquet.write_table(table_of("epochs", [{"trial_id": "b", "epoch": 1}]), folder / "epochs" / "b.parquet")
     (folder / "weights" / "b.safetensors").write_bytes(b"weights")
-    assert [row["trial_id"] for row in store.finished()] == ["a"]
+    assert [row["trial_id"] for row in store.read_trials()] == ["a"]
     again = opened(folder)
     assert {path.name for table in (*TABLES, "weights") for path in (folder / table).iterdir()} == {
         "a.parquet",
         "a.safetensors",
     }
-    assert [row["trial_id"] for row in again.finished()] == ["a"]
+    assert [row["trial_id"] for row in again.read_trials()] == ["a"]
 
 
 @pytest.mark.fault("rows: compaction stopped midway")
@@ -103,8 +103,8 @@ def test_a_compaction_that_was_stopped_midway_loses_and_doubles_nothing(tmp_path
     store.compact()
     for path, content in single.items():
         path.write_bytes(content)
-    assert sorted(row["trial_id"] for row in store.finished()) == ["a", "b"]
-    assert len(store.curves({"a"})["a"]) == 2
+    assert sorted(row["trial_id"] for row in store.read_trials()) == ["a", "b"]
+    assert len(store.read_curves({"a"})["a"]) == 2
     opened(folder)
     assert len(pd.read_parquet(folder / "trials")) == 2
 
@@ -133,7 +133,7 @@ def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     append(store, "a")
     (tmp_path / "study" / "trials" / "a.parquet").write_bytes(b"PAR1 not really")
     with pytest.raises(InputError, match=r"a\.parquet"):
-        store.finished()
+        store.read_trials()
 
 
 def hand_over(store: Store, *trial_ids: str) -> None:
@@ -144,7 +144,7 @@ def hand_over(store: Store, *trial_ids: str) -> None:
 
 def finished(folder: Path) -> set[str]:
     """Return the trials that a reader finds."""
-    return {row["trial_id"] for row in Store(folder).finished()}
+    return {row["trial_id"] for row in Store(folder).read_trials()}
 
 
 def test_the_driver_goes_on_while_rows_are_written_in_the_order_of_the_ends(
