@@ -178,7 +178,7 @@ def test_an_object_store_in_trouble_is_waited_for(answer: int, server: FaultySto
     store.compact()
     server.fault = None
     assert sorted(row["trial_id"] for row in opened(uri, 1).read_trials()) == ["a", "b"]
-    assert len(opened(uri, 1).curves({"b"})["b"]) == 2
+    assert len(opened(uri, 1).read_curves({"b"})["b"]) == 2
 
 
 @pytest.mark.fault("object store: errors to the end")

@@ -66,7 +66,7 @@ def test_rows_come_back_from_every_kind_of_storage(folder: str) -> None:
     assert [row["trial_id"] for row in again.read_trials()] == ["a", "b", "c"]
     again.compact()
     assert sorted(row["trial_id"] for row in opened(folder).read_trials()) == ["a", "b", "c"]
-    assert [row["epoch"] for row in opened(folder).curves({"b"})["b"]] == [1, 2]
+    assert [row["epoch"] for row in opened(folder).read_curves({"b"})["b"]] == [1, 2]
     names = files(folder)
     assert [name for name in names if name.startswith("weights/")] == [f"weights/{name}.safetensors" for name in "abc"]
     assert len([name for name in names if name.startswith("trials/")]) == 1
