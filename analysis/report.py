@@ -22,8 +22,7 @@ from rich.console import Console
 from rich.text import Text
 
 from analysis.claims.findings import tabulate_findings
-from analysis.provenance import missing, provenance
-from analysis.reading import open_location
+from analysis.provenance import list_missing, provenance
 from analysis.rendering import text as rendering
 from analysis.rendering.html import render_page
 from analysis.rendering.terminal import print_table
@@ -35,6 +34,7 @@ from analysis.tables.models import architectures, sizes
 from analysis.tables.scores import CLASSIFICATION, CLUSTERING, CODE, differences, reconstruction, score_table
 from analysis.tables.summary import answers, summary
 from analysis.tables.table import Absent, Table
+from study.storage.location import parse_location
 
 PRINTED = ("summary", "architectures", "sizes", "reconstruction", "classification", "clustering", "findings")
 """Tables that the terminal shows, where they have rows."""
@@ -103,11 +103,11 @@ def open_local_folder(output: str | Path) -> Iterator[Path]:
     if "://" not in str(output):
         yield Path(output)
         return
-    filesystem, root = open_location(output)
+    place = parse_location(output)
     with tempfile.TemporaryDirectory(prefix="cae-study-report-") as folder:
         yield Path(folder)
         with _refuse_unwritable(output):
-            pyarrow.fs.copy_files(folder, root, destination_filesystem=filesystem)
+            pyarrow.fs.copy_files(folder, place.path, destination_filesystem=place.filesystem)
 
 
 @contextmanager
@@ -133,7 +133,7 @@ def print_report(results: StudyResults, tables: Sequence[Table | Absent]) -> Non
                 console.print(Text(f"{_format_absent(table)}\n"))
     for sentence in answers(results):
         console.print(Text(f"{sentence}\n"))
-    for note in (*results.problems, *missing(results)):
+    for note in (*results.problems, *list_missing(results)):
         console.print(Text(f"note: {note}"))
 
 
@@ -179,7 +179,7 @@ def format_report(results: StudyResults, tables: Sequence[Table | Absent]) -> st
     parts = [f"# Report of {' and '.join(study.name for study in results.studies)}"]
     gaps = [
         *results.problems,
-        *missing(results),
+        *list_missing(results),
         *(_format_absent(table) for table in tables if isinstance(table, Absent) and table.reason),
     ]
     if gaps:

@@ -22,12 +22,16 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from analysis.reading import ResultsError as ResultsError
-from analysis.reading import open_location, read_manifest, read_table
+from study.storage.location import parse_location
+from study.storage.manifest import require_manifest
+from study.storage.parquet import read_table
 from study.storage.schema import ARMS, PHASES, STATUSES, TABLES
 from trainables.errors import InputError
 from trainables.models.architectures import BUILT_IN, CONTROLS, Architecture, Control, ConvolutionalAutoencoder
 from trainables.models.custom import row_of
+
+ResultsError = InputError
+"""A results folder cannot be used."""
 
 SEARCHED = ConvolutionalAutoencoder.searched
 """What a search varies, of any model."""
@@ -120,19 +124,22 @@ def load_study(path: str | Path) -> StudyResults:
     Raises:
         ResultsError: there is no such folder, it holds no study, or the study was written by a newer version.
     """
-    filesystem, root = open_location(path)
-    manifest = read_manifest(filesystem, root, str(path))
+    folder = replace(parse_location(path), shown=str(path))
+    manifest = require_manifest(folder)
     models = _read_models(manifest, str(path))
+    own = {"study": manifest["name"], "study_sha256": manifest.get("study_sha256")}
     problems: list[str] = []
+    frames: dict[str, pd.DataFrame] = {}
     # Trials first: what a trial's row commits is written before it, so a study that still runs is read consistently.
-    trials = read_table("trials", filesystem, root, manifest, problems)
-    committed = trials["trial_id"].combine_chunks()
-    frames = {"trials": _add_flags(_type_columns(trials, "trials", models))}
-    for name in ("epochs", "scores", "codes"):
-        table = read_table(name, filesystem, root, manifest, problems)
+    for name in ("trials", "epochs", "scores", "codes"):
+        table, found = read_table(folder, name, own)
+        problems += [f"{problem.received}; left out" for problem in found]
+        if name == "trials":
+            committed = table["trial_id"].combine_chunks()
         if name == "scores":
             table = _keep_finite(table, problems)
         frames[name] = _type_columns(table.filter(pc.is_in(table["trial_id"], value_set=committed)), name, models)
+    frames["trials"] = _add_flags(frames["trials"])
     return StudyResults(
         (Study(str(manifest["name"]), str(path), manifest),), models, **frames, problems=tuple(problems)
     )

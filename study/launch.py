@@ -15,6 +15,7 @@ from pathlib import Path
 
 from study.config.ablations import FACTORS
 from study.config.model_file import read_models
+from study.config.options import RunOptions
 from study.config.study_config import PRESETS, StudyConfig
 from study.config.study_file import config_from
 from study.signals import STATUS, interruptible, leave, reader_may_leave, say_how_to_go_on
@@ -81,7 +82,7 @@ def _run(arguments: argparse.Namespace) -> int:
     # Ray, PyTorch and SciPy take seconds to import, which a mistake in the flags need not wait for.
     from study import run as execution
 
-    options = execution.RunOptions(
+    options = RunOptions(
         results_dir=arguments.results_dir,
         data_dir=arguments.data_dir,
         address=arguments.address,

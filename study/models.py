@@ -36,9 +36,9 @@ def load_model(results: Location | Path | str, which: str) -> Autoencoder:
 def model_of(store: Store, which: str) -> tuple[Mapping[str, Any], Autoencoder]:
     """Return the row of a trial and its module; as `load_model`."""
     store.require_study()
-    row = kept_trial(store.finished(), which, str(store.folder))
+    row = kept_trial(store.read_trials(), which, str(store.folder))
     received = f"{store.folder}/weights/{row['trial_id']}.safetensors"
-    return row, unpack_weights(store.weights(row["trial_id"]), received)
+    return row, unpack_weights(store.read_weights(row["trial_id"]), received)
 
 
 def kept_trial(rows: list[dict[str, Any]], which: str, received: str) -> dict[str, Any]:

@@ -25,6 +25,7 @@ from trainables.data.images import Dataset
 from trainables.errors import InputError
 from trainables.models.architectures import admit
 from trainables.models.custom import row_of
+from trainables.node_info import TRIAL_LIBRARIES
 from trainables.run_trial import Outcome, Trial, TrialBatch, device_name, run_trial
 from trainables.training.devices import prepare
 from trainables.trial_config import TrialConfig
@@ -32,7 +33,7 @@ from trainables.trial_config import TrialConfig
 RELATIVE_TOLERANCE, ABSOLUTE_TOLERANCE = 0.02, 0.02
 """How far figures may lie apart that another machine, version or code made."""
 
-_DECISIVE = ("cae-study", "python", "torch", "numpy", "scipy", "scikit-learn")
+_DECISIVE = ("cae-study", "python", *TRIAL_LIBRARIES)
 """What of a row's versions decides the figures of a trial."""
 
 _EPOCH_FIGURES = (
@@ -73,9 +74,11 @@ def reproduce(trial_id: str, results: str, dataset_name: str | None = None, data
     comparison = ReproductionCheck(differences(row, device))
     seed = "" if row["seed"] is None else f" with seed {row['seed']}"
     print(f"{trial_id}{seed}, on {dataset.name} and {device_name(device)}\n{comparison.rule}", flush=True)
-    epochs = store.curves({trial_id}).get(trial_id, [])
+    epochs = store.read_curves({trial_id}).get(trial_id, [])
     outcome = _train_again(row, trial_config, dataset, device, epochs, comparison)
-    comparison.compare(_score_figures(store.scores(trial_id)), _score_figures(map(dataclasses.asdict, outcome.scores)))
+    comparison.compare(
+        _score_figures(store.read_scores(trial_id)), _score_figures(map(dataclasses.asdict, outcome.scores))
+    )
     print(comparison.verdict)
     return 0 if comparison.different == 0 else 1
 
@@ -163,7 +166,7 @@ def differences(row: Mapping[str, Any], device: torch.device) -> list[str]:
 
 
 def _row_of(store: Store, trial_id: str) -> dict[str, Any]:
-    rows = {row["trial_id"]: row for row in store.finished()}
+    rows = {row["trial_id"]: row for row in store.read_trials()}
     if trial_id not in rows:
         near = difflib.get_close_matches(trial_id, rows, n=3, cutoff=0)
         raise InputError(

@@ -29,10 +29,11 @@ from analysis.figures.style import (
     use_style,
 )
 from analysis.provenance import absent
-from analysis.reading import open_location
 from analysis.results import StudyResults, select_confirmed
 from analysis.stats.metrics import SQUARED_ERROR, select_metric
 from analysis.tables.table import Absent
+from study.storage.files import Storage
+from study.storage.location import parse_location
 
 SHOWN_IMAGES = 10
 SHOWN_FILTERS = 32
@@ -155,10 +156,8 @@ def read_first_filters(results: StudyResults, trial_id: str, study: str) -> Imag
     """
     path = next(each.path for each in results.studies if each.name == study)
     file_name = trial_id.removeprefix(f"{study}:") if len(results.studies) > 1 else trial_id
-    filesystem, root = open_location(path)
     try:
-        with filesystem.open_input_stream(f"{root}/weights/{file_name}.safetensors") as stream:
-            weights = safetensors.numpy.load(stream.read())
+        weights = safetensors.numpy.load(Storage(parse_location(path)).read(f"weights/{file_name}.safetensors"))
     except (OSError, pa.ArrowException, safetensors.SafetensorError):
         return None
     found = weights.get("conv1.weight")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping
@@ -16,10 +15,7 @@ from study.config.ablations import FACTORS
 from study.config.search_space import (
     FILTERS_RANGE,
     PARAMETER_BUDGET,
-    REDUCTION_FACTOR,
-    STARTUP_TRIALS,
     Cell,
-    grace_period,
     published_filters,
     widest,
     within_budget,
@@ -153,35 +149,11 @@ class StudyConfig:
         """Return the seed of search trial ``number``, from 0; never one of a confirmation."""
         return self.seed * SEEDS_OF_A_STUDY + SEEDS_OF_A_STUDY // 2 + number
 
-    def identity(self, dataset_sha256: str) -> dict[str, Any]:
-        """Return what may not change under the same name: data, splits, recipe, space, epochs and base seed.
-
-        Budgets, seeds, cells and phases may grow: their trials keep their ids.
-        """
-        return {
-            "dataset": data_name(self.dataset),
-            "dataset_sha256": dataset_sha256,
-            "recipes": {name: dataclasses.asdict(recipe_named(name)) for name in (self.recipe, PUBLISHED_RECIPE)},
-            "epochs": self.epochs,
-            "batch_size": self.batch_size,
-            "seed": self.seed,
-            "filters_range": list(FILTERS_RANGE),
-            "parameter_budget": PARAMETER_BUDGET,
-            "startup_trials": STARTUP_TRIALS,
-            "grace_period": grace_period(self.epochs),
-            "reduction_factor": REDUCTION_FACTOR,
-        }
-
     def as_dict(self) -> dict[str, Any]:
         """Return the configuration as plain values, for study.json."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         values["models"] = [values_of(row) for row in self.models]
         return json.loads(json.dumps(values))  # type: ignore[no-any-return]
-
-
-def digest_of(identity: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of an identity, the same for equal values whatever their order."""
-    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
 PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from analysis.provenance import missing, provenance
+from analysis.provenance import list_missing, provenance
 from analysis.report import comparison_tables
 from analysis.results import StudyResults, load_studies, load_study
 from analysis.tables.ablations import ablations
@@ -75,5 +75,5 @@ def test_a_folder_without_a_configuration_still_gives_tables(tmp_path: Path) -> 
     results = load_study(tmp_path / "study")
     assert line(sizes(results), "model_4")["parameters"] > 0
     assert isinstance(reconstruction(results), Table)
-    assert missing(results) == []
+    assert list_missing(results) == []
     assert provenance(results)[0][1]["folder"] == str(tmp_path / "study")
