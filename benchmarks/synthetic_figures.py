@@ -16,7 +16,7 @@ import safetensors.numpy
 from numpy.typing import NDArray
 
 from study.storage.schema import TABLES
-from trainables.models.architectures import ARCHITECTURES, ConvolutionalAutoencoder, list_layers
+from trainables.models.architectures import BUILT_IN, ConvolutionalAutoencoder, list_layers
 
 MEAN_IMAGE_CROSS_ENTROPY = 206.0
 KEPT_CODES, KEPT_RECONSTRUCTIONS = 2_000, 20
@@ -112,7 +112,7 @@ def _score_values(architecture: str, group: pd.DataFrame) -> dict[tuple[str, str
     linear = 40.0 * one if architecture == "model_3" else 4 + error / 3
     quality = 1 / (1 + error / 30)
     found: dict[tuple[str, str], Any] = {}
-    if architecture in ARCHITECTURES:
+    if architecture in BUILT_IN:
         found["reconstruction", "cross_entropy"] = 48 + 3 * error
         found["mean_code", "cross_entropy"] = 200 * one
         found["mean_code", "squared_error"] = 3 * error if architecture == "model_3" else 52 * one
@@ -120,8 +120,8 @@ def _score_values(architecture: str, group: pd.DataFrame) -> dict[tuple[str, str
         found["other_switches", "cross_entropy"] = 300 * one
         found["other_switches", "squared_error"] = 83 * one
     found["reconstruction", "squared_error"] = error
-    if architecture in ARCHITECTURES:
-        for layer in list_layers(ARCHITECTURES[architecture], 10):
+    if architecture in BUILT_IN:
+        for layer in list_layers(BUILT_IN[architecture], 10):
             if layer.kind in ("conv", "deconv", "linear"):
                 figures = {"minimum": 0.0, "maximum": 1.0, "mean": 0.4, "standard_deviation": 0.3}
                 for metric, value in (figures | {"maps": layer.out_maps, "dead_maps": 0.0}).items():
@@ -169,7 +169,7 @@ def write_filters(folder: Path, kept: pd.DataFrame, generator: np.random.Generat
     """Write the first convolution of the trials ``kept`` to ``weights``; a real file has all other layers too."""
     columns = kept[["trial_id", "architecture", "filters_1"]]
     for trial_id, architecture, filters in columns.itertuples(index=False):
-        row = ARCHITECTURES.get(architecture)
+        row = BUILT_IN.get(architecture)
         if isinstance(row, ConvolutionalAutoencoder):
             weight = generator.standard_normal((int(filters), 1, *[row.encoder.kernels[0]] * 2), dtype=np.float32)
             safetensors.numpy.save_file({"conv1.weight": weight}, folder / "weights" / f"{trial_id}.safetensors")

@@ -27,15 +27,13 @@ from synthetic_trials import confirmed_trials, searched_trials, shortfall
 
 from study.config.study_config import StudyConfig, digest_of
 from study.storage.schema import SCHEMA_VERSION, TABLES
-from trainables.models.architectures import ARCHITECTURES, CONTROLS, count_parameters
+from trainables.models.architectures import BUILT_IN, CONTROLS, count_parameters
 
 TRIALS, EPOCHS = 100_000, 1_000_000
 """Rows of ``trials`` and ``epochs``: what the report is to take under 20 s and 2 GiB for."""
 
 CODE_SIZES = (2, 4, 6, 8, 10, 16, 24, 30, 48, 64)
-SQUARED_ERROR = dict(
-    zip([*ARCHITECTURES, *CONTROLS], (14.6, 14.5, 6.3, 13.6, 13.0, 16.4, 11.0, 26.7, 0.0), strict=True)
-)
+SQUARED_ERROR = dict(zip([*BUILT_IN, *CONTROLS], (14.6, 14.5, 6.3, 13.6, 13.0, 16.4, 11.0, 26.7, 0.0), strict=True))
 """Squared error per image at code size 10, tuned."""
 
 DATASET_SHA256 = "d" * 64
@@ -94,7 +92,7 @@ def write_study(
         name="benchmark",
         preset="paper",
         dataset="mnist",
-        architectures=tuple(ARCHITECTURES),
+        architectures=tuple(BUILT_IN),
         code_sizes=tuple(code_sizes),
         phases=("search", "confirm", "ablate"),
         trials=1,  # what is left is known below
@@ -158,12 +156,12 @@ def _with_best(frame: pd.DataFrame) -> pd.DataFrame:
 def _parameters(frame: pd.DataFrame) -> pd.Series[float]:
     """Return each trial's weights and biases; every unit of the code adds as many to a model."""
     models = frame[["architecture", "filters_1", "filters_2"]].drop_duplicates()
-    models = models[models["architecture"].isin(ARCHITECTURES)]
+    models = models[models["architecture"].isin(BUILT_IN)]
     models["parameters"] = [
-        count_parameters(ARCHITECTURES[name], 1, None if pd.isna(first) else (int(first), int(second)))
+        count_parameters(BUILT_IN[name], 1, None if pd.isna(first) else (int(first), int(second)))
         for name, first, second in models.itertuples(index=False)
     ]
-    units = {name: count_parameters(row, 2) - count_parameters(row, 1) for name, row in ARCHITECTURES.items()}
+    units = {name: count_parameters(row, 2) - count_parameters(row, 1) for name, row in BUILT_IN.items()}
     of_one_unit = frame[["architecture", "filters_1", "filters_2"]].merge(models, how="left")["parameters"]
     return of_one_unit + frame["architecture"].map(units) * (frame["code_size"] - 1)
 

@@ -11,7 +11,7 @@ import pandas as pd
 from study.config.ablations import FACTORS, skipped
 from study.config.search_space import FILTERS_RANGE, REDUCTION_FACTOR, Cell, grace_period
 from study.config.study_config import PUBLISHED_RECIPE, StudyConfig
-from trainables.models.architectures import ARCHITECTURES, ConvolutionalAutoencoder, architecture_named
+from trainables.models.architectures import BUILT_IN, ConvolutionalAutoencoder
 from trainables.trial_config import TrialConfig, recipe_named
 
 DIVERGED, FAILED = 0.02, 0.01
@@ -93,7 +93,9 @@ def _ablate(config: StudyConfig) -> pd.DataFrame:
     for cell in config.ablated_cells:
         base = _make_trial_config(config, cell)
         for factor, levels in FACTORS.items():
-            if there := [level for level in levels if skipped(factor, level, base) is None]:
+            if there := [
+                level for level in levels if skipped(factor, level, base, BUILT_IN[cell.architecture]) is None
+            ]:
                 labels = [level.label for level in there]
                 ids = [f"ablate-{cell}-{factor}-{label}".replace(".", "_") for label in labels]
                 rows = _configurations("ablate", "tuned", ids, [level.apply(base) for level in there])
@@ -113,12 +115,12 @@ def _cells(config: StudyConfig) -> list[Cell]:
 
 
 def _is_convolutional(cell: Cell) -> bool:
-    return isinstance(ARCHITECTURES[cell.architecture], ConvolutionalAutoencoder)
+    return isinstance(BUILT_IN[cell.architecture], ConvolutionalAutoencoder)
 
 
 def _make_trial_config(config: StudyConfig, cell: Cell, recipe: str | None = None) -> TrialConfig:
     chosen = recipe_named(recipe or config.recipe)
-    return chosen.trial_config(architecture_named(cell.architecture), cell.code_size, config.epochs)
+    return chosen.trial_config(BUILT_IN[cell.architecture], cell.code_size, config.epochs)
 
 
 def _configurations(phase: str, arm: str, ids: Iterable[str], trial_config: Sequence[TrialConfig]) -> pd.DataFrame:

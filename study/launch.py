@@ -21,7 +21,7 @@ from study.signals import STATUS, interruptible, leave, reader_may_leave, say_ho
 from study.storage.schema import PHASES
 from trainables.data.datasets import DATASETS
 from trainables.errors import InputError
-from trainables.models.architectures import ARCHITECTURES
+from trainables.models.architectures import BUILT_IN
 from trainables.trial_config import RECIPES
 
 
@@ -114,7 +114,7 @@ def parser() -> argparse.ArgumentParser:
     )
     what.add_argument("--phase", nargs="+", metavar="PHASE", help=f"any of: {' '.join(PHASES)}")
     what.add_argument("--dataset", help=f"one of: {', '.join(DATASETS)}, or a file of yours: *.npz, *.parquet")
-    what.add_argument("--architectures", nargs="+", metavar="NAME", help=f"any of: {' '.join(ARCHITECTURES)}")
+    what.add_argument("--architectures", nargs="+", metavar="NAME", help=f"any of: {' '.join(BUILT_IN)}")
     what.add_argument("--models", type=_path, metavar="FILE", help="Python file of your own models, docs/extending.md")
     what.add_argument("--code-sizes", nargs="+", type=_whole, metavar="UNITS", help="sizes of the code layer")
     what.add_argument("--recipe", help=f"training of the tuned arm, one of: {', '.join(RECIPES)}")

@@ -22,7 +22,7 @@ from study.storage import provenance
 from study.storage.store import Store
 from trainables.data.datasets import Dataset, load_dataset
 from trainables.errors import InputError
-from trainables.models.architectures import admit
+from trainables.models.architectures import BUILT_IN, CONTROLS, Architecture, Control
 from trainables.models.custom import row_of
 from trainables.run_trial import Outcome, Trial, TrialBatch, device_name, run_trial
 from trainables.training.devices import prepare
@@ -56,10 +56,8 @@ def reproduce(trial_id: str, results: str, dataset_name: str | None = None, data
     """
     store = Store(results)
     manifest = store.require_study()
-    for values in manifest.get("models", ()):
-        admit(row_of(values))
     row = _row_of(store, trial_id)
-    trial_config = read_trial_config(row)
+    architecture = _find_architecture(row["architecture"], manifest)
     dataset = load_dataset(dataset_name or manifest["config"]["dataset"], data_dir)
     if dataset.sha256 != row["dataset_sha256"]:
         raise InputError(
@@ -68,12 +66,12 @@ def reproduce(trial_id: str, results: str, dataset_name: str | None = None, data
             "the images and labels that it was trained on",
             "give the folder that holds them by --data-dir, or a file of your own by --dataset",
         )
-    device = _device_of(row)
+    device = _choose_device(row)
     comparison = ReproductionCheck(differences(row, device))
     seed = "" if row["seed"] is None else f" with seed {row['seed']}"
     print(f"{trial_id}{seed}, on {dataset.name} and {device_name(device)}\n{comparison.rule}", flush=True)
     epochs = store.curves({trial_id}).get(trial_id, [])
-    outcome = _train_again(row, trial_config, dataset, device, epochs, comparison)
+    outcome = _train_again(row, architecture, dataset, device, epochs, comparison)
     comparison.compare(_score_figures(store.scores(trial_id)), _score_figures(map(dataclasses.asdict, outcome.scores)))
     print(comparison.verdict)
     return 0 if comparison.different == 0 else 1
@@ -132,16 +130,10 @@ def close(before: float, now: float) -> bool:
 
 
 def read_trial_config(row: Mapping[str, Any]) -> TrialConfig | None:
-    """Return the settings with which the trial of a row was trained; None for a control.
-
-    Raises:
-        InputError: its architecture is not known here.
-    """
+    """Return the settings with which the trial of a row was trained; None for a control."""
     if row["arm"] == "control":
         return None
-    trial_config = TrialConfig(**{setting.name: row[setting.name] for setting in dataclasses.fields(TrialConfig)})
-    trial_config.variant()
-    return trial_config
+    return TrialConfig(**{setting.name: row[setting.name] for setting in dataclasses.fields(TrialConfig)})
 
 
 def differences(row: Mapping[str, Any], device: torch.device) -> list[str]:
@@ -180,7 +172,15 @@ def _row_of(store: Store, trial_id: str) -> dict[str, Any]:
     return row
 
 
-def _device_of(row: Mapping[str, Any]) -> torch.device:
+def _find_architecture(name: str, manifest: Mapping[str, Any]) -> Architecture | Control:
+    """Return the row called ``name``: built in, of a control, or one of the study's own, which study.json holds."""
+    models = {**BUILT_IN, **CONTROLS, **{row.name: row for row in map(row_of, manifest.get("models", ()))}}
+    if name not in models:
+        raise InputError(f"unknown architecture {name!r}", ", ".join(models), "choose a trial of one of these")
+    return models[name]
+
+
+def _choose_device(row: Mapping[str, Any]) -> torch.device:
     """Return the processor if it is the one of the row, else a GPU where there is one."""
     processor = torch.device("cpu")
     if torch.cuda.is_available() and row["device"] != device_name(processor):
@@ -190,7 +190,7 @@ def _device_of(row: Mapping[str, Any]) -> torch.device:
 
 def _train_again(
     row: Mapping[str, Any],
-    trial_config: TrialConfig | None,
+    architecture: Architecture | Control,
     dataset: Dataset,
     device: torch.device,
     epochs: list[dict[str, Any]],
@@ -198,9 +198,8 @@ def _train_again(
 ) -> Outcome:
     """Train and compare epoch by epoch; return how the trial ended."""
     prepare(device)
-    batch = TrialBatch(
-        row["phase"], row["architecture"], row["code_size"], trial_config, (Trial(row["trial_id"], row["seed"]),)
-    )
+    trials = (Trial(row["trial_id"], row["seed"]),)
+    batch = TrialBatch(row["phase"], architecture, row["code_size"], read_trial_config(row), trials)
     with threadpool_limits(limits=1):  # as Ray's workers have it
         for report in run_trial(batch, dataset, device):
             figures = report.epoch

@@ -73,7 +73,7 @@ def run_here(config: StudyConfig, results: Path, pruned: tuple[str, ...] = ()) -
         with Writer(store) as writer:
             recorder = TrialRecorder(plan, writer, Progress(plan, 1, io.StringIO()), columns)
             while taken := recorder.take():
-                for report in run_trial(make_batch(*taken), dataset, torch.device("cpu")):
+                for report in run_trial(make_batch(*taken, config), dataset, torch.device("cpu")):
                     recorder.receive(report)
                     if report.trial_id in pruned:
                         recorder.commit(report.trial_id, Outcome("pruned", "behind the other trials of its cell"))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import faulthandler
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,6 @@ from ray import tune
 
 from trainables.data.datasets import Dataset
 from trainables.errors import InputError
-from trainables.models.architectures import Architecture, admit
 from trainables.run_trial import Report, TrialBatch, run_trial
 from trainables.training.devices import prepare
 
@@ -30,8 +29,7 @@ class TrialError(Exception):
 class BatchTrainable(tune.Trainable):
     """Runs the `TrialBatch` in ``config["batch"]``; a step is an epoch of one of its seeds.
 
-    Pass by ``tune.with_parameters`` the data, the seconds that an epoch may take, measuring included, and the rows of
-    the user's own models, which the worker's code does not hold.
+    Pass by ``tune.with_parameters`` the data and the seconds that an epoch may take, measuring included.
     """
 
     _dataset: Dataset
@@ -40,13 +38,9 @@ class BatchTrainable(tune.Trainable):
     _ended: int
     _reports: Iterator[Report]
 
-    def setup(  # type: ignore[override]
-        self, config: dict[str, Any], dataset: Dataset, epoch_limit: float, models: Sequence[Architecture] = ()
-    ) -> None:
+    def setup(self, config: dict[str, Any], dataset: Dataset, epoch_limit: float) -> None:  # type: ignore[override]
         """Keep the data, which stays in the node's object store, and prepare the first trial."""
         prepare(granted_device())
-        for row in models:
-            admit(row)
         self._dataset, self._epoch_limit = dataset, epoch_limit
         self.reset_config(config)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from trainables.models.architectures import ConvolutionalAutoencoder, architecture_named
+from trainables.models.architectures import Architecture
 from trainables.trial_config import Optimizer, TrialConfig, recipe_named
 
 
@@ -52,13 +52,7 @@ def _optimizer(name: Optimizer, momentum: float, second: float | None, learning_
 
 def _recipe(name: str) -> Level:
     def change(base: TrialConfig) -> TrialConfig:
-        return recipe_named(name).trial_config(
-            architecture_named(base.architecture),
-            base.code_size,
-            base.epochs_planned,
-            batch_size=base.batch_size,
-            filters=base.filters,
-        )
+        return dataclasses.replace(base, **recipe_named(name).training(base.activation))
 
     return Level(name, change)
 
@@ -85,13 +79,12 @@ FACTORS: Mapping[str, tuple[Level, ...]] = MappingProxyType(
 """Every factor that can be ablated; filter counts may leave the parameter budget, which only the search keeps to."""
 
 
-def skipped(factor: str, level: Level, base: TrialConfig) -> str | None:
-    """Return why ``level`` makes no sense from ``base``, or None where it does.
+def skipped(factor: str, level: Level, base: TrialConfig, row: Architecture) -> str | None:
+    """Return why ``level`` makes no sense from ``base``, a trial of model ``row``, or None where it does.
 
     The base's own level is no ablation and is skipped with an empty reason.
     """
-    row = architecture_named(base.architecture)
-    if not isinstance(row, ConvolutionalAutoencoder) and factor in ("filters", "pooling", "unpooling"):
+    if row.published_filters is None and factor in ("filters", "pooling", "unpooling"):
         return f"{row.name} has no convolutions"
     if factor == "pooling" and base.pooling == "none":
         return f"the encoder of {row.name} does not pool"
@@ -101,7 +94,7 @@ def skipped(factor: str, level: Level, base: TrialConfig) -> str | None:
     if changed == base:
         return ""
     try:
-        changed.variant()
+        changed.variant(row)
     except ValueError as error:
         return str(error)
     return None

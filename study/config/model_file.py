@@ -15,10 +15,8 @@ from trainables.models.architectures import (
     Architecture,
     ClassicAutoencoder,
     ConvolutionalAutoencoder,
-    admit,
-    list_layers,
 )
-from trainables.models.custom import row_of, values_of
+from trainables.models.custom import check_row, row_of, values_of
 
 ROWS = "MODELS"
 
@@ -68,8 +66,7 @@ def _checked(row: Architecture, earlier: list[Architecture]) -> Architecture:
     if any(made.name == other.name for other in earlier):
         raise FieldError("name", f"a second model called {made.name}", "each name once", "give it another name")
     try:
-        list_layers(made, 1)
-        admit(made)
+        check_row(made)
     except InputError as error:
         raise FieldError("name", error.received, error.accepted, error.remedy) from None
     return made

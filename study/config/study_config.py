@@ -20,7 +20,6 @@ from study.config.search_space import (
     STARTUP_TRIALS,
     Cell,
     grace_period,
-    published_filters,
     widest,
     within_budget,
 )
@@ -28,15 +27,14 @@ from study.storage.schema import PHASES
 from trainables.data.datasets import DATASETS, OWN_DATA, data_name, is_own_data
 from trainables.errors import FieldError, InputError
 from trainables.models.architectures import (
-    ARCHITECTURES,
     BUILT_IN,
+    CONTROLS,
     Architecture,
     ClassicAutoencoder,
+    Control,
     ConvolutionalAutoencoder,
-    admit,
-    list_layers,
 )
-from trainables.models.custom import values_of
+from trainables.models.custom import check_row, values_of
 from trainables.trial_config import RECIPES, Recipe, recipe_named
 
 PUBLISHED_RECIPE = "caffe"
@@ -95,13 +93,12 @@ class StudyConfig:
             _check_choices("dataset", "data set", (self.dataset,), (*DATASETS, *(f"FILE{end}" for end in OWN_DATA)))
         _check_name("name", self.name)
         _check_name("preset", self.preset)
-        _check_choices("architectures", "architecture", self.architectures, tuple(ARCHITECTURES))
+        known = (*BUILT_IN, *names_of(self.models))
+        _check_choices("architectures", "architecture", self.architectures, known)
         _check_choices("phases", "phase", self.phases, PHASES)
         _check_choices("recipe", "recipe", (self.recipe,), tuple(RECIPES))
         _check_choices("factors", "factor", self.factors, tuple(FACTORS))
-        _check_choices(
-            "ablated_architectures", "ablated architecture", self.ablated_architectures, tuple(ARCHITECTURES)
-        )
+        _check_choices("ablated_architectures", "ablated architecture", self.ablated_architectures, known)
         if not isinstance(self.code_sizes, tuple) or not self.code_sizes:
             raise FieldError(
                 "code_sizes", f"code sizes {_shown(self.code_sizes)}", "a list of at least one", "give code sizes"
@@ -120,19 +117,28 @@ class StudyConfig:
         if self.batch_size is not None:
             _check_number("batch_size", self.batch_size, 1, 1_000)
         for name in self.architectures:
-            cell = Cell(name, max(self.code_sizes))
-            if filters := published_filters(cell):
+            row, largest = self.architecture(name), max(self.code_sizes)
+            if filters := row.published_filters:
                 try:
-                    widest(cell)  # refuses a cell over the parameter budget, which its search would do too late
+                    widest(row, largest)  # refuses a cell over the parameter budget, which its search would do too late
                 except InputError as error:
                     raise FieldError("code_sizes", error.received, error.accepted, error.remedy) from None
-                if name not in BUILT_IN and not within_budget(cell, filters):
+                if name not in BUILT_IN and not within_budget(row, largest, filters):
                     raise FieldError(
                         "models",
-                        f"{cell} has more than {PARAMETER_BUDGET:,} parameters at its published_filters {filters}",
+                        f"{Cell(name, largest)} has more than {PARAMETER_BUDGET:,} parameters at its "
+                        f"published_filters {filters}",
                         "rows that fit the parameter budget at every code size of the study",
                         "give it fewer filters, or choose smaller code sizes",
                     )
+
+    def architecture(self, name: str) -> Architecture:
+        """Return the row of the trained model called ``name``: built in, or one of the study's own."""
+        return BUILT_IN.get(name) or next(row for row in self.models if row.name == name)
+
+    def find_row(self, name: str) -> Architecture | Control:
+        """Return the row of the model or control called ``name``."""
+        return CONTROLS.get(name) or self.architecture(name)
 
     @property
     def tuned_recipe(self) -> Recipe:
@@ -266,12 +272,11 @@ def _check_models(models: tuple[Architecture, ...]) -> None:
     least, most = FILTERS_RANGE
     for row in models:
         try:
-            list_layers(row, 1)
-            admit(row)
+            check_row(row)
         except InputError as error:
             raise FieldError("models", error.received, error.accepted, error.remedy) from None
-        filters = row.published_filters if isinstance(row, ConvolutionalAutoencoder) else ()
-        if not all(least <= count <= most for count in filters):
+        filters = row.published_filters
+        if not all(least <= count <= most for count in filters or ()):
             raise FieldError(
                 "models",
                 f"{row.name}: published_filters {filters}",

@@ -49,7 +49,7 @@ def print_plan(
     )
     hours = seconds / 3600 * resources.concurrency * (resources.gpus_per_trial or 1)
     print(f"  estimate:  {duration(seconds)} ({hours:.1f} {unit}-hours), measured on this machine")
-    disk = room(plan.missing(), config.epochs, len(dataset.test))
+    disk = room(plan.missing(), config, len(dataset.test))
     print(f"  disk:      {size(disk.rows + disk.weights)}, {size(disk.weights)} of them weights; a report adds some MB")
     print(f"  limit:     {duration(epoch_limit)} an epoch; then its trial starts again")
     print(f"  rows:      {folder}", flush=True)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from study.config.study_config import StudyConfig
 from study.plan.plan import PlannedTrial
-from trainables.models.architectures import CONTROLS, IMAGE_SIZE, architecture_named, count_parameters
+from trainables.models.architectures import IMAGE_SIZE, Control, count_parameters
 from trainables.run_trial import KEPT_CODES, KEPT_RECONSTRUCTIONS
 
 TRIAL_BYTES = 27_000
@@ -29,23 +30,23 @@ class Room:
     weights: int
 
 
-def room(planned: Iterable[PlannedTrial], epochs: int, test_images: int) -> Room:
+def room(planned: Iterable[PlannedTrial], config: StudyConfig, test_images: int) -> Room:
     """Return the room that trials will take, with weights as many as at the published filter counts."""
     rows = weights = 0
     kept = min(KEPT_CODES, test_images)
     for trial in planned:
+        row = config.find_row(trial.cell.architecture)
         rows += TRIAL_BYTES
         if trial.arm != "control":
-            rows += EPOCHS_BYTES + epochs * EPOCH_BYTES
+            rows += EPOCHS_BYTES + config.epochs * EPOCH_BYTES
         if trial.phase != "search":
             rows += SCORES_BYTES
         if trial.keep_codes:
-            codes = KEPT_RECONSTRUCTIONS if trial.cell.architecture == "raw_pixels" else kept
+            codes = KEPT_RECONSTRUCTIONS if row.lossless else kept
             values = codes * trial.cell.code_size + KEPT_RECONSTRUCTIONS * IMAGE_SIZE**2
             rows += CODES_BYTES + codes * IMAGE_BYTES + HALF_BYTES * values
-        if trial.phase == "confirm" and trial.cell.architecture not in CONTROLS:
-            model = architecture_named(trial.cell.architecture)
-            weights += WEIGHT_BYTES * count_parameters(model, trial.cell.code_size)
+        if trial.phase == "confirm" and not isinstance(row, Control):
+            weights += WEIGHT_BYTES * count_parameters(row, trial.cell.code_size)
     return Room(rows, weights)
 
 

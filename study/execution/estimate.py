@@ -13,7 +13,6 @@ from study.config.study_config import StudyConfig
 from study.execution.early_stopping import goes_on, stopper
 from study.plan.plan import PlannedTrial
 from trainables.data.datasets import Dataset
-from trainables.models.architectures import architecture_named
 from trainables.training.batched import BatchedTraining
 from trainables.training.devices import SEEDS_AT_ONCE
 from trainables.training.training import Training, measure
@@ -110,13 +109,12 @@ class _Pace:
 def _pace(config: StudyConfig, cell: Cell, dataset: Dataset, device: torch.device, at_once: int) -> _Pace:
     """Train a little as a trial on ``device`` does, and measure."""
     steps = _STEPS[device.type]
-    trial_config = config.tuned_recipe.trial_config(
-        architecture_named(cell.architecture), cell.code_size, 2 * steps, batch_size=config.batch_size
-    )
+    row = config.architecture(cell.architecture)
+    trial_config = config.tuned_recipe.trial_config(row, cell.code_size, 2 * steps, batch_size=config.batch_size)
     pixels = torch.from_numpy(np.array(dataset.training.pixels[: trial_config.batch_size * steps])).to(device)
 
     def trainings(seeds: int) -> list[Training]:
-        return [Training(trial_config, seed, pixels) for seed in range(seeds)]
+        return [Training(trial_config, seed, pixels, row=row) for seed in range(seeds)]
 
     one = trainings(1)
     captured = device.type != "cpu"

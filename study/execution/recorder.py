@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
+from study.config.study_config import StudyConfig
 from study.display.progress import Progress
 from study.plan.plan import Plan, PlannedTrial
 from study.storage.writer import Writer
@@ -18,12 +19,12 @@ from trainables.training.training import EpochFigures
 from trainables.trial_config import TrialConfig
 
 
-def make_batch(trials: Sequence[PlannedTrial], trial_config: TrialConfig | None) -> TrialBatch:
+def make_batch(trials: Sequence[PlannedTrial], trial_config: TrialConfig | None, config: StudyConfig) -> TrialBatch:
     """Return what a worker needs to run trials of one group with ``settings``, None for a control."""
     first = trials[0]
     batch = tuple(Trial(planned.trial_id, planned.seed, planned.keep_codes) for planned in trials)
     code_size = first.cell.code_size if trial_config is None else trial_config.code_size
-    return TrialBatch(first.phase, first.cell.architecture, code_size, trial_config, batch)
+    return TrialBatch(first.phase, config.find_row(first.cell.architecture), code_size, trial_config, batch)
 
 
 @dataclass(slots=True)

@@ -68,7 +68,7 @@ class PlanSearcher(Searcher):
         if taken is None:
             return str(Searcher.FINISHED) if self._recorder.plan.exhausted else None
         self._going_on.add(trial_id)
-        return {"batch": make_batch(*taken)}
+        return {"batch": make_batch(*taken, self._recorder.plan.config)}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Make place for another; the recorder learned from the rows when they were committed."""
@@ -165,9 +165,7 @@ def run_plan(
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(MOST_TRIALS_AT_ONCE)
     gpus = resources.gpus_per_trial
     trainable = tune.with_resources(
-        tune.with_parameters(
-            BatchTrainable, dataset=dataset, epoch_limit=epoch_limit, models=recorder.plan.config.models
-        ),
+        tune.with_parameters(BatchTrainable, dataset=dataset, epoch_limit=epoch_limit),
         {"cpu": 1, "gpu": gpus} if gpus else {"cpu": 1},
     )
     with tempfile.TemporaryDirectory(prefix="cae-study-") as folder:

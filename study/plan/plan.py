@@ -16,10 +16,8 @@ from study.config.search_space import Cell
 from study.config.study_config import PUBLISHED_RECIPE, StudyConfig
 from study.plan.search import CellSearch
 from trainables.errors import InputError
-from trainables.models.architectures import ConvolutionalAutoencoder, Filters, architecture_named
+from trainables.models.architectures import CONTROLS, Filters
 from trainables.trial_config import TrialConfig, recipe_named
-
-RAW_PIXELS_SIZE = 784
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,13 +68,14 @@ def plan_trials(config: StudyConfig) -> Iterator[PlannedTrial]:
                     f"search-{cell}-{number:04d}", "search", "tuned", cell, number, config.search_seed(number)
                 )
     if "confirm" in config.phases:
-        for cell in [Cell("raw_pixels", RAW_PIXELS_SIZE), *(Cell("pca", size) for size in config.code_sizes)]:
+        fixed = [Cell(row.name, row.fixed_code_size) for row in CONTROLS.values() if row.fixed_code_size]
+        for cell in [*fixed, *(Cell("pca", size) for size in config.code_sizes)]:
             yield PlannedTrial(f"confirm-{cell}", "confirm", "control", cell, 1, None, keep_codes=True)
         for arm in ("published", "tuned"):
             for number in range(1, config.seeds + 1):
                 for cell in cells:
                     # The classic auto-encoder is a control: nothing of it is published by the paper's authors.
-                    if arm == "tuned" or isinstance(architecture_named(cell.architecture), ConvolutionalAutoencoder):
+                    if arm == "tuned" or config.architecture(cell.architecture).published_filters:
                         yield PlannedTrial(
                             f"confirm-{cell}-{arm}-{number:02d}",
                             "confirm",
@@ -127,7 +126,7 @@ def _levels(config: StudyConfig, cell: Cell) -> Iterator[tuple[str, Level, str |
     base = make_trial_config(config, cell, config.recipe)
     for factor in config.factors:
         for level in FACTORS[factor]:
-            yield factor, level, skipped(factor, level, base)
+            yield factor, level, skipped(factor, level, base, config.architecture(cell.architecture))
 
 
 def make_trial_config(
@@ -139,7 +138,7 @@ def make_trial_config(
 ) -> TrialConfig:
     """Return the settings of a trial of ``cell``; what is None is the recipe's or the published value."""
     return recipe_named(recipe).trial_config(
-        architecture_named(cell.architecture),
+        config.architecture(cell.architecture),
         cell.code_size,
         config.epochs,
         batch_size=config.batch_size,

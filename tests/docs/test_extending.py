@@ -25,7 +25,6 @@ def commands(heading: str) -> list[list[str]]:
     return [shlex.split(line, comments=True) for line in lines if line]
 
 
-@pytest.mark.usefixtures("forgotten")
 def test_the_readme_adds_a_model_in_five_lines(tmp_path: Path) -> None:
     """Its row is accepted."""
     assert write_shown_files("README.md", tmp_path) == ["my_models.py"]
@@ -68,7 +67,7 @@ def test_the_example_runs_as_it_is_written(tmp_path: Path) -> None:
     # In a process that has never heard of the row:
     weights = study / "weights" / "confirm-relu_tile-code10-tuned-01.safetensors"
     code = (
-        "import sys; from trainables.weights import load_model; model = load_model(sys.argv[1]); "
+        "import sys; from trainables.checkpoint import load_checkpoint; model = load_checkpoint(sys.argv[1]); "
         "print(model.architecture.label, model.unpooling, model.code_size)"
     )
     loaded = subprocess.run([sys.executable, "-c", code, str(weights)], capture_output=True, text=True, check=True)

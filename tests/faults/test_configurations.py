@@ -19,7 +19,7 @@ from study.plan.plan import Plan, plan_trials
 from study.storage.schema import PHASES
 from trainables.data.datasets import DATASETS
 from trainables.errors import InputError
-from trainables.models.architectures import ARCHITECTURES
+from trainables.models.architectures import BUILT_IN
 from trainables.trial_config import RECIPES
 
 # What a shell can pass: any characters but NUL.
@@ -46,7 +46,7 @@ FLAGS: dict[str, st.SearchStrategy[list[str]]] = {
     "--preset": names(PRESETS).map(lambda word: [word]),
     "--phase": several(names(PHASES)),
     "--dataset": names(DATASETS).map(lambda word: [word]),
-    "--architectures": several(names(ARCHITECTURES)),
+    "--architectures": several(names(BUILT_IN)),
     "--models": WORDS.map(lambda word: [word]),
     "--code-sizes": several(NUMBERS),
     "--recipe": names(RECIPES).map(lambda word: [word]),
@@ -137,7 +137,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "name": WORDS,
     "preset": names(PRESETS),
     "dataset": names(DATASETS),
-    "architectures": several(names(ARCHITECTURES)).map(tuple),
+    "architectures": several(names(BUILT_IN)).map(tuple),
     "code_sizes": st.lists(st.integers(-1, 900), max_size=4).map(tuple),
     "phases": several(names(PHASES)).map(tuple),
     "recipe": names(RECIPES),
@@ -147,7 +147,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "batch_size": st.one_of(st.none(), st.integers()),
     "seed": st.integers(),
     "factors": several(names(FACTORS)).map(tuple),
-    "ablated_architectures": several(names(ARCHITECTURES)).map(tuple),
+    "ablated_architectures": several(names(BUILT_IN)).map(tuple),
     "ablated_code_size": st.integers(),
     "models": st.just(()),
 }

@@ -46,7 +46,6 @@ def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("forgotten")
 def test_own_models_and_data_are_reproduced_and_encoded(tmp_path: Path) -> None:
     """From study.json and the weights alone; data that moved are given by --dataset, other data refused."""
     random = np.random.default_rng(0)

@@ -16,13 +16,13 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import estimator_checks
 
 from study import codes
-from study.models import kept_trial, load_checkpoint
+from study.models import kept_trial, load_model
 from study.storage.store import Store
 from tests.studies import run_here, small_config
 from trainables.data.datasets import Dataset, load_dataset
 from trainables.errors import InputError
 from trainables.inference import decode, encode
-from trainables.models.architectures import ARCHITECTURES
+from trainables.models.architectures import BUILT_IN
 from trainables.models.autoencoder import Autoencoder
 from trainables.transformer import CodeTransformer
 
@@ -46,7 +46,7 @@ def digits() -> Dataset:
 
 def test_a_trial_gives_the_model_whose_codes_are_in_the_rows(study: Path, digits: Dataset) -> None:
     """Codes are kept in half precision."""
-    model = load_checkpoint(study, TRIAL)
+    model = load_model(study, TRIAL)
     rows = [row for row in pq.read_table(study / "codes").to_pylist() if row["trial_id"] == TRIAL]
     assert len(rows) == len(digits.test)
     made = encode(model, digits.test.pixels)
@@ -59,8 +59,8 @@ def test_the_best_of_a_cell_is_the_tuned_trial_with_the_lowest_training_loss(stu
     rows = {row["trial_id"]: row for row in Store(study).finished()}
     tuned = [rows[f"confirm-model_4-code10-tuned-{number:02d}"] for number in (1, 2)]
     lowest = min(tuned, key=lambda row: row["train_cross_entropy"])
-    best = load_checkpoint(study, "model_4-code10")
-    named = load_checkpoint(study, lowest["trial_id"])
+    best = load_model(study, "model_4-code10")
+    named = load_model(study, lowest["trial_id"])
     assert torch.equal(best.get_parameter("code.weight"), named.get_parameter("code.weight"))
     alike = [row | {"train_cross_entropy": 80.0} for row in reversed(tuned)]
     assert kept_trial(alike, "model_4-code10", "here")["number"] == 1
@@ -81,7 +81,7 @@ def test_the_best_of_a_cell_is_the_tuned_trial_with_the_lowest_training_loss(stu
 def test_a_model_that_was_not_kept_is_refused_with_those_that_were(study: Path, which: str, expected: str) -> None:
     """Cells are named."""
     with pytest.raises(InputError, match=expected) as refused:
-        load_checkpoint(study, which)
+        load_model(study, which)
     assert "model_3-code10, model_4-code10" in refused.value.accepted
 
 
@@ -93,21 +93,21 @@ def test_a_lost_or_damaged_weights_file_is_named(study: Path, tmp_path: Path) ->
     whole = file.read_bytes()
     file.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(InputError, match="not a weights file"):
-        load_checkpoint(copy, TRIAL)
+        load_model(copy, TRIAL)
     size = int.from_bytes(whole[:8], "little")
     header = whole[8 : 8 + size].replace(b'\\"code_size\\": 10', b'\\"code_size\\": 11')
     assert len(header) == size
     file.write_bytes(whole[:8] + header + whole[8 + size :])
     with pytest.raises(InputError, match=r"not a weights file.*Autoencoder"):
-        load_checkpoint(copy, TRIAL)
+        load_model(copy, TRIAL)
     file.unlink()
     with pytest.raises(InputError, match=file.name):
-        load_checkpoint(copy, TRIAL)
+        load_model(copy, TRIAL)
 
 
 def test_bytes_and_fractions_give_the_same_codes(study: Path, digits: Dataset) -> None:
     """uint8 and the same pixels as float64; more images than a batch holds, and none."""
-    model = load_checkpoint(study, "model_4-code10")
+    model = load_model(study, "model_4-code10")
     pixels = digits.training.pixels[:1100]
     made = encode(model, pixels)
     np.testing.assert_allclose(encode(model, pixels / 255), made, atol=1e-5)
@@ -117,7 +117,7 @@ def test_bytes_and_fractions_give_the_same_codes(study: Path, digits: Dataset) -
 
 def test_codes_become_the_images_of_the_model(study: Path, digits: Dataset) -> None:
     """The sigmoid of its logits, within [0, 1]."""
-    model = load_checkpoint(study, "model_4-code10")
+    model = load_model(study, "model_4-code10")
     images = decode(model, encode(model, digits.test.pixels[:7]))
     assert images.shape == (7, 28, 28)
     assert images.dtype == np.float32
@@ -129,7 +129,7 @@ def test_codes_become_the_images_of_the_model(study: Path, digits: Dataset) -> N
 def test_a_code_without_switches_is_not_decoded(study: Path) -> None:
     """Model 3 needs those of an image."""
     with pytest.raises(InputError, match="switches of an image"):
-        decode(load_checkpoint(study, "model_3-code10"), np.zeros((1, 10)))
+        decode(load_model(study, "model_3-code10"), np.zeros((1, 10)))
 
 
 @pytest.mark.parametrize(
@@ -148,19 +148,19 @@ def test_a_code_without_switches_is_not_decoded(study: Path) -> None:
 def test_images_of_another_kind_are_refused(images: object) -> None:
     """What is accepted is said."""
     with pytest.raises(InputError, match=r"\(n, 28, 28\): uint8, or floats in \[0, 1\]"):
-        encode(Autoencoder(ARCHITECTURES["model_4"], 10), images)  # type: ignore[arg-type]
+        encode(Autoencoder(BUILT_IN["model_4"], 10), images)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("given", [np.zeros(10), np.zeros((2, 9)), np.zeros((2, 10), int), np.full((2, 10), np.inf)])
 def test_codes_of_another_kind_are_refused(given: object) -> None:
     """What is accepted is said."""
     with pytest.raises(InputError, match=r"\(n, 10\), finite floats"):
-        decode(Autoencoder(ARCHITECTURES["model_4"], 10), given)  # type: ignore[arg-type]
+        decode(Autoencoder(BUILT_IN["model_4"], 10), given)  # type: ignore[arg-type]
 
 
 def test_the_transformer_is_a_step_of_a_pipeline(study: Path, digits: Dataset) -> None:
     """Cloned, fitted, with named outputs; images may be rows of pixels."""
-    model = load_checkpoint(study, "model_4-code10")
+    model = load_model(study, "model_4-code10")
     classifier = clone(make_pipeline(CodeTransformer(model), StandardScaler(), LogisticRegression(max_iter=2000)))
     rows = digits.training.pixels.reshape(-1, 784)
     classifier.fit(rows, digits.training.labels)
@@ -186,7 +186,7 @@ def test_the_transformer_is_a_step_of_a_pipeline(study: Path, digits: Dataset) -
 )
 def test_the_transformer_passes_the_checks_of_scikit_learn_that_bring_no_data(check: object) -> None:
     """The others give it random data, which are no images."""
-    check("CodeTransformer", CodeTransformer(Autoencoder(ARCHITECTURES["model_4"], 10)))  # type: ignore[operator]
+    check("CodeTransformer", CodeTransformer(Autoencoder(BUILT_IN["model_4"], 10)))  # type: ignore[operator]
 
 
 def test_codes_of_a_data_set_become_a_file(
@@ -205,7 +205,7 @@ def test_codes_of_a_data_set_become_a_file(
         part = frame[frame["split"] == split]
         assert part["image"].tolist() == list(range(len(images)))
         np.testing.assert_array_equal(part["label"], images.labels)
-        np.testing.assert_array_equal(np.stack(part["code"]), encode(load_checkpoint(study, TRIAL), images.pixels))
+        np.testing.assert_array_equal(np.stack(part["code"]), encode(load_model(study, TRIAL), images.pixels))
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import ClassVar, Literal
 
@@ -24,6 +24,9 @@ Unpooling = Literal["none", "corner", "tile", "average", "switches"]
 Filters = tuple[int, int]
 
 IMAGE_SIZE = 28
+SEARCHED = ("learning_rate", "filters_1", "filters_2")
+"""Settings that the search of a convolutional model chooses; any other model's are among them."""
+
 HIDDEN_UNITS = 250
 """Width of the fully connected layers beside the code. Source: [file]."""
 
@@ -125,8 +128,6 @@ class ConvolutionalAutoencoder:
     encoder: Encoder
     decoder: Decoder
     published_filters: Filters
-    declared_parameters: Mapping[int, int] = field(default_factory=dict)
-    declared_multiply_adds: int | None = None
     source: str = ""
     activation: Activation = "sigmoid"
     pooling: Pooling = "none"
@@ -142,7 +143,7 @@ class ConvolutionalAutoencoder:
 
     trained: ClassVar[bool] = True
     ranked: ClassVar[bool] = True
-    searched: ClassVar[tuple[str, ...]] = ("learning_rate", "filters_1", "filters_2")
+    searched: ClassVar[tuple[str, ...]] = SEARCHED
     fixed_code_size: ClassVar[None] = None
     lossless: ClassVar[bool] = False
 
@@ -158,7 +159,7 @@ class ClassicAutoencoder:
 
     trained: ClassVar[bool] = True
     ranked: ClassVar[bool] = False
-    searched: ClassVar[tuple[str, ...]] = ("learning_rate",)
+    searched: ClassVar[tuple[str, ...]] = SEARCHED[:1]
     published_filters: ClassVar[None] = None
     pooling: ClassVar[None] = None
     unpooling: ClassVar[None] = None
@@ -170,8 +171,6 @@ class ClassicAutoencoder:
     label: str
     notation: str
     widths: tuple[int, ...]
-    declared_parameters: Mapping[int, int] = field(default_factory=dict)
-    declared_multiply_adds: int | None = None
     source: str = ""
     activation: Activation = "sigmoid"
 
@@ -203,13 +202,6 @@ class Control:
 Architecture = ConvolutionalAutoencoder | ClassicAutoencoder
 
 
-def _counts(at_2: int, at_10: int, at_30: int) -> Mapping[int, int]:
-    # A plain dict, since models hold their row and are copied and pickled.
-    return {2: at_2, 10: at_10, 30: at_30}
-
-
-# Declared parameters are at code sizes 2, 10, 30, declared multiply-adds at code size 30, both at the published filter
-# counts [rule]; a test recomputes every one.
 _ROWS: tuple[Architecture, ...] = (
     ConvolutionalAutoencoder(
         name="model_1",
@@ -218,8 +210,6 @@ _ROWS: tuple[Architecture, ...] = (
         encoder=PLAIN,
         decoder=DECONV,
         published_filters=(8, 4),
-        declared_parameters=_counts(297_391, 301_399, 311_419),
-        declared_multiply_adds=1_604_440,
         source="[file]",
     ),
     ConvolutionalAutoencoder(
@@ -229,8 +219,6 @@ _ROWS: tuple[Architecture, ...] = (
         encoder=POOLED,
         decoder=DECONV,
         published_filters=(26, 36),
-        declared_parameters=_counts(319_409, 323_417, 333_437),
-        declared_multiply_adds=3_011_240,
         source="[abstract: the idea of Neon's example]; sizes [rule]",
         pooling="max",
     ),
@@ -241,8 +229,6 @@ _ROWS: tuple[Architecture, ...] = (
         encoder=POOLED,
         decoder=UNPOOL,
         published_filters=(26, 36),
-        declared_parameters=_counts(337_727, 341_735, 351_755),
-        declared_multiply_adds=4_047_000,
         source="[notes]; sizes [similar]",
         pooling="max",
         unpooling="switches",
@@ -254,8 +240,6 @@ _ROWS: tuple[Architecture, ...] = (
         encoder=POOLED,
         decoder=UNPOOL,
         published_filters=(26, 36),
-        declared_parameters=_counts(337_727, 341_735, 351_755),
-        declared_multiply_adds=4_047_000,
         source="[abstract]; sizes [similar]",
         pooling="max",
         unpooling="corner",
@@ -267,8 +251,6 @@ _ROWS: tuple[Architecture, ...] = (
         encoder=POOLED,
         decoder=UNPOOL,
         published_filters=(26, 36),
-        declared_parameters=_counts(337_727, 341_735, 351_755),
-        declared_multiply_adds=4_047_000,
         source="[ours]: no public source defines the fifth model; sizes [similar]",
         activation="tanh",
         pooling="max",
@@ -281,8 +263,6 @@ _ROWS: tuple[Architecture, ...] = (
         encoder=PLAIN,
         decoder=UNPOOL,
         published_filters=(8, 4),
-        declared_parameters=_counts(165_767, 169_775, 179_795),
-        declared_multiply_adds=973_848,
         source="[ours]: completes the grid of halves, the other reading of the fifth model",
         unpooling="corner",
     ),
@@ -291,19 +271,14 @@ _ROWS: tuple[Architecture, ...] = (
         label="Classic auto-encoder",
         notation="(fully connected <-> fully connected)",
         widths=(1000, 500, 250),
-        declared_parameters=_counts(2_823_286, 2_827_294, 2_837_314),
-        declared_multiply_adds=2_833_000,
         source="Caffe's example mnist_autoencoder",
     ),
 )
 
 BUILT_IN: Mapping[str, Architecture] = MappingProxyType({row.name: row for row in _ROWS})
-"""The models of this file, by name."""
+"""The models of this file that are trained, by name, in the order of tables and figures."""
 
-_table = dict(BUILT_IN)
-
-ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(_table)
-"""Every model that is trained, by name, in the order of tables and figures: those of this file, then a user's own."""
+ARCHITECTURES = BUILT_IN
 
 CONTROLS: Mapping[str, Control] = MappingProxyType(
     {
@@ -317,41 +292,13 @@ CONTROLS: Mapping[str, Control] = MappingProxyType(
 """Codes that need no training, by name; they go through the same evaluation and stand in the same tables."""
 
 
-def admit(row: Architecture) -> None:
-    """Add a row of the user's own to `ARCHITECTURES`; a name means one row for as long as a process lives.
-
-    Raises:
-        InputError: the name belongs to another row.
-    """
-    if row.name in CONTROLS or _table.setdefault(row.name, row) != row:
-        builtin = row.name in CONTROLS or row.name in BUILT_IN
-        raise InputError(
-            f"a model called {row.name}, which is {'built in' if builtin else 'another model here already'}",
-            f"a name of its own, none of {', '.join((*BUILT_IN, *CONTROLS))}",
-            "give the row another name",
-        )
-
-
-def architecture_named(name: str) -> Architecture:
-    """Return the row called ``name``.
-
-    Raises:
-        InputError: there is none.
-    """
-    if name not in ARCHITECTURES:
-        raise InputError(
-            f"unknown architecture {name!r}", ", ".join(ARCHITECTURES), "choose from these names, separated by spaces"
-        )
-    return ARCHITECTURES[name]
-
-
 def list_layers(
     architecture: Architecture, code_size: int, filters: Filters | None = None, image_size: int = IMAGE_SIZE
 ) -> tuple[Layer, ...]:
     """Return the layers of ``architecture`` from image to output, each with its sizes.
 
     Args:
-        architecture: a row of `ARCHITECTURES` or one of its kind.
+        architecture: a row of `BUILT_IN` or one of its kind.
         code_size: units of the code layer.
         filters: filter counts of the two convolutions; the published ones when None. A classic auto-encoder has none.
         image_size: side of the square, one-channel images, in pixels.

@@ -13,7 +13,6 @@ from trainables.errors import InputError
 from trainables.models.architectures import (
     IMAGE_SIZE,
     Architecture,
-    ConvolutionalAutoencoder,
     Filters,
     Layer,
     Pooling,
@@ -75,10 +74,8 @@ class Autoencoder(nn.Module):
         stages = tuple(_stages(list_layers(architecture, code_size, filters, image_size)))
         after_code = 1 + next(index for index, stage in enumerate(stages) if stage.layer.name == "code")
         self.encoder_stages, self.decoder_stages = stages[:after_code], stages[after_code:]
-        self.pooling: Pooling = "none"
-        self.unpooling: Unpooling = "none"
-        if isinstance(architecture, ConvolutionalAutoencoder):
-            self.pooling, self.unpooling = architecture.pooling, architecture.unpooling
+        self.pooling: Pooling = architecture.pooling or "none"
+        self.unpooling: Unpooling = architecture.unpooling or "none"
         for stage in stages:
             self.add_module(stage.layer.name, _Parameters(stage.layer))
 

@@ -8,8 +8,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from trainables.errors import FieldError
+from trainables.errors import FieldError, InputError
 from trainables.models.architectures import (
+    BUILT_IN,
+    CONTROLS,
     Activation,
     Architecture,
     ClassicAutoencoder,
@@ -18,6 +20,7 @@ from trainables.models.architectures import (
     Encoder,
     Pooling,
     Unpooling,
+    list_layers,
 )
 
 MOST_UNITS = 10_000
@@ -33,9 +36,8 @@ class _Accepted:
 
 
 def values_of(row: Architecture | Encoder | Decoder) -> dict[str, Any]:
-    """Return a row as plain values of JSON, without the facts that are declared of those built in."""
-    names = [field.name for field in dataclasses.fields(row) if not field.name.startswith("declared_")]
-    return {name: _plain(getattr(row, name)) for name in names}
+    """Return a row as plain values of JSON."""
+    return {field.name: _plain(getattr(row, field.name)) for field in dataclasses.fields(row)}
 
 
 def row_of(values: Mapping[str, Any]) -> Architecture:
@@ -53,6 +55,21 @@ def row_of(values: Mapping[str, Any]) -> Architecture:
     else:
         row = _record(ConvolutionalAutoencoder, _CONVOLUTIONAL, values, received)
     return row
+
+
+def check_row(row: Architecture) -> None:
+    """Refuse a row of the user's own whose name is taken by the table, or whose sizes do not work out.
+
+    Raises:
+        InputError: with what is accepted.
+    """
+    list_layers(row, 1)
+    if row.name in BUILT_IN or row.name in CONTROLS:
+        raise InputError(
+            f"a model called {row.name}, which is built in",
+            f"a name of its own, none of {', '.join((*BUILT_IN, *CONTROLS))}",
+            "give the row another name",
+        )
 
 
 def _record(kind: Callable[..., Any], accepted: Mapping[str, _Accepted], values: Any, received: str) -> Any:

@@ -79,13 +79,13 @@ def test_the_room_of_a_study_is_about_what_its_files_take(tmp_path: Path) -> Non
     config = small_config(architectures=("unpool_only",), trials=1, seeds=1, epochs=1)
     dataset = load_dataset("digits")
     plan, store = Plan(config, ()), Store(tmp_path / "study")
-    expected = room(plan.missing(), config.epochs, len(dataset.test))
+    expected = room(plan.missing(), config, len(dataset.test))
     store.open({"schema_version": 1, "name": config.name})
     columns = provenance_columns(config.name, "0" * 64, dataset, versions(), ("0" * 40, False))
     with Writer(store) as writer:
         recorder = TrialRecorder(plan, writer, Progress(plan, 1), columns)
         while (taken := recorder.take()) is not None:
-            for report in run_trial(make_batch(*taken), dataset, torch.device("cpu")):
+            for report in run_trial(make_batch(*taken, config), dataset, torch.device("cpu")):
                 recorder.receive(report)
     assert plan.done == plan.total == 5
     taken_up = {

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from trainables.checkpoint import load_model, pack_weights
+from trainables.checkpoint import load_checkpoint, pack_weights
 from trainables.errors import InputError
 from trainables.models import initialization
-from trainables.models.architectures import ARCHITECTURES, count_parameters, with_variant
+from trainables.models.architectures import BUILT_IN, count_parameters, with_variant
 from trainables.models.autoencoder import Autoencoder
 from trainables.training.training import reconstruction_losses
 from trainables.trial_config import RECIPES
@@ -22,12 +22,12 @@ IMAGES = torch.rand(64, 1, 28, 28, generator=torch.Generator().manual_seed(0))
 
 def started(name: str, code_size: int = 10) -> Autoencoder:
     """Return the model with weights scaled on random images."""
-    model = Autoencoder(ARCHITECTURES[name], code_size)
+    model = Autoencoder(BUILT_IN[name], code_size)
     initialization.data_scaled(model, torch.Generator().manual_seed(0), IMAGES)
     return model
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", BUILT_IN)
 def test_shapes_and_parameters(name: str) -> None:
     """Code and output have their shapes; the module has the parameters of its row."""
     model = started(name, 7)
@@ -36,7 +36,7 @@ def test_shapes_and_parameters(name: str) -> None:
     assert sum(parameter.numel() for parameter in model.parameters()) == count_parameters(model.architecture, 7)
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", BUILT_IN)
 def test_a_gradient_reaches_every_weight(name: str) -> None:
     """No layer is cut off."""
     model = started(name)
@@ -50,7 +50,7 @@ def test_a_gradient_reaches_every_weight(name: str) -> None:
 @pytest.mark.parametrize("pooling", ["max", "average", "stride"])
 def test_variants_of_model_4_run(pooling: str, unpooling: str) -> None:
     """Every kind of pooling goes with every kind of unpooling but switches, which need maxima."""
-    row = ARCHITECTURES["model_4"]
+    row = BUILT_IN["model_4"]
     if unpooling == "switches" and pooling != "max":
         with pytest.raises(ValueError, match="switches"):
             with_variant(row, pooling=pooling, unpooling=unpooling)  # type: ignore[arg-type]
@@ -98,7 +98,7 @@ def test_model_3_cannot_decode_a_code_alone() -> None:
 
 def test_caffe_weights_have_the_fillers_share_of_zeros_and_spread() -> None:
     """Xavier of the authors' file: sqrt(3/fan_in) with out x k^2; sparse Gaussian with 25 of the outputs kept."""
-    model = Autoencoder(ARCHITECTURES["model_4"], 30)
+    model = Autoencoder(BUILT_IN["model_4"], 30)
     initialization.caffe(model, torch.Generator().manual_seed(0))
     state = model.state_dict()
     # fan_in of the unpool decoder at (26, 36): 36 x 4^2 = 576, 26 x 5^2 = 650, 1 x 5^2 = 25.
@@ -118,13 +118,13 @@ def test_caffe_weights_have_the_fillers_share_of_zeros_and_spread() -> None:
 
 def test_classic_autoencoder_keeps_15_inputs_a_unit() -> None:
     """Caffe's example differs from the paper's file in this."""
-    model = Autoencoder(ARCHITECTURES["classic_autoencoder"], 10)
+    model = Autoencoder(BUILT_IN["classic_autoencoder"], 10)
     initialization.caffe(model, torch.Generator().manual_seed(0))
     kept = (model.state_dict()["fc1_in.weight"] != 0).double().mean().item()
     assert kept == pytest.approx(15 / 1000, rel=0.05)
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", BUILT_IN)
 def test_data_scaled_weights_centre_and_scale_every_preactivation(name: str) -> None:
     """Deviation 1.5 before a sigmoid, 1 before tanh, code and output; the output's mean is the mean pixel's logit."""
     model = started(name)
@@ -141,12 +141,12 @@ def test_data_scaled_weights_centre_and_scale_every_preactivation(name: str) -> 
 
 def test_weights_file_gives_the_same_model_back(tmp_path: Path) -> None:
     """Architecture, sizes and every weight travel in the file, without pickle."""
-    trial_config = RECIPES["modern"].trial_config(ARCHITECTURES["model_5"], 3, 1, filters=(5, 6))
+    trial_config = RECIPES["modern"].trial_config(BUILT_IN["model_5"], 3, 1, filters=(5, 6))
     model = Autoencoder(trial_config.variant(), 3, trial_config.filters)
     initialization.data_scaled(model, torch.Generator().manual_seed(0), IMAGES)
     path = tmp_path / "some.safetensors"
     path.write_bytes(pack_weights(model, trial_config, "some"))
-    again = load_model(path)
+    again = load_checkpoint(path)
     assert torch.equal(again(IMAGES), model(IMAGES))
     assert again.architecture == dataclasses.replace(model.architecture)
 
@@ -154,8 +154,8 @@ def test_weights_file_gives_the_same_model_back(tmp_path: Path) -> None:
 def test_a_file_that_is_no_weights_file_is_refused(tmp_path: Path) -> None:
     """Missing and foreign files are the user's mistakes."""
     with pytest.raises(InputError, match="no weights file"):
-        load_model(tmp_path / "missing.safetensors")
+        load_checkpoint(tmp_path / "missing.safetensors")
     foreign = tmp_path / "foreign.safetensors"
     foreign.write_bytes(b"not a weights file at all")
     with pytest.raises(InputError, match="not a weights file"):
-        load_model(foreign)
+        load_checkpoint(foreign)

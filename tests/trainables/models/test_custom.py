@@ -10,11 +10,6 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from analysis.figures.style import looks
-from analysis.results import ResultsError, load_study
-from analysis.stats.aggregate import label_of
-from analysis.tables.diagnostics import comparison_tables
-from analysis.tables.models import size_of
 from study import launch
 from study.config.model_file import read_models
 from study.config.search_space import Cell
@@ -24,8 +19,7 @@ from study.plan.plan import plan_trials
 from study.plan.search import CellSearch
 from study.storage.manifest import next_manifest
 from study.storage.store import Store
-from tests.synthetic import write_synthetic_study
-from trainables.checkpoint import load_model, pack_weights
+from trainables.checkpoint import load_checkpoint, pack_weights
 from trainables.data.datasets import load_dataset
 from trainables.errors import FieldError, InputError
 from trainables.models import architectures, initialization
@@ -54,9 +48,6 @@ def row(name, **changes):
     return ConvolutionalAutoencoder(name=name, label=name, notation="", **values | changes)
 
 """
-
-
-pytestmark = pytest.mark.usefixtures("forgotten")
 
 
 def written(folder: Path, rows: str, before: str = FILE.replace('notation=""', 'notation="(conv)"')) -> Path:
@@ -108,15 +99,13 @@ def names(row: Architecture) -> list[str]:
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_an_own_row_trains_and_its_weights_load_without_it(recipe: str, tmp_path: Path) -> None:
     """The header of the file describes the row."""
-    architectures.admit(ODD)
     trial_config = RECIPES[recipe].trial_config(ODD, 5, 1, batch_size=20)
     pixels = torch.from_numpy(load_dataset("digits").test.pixels[:200].copy())
-    training = Training(trial_config, 0, pixels)
+    training = Training(trial_config, 0, pixels, row=ODD)
     assert training.train_epoch().finite
     path = tmp_path / "some.safetensors"
     path.write_bytes(pack_weights(training.model, trial_config, "some"))
-    del architectures._table["odd"]
-    again = load_model(path)
+    again = load_checkpoint(path)
     assert again.architecture == ODD
     images = torch.rand(3, 1, 28, 28)
     assert torch.equal(again(images), training.model.eval()(images))
@@ -254,47 +243,18 @@ def test_a_study_keeps_its_rows_and_refuses_a_changed_one(tmp_path: Path) -> Non
     second = manifest_of(study_config("quick", models=(second_row,)), first, store)
     assert second["study_sha256"] == first["study_sha256"]
     assert [row["name"] for row in second["models"]] == ["odd", "second"]  # type: ignore[attr-defined]
-    del architectures._table["odd"]  # as in the process of another launch
     changed = row_of(values_of(ODD) | {"published_filters": [7, 9]})
     with pytest.raises(InputError, match=r"another model called odd: published_filters was \[6, 9\], is \[7, 9\]"):
         manifest_of(study_config("quick", models=(changed,)), second, store)
 
 
-def test_a_name_means_one_model_in_a_process() -> None:
-    """Another row under it would change what rows and tables mean."""
-    architectures.admit(ODD)
-    architectures.admit(row_of(values_of(ODD)))
-    with pytest.raises(InputError, match="another model here already"):
-        architectures.admit(row_of(values_of(ODD) | {"label": "other"}))
-
-
-def test_the_analysis_knows_own_models_from_study_json(tmp_path: Path) -> None:
-    """Label, notation, sizes and a look of its own; the paper's claims are about the paper's models."""
-    folder = write_synthetic_study(tmp_path / "study", architectures=("model_1", "model_4", "odd"), code_sizes=(10,))
-    manifest = json.loads((folder / "study.json").read_text())
-    manifest["models"] = [values_of(ODD)]
-    (folder / "study.json").write_text(json.dumps(manifest))
-    results = load_study(folder)
-    tables = {table.name: table for table in comparison_tables(results)}
-    models = tables["architectures"].frame.set_index("label")  # type: ignore[union-attr]
-    assert models.loc["Odd maps", "notation"] == ODD.notation
-    assert "pool1 6@12" not in models.loc["Odd maps", "layers"]
-    assert "conv4 6@25, pool 6@12, conv3 9@10, pool 9@5, fc 250, code" in models.loc["Odd maps", "layers"]
-    assert size_of("odd", 10)["parameters"] == architectures.count_parameters(ODD, 10)
-    order = list(results.trials["architecture"].cat.categories)
-    assert order.index("model_4") < order.index("odd") < order.index("pca")
-    assert label_of("odd") == "Odd maps"
-    assert looks(["odd"])["odd"] not in looks(BUILT_IN).values()
-    assert not tables["finding_comparisons"].frame["subject"].eq("Odd maps").any()  # type: ignore[union-attr]
-
-
-@pytest.mark.parametrize(
-    "rows", [[3], [{"name": "odd"}], [values_of(ODD) | {"name": "model_1"}], [values_of(ODD) | {"activation": "step"}]]
-)
-def test_the_analysis_refuses_rows_that_are_none(rows: list[object], tmp_path: Path) -> None:
-    """With the file that holds them."""
-    folder = write_synthetic_study(tmp_path / "study", architectures=("model_1",), code_sizes=(10,))
-    manifest = json.loads((folder / "study.json").read_text())
-    (folder / "study.json").write_text(json.dumps(manifest | {"models": rows}))
-    with pytest.raises(ResultsError, match=r"study.json: "):
-        load_study(folder)
+def test_a_name_means_one_model_in_a_study_and_another_in_the_next() -> None:
+    """Each study of a process plans, suggests and refuses by its own row."""
+    first = study_config("quick", models=(ODD,))
+    other = row_of(values_of(ODD) | {"published_filters": [7, 9], "unpooling": "corner"})
+    second = study_config("quick", models=(other,))
+    assert (first.architecture("odd"), second.architecture("odd")) == (ODD, other)
+    suggested = [CellSearch(config, Cell("odd", 10)).suggest(0) for config in (first, second)]
+    assert [(point.filters, point.unpooling) for point in suggested] == [((6, 9), "tile"), ((7, 9), "corner")]
+    with pytest.raises(FieldError, match="each name once"):
+        study_config("quick", models=(ODD, other))

@@ -148,7 +148,7 @@ def test_a_step_reads_everything_from_tensors_that_stay(pixels: Tensor) -> None:
 def spec_of(trial_config: TrialConfig) -> TrialBatch:
     """Return a confirmed trial of three seeds."""
     runs = tuple(Trial(f"confirm-{seed}", seed, keep_codes=seed == 1) for seed in SEEDS)
-    return TrialBatch("confirm", trial_config.architecture, trial_config.code_size, trial_config, runs)
+    return TrialBatch("confirm", ARCHITECTURES[trial_config.architecture], trial_config.code_size, trial_config, runs)
 
 
 def few_digits() -> Dataset:

@@ -94,7 +94,9 @@ def test_a_confirmed_trial_is_measured_on_the_gpu() -> None:
     dataset = load_dataset("digits")
     trial_config = make_trial_config("model_3")
     runs = tuple(Trial(f"confirm-{seed}", seed, keep_codes=seed == 1) for seed in SEEDS)
-    reports = list(run_trial(TrialBatch("confirm", "model_3", 4, trial_config, runs), dataset, torch.device("cuda")))
+    reports = list(
+        run_trial(TrialBatch("confirm", ARCHITECTURES["model_3"], 4, trial_config, runs), dataset, torch.device("cuda"))
+    )
     ended = {report.trial_id: report for report in reports if report.outcome is not None}
     assert sorted(ended) == [run.trial_id for run in runs]
     for report in ended.values():
