@@ -16,7 +16,8 @@ import safetensors.numpy
 from numpy.typing import NDArray
 
 from study.storage.schema import TABLES
-from trainables.models.architectures import BUILT_IN, ConvolutionalAutoencoder, list_layers
+from trainables.models.architectures import BUILT_IN, ConvolutionalAutoencoder
+from trainables.models.layers import list_layers
 
 MEAN_IMAGE_CROSS_ENTROPY = 206.0
 KEPT_CODES, KEPT_RECONSTRUCTIONS = 2_000, 20

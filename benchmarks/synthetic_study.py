@@ -27,7 +27,8 @@ from synthetic_trials import confirmed_trials, searched_trials, shortfall
 
 from study.config.study_config import StudyConfig, digest_of
 from study.storage.schema import SCHEMA_VERSION, TABLES
-from trainables.models.architectures import BUILT_IN, CONTROLS, count_parameters
+from trainables.models.architectures import BUILT_IN, CONTROLS
+from trainables.models.layers import count_parameters
 
 TRIALS, EPOCHS = 100_000, 1_000_000
 """Rows of ``trials`` and ``epochs``: what the report is to take under 20 s and 2 GiB for."""

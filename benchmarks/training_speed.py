@@ -25,7 +25,8 @@ from stock_model import StockTraining
 from torch import Tensor
 
 from trainables.data.datasets import load_dataset
-from trainables.models.architectures import BUILT_IN, ConvolutionalAutoencoder, list_layers
+from trainables.models.architectures import BUILT_IN, ConvolutionalAutoencoder
+from trainables.models.layers import list_layers
 from trainables.training.training import Training, as_images
 from trainables.trial_config import RECIPES, recipe_named
 

@@ -17,7 +17,8 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from study.storage.schema import SCHEMA_VERSION, table_of
-from trainables.models.architectures import ARCHITECTURES, ConvolutionalAutoencoder, count_parameters
+from trainables.models.architectures import ARCHITECTURES, ConvolutionalAutoencoder
+from trainables.models.layers import count_parameters
 
 MEAN_IMAGE_CROSS_ENTROPY = 206.0
 DIGEST = "5" * 64

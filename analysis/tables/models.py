@@ -11,17 +11,8 @@ import pandas as pd
 from analysis.results import StudyResults
 from analysis.stats.aggregate import label_of, study_section, with_labels
 from analysis.tables.table import Column, Table
-from trainables.models.architectures import (
-    ARCHITECTURES,
-    CONTROLS,
-    IMAGE_SIZE,
-    ConvolutionalAutoencoder,
-    Filters,
-    Layer,
-    count_multiply_adds,
-    count_parameters,
-    list_layers,
-)
+from trainables.models.architectures import ARCHITECTURES, CONTROLS, IMAGE_SIZE, ConvolutionalAutoencoder, Filters
+from trainables.models.layers import Layer, count_multiply_adds, count_parameters, list_layers
 
 
 def architectures(results: StudyResults) -> Table:

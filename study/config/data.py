@@ -7,7 +7,8 @@ from pathlib import Path
 from study.config.study_config import StudyConfig
 from trainables.data.datasets import Dataset, load_dataset
 from trainables.errors import InputError
-from trainables.models.architectures import IMAGE_SIZE, list_layers
+from trainables.models.architectures import IMAGE_SIZE
+from trainables.models.layers import list_layers
 
 
 def data_for(config: StudyConfig, data_dir: Path | None) -> Dataset:

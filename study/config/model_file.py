@@ -16,7 +16,7 @@ from trainables.models.architectures import (
     ClassicAutoencoder,
     ConvolutionalAutoencoder,
 )
-from trainables.models.custom import check_row, row_of, values_of
+from trainables.models.custom import check_row, row_of
 
 ROWS = "MODELS"
 
@@ -62,7 +62,7 @@ def read_models(path: Path) -> tuple[Architecture, ...]:
 
 
 def _checked(row: Architecture, earlier: list[Architecture]) -> Architecture:
-    made = row_of(values_of(row))
+    made = row_of(row)
     if any(made.name == other.name for other in earlier):
         raise FieldError("name", f"a second model called {made.name}", "each name once", "give it another name")
     try:

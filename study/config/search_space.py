@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from trainables.errors import InputError
-from trainables.models.architectures import Architecture, Filters, count_parameters
+from trainables.models.architectures import Architecture, Filters
+from trainables.models.layers import count_parameters
 
 FILTERS_RANGE = (2, 64)
 """Filter counts of either convolution, searched on a logarithmic scale."""

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 from study.config.study_config import StudyConfig
 from study.plan.plan import PlannedTrial
-from trainables.models.architectures import IMAGE_SIZE, Control, count_parameters
+from trainables.models.architectures import IMAGE_SIZE, Control
+from trainables.models.layers import count_parameters
 from trainables.run_trial import KEPT_CODES, KEPT_RECONSTRUCTIONS
 
 TRIAL_BYTES = 27_000

@@ -10,15 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trainables.errors import InputError
-from trainables.models.architectures import (
-    IMAGE_SIZE,
-    Architecture,
-    Filters,
-    Layer,
-    Pooling,
-    Unpooling,
-    list_layers,
-)
+from trainables.models.architectures import IMAGE_SIZE, Architecture, Filters, Pooling, Unpooling
+from trainables.models.layers import Layer, list_layers
 from trainables.ops import convolution
 
 Switches = dict[int, Tensor]

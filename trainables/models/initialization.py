@@ -7,8 +7,9 @@ import math
 import torch
 from torch import Tensor
 
-from trainables.models.architectures import ClassicAutoencoder, Layer
+from trainables.models.architectures import ClassicAutoencoder
 from trainables.models.autoencoder import Autoencoder, Switches
+from trainables.models.layers import Layer
 
 SPARSE_INPUTS = 25
 """Mean number of non-zero weights of an input of a fully connected layer. Source: [file], filler's ``sparse``."""

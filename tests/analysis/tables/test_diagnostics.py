@@ -17,7 +17,8 @@ from analysis.stats.ranking import against_best, marks
 from analysis.tables import diagnostics as comparison
 from analysis.tables.table import Absent, Table
 from tests.synthetic import LEVELS, MEAN_IMAGE_CROSS_ENTROPY, level_effect, true_score, write_synthetic_study
-from trainables.models.architectures import ARCHITECTURES, count_parameters
+from trainables.models.architectures import ARCHITECTURES
+from trainables.models.layers import count_parameters
 
 Tables = dict[str, Table | Absent]
 

@@ -6,7 +6,8 @@ import pytest
 
 from study.config.search_space import FILTERS_RANGE, Cell, grace_period, widest, within_budget
 from trainables.errors import InputError
-from trainables.models.architectures import BUILT_IN, count_parameters
+from trainables.models.architectures import BUILT_IN
+from trainables.models.layers import count_parameters
 
 
 def test_widest_is_the_last_count_within_the_budget() -> None:

@@ -12,7 +12,8 @@ from study.config.search_space import PARAMETER_BUDGET, Cell
 from study.plan.plan import plan_trials
 from study.plan.search import CellSearch
 from tests.studies import row_of, small_config
-from trainables.models.architectures import ARCHITECTURES, count_parameters
+from trainables.models.architectures import ARCHITECTURES
+from trainables.models.layers import count_parameters
 from trainables.trial_config import TrialConfig
 
 

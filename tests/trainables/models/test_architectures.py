@@ -9,14 +9,8 @@ import sys
 import pytest
 
 from trainables.errors import InputError
-from trainables.models.architectures import (
-    BUILT_IN,
-    ConvolutionalAutoencoder,
-    count_multiply_adds,
-    count_parameters,
-    list_layers,
-    with_variant,
-)
+from trainables.models.architectures import BUILT_IN, ConvolutionalAutoencoder, with_variant
+from trainables.models.layers import count_multiply_adds, count_parameters, list_layers
 
 # Parameters at code sizes 2, 10, 30, and multiply-adds at code size 30, at the published filter counts.
 DECLARED = {

@@ -12,8 +12,9 @@ import torch
 from trainables.checkpoint import load_checkpoint, pack_weights
 from trainables.errors import InputError
 from trainables.models import initialization
-from trainables.models.architectures import BUILT_IN, count_parameters, with_variant
+from trainables.models.architectures import BUILT_IN, with_variant
 from trainables.models.autoencoder import Autoencoder
+from trainables.models.layers import count_parameters
 from trainables.training.training import reconstruction_losses
 from trainables.trial_config import RECIPES
 

@@ -22,10 +22,11 @@ from study.storage.store import Store
 from trainables.checkpoint import load_checkpoint, pack_weights
 from trainables.data.datasets import load_dataset
 from trainables.errors import FieldError, InputError
-from trainables.models import architectures, initialization
+from trainables.models import initialization
 from trainables.models.architectures import BUILT_IN, Architecture, ConvolutionalAutoencoder, Decoder, Encoder
 from trainables.models.autoencoder import Autoencoder
 from trainables.models.custom import row_of, values_of
+from trainables.models.layers import list_layers
 from trainables.training.training import Training
 from trainables.trial_config import RECIPES
 
@@ -63,7 +64,7 @@ def test_a_row_comes_back_from_its_plain_values(name: str) -> None:
     values = values_of(BUILT_IN[name])
     row = row_of(json.loads(json.dumps(values)))
     assert values_of(row) == values
-    assert architectures.list_layers(row, 10) == architectures.list_layers(BUILT_IN[name], 10)
+    assert list_layers(row, 10) == list_layers(BUILT_IN[name], 10)
     assert pickle.loads(pickle.dumps(row)) == row  # it travels to the workers
 
 
@@ -93,7 +94,7 @@ def test_an_own_row_is_computed_as_stock_layers_do(unpooling: str) -> None:
 
 def names(row: Architecture) -> list[str]:
     """Return the layers of a row that have weights."""
-    return [layer.name for layer in architectures.list_layers(row, 5) if layer.weight_shape]
+    return [layer.name for layer in list_layers(row, 5) if layer.weight_shape]
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
