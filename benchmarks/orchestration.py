@@ -29,7 +29,7 @@ import stock
 import torch
 from stock_model import StockTraining
 
-from study.config.study_config import study_config
+from study.config.presets import study_config
 from study.display.progress import Progress
 from study.execution import cluster
 from study.execution.early_stopping import CellStopping

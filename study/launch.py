@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from study.config.ablations import FACTORS
-from study.config.model_file import read_models
-from study.config.study_config import PRESETS, StudyConfig
-from study.config.study_file import config_from
+from study.config.presets import PRESETS
+from study.config.study_config import StudyConfig
+from study.config.study_file import config_from, read_models
 from study.signals import STATUS, interruptible, leave, reader_may_leave, say_how_to_go_on
 from study.storage.schema import PHASES
 from trainables.data.datasets import DATASETS

@@ -13,8 +13,7 @@ from pathlib import Path
 import pytest
 
 from study import launch
-from study.config.model_file import read_models
-from study.config.study_file import config_from, study_file
+from study.config.study_file import config_from, read_models, study_file
 from tests.documents import write_shown_files
 from tests.synthetic import write_synthetic_study
 
@@ -64,6 +63,7 @@ def test_analysis_knows_rows_where_they_lie_and_the_table_of_architectures_at_mo
         "study.storage.schema",
         "study.storage.location",
         "trainables.models.architectures",
+        "trainables.models.layers",
         "trainables.models.custom",
         "trainables.errors",
     )

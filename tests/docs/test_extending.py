@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from study.config.model_file import read_models
+from study.config.study_file import read_models
 from tests.documents import ROOT, write_shown_files
 
 

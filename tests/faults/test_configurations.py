@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from study import launch
 from study.config.ablations import FACTORS
-from study.config.study_config import PRESETS, StudyConfig, study_config
+from study.config.presets import PRESETS, study_config
+from study.config.study_config import StudyConfig
 from study.plan.plan import Plan, plan_trials
 from study.storage.schema import PHASES
 from trainables.data.datasets import DATASETS

@@ -86,7 +86,7 @@ def field_error(error: ValidationError, kind: type, received: str = "") -> Field
         received = f"{received}, {name}"
         fields, (name, *inner) = _hints(fields[name]), inner
     prefix = f"{received}: " if received else ""
-    if first["type"] == "unexpected_keyword_argument":
+    if first["type"] == "unexpected_keyword_argument" and first["loc"][-1] == name:
         return FieldError(path[0], f"{prefix}unknown key {name!r}", ", ".join(fields), "correct or remove it")
     if first["type"] == "missing" and first["loc"][-1] == name:
         holder = "name" if name == path[0] else path[0]

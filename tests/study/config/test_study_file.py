@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from study import launch
-from study.config.study_config import PRESETS, StudyConfig, study_config
+from study.config.presets import PRESETS, study_config
+from study.config.study_config import StudyConfig
 from study.config.study_file import config_from, study_file
 from study.storage.store import Store
 from trainables.errors import InputError
@@ -65,17 +66,17 @@ def test_what_a_study_of_a_file_writes_is_the_same_study(tmp_path: Path) -> None
         ('epochs = "ten"', ("epochs 'ten'", "a whole number from 1")),
         ("epochs = true", ("epochs True", "a whole number from 1")),
         ("trials = 0", ("trials 0", "a whole number from 1 to 100,000")),
-        ("code_sizes = [0]", ("code size 0", "from 1 to 784")),
+        ("code_sizes = [0]", ("code_sizes 0", "from 1 to 784")),
         ("code_sizes = [784, 700]", ("more than 360,000 parameters", "choose a smaller code size")),
-        ("code_sizes = 10", ("code sizes 10", "a list")),
-        ("code_sizes = [10, 10]", ("(10, 10)", "each code size once")),
-        ("code_sizes = []", ("code sizes ()", "at least one")),
-        ("architectures = []", ("no architecture", "model_1, model_2")),
-        ('architectures = "model_1"', ("architecture 'model_1'", "a list of: model_1")),
+        ("code_sizes = 10", ("code_sizes 10", "a list of at least one, whole numbers from 1 to 784")),
+        ("code_sizes = [10, 10]", ("given twice: 10 10", "each code size once")),
+        ("code_sizes = []", ("code_sizes []", "a list of at least one")),
+        ("architectures = []", ("architectures []", "model_1, model_2")),
+        ('architectures = "model_1"', ("architectures 'model_1'", "a list of: model_1")),
         ('architectures = ["model_1", "model_1"]', ("given twice", "each architecture once")),
         ('architectures = ["model_9"]', ("unknown architecture 'model_9'", "model_1, model_2")),
-        ("architectures = [{ name = 1 }]", ("unknown architecture", "model_1, model_2")),
-        ('dataset = ["digits"]', ("unknown data set", "mnist")),
+        ("architectures = [{ name = 1 }]", ("architectures {'name': 1}", "model_1, model_2")),
+        ('dataset = ["digits"]', ("dataset ['digits']", "mnist")),
         ('recipe = "secret"', ("unknown recipe 'secret'", "caffe, modern")),
         ('"factors" = ["luck"]', ("unknown factor 'luck'", "learning_rate")),
         ("name = ''", ("name ''", "letters, digits")),

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from study import launch
-from study.config.study_config import StudyConfig, study_config
+from study.config.presets import study_config
+from study.config.study_config import StudyConfig
 from study.plan.counts import Tally
 from study.plan.pace import Pace
 from study.plan.plan import Plan, plan_trials

@@ -18,7 +18,7 @@ from analysis.tables.diagnostics import comparison_tables
 from analysis.tables.table import Absent
 from study import launch
 from study.config.data import data_for
-from study.config.study_config import study_config
+from study.config.presets import study_config
 from study.config.study_file import config_from
 from tests.synthetic import write_synthetic_study
 from trainables.data.datasets import load_dataset

@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 
 from study import launch
-from study.config.model_file import read_models
+from study.config.presets import study_config
 from study.config.search_space import Cell
-from study.config.study_config import StudyConfig, study_config
-from study.config.study_file import config_from, study_file
+from study.config.study_config import StudyConfig
+from study.config.study_file import config_from, read_models, study_file
 from study.plan.plan import plan_trials
 from study.plan.search import CellSearch
 from study.storage.manifest import next_manifest
@@ -257,5 +257,5 @@ def test_a_name_means_one_model_in_a_study_and_another_in_the_next() -> None:
     assert (first.architecture("odd"), second.architecture("odd")) == (ODD, other)
     suggested = [CellSearch(config, Cell("odd", 10)).suggest(0) for config in (first, second)]
     assert [(point.filters, point.unpooling) for point in suggested] == [((6, 9), "tile"), ((7, 9), "corner")]
-    with pytest.raises(FieldError, match="each name once"):
+    with pytest.raises(FieldError, match="each model once"):
         study_config("quick", models=(ODD, other))

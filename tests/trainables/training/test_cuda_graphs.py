@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from study.config.study_config import study_config
+from study.config.presets import study_config
 from study.execution.estimate import estimate
 from study.plan.plan import plan_trials
 from trainables.data.datasets import load_dataset
