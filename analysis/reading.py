@@ -20,7 +20,7 @@ import pyarrow.fs
 from study.storage import location
 from study.storage.schema import SCHEMA_VERSION, TABLES
 from trainables.errors import InputError
-from trainables.models.custom import check_row, row_of
+from trainables.models.custom import check_row, load_row
 
 _ATTEMPTS = 3
 _FILES_AT_ONCE = 16
@@ -97,7 +97,7 @@ def admit_models(manifest: Mapping[str, Any], received: str) -> None:
     """
     for values in manifest["models"]:
         try:
-            check_row(row_of(values))
+            check_row(load_row(values))
         except InputError as error:
             raise ResultsError(f"{received}/study.json: {error.received}", error.accepted, error.remedy) from None
 

@@ -23,7 +23,7 @@ from training_speed import IMAGES, measure_speed
 
 from study.storage import provenance
 from trainables.models.architectures import BUILT_IN, ConvolutionalAutoencoder
-from trainables.run_trial import device_name
+from trainables.run_trial import describe_device
 from trainables.training.devices import SEEDS_AT_ONCE, prepare
 
 HERE = Path(__file__).resolve().parent
@@ -141,7 +141,7 @@ def main() -> int:
     started = time.perf_counter()
     versions = provenance.versions()
     print(
-        f"{device_name(torch.device('cpu'))}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the start; ",
+        f"{describe_device(torch.device('cpu'))}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the start; ",
         end="",
     )
     print(", ".join(f"{name} {versions[name]}" for name in ("python", "torch", "ray", "optuna", "pyarrow")))

@@ -25,14 +25,14 @@ from trainables.models.architectures import BUILT_IN
 from trainables.training.batched import BatchedTraining
 from trainables.training.devices import prepare
 from trainables.training.training import Training
-from trainables.trial_config import recipe_named
+from trainables.trial_config import RECIPES
 
 
-def train_on_demand(pipe: Connection, device_name: str, architecture: str, seeds: int, images: int) -> None:
+def train_on_demand(pipe: Connection, describe_device: str, architecture: str, seeds: int, images: int) -> None:
     """Prepare a training, say so, and train for as many seconds as are asked for; return epochs a second each time."""
-    device = torch.device(device_name)
+    device = torch.device(describe_device)
     prepare(device)
-    trial_config = recipe_named("modern").trial_config(BUILT_IN[architecture], 10, 1_000_000)
+    trial_config = RECIPES["modern"].trial_config(BUILT_IN[architecture], 10, 1_000_000)
     pixels = pixels_of(images, device)
     batch = BatchedTraining([Training(trial_config, seed, pixels) for seed in range(1, 1 + seeds)])
     batch.train_epoch()

@@ -43,7 +43,7 @@ from study.storage.writer import Writer
 from trainables.data.datasets import Dataset, Images, load_dataset
 from trainables.models.architectures import BUILT_IN
 from trainables.training.training import Training, as_images
-from trainables.trial_config import recipe_named
+from trainables.trial_config import RECIPES
 
 ARCHITECTURE = "unpool_only"
 EPOCHS = 4
@@ -76,7 +76,7 @@ def images_for(seconds: float, side: str) -> int:
     """Return the images on which a trial of ``side``'s training takes about ``seconds`` in a process of its own."""
     torch.set_num_threads(1)
     digits = load_dataset("digits")
-    trial_config = recipe_named("modern").trial_config(BUILT_IN[ARCHITECTURE], 10, 100)
+    trial_config = RECIPES["modern"].trial_config(BUILT_IN[ARCHITECTURE], 10, 100)
     pixels = torch.from_numpy(digits.training.pixels[:1000].copy())
     training = StockTraining(trial_config, as_images(pixels)) if side == "stock" else Training(trial_config, 0, pixels)
     training.train_epoch()

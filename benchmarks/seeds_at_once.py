@@ -27,7 +27,7 @@ from trainables.models.architectures import BUILT_IN
 from trainables.training.batched import BatchedTraining
 from trainables.training.devices import prepare
 from trainables.training.training import Training, as_images
-from trainables.trial_config import recipe_named
+from trainables.trial_config import RECIPES
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Epochs:
 
 def measure_epochs(name: str, seeds: int, pixels: Tensor, repetitions: int) -> Epochs:
     """Time epochs of ``pixels``, (images, side, side) uint8 on the device, by turns."""
-    trial_config = recipe_named("modern").trial_config(BUILT_IN[name], 10, 1_000)
+    trial_config = RECIPES["modern"].trial_config(BUILT_IN[name], 10, 1_000)
     on_gpu = pixels.device.type == "cuda"
 
     def alone(seed: int) -> Training | BatchedTraining:

@@ -32,7 +32,7 @@ from study.config.search_space import FILTERS_RANGE, REDUCTION_FACTOR, grace_per
 from trainables.data.datasets import Dataset, load_dataset
 from trainables.models.architectures import BUILT_IN, ConvolutionalAutoencoder
 from trainables.training.training import as_images
-from trainables.trial_config import recipe_named
+from trainables.trial_config import RECIPES
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ def train(config: dict[str, Any], search: Search, images: torch.Tensor, validati
     """Train one configuration and report after every epoch."""
     started = time.time()
     torch.set_num_threads(1)
-    trial_config = recipe_named(search.recipe).trial_config(
+    trial_config = RECIPES[search.recipe].trial_config(
         BUILT_IN[search.architecture],
         search.code_size,
         search.epochs,
@@ -72,7 +72,7 @@ def train(config: dict[str, Any], search: Search, images: torch.Tensor, validati
 
 def run_search(search: Search, dataset: Dataset, storage: Path) -> list[dict[str, Any]]:
     """Run the search on the Ray that this process is connected to; return the last report of every trial."""
-    recipe = recipe_named(search.recipe)
+    recipe = RECIPES[search.recipe]
     space: dict[str, Any] = {"learning_rate": tune.loguniform(*recipe.learning_rate_range)}
     row = BUILT_IN[search.architecture]
     if isinstance(row, ConvolutionalAutoencoder) and not search.published_filters_only:

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from study.config.ablations import FACTORS, skipped
+from study.config.ablations import FACTORS, explain_skip
 from study.config.search_space import FILTERS_RANGE, REDUCTION_FACTOR, Cell, grace_period
 from study.config.study_config import PUBLISHED_RECIPE, StudyConfig
 from trainables.models.architectures import BUILT_IN, ConvolutionalAutoencoder
-from trainables.trial_config import TrialConfig, recipe_named
+from trainables.trial_config import RECIPES, TrialConfig
 
 DIVERGED, FAILED = 0.02, 0.01
 """Shares of the trials that were trained."""
@@ -40,7 +40,7 @@ def searched_trials(config: StudyConfig, count: int, epochs: int, generator: np.
     ids = [f"search-{cell}-{each:04d}" for cell, each in zip(frame["trial_id"], number, strict=True)]
     frame = frame.assign(trial_id=ids, number=number, seed=[config.search_seed(each) for each in number.tolist()])
     # The first trial of a cell has the published filter counts.
-    rates = _logarithmic(*recipe_named(config.recipe).learning_rate_range, count, generator)
+    rates = _logarithmic(*RECIPES[config.recipe].learning_rate_range, count, generator)
     frame["learning_rate"] = frame["learning_rate"].where(number == 0, rates)
     for name in ("filters_1", "filters_2"):
         filters = _logarithmic(*FILTERS_RANGE, count, generator).round()
@@ -94,7 +94,7 @@ def _ablate(config: StudyConfig) -> pd.DataFrame:
         base = _make_trial_config(config, cell)
         for factor, levels in FACTORS.items():
             if there := [
-                level for level in levels if skipped(factor, level, base, BUILT_IN[cell.architecture]) is None
+                level for level in levels if explain_skip(factor, level, base, BUILT_IN[cell.architecture]) is None
             ]:
                 labels = [level.label for level in there]
                 ids = [f"ablate-{cell}-{factor}-{label}".replace(".", "_") for label in labels]
@@ -119,7 +119,7 @@ def _is_convolutional(cell: Cell) -> bool:
 
 
 def _make_trial_config(config: StudyConfig, cell: Cell, recipe: str | None = None) -> TrialConfig:
-    chosen = recipe_named(recipe or config.recipe)
+    chosen = RECIPES[recipe or config.recipe]
     return chosen.trial_config(BUILT_IN[cell.architecture], cell.code_size, config.epochs)
 
 

@@ -28,7 +28,7 @@ from trainables.data.datasets import load_dataset
 from trainables.models.architectures import BUILT_IN, ConvolutionalAutoencoder
 from trainables.models.layers import list_layers
 from trainables.training.training import Training, as_images
-from trainables.trial_config import RECIPES, recipe_named
+from trainables.trial_config import RECIPES
 
 IMAGES = 1_000
 """Images of an epoch that is timed."""
@@ -65,7 +65,7 @@ def useful_multiply_adds(name: str, code_size: int = 10) -> int:
 
 def measure_speed(name: str, recipe: str, pixels: Tensor, repetitions: int) -> Speed:
     """Time epochs of ``pixels``, (images, side, side) uint8, by turns."""
-    trial_config = recipe_named(recipe).trial_config(BUILT_IN[name], 10, 1_000)
+    trial_config = RECIPES[recipe].trial_config(BUILT_IN[name], 10, 1_000)
     contender, champion = StockTraining(trial_config, as_images(pixels)), Training(trial_config, 1, pixels)
     square = torch.randn(PRODUCT_SIDE, PRODUCT_SIDE)
     contestants: list[Callable[[], object]] = [contender.train_epoch, champion.train_epoch, lambda: square @ square]

@@ -16,7 +16,7 @@ from pathlib import Path
 from study.config.ablations import FACTORS
 from study.config.presets import PRESETS
 from study.config.study_config import StudyConfig
-from study.config.study_file import config_from, read_models
+from study.config.study_file import read_config, read_models
 from study.signals import STATUS, interruptible, leave, reader_may_leave, say_how_to_go_on
 from study.storage.schema import PHASES
 from trainables.data.datasets import DATASETS
@@ -27,7 +27,7 @@ from trainables.trial_config import RECIPES
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return 0 done, 1 no result or not the same one, 2 bad input, 130 stopped by the user."""
-    arguments = parser().parse_args(argv)
+    arguments = make_parser().parse_args(argv)
     with interruptible():
         try:
             return _run(arguments)
@@ -39,25 +39,25 @@ def main(argv: Sequence[str] | None = None) -> int:
             return STATUS
 
 
-def config_of(arguments: argparse.Namespace) -> StudyConfig:
+def make_config(arguments: argparse.Namespace) -> StudyConfig:
     """Return the configuration that parsed arguments ask for.
 
     Raises:
         InputError: a value is not accepted.
     """
-    return config_from(
+    return read_config(
         arguments.preset,
         name=arguments.name,
         dataset=arguments.dataset,
         recipe=arguments.recipe,
-        phases=_tuple(arguments.phase),
-        architectures=_tuple(arguments.architectures),
-        code_sizes=_tuple(arguments.code_sizes),
+        phases=_make_tuple(arguments.phase),
+        architectures=_make_tuple(arguments.architectures),
+        code_sizes=_make_tuple(arguments.code_sizes),
         trials=arguments.trials,
         seeds=arguments.seeds,
         epochs=arguments.epochs,
         seed=arguments.seed,
-        factors=_tuple(arguments.factors),
+        factors=_make_tuple(arguments.factors),
         models=None if arguments.models is None else read_models(arguments.models),
     )
 
@@ -68,7 +68,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
         trial_id, results = arguments.reproduce
         return reproduce(trial_id, results, arguments.dataset, arguments.data_dir)
-    config = config_of(arguments)
+    config = make_config(arguments)
     if arguments.status or arguments.missing:
         from study.display import status
 
@@ -99,7 +99,7 @@ def _run(arguments: argparse.Namespace) -> int:
     return execution.run(config, options)
 
 
-def parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     flags = argparse.ArgumentParser(
         prog="launch.py",
@@ -115,46 +115,48 @@ def parser() -> argparse.ArgumentParser:
     what.add_argument("--phase", nargs="+", metavar="PHASE", help=f"any of: {' '.join(PHASES)}")
     what.add_argument("--dataset", help=f"one of: {', '.join(DATASETS)}, or a file of yours: *.npz, *.parquet")
     what.add_argument("--architectures", nargs="+", metavar="NAME", help=f"any of: {' '.join(BUILT_IN)}")
-    what.add_argument("--models", type=_path, metavar="FILE", help="Python file of your own models, docs/extending.md")
-    what.add_argument("--code-sizes", nargs="+", type=_whole, metavar="UNITS", help="sizes of the code layer")
+    what.add_argument(
+        "--models", type=_parse_path, metavar="FILE", help="Python file of your own models, docs/extending.md"
+    )
+    what.add_argument("--code-sizes", nargs="+", type=_parse_whole, metavar="UNITS", help="sizes of the code layer")
     what.add_argument("--recipe", help=f"training of the tuned arm, one of: {', '.join(RECIPES)}")
-    what.add_argument("--trials", type=_whole, help="search trials of each architecture and code size")
-    what.add_argument("--seeds", type=_whole, help="trainings of each confirmed configuration")
-    what.add_argument("--epochs", type=_whole, help="full budget of a trial, in epochs")
-    what.add_argument("--seed", type=_whole, help="base of all seeds (default: 0)")
+    what.add_argument("--trials", type=_parse_whole, help="search trials of each architecture and code size")
+    what.add_argument("--seeds", type=_parse_whole, help="trainings of each confirmed configuration")
+    what.add_argument("--epochs", type=_parse_whole, help="full budget of a trial, in epochs")
+    what.add_argument("--seed", type=_parse_whole, help="base of all seeds (default: 0)")
     what.add_argument("--factors", nargs="+", metavar="NAME", help=f"of phase ablate, any of: {' '.join(FACTORS)}")
     where = flags.add_argument_group("where it runs and writes")
     where.add_argument("--name", help="folder of the study in RESULTS_DIR (default: PRESET-DATASET)")
     where.add_argument(
         "--results-dir",
-        type=_results,
+        type=_parse_results,
         default="results",
         metavar="FOLDER",
         help="or s3://BUCKET/FOLDER, gs://BUCKET/FOLDER (default: results)",
     )
     where.add_argument(
         "--data-dir",
-        type=_path,
+        type=_parse_path,
         metavar="FOLDER",
         help="folder that holds mnist/ (default: CAE_STUDY_DATA, or downloaded)",
     )
     where.add_argument("--address", help="Ray to join, or 'auto' (default: RAY_ADDRESS)")
     where.add_argument(
         "--concurrency",
-        type=_concurrency,
+        type=_parse_concurrency,
         metavar="TRIALS",
         help="trials at once (default: what GPUs or cores hold)",
     )
     where.add_argument(
         "--gpus-per-trial",
-        type=_share,
+        type=_parse_share,
         metavar="GPUS",
         help="whole or fraction (default: 1 where there is a GPU, else 0)",
     )
-    where.add_argument("--time-budget", type=_positive, metavar="HOURS", help="stop after so long; resume later")
+    where.add_argument("--time-budget", type=_parse_positive, metavar="HOURS", help="stop after so long; resume later")
     where.add_argument(
         "--epoch-limit",
-        type=_positive,
+        type=_parse_positive,
         metavar="MINUTES",
         help="start a trial again whose epoch takes longer (default: 30 and 20 times the estimate)",
     )
@@ -180,45 +182,45 @@ def parser() -> argparse.ArgumentParser:
     return flags
 
 
-def _tuple(values: Sequence[str] | Sequence[int] | None) -> tuple[str | int, ...] | None:
+def _make_tuple(values: Sequence[str] | Sequence[int] | None) -> tuple[str | int, ...] | None:
     return None if values is None else tuple(values)
 
 
-def _whole(text: str) -> int:
+def _parse_whole(text: str) -> int:
     if not re.fullmatch(r"[+-]?[0-9]{1,18}", text):
         raise argparse.ArgumentTypeError(f"{text[:40]!r}: accepted is a whole number")
     return int(text)
 
 
-def _concurrency(text: str) -> int:
-    value = _whole(text)
+def _parse_concurrency(text: str) -> int:
+    value = _parse_whole(text)
     if not 1 <= value <= 10_000:
         raise argparse.ArgumentTypeError(f"{text}: accepted is a whole number of at least 1 and at most 10,000")
     return value
 
 
-def _positive(text: str) -> float:
-    value = _number(text)
+def _parse_positive(text: str) -> float:
+    value = _parse_number(text)
     if not 0 < value <= 1_000_000:
         raise argparse.ArgumentTypeError(f"{text[:40]}: accepted is a number above 0 and at most 1,000,000")
     return value
 
 
-def _share(text: str) -> float:
-    value = _number(text)
+def _parse_share(text: str) -> float:
+    value = _parse_number(text)
     if not (0 <= value < 1 or (value.is_integer() and value <= 1024)):
         raise argparse.ArgumentTypeError(f"{text[:40]}: accepted is 0, a fraction below 1, or a whole number")
     return value
 
 
-def _number(text: str) -> float:
+def _parse_number(text: str) -> float:
     try:
         return float(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text[:40]!r}: accepted is a number") from None
 
 
-def _path(text: str) -> Path:
+def _parse_path(text: str) -> Path:
     try:
         path = Path(text).resolve()
         path.exists()  # refuses a name that no file system takes
@@ -227,8 +229,8 @@ def _path(text: str) -> Path:
     return path
 
 
-def _results(text: str) -> str:
-    return text if "://" in text else str(_path(text))
+def _parse_results(text: str) -> str:
+    return text if "://" in text else str(_parse_path(text))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from study import launch
-from study.config.study_file import config_from, read_models, study_file
+from study.config.study_file import format_study_file, read_config, read_models
 from tests.documents import write_shown_files
 from tests.synthetic import write_synthetic_study
 
@@ -119,11 +119,11 @@ def test_every_launch_that_the_documents_show_is_accepted(tmp_path: Path, monkey
     monkeypatch.chdir(tmp_path)
     written = tmp_path / "results" / "my_study-my_images" / "study.toml"
     written.parent.mkdir(parents=True)
-    written.write_text(study_file(config_from("my_study.toml", models=read_models(tmp_path / "my_models.py"))))
+    written.write_text(format_study_file(read_config("my_study.toml", models=read_models(tmp_path / "my_models.py"))))
     launches = [command[2:] for command in shown_commands() if command[:2] == ["python", "study/launch.py"]]
     assert len(launches) >= 4
     for arguments in launches:
-        launch.config_of(launch.parser().parse_args(arguments))
+        launch.make_config(launch.make_parser().parse_args(arguments))
 
 
 def test_every_make_target_that_the_documents_show_exists() -> None:

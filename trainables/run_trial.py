@@ -126,7 +126,7 @@ def _train(
         "mean_image_cross_entropy": mean_image_cross_entropy(train_images.pixels),
     }
     going = dict(zip(trials, trainings, strict=True))
-    for epoch in _epochs(trainings, clock.device):
+    for epoch in _train_epochs(trainings, clock.device):
         for trial, figures in zip(trials, epoch, strict=True):
             if trial not in going:
                 continue
@@ -142,7 +142,7 @@ def _train(
             return
 
 
-def _epochs(trainings: list[Training], device: torch.device) -> Iterator[list[EpochFigures]]:
+def _train_epochs(trainings: list[Training], device: torch.device) -> Iterator[list[EpochFigures]]:
     """Train epoch by epoch, several seeds as one model; on a GPU also a single one, whose steps are captured so."""
     if len(trainings) == 1 and device.type == "cpu":
         while True:
@@ -220,12 +220,12 @@ class _Clock:
             "started_at": self.started_at,
             "seconds": seconds,
             "device_seconds": seconds * self.devices_held,
-            "device": device_name(self.device),
+            "device": describe_device(self.device),
             "host": socket.gethostname(),
         }
 
 
-def device_name(device: torch.device) -> str:
+def describe_device(device: torch.device) -> str:
     """Return the model of the GPU or processor."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)

@@ -40,7 +40,7 @@ class BatchTrainable(tune.Trainable):
 
     def setup(self, config: dict[str, Any], dataset: Dataset, epoch_limit: float) -> None:  # type: ignore[override]
         """Keep the data, which stays in the node's object store, and prepare the first trial."""
-        prepare(granted_device())
+        prepare(find_device())
         self._dataset, self._epoch_limit = dataset, epoch_limit
         self.reset_config(config)
 
@@ -50,8 +50,8 @@ class BatchTrainable(tune.Trainable):
         self._ended = 0
         held = self.trial_resources.required_resources if self.trial_resources else {}
         devices_held = held.get("GPU") or held.get("CPU", 1.0)
-        with _told_in_one_line():
-            self._reports = run_trial(self._batch, self._dataset, granted_device(), devices_held)
+        with _tell_in_one_line():
+            self._reports = run_trial(self._batch, self._dataset, find_device(), devices_held)
         return True
 
     def step(self) -> dict[str, Any]:
@@ -59,7 +59,7 @@ class BatchTrainable(tune.Trainable):
         # A thread of C watches: it ends a process whose interpreter hangs as well.
         faulthandler.dump_traceback_later(self._epoch_limit, exit=True)
         try:
-            with _told_in_one_line():
+            with _tell_in_one_line():
                 report = next(self._reports)
         finally:
             faulthandler.cancel_dump_traceback_later()
@@ -73,7 +73,7 @@ class BatchTrainable(tune.Trainable):
 
 
 @contextmanager
-def _told_in_one_line() -> Iterator[None]:
+def _tell_in_one_line() -> Iterator[None]:
     """Raise what goes wrong as a `TrialError`.
 
     An exception of any kind would reach the driver as a pickle, if it can be pickled at all.
@@ -87,7 +87,7 @@ def _told_in_one_line() -> Iterator[None]:
         raise TrialError(f"{message[:400]} ({Path(place.filename).name}:{place.lineno})") from None
 
 
-def granted_device() -> torch.device:
+def find_device() -> torch.device:
     """Return the device that Ray gave to this worker: its GPU where it got one or a share of one, else the processor.
 
     Raises:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
 
-from trainables.errors import InputError
 from trainables.models.architectures import (
     BUILT_IN,
     Activation,
@@ -162,14 +161,3 @@ _MODERN = Recipe(
 )
 
 RECIPES: Mapping[str, Recipe] = MappingProxyType({recipe.name: recipe for recipe in (_CAFFE, _MODERN)})
-
-
-def recipe_named(name: str) -> Recipe:
-    """Return the recipe called ``name``.
-
-    Raises:
-        InputError: there is none.
-    """
-    if name not in RECIPES:
-        raise InputError(f"unknown recipe {name!r}", ", ".join(RECIPES), "choose one of these")
-    return RECIPES[name]

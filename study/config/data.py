@@ -11,7 +11,7 @@ from trainables.models.architectures import IMAGE_SIZE
 from trainables.models.layers import list_layers
 
 
-def data_for(config: StudyConfig, data_dir: Path | None) -> Dataset:
+def load_study_data(config: StudyConfig, data_dir: Path | None) -> Dataset:
     """Return the images and labels of a study.
 
     Raises:

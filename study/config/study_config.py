@@ -27,8 +27,8 @@ from study.storage.schema import PHASES
 from trainables.data.datasets import DATASETS, OWN_DATA, data_name, is_own_data
 from trainables.errors import FieldError, InputError
 from trainables.models.architectures import BUILT_IN, CONTROLS, Architecture, Control
-from trainables.models.custom import check_row, field_error, values_of
-from trainables.trial_config import RECIPES, Recipe, recipe_named
+from trainables.models.custom import check_row, dump_row, field_error
+from trainables.trial_config import RECIPES, Recipe
 
 PUBLISHED_RECIPE = "caffe"
 """Recipe of the published arm: the authors' own."""
@@ -167,7 +167,7 @@ class StudyConfig:
     @property
     def tuned_recipe(self) -> Recipe:
         """The recipe of the tuned arm."""
-        return recipe_named(self.recipe)
+        return RECIPES[self.recipe]
 
     @property
     def ablated_cells(self) -> tuple[Cell, ...]:
@@ -191,7 +191,7 @@ class StudyConfig:
         return {
             "dataset": data_name(self.dataset),
             "dataset_sha256": dataset_sha256,
-            "recipes": {name: dataclasses.asdict(recipe_named(name)) for name in (self.recipe, PUBLISHED_RECIPE)},
+            "recipes": {name: dataclasses.asdict(RECIPES[name]) for name in (self.recipe, PUBLISHED_RECIPE)},
             "epochs": self.epochs,
             "batch_size": self.batch_size,
             "seed": self.seed,
@@ -205,7 +205,7 @@ class StudyConfig:
     def as_dict(self) -> dict[str, Any]:
         """Return the configuration as plain values, for study.json."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        values["models"] = [values_of(row) for row in self.models]
+        values["models"] = [dump_row(row) for row in self.models]
         return json.loads(json.dumps(values))  # type: ignore[no-any-return]
 
 

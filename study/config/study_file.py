@@ -31,12 +31,12 @@ from study.config.presets import PRESETS, change_preset, study_config
 from study.config.study_config import StudyConfig
 from trainables.errors import FieldError, InputError
 from trainables.models.architectures import Architecture
-from trainables.models.custom import check_row, row_of
+from trainables.models.custom import check_row, load_row
 
 ROWS = "MODELS"
 
 
-def config_from(preset: str, **changes: Any) -> StudyConfig:
+def read_config(preset: str, **changes: Any) -> StudyConfig:
     """Return the configuration of a preset, or of a study file (``preset`` ends in .toml), with ``changes``.
 
     A change that is None leaves the value of the preset or file. A study without a name is called after its preset or
@@ -67,8 +67,8 @@ def config_from(preset: str, **changes: Any) -> StudyConfig:
         raise _at(path, _find_key(text, error.field), error.received, error.accepted, error.remedy) from None
 
 
-def study_file(config: StudyConfig) -> str:
-    """Return the study file that `config_from` makes ``config`` of."""
+def format_study_file(config: StudyConfig) -> str:
+    """Return the study file that `read_config` makes ``config`` of."""
     values = config.as_dict()
     if config.preset not in PRESETS:
         del values["preset"]
@@ -101,7 +101,7 @@ def _read_rows(path: Path, text: str, tables: Any) -> tuple[Architecture, ...]:
         parts = re.split(r"(?m)^(?=[ \t]*\[\[\s*models\s*\]\])", text)
         own = "".join(part if place == number + 1 else "\n" * part.count("\n") for place, part in enumerate(parts))
         try:
-            rows.append(row_of(table))
+            rows.append(load_row(table))
         except FieldError as error:
             raise _at(path, _find_key(own, error.field), error.received, error.accepted, error.remedy) from None
     return tuple(rows)
@@ -167,7 +167,7 @@ def read_models(path: Path) -> tuple[Architecture, ...]:
                 "see docs/extending.md",
             )
         try:
-            made = row_of(row)
+            made = load_row(row)
             check_row(made)
             if made.name in checked:
                 raise InputError(f"a second model called {made.name}", "each name once", "give it another name")

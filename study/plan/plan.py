@@ -11,13 +11,13 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from study.config.ablations import FACTORS, Level, skipped
+from study.config.ablations import FACTORS, Level, explain_skip
 from study.config.search_space import Cell
 from study.config.study_config import PUBLISHED_RECIPE, StudyConfig
 from study.plan.search import CellSearch
 from trainables.errors import InputError
 from trainables.models.architectures import CONTROLS, Filters
-from trainables.trial_config import TrialConfig, recipe_named
+from trainables.trial_config import RECIPES, TrialConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,7 @@ def _levels(config: StudyConfig, cell: Cell) -> Iterator[tuple[str, Level, str |
     base = make_trial_config(config, cell, config.recipe)
     for factor in config.factors:
         for level in FACTORS[factor]:
-            yield factor, level, skipped(factor, level, base, config.architecture(cell.architecture))
+            yield factor, level, explain_skip(factor, level, base, config.architecture(cell.architecture))
 
 
 def make_trial_config(
@@ -137,7 +137,7 @@ def make_trial_config(
     filters: Filters | None = None,
 ) -> TrialConfig:
     """Return the settings of a trial of ``cell``; what is None is the recipe's or the published value."""
-    return recipe_named(recipe).trial_config(
+    return RECIPES[recipe].trial_config(
         config.architecture(cell.architecture),
         cell.code_size,
         config.epochs,

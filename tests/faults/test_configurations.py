@@ -88,7 +88,7 @@ def has_a_plan(config: StudyConfig) -> bool:
 
 def test_every_flag_of_the_command_line_is_tried() -> None:
     """A new flag needs its values here."""
-    flags = {word for action in launch.parser()._actions for word in action.option_strings}
+    flags = {word for action in launch.make_parser()._actions for word in action.option_strings}
     assert set(FLAGS) == flags - {"-h", "--help"}
 
 
@@ -108,7 +108,7 @@ def test_any_command_line_makes_a_plan_or_one_screen_of_what_is_accepted(
     planned_configs: list[StudyConfig] = []
 
     def run(arguments: Any) -> int:
-        planned_configs.append(launch.config_of(arguments))
+        planned_configs.append(launch.make_config(arguments))
         return 0
 
     monkeypatch.setattr(launch, "_run", run)

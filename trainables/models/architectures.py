@@ -60,7 +60,7 @@ class Encoder:
 class Decoder:
     """Three deconvolutions of stride 1; the last gives one map; the first two are followed by unpooling or by none.
 
-    Without unpooling the filter counts follow the rule of `_symmetric_filters`; with it they are the encoder's.
+    Without unpooling the filter counts follow the rule of `_balance_filters`; with it they are the encoder's.
     """
 
     name: Text

@@ -64,7 +64,7 @@ class Autoencoder(nn.Module):
         self.architecture = architecture
         self.code_size = code_size
         self.image_size = image_size
-        stages = tuple(_stages(list_layers(architecture, code_size, filters, image_size)))
+        stages = tuple(_pair_layers(list_layers(architecture, code_size, filters, image_size)))
         after_code = 1 + next(index for index, stage in enumerate(stages) if stage.layer.name == "code")
         self.encoder_stages, self.decoder_stages = stages[:after_code], stages[after_code:]
         self.pooling: Pooling = architecture.pooling or "none"
@@ -153,7 +153,7 @@ class Autoencoder(nn.Module):
         return maps
 
 
-def _stages(stack: tuple[Layer, ...]) -> Iterator[Stage]:
+def _pair_layers(stack: tuple[Layer, ...]) -> Iterator[Stage]:
     unpool_level: int | None = None
     for index, layer in enumerate(stack):
         level = int(layer.name[-1]) if layer.kind in ("pool", "unpool") else None

@@ -23,12 +23,12 @@ _KINDS: dict[type[Architecture], TypeAdapter[Architecture]] = {
 }
 
 
-def values_of(row: Architecture) -> dict[str, Any]:
+def dump_row(row: Architecture) -> dict[str, Any]:
     """Return a row as plain values of JSON."""
     return _KINDS[type(row)].dump_python(row, mode="json")  # type: ignore[no-any-return]
 
 
-def row_of(values: Mapping[str, Any] | Architecture) -> Architecture:
+def load_row(values: Mapping[str, Any] | Architecture) -> Architecture:
     """Return the row that ``values`` describe: a classic auto-encoder where they have widths, else a convolutional one.
 
     A row, whose values nobody has checked yet, is checked as its values are.

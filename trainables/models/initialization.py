@@ -22,7 +22,7 @@ PREACTIVATION_DEVIATION = {"sigmoid": 1.5, "tanh": 1.0, "relu": 1.0, "none": 1.0
 
 
 @torch.no_grad()
-def caffe(model: Autoencoder, generator: torch.Generator) -> None:
+def draw_caffe(model: Autoencoder, generator: torch.Generator) -> None:
     """Draw Caffe's starting weights: "xavier" for convolutions and deconvolutions, sparse Gaussian for the rest.
 
     xavier is uniform within sqrt(3 / fan_in), where Caffe takes fan_in as the elements of one slice of the weight's
@@ -43,7 +43,7 @@ def caffe(model: Autoencoder, generator: torch.Generator) -> None:
 
 
 @torch.no_grad()
-def data_scaled(model: Autoencoder, generator: torch.Generator, images: Tensor) -> None:
+def draw_data_scaled(model: Autoencoder, generator: torch.Generator, images: Tensor) -> None:
     """Draw orthogonal (fully connected) or Gaussian weights, then rescale them layer by layer on ``images``.
 
     Each layer in turn is brought to the standard deviation of `PREACTIVATION_DEVIATION` before its activation, with

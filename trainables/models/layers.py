@@ -94,18 +94,18 @@ def list_layers(
     if code_size < 1:
         raise InputError(f"code size {code_size}", "a whole number of at least 1", "give another code size")
     if isinstance(architecture, ClassicAutoencoder):
-        return _classic_layers(architecture, code_size, image_size)
+        return _list_classic_layers(architecture, code_size, image_size)
     filters = filters or architecture.published_filters
     if min(filters) < 1:
         raise InputError(f"filter counts {filters}", "whole numbers of at least 1", "give other filter counts")
-    encoder = _encoder_layers(architecture, filters, image_size)
+    encoder = _list_encoder_layers(architecture, filters, image_size)
     last = encoder[-1]
     middle = (
         Layer("fc_in", "linear", last.out_maps, last.out_size, HIDDEN_UNITS, 1, activation=architecture.activation),
         Layer("code", "linear", HIDDEN_UNITS, 1, code_size, 1),
         Layer("fc_out", "linear", code_size, 1, HIDDEN_UNITS, 1, activation=architecture.activation),
     )
-    decoder = _decoder_layers(architecture, encoder, filters, image_size)
+    decoder = _list_decoder_layers(architecture, encoder, filters, image_size)
     stack = (*encoder, *middle, *decoder)
     if any(layer.out_size < 1 for layer in stack) or stack[-1].out_size != image_size:
         sizes = ", ".join(f"{layer.name} {layer.in_size} -> {layer.out_size}" for layer in stack)
@@ -127,7 +127,9 @@ def list_layers(
     return stack
 
 
-def _encoder_layers(architecture: ConvolutionalAutoencoder, filters: Filters, image_size: int) -> tuple[Layer, ...]:
+def _list_encoder_layers(
+    architecture: ConvolutionalAutoencoder, filters: Filters, image_size: int
+) -> tuple[Layer, ...]:
     stack: list[Layer] = []
     maps, size = 1, image_size
     strided = architecture.pooling == "stride"
@@ -144,11 +146,11 @@ def _encoder_layers(architecture: ConvolutionalAutoencoder, filters: Filters, im
     return tuple(stack)
 
 
-def _decoder_layers(
+def _list_decoder_layers(
     architecture: ConvolutionalAutoencoder, encoder: tuple[Layer, ...], filters: Filters, image_size: int
 ) -> tuple[Layer, ...]:
     decoder = architecture.decoder
-    counts = filters if decoder.unpooled else _symmetric_filters(encoder, decoder, image_size)
+    counts = filters if decoder.unpooled else _balance_filters(encoder, decoder, image_size)
     stack: list[Layer] = []
     maps, size = HIDDEN_UNITS, 1
     # Numbered from the output, as in the encoder, so that the same number means the same level.
@@ -166,7 +168,7 @@ def _decoder_layers(
     return tuple(stack)
 
 
-def _symmetric_filters(encoder: tuple[Layer, ...], decoder: Decoder, image_size: int) -> Filters:
+def _balance_filters(encoder: tuple[Layer, ...], decoder: Decoder, image_size: int) -> Filters:
     """Filter counts that give each decoder level as many elements as the encoder's of the same number.
 
     Total elements of each encoder stage's output, after its pooling where it has one, divided by the area of the
@@ -179,7 +181,7 @@ def _symmetric_filters(encoder: tuple[Layer, ...], decoder: Decoder, image_size:
     return max(1, round(elements["1"] / size_1**2)), max(1, round(elements["2"] / size_2**2))
 
 
-def _classic_layers(architecture: ClassicAutoencoder, code_size: int, image_size: int) -> tuple[Layer, ...]:
+def _list_classic_layers(architecture: ClassicAutoencoder, code_size: int, image_size: int) -> tuple[Layer, ...]:
     act = architecture.activation
     stack: list[Layer] = []
     maps, size = 1, image_size

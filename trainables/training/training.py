@@ -196,11 +196,11 @@ def _started_model(row: Architecture, trial_config: TrialConfig, seed: int, trai
     model = Autoencoder(row, trial_config.code_size, trial_config.filters, train_pixels.shape[-1])
     generator = torch.Generator().manual_seed(seed % 2**63)
     if trial_config.starting_weights == "caffe":
-        initialization.caffe(model, generator)
+        initialization.draw_caffe(model, generator)
     else:
         chosen = torch.randperm(len(train_pixels), generator=generator)[:SCALING_IMAGES]
         images = as_images(train_pixels[chosen.to(train_pixels.device)].cpu())
-        initialization.data_scaled(model, generator, images)
+        initialization.draw_data_scaled(model, generator, images)
     return model.to(train_pixels.device)
 
 

@@ -24,7 +24,7 @@ IMAGES = torch.rand(64, 1, 28, 28, generator=torch.Generator().manual_seed(0))
 def started(name: str, code_size: int = 10) -> Autoencoder:
     """Return the model with weights scaled on random images."""
     model = Autoencoder(BUILT_IN[name], code_size)
-    initialization.data_scaled(model, torch.Generator().manual_seed(0), IMAGES)
+    initialization.draw_data_scaled(model, torch.Generator().manual_seed(0), IMAGES)
     return model
 
 
@@ -57,7 +57,7 @@ def test_variants_of_model_4_run(pooling: str, unpooling: str) -> None:
             with_variant(row, pooling=pooling, unpooling=unpooling)  # type: ignore[arg-type]
         return
     model = Autoencoder(with_variant(row, pooling=pooling, unpooling=unpooling), 10)  # type: ignore[arg-type]
-    initialization.data_scaled(model, torch.Generator().manual_seed(0), IMAGES)
+    initialization.draw_data_scaled(model, torch.Generator().manual_seed(0), IMAGES)
     assert model(IMAGES).shape == IMAGES.shape
 
 
@@ -100,7 +100,7 @@ def test_model_3_cannot_decode_a_code_alone() -> None:
 def test_caffe_weights_have_the_fillers_share_of_zeros_and_spread() -> None:
     """Xavier of the authors' file: sqrt(3/fan_in) with out x k^2; sparse Gaussian with 25 of the outputs kept."""
     model = Autoencoder(BUILT_IN["model_4"], 30)
-    initialization.caffe(model, torch.Generator().manual_seed(0))
+    initialization.draw_caffe(model, torch.Generator().manual_seed(0))
     state = model.state_dict()
     # fan_in of the unpool decoder at (26, 36): 36 x 4^2 = 576, 26 x 5^2 = 650, 1 x 5^2 = 25.
     for layer, fan_in in (("deconv2", 576), ("deconv1", 650), ("output", 25), ("conv1", 25), ("conv2", 650)):
@@ -120,7 +120,7 @@ def test_caffe_weights_have_the_fillers_share_of_zeros_and_spread() -> None:
 def test_classic_autoencoder_keeps_15_inputs_a_unit() -> None:
     """Caffe's example differs from the paper's file in this."""
     model = Autoencoder(BUILT_IN["classic_autoencoder"], 10)
-    initialization.caffe(model, torch.Generator().manual_seed(0))
+    initialization.draw_caffe(model, torch.Generator().manual_seed(0))
     kept = (model.state_dict()["fc1_in.weight"] != 0).double().mean().item()
     assert kept == pytest.approx(15 / 1000, rel=0.05)
 
@@ -144,7 +144,7 @@ def test_weights_file_gives_the_same_model_back(tmp_path: Path) -> None:
     """Architecture, sizes and every weight travel in the file, without pickle."""
     trial_config = RECIPES["modern"].trial_config(BUILT_IN["model_5"], 3, 1, filters=(5, 6))
     model = Autoencoder(trial_config.variant(), 3, trial_config.filters)
-    initialization.data_scaled(model, torch.Generator().manual_seed(0), IMAGES)
+    initialization.draw_data_scaled(model, torch.Generator().manual_seed(0), IMAGES)
     path = tmp_path / "some.safetensors"
     path.write_bytes(pack_weights(model, trial_config, "some"))
     again = load_checkpoint(path)

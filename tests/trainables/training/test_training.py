@@ -20,7 +20,7 @@ from trainables.training.training import (
     reconstruction_losses,
     scheduled_learning_rate,
 )
-from trainables.trial_config import RECIPES, TrialConfig, recipe_named
+from trainables.trial_config import RECIPES, TrialConfig
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +113,7 @@ def test_every_setting_reaches_the_training(change: dict[str, object], pixels: T
 
 def test_caffe_recipe_is_the_authors_solver() -> None:
     """Facts of the authors' file."""
-    recipe = recipe_named("caffe")
+    recipe = RECIPES["caffe"]
     assert (recipe.optimizer, recipe.learning_rate, recipe.momentum) == ("sgd", 0.006, 0.0)
     assert (recipe.weight_decay, recipe.bias_learning_rate_factor, recipe.batch_size) == (0.0005, 3.0, 100)
     assert (recipe.starting_weights, recipe.schedule, recipe.loss) == ("caffe", "constant", "cross_entropy")
