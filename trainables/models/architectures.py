@@ -81,7 +81,8 @@ class ConvolutionalAutoencoder:
     """A row of the table of convolutional models: two halves and what flows between them.
 
     Every kind of row says of itself, under the same names, whether it is ``trained``, whether it is ``ranked`` (it
-    shares the parameter budget), which settings are ``searched``, and its ``published_filters``.
+    shares the parameter budget), which settings are ``searched``, and its ``published_filters``. Those that are trained
+    say how many non-zero weights an input of a fully connected layer has on average at the start of recipe caffe.
     """
 
     name: Name
@@ -106,6 +107,7 @@ class ConvolutionalAutoencoder:
     trained: ClassVar[bool] = True
     ranked: ClassVar[bool] = True
     searched: ClassVar[tuple[str, ...]] = SEARCHED
+    sparse_inputs: ClassVar[int] = 25  # Source: [file], the filler's ``sparse``.
     fixed_code_size: ClassVar[None] = None
     lossless: ClassVar[bool] = False
 
@@ -123,6 +125,7 @@ class ClassicAutoencoder:
     trained: ClassVar[bool] = True
     ranked: ClassVar[bool] = False
     searched: ClassVar[tuple[str, ...]] = SEARCHED[:1]
+    sparse_inputs: ClassVar[int] = 15  # Source: Caffe's example mnist_autoencoder.
     published_filters: ClassVar[None] = None
     pooling: ClassVar[None] = None
     unpooling: ClassVar[None] = None

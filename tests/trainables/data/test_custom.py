@@ -17,7 +17,6 @@ from analysis.results import load_study
 from analysis.tables.diagnostics import comparison_tables
 from analysis.tables.table import Absent
 from study import launch
-from study.config.data import load_study_data
 from study.config.presets import study_config
 from study.config.study_file import read_config
 from tests.synthetic import write_synthetic_study
@@ -187,23 +186,6 @@ def test_a_study_is_called_after_the_file_and_knows_where_it_lies(
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     assert read_config(str(study), dataset="other.npz").dataset == str(tmp_path / "elsewhere" / "other.npz")
-
-
-def test_images_of_another_size_are_refused_with_the_sizes_of_the_layers(tmp_path: Path) -> None:
-    """Before anything starts."""
-    path = npz(tmp_path, {"train_images": np.zeros((60, 32, 32)), "test_images": np.zeros((20, 32, 32))})
-    with pytest.raises(InputError, match="conv1 32 -> 24"):
-        load_study_data(study_config("quick", dataset=path), None)
-    with pytest.raises(InputError, match="images of 32x32\n  accepted: 28x28 pixels"):
-        load_study_data(study_config("quick", dataset=path, architectures=("classic_autoencoder",)), None)
-
-
-def test_a_batch_larger_than_the_search_trains_on_is_refused(tmp_path: Path) -> None:
-    """It would fail in every trial."""
-    path = npz(tmp_path)
-    assert load_study_data(study_config("quick", dataset=path), None).name == "mine"
-    with pytest.raises(InputError, match="batch_size 100 with 50 training images"):
-        load_study_data(study_config("sample", dataset=path), None)
 
 
 def test_tables_say_that_scores_need_labels(tmp_path: Path) -> None:
