@@ -7,11 +7,14 @@ where a stopped one left off. See README.md.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import dataclasses
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from study.config.ablations import FACTORS
 from study.config.presets import PRESETS
@@ -45,21 +48,12 @@ def make_config(arguments: argparse.Namespace) -> StudyConfig:
     Raises:
         InputError: a value is not accepted.
     """
-    return read_config(
-        arguments.preset,
-        name=arguments.name,
-        dataset=arguments.dataset,
-        recipe=arguments.recipe,
-        phases=_make_tuple(arguments.phase),
-        architectures=_make_tuple(arguments.architectures),
-        code_sizes=_make_tuple(arguments.code_sizes),
-        trials=arguments.trials,
-        seeds=arguments.seeds,
-        epochs=arguments.epochs,
-        seed=arguments.seed,
-        factors=_make_tuple(arguments.factors),
-        models=None if arguments.models is None else read_models(arguments.models),
-    )
+    fields: dict[str, Any] = {
+        field.name: getattr(arguments, field.name, None) for field in dataclasses.fields(StudyConfig)
+    }
+    if arguments.models is not None:
+        fields["models"] = read_models(arguments.models)
+    return read_config(**fields)
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -81,17 +75,8 @@ def _run(arguments: argparse.Namespace) -> int:
     # Ray, PyTorch and SciPy take seconds to import, which a mistake in the flags need not wait for.
     from study import run as execution
 
-    options = execution.RunOptions(
-        results_dir=arguments.results_dir,
-        data_dir=arguments.data_dir,
-        address=arguments.address,
-        concurrency=arguments.concurrency,
-        gpus_per_trial=arguments.gpus_per_trial,
-        time_budget=arguments.time_budget,
-        epoch_limit=arguments.epoch_limit,
-        optuna_storage=arguments.optuna_storage,
-        verbosity="quiet" if arguments.quiet else "verbose" if arguments.verbose else "normal",
-    )
+    names = [field.name for field in dataclasses.fields(execution.RunOptions)]
+    options = execution.RunOptions(**{name: getattr(arguments, name) for name in names})
     if arguments.dry_run:
         with reader_may_leave():
             execution.describe(config, options)
@@ -112,7 +97,7 @@ def make_parser() -> argparse.ArgumentParser:
         default="paper",
         help=f"one of: {', '.join(PRESETS)}, or a study file, *.toml (default: %(default)s)",
     )
-    what.add_argument("--phase", nargs="+", metavar="PHASE", help=f"any of: {' '.join(PHASES)}")
+    what.add_argument("--phase", dest="phases", nargs="+", metavar="PHASE", help=f"any of: {' '.join(PHASES)}")
     what.add_argument("--dataset", help=f"one of: {', '.join(DATASETS)}, or a file of yours: *.npz, *.parquet")
     what.add_argument("--architectures", nargs="+", metavar="NAME", help=f"any of: {' '.join(BUILT_IN)}")
     what.add_argument(
@@ -126,6 +111,7 @@ def make_parser() -> argparse.ArgumentParser:
     what.add_argument("--seed", type=_parse_whole, help="base of all seeds (default: 0)")
     what.add_argument("--factors", nargs="+", metavar="NAME", help=f"of phase ablate, any of: {' '.join(FACTORS)}")
     where = flags.add_argument_group("where it runs and writes")
+    positive = _parse_number("a number above 0 and at most 1,000,000", lambda number: 0 < number <= 1_000_000)
     where.add_argument("--name", help="folder of the study in RESULTS_DIR (default: PRESET-DATASET)")
     where.add_argument(
         "--results-dir",
@@ -143,20 +129,22 @@ def make_parser() -> argparse.ArgumentParser:
     where.add_argument("--address", help="Ray to join, or 'auto' (default: RAY_ADDRESS)")
     where.add_argument(
         "--concurrency",
-        type=_parse_concurrency,
+        type=_parse_number(
+            "a whole number of at least 1 and at most 10,000", lambda count: 1 <= count <= 10_000, _parse_whole
+        ),
         metavar="TRIALS",
         help="trials at once (default: what GPUs or cores hold)",
     )
     where.add_argument(
         "--gpus-per-trial",
-        type=_parse_share,
+        type=_parse_number("0, a fraction below 1, or a whole number", _is_share),
         metavar="GPUS",
         help="whole or fraction (default: 1 where there is a GPU, else 0)",
     )
-    where.add_argument("--time-budget", type=_parse_positive, metavar="HOURS", help="stop after so long; resume later")
+    where.add_argument("--time-budget", type=positive, metavar="HOURS", help="stop after so long; resume later")
     where.add_argument(
         "--epoch-limit",
-        type=_parse_positive,
+        type=positive,
         metavar="MINUTES",
         help="start a trial again whose epoch takes longer (default: 30 and 20 times the estimate)",
     )
@@ -167,8 +155,12 @@ def make_parser() -> argparse.ArgumentParser:
     )
     shown = flags.add_argument_group("what it says")
     lines = shown.add_mutually_exclusive_group()
-    lines.add_argument("--quiet", action="store_true", help="only warnings, errors and the end")
-    lines.add_argument("--verbose", action="store_true", help="lines of every trial and epoch, and what Ray says")
+    shown.set_defaults(verbosity="normal")
+    for word, says in (
+        ("quiet", "only warnings, errors and the end"),
+        ("verbose", "lines of every trial and epoch, and what Ray says"),
+    ):
+        lines.add_argument(f"--{word}", dest="verbosity", action="store_const", const=word, help=says)
     instead = flags.add_argument_group("instead of running, writing nothing").add_mutually_exclusive_group()
     instead.add_argument("--dry-run", action="store_true", help="plan, first configurations, hours and disk")
     instead.add_argument("--status", action="store_true", help="what is done and missing of a study, and who runs it")
@@ -182,42 +174,26 @@ def make_parser() -> argparse.ArgumentParser:
     return flags
 
 
-def _make_tuple(values: Sequence[str] | Sequence[int] | None) -> tuple[str | int, ...] | None:
-    return None if values is None else tuple(values)
-
-
 def _parse_whole(text: str) -> int:
     if not re.fullmatch(r"[+-]?[0-9]{1,18}", text):
         raise argparse.ArgumentTypeError(f"{text[:40]!r}: accepted is a whole number")
     return int(text)
 
 
-def _parse_concurrency(text: str) -> int:
-    value = _parse_whole(text)
-    if not 1 <= value <= 10_000:
-        raise argparse.ArgumentTypeError(f"{text}: accepted is a whole number of at least 1 and at most 10,000")
-    return value
+def _parse_number(
+    accepted: str, accepts: Callable[[float], bool], kind: Callable[[str], float] = float
+) -> Callable[[str], float]:
+    def parse(text: str) -> float:
+        with contextlib.suppress(ValueError):
+            if accepts(value := kind(text)):
+                return value
+        raise argparse.ArgumentTypeError(f"{text[:40]!r}: accepted is {accepted}")
+
+    return parse
 
 
-def _parse_positive(text: str) -> float:
-    value = _parse_number(text)
-    if not 0 < value <= 1_000_000:
-        raise argparse.ArgumentTypeError(f"{text[:40]}: accepted is a number above 0 and at most 1,000,000")
-    return value
-
-
-def _parse_share(text: str) -> float:
-    value = _parse_number(text)
-    if not (0 <= value < 1 or (value.is_integer() and value <= 1024)):
-        raise argparse.ArgumentTypeError(f"{text[:40]}: accepted is 0, a fraction below 1, or a whole number")
-    return value
-
-
-def _parse_number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text[:40]!r}: accepted is a number") from None
+def _is_share(gpus: float) -> bool:
+    return 0 <= gpus < 1 or (gpus.is_integer() and 1 <= gpus <= 1024)
 
 
 def _parse_path(text: str) -> Path:
