@@ -14,6 +14,7 @@ test: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -m "not slow" -n auto --dist loadfile
 	$(BIN)/python -m pytest -m slow
 
@@ -23,9 +24,10 @@ test-faults: $(INSTALLED)
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/bench.py
 
-# A real `ray up` and a real Slurm on two hosts of this machine: needs root, network namespaces, openssh-server, rsync
-# and slurm-wlm.
+# A real `ray up` and a real Slurm on two hosts of this machine: needs root, network namespaces and Debian's packages
+# git iproute2 util-linux procps openssh-client openssh-server rsync slurm-wlm munge. Without them it ends with Error 77.
 test-cluster: $(INSTALLED)
+	$(BIN)/python tests/cluster/hosts.py
 	$(BIN)/python tests/cluster/real_ray_up.py
 	$(BIN)/python tests/cluster/real_slurm.py
 

@@ -18,11 +18,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow.fs
+from rich.console import Console
+from rich.text import Text
 
 from analysis.provenance import missing, provenance
 from analysis.reading import open_location
 from analysis.rendering import text as rendering
-from analysis.rendering.html import write_page
+from analysis.rendering.html import render_page
+from analysis.rendering.terminal import print_table
 from analysis.results import ResultsError, StudyResults, load_studies
 from analysis.tables.diagnostics import comparison_tables
 from analysis.tables.summary import answers
@@ -31,8 +34,6 @@ from analysis.workers import drawing_processes
 
 PRINTED = ("summary", "architectures", "sizes", "reconstruction", "classification", "clustering", "findings")
 """Tables that the terminal shows, where they have rows."""
-
-_FORMATS = {"csv": rendering.csv, "md": rendering.markdown, "tex": rendering.latex}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -51,21 +52,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="replace")
     try:
         results = load_studies(arguments.results)
-        output = arguments.output or default_output(results)
-        with drawing_processes(), local_folder(output) as folder:
+        output = arguments.output or choose_output(results)
+        with drawing_processes(), open_local_folder(output) as folder:
             tables = comparison_tables(results)
             print_report(results, tables)
             written = write_report(results, folder, tables).name
-            page = write_page(results, folder, tables, tsne=not arguments.no_tsne).name
+            page_name = write_page(results, folder, tables, tsne=not arguments.no_tsne).name
     except ResultsError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(f"page:   {output}/{page}")
+    print(f"page:   {output}/{page_name}")
     print(f"report: {output}/{written}")
     return 0
 
 
-def default_output(results: StudyResults) -> Path:
+def choose_output(results: StudyResults) -> Path:
     """Return folder ``report`` of the study; of several, or of one in an object store, one in the working directory."""
     if len(results.studies) == 1 and "://" not in results.path:
         return Path(results.path) / "report"
@@ -73,7 +74,7 @@ def default_output(results: StudyResults) -> Path:
 
 
 @contextmanager
-def local_folder(output: str | Path) -> Iterator[Path]:
+def open_local_folder(output: str | Path) -> Iterator[Path]:
     """Give the folder ``output``, or where it is a URI, one of this machine whose files are copied there at the end.
 
     Raises:
@@ -85,94 +86,90 @@ def local_folder(output: str | Path) -> Iterator[Path]:
     filesystem, root = open_location(output)
     with tempfile.TemporaryDirectory(prefix="cae-study-report-") as folder:
         yield Path(folder)
-        try:
+        with _refuse_unwritable(output):
             pyarrow.fs.copy_files(folder, root, destination_filesystem=filesystem)
-        except OSError as error:
-            raise ResultsError(
-                f"report folder {output}: cannot be written ({str(error).splitlines()[0]})",
-                "a folder that this user may write",
-                "choose another one with --output",
-            ) from None
 
 
-def print_report(results: StudyResults, tables: Sequence[Table | Absent] | None = None) -> None:
-    """Print the main tables, and what is missing.
+@contextmanager
+def _refuse_unwritable(folder: str | Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ResultsError(
+            f"report folder {folder}: cannot be written ({(error.strerror or str(error)).splitlines()[0]})",
+            "a folder that this user may write",
+            "choose another one with --output",
+        ) from None
 
-    Args:
-        results: what is reported.
-        tables: those of `comparison_tables`, where they are at hand.
-    """
-    # Imported here because a report that is only written needs no terminal.
-    from rich.console import Console
-    from rich.text import Text
 
-    from analysis.rendering.terminal import print_table
-
+def print_report(results: StudyResults, tables: Sequence[Table | Absent]) -> None:
+    """Print the main ones of ``tables``, and what is missing."""
     console = Console()
-    for table in comparison_tables(results) if tables is None else tables:
+    for table in tables:
         if table.name in PRINTED:
             if isinstance(table, Table):
                 print_table(table, console)
             else:
-                console.print(Text(f"{_sentence(table)}\n"))
+                console.print(Text(f"{_format_absent(table)}\n"))
     for sentence in answers(results):
         console.print(Text(f"{sentence}\n"))
     for note in (*results.problems, *missing(results)):
         console.print(Text(f"note: {note}"))
 
 
-def write_report(results: StudyResults, output: str | Path, tables: Sequence[Table | Absent] | None = None) -> Path:
-    """Write ``report.md``, and every table as CSV, Markdown and LaTeX under ``tables``, to folder ``output``.
-
-    Args:
-        results: what is reported.
-        output: folder; made where it is missing.
-        tables: those of `comparison_tables`, where they are at hand.
-
-    Returns:
-        Path of the report.
+def write_report(results: StudyResults, folder: Path, tables: Sequence[Table | Absent]) -> Path:
+    """Write every table as CSV, Markdown and LaTeX to ``folder/tables``, and ``folder/report.md``; return its path.
 
     Raises:
-        ResultsError: the folder cannot be written.
+        ResultsError: the folder, which is made where it is missing, cannot be written.
     """
-    tables = comparison_tables(results) if tables is None else tables
-    folder = Path(output)
     report = folder / "report.md"
-    try:
+    with _refuse_unwritable(folder):
         (folder / "tables").mkdir(parents=True, exist_ok=True)
         for table in tables:
-            for suffix, render in _FORMATS.items():
+            for suffix, render in rendering.FORMATS.items():
                 path = folder / "tables" / f"{table.name}.{suffix}"
                 if isinstance(table, Table):
                     path.write_text(render(table), encoding="utf-8")
                 else:
                     path.unlink(missing_ok=True)  # of an earlier report
-        report.write_text(report_markdown(results, tables), encoding="utf-8")
-    except OSError as error:
-        raise ResultsError(
-            f"report folder {folder}: cannot be written ({error.strerror or error})",
-            "a folder that this user may write",
-            "choose another one with --output",
-        ) from None
+        report.write_text(format_report(results, tables), encoding="utf-8")
     return report
 
 
-def report_markdown(results: StudyResults, tables: Sequence[Table | Absent]) -> str:
-    """Return the whole report: what is missing, tables, and where the figures come from."""
+def write_page(results: StudyResults, folder: Path, tables: Sequence[Table | Absent], *, tsne: bool) -> Path:
+    """Draw the figures to ``folder/figures``, write ``folder/report.html`` with them, and return its path.
+
+    Where t-SNE is drawn, its points are kept in ``folder``.
+
+    Raises:
+        ResultsError: the folder, which is made where it is missing, cannot be written.
+    """
+    # Drawing needs a second to be imported, which who reads tables need not wait for.
+    from analysis.drawing import write_figures
+
+    path = folder / "report.html"
+    with _refuse_unwritable(folder):
+        path.write_text(render_page(results, tables, write_figures(results, folder, tsne=tsne)), encoding="utf-8")
+    return path
+
+
+def format_report(results: StudyResults, tables: Sequence[Table | Absent]) -> str:
+    """Return the whole report: what is missing, tables, and where the numbers come from."""
     parts = [f"# Report of {' and '.join(study.name for study in results.studies)}"]
     gaps = [
         *results.problems,
         *missing(results),
-        *(_sentence(table) for table in tables if isinstance(table, Absent) and table.reason),
+        *(_format_absent(table) for table in tables if isinstance(table, Absent) and table.reason),
     ]
     if gaps:
         parts += ["## What is missing", "\n".join(f"- {gap}" for gap in gaps)]
     parts += answers(results)
     for table in tables:
         if isinstance(table, Table):
-            files = ", ".join(f"[{suffix}](tables/{table.name}.{suffix})" for suffix in _FORMATS)
+            files = ", ".join(f"[{suffix}](tables/{table.name}.{suffix})" for suffix in rendering.FORMATS)
             parts.append(f"## {table.title}")
-            parts.append(table.caption if table.detail else rendering.markdown(table).rstrip())
+            parts.append(table.caption if table.detail else rendering.format_markdown(table).rstrip())
             parts.append(f"{len(table.frame):,} rows as {files}.")
     parts.append("## Provenance")
     for name, facts in provenance(results):
@@ -180,7 +177,7 @@ def report_markdown(results: StudyResults, tables: Sequence[Table | Absent]) -> 
     return "\n\n".join(parts) + "\n"
 
 
-def _sentence(table: Absent) -> str:
+def _format_absent(table: Absent) -> str:
     return f"{table.title}: {table.reason}"
 
 

@@ -28,6 +28,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+ROOT = Path(__file__).resolve().parents[1]
 AIM_SECONDS, AIM_MEBIBYTES = 20.0, 2048.0
 """Of a study of 100,000 trials and 1,000,000 epochs, on two cores."""
 
@@ -89,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         folder = arguments.study or Path(scratch) / "study"
         if not (folder / "study.json").exists():
             print("writing a study", flush=True)
-            subprocess.run([sys.executable, Path(__file__).with_name("synthetic_study.py"), folder], check=True)
+            subprocess.run([sys.executable, "-m", "tests.synthetic", folder.resolve()], cwd=ROOT, check=True)
         # A process of its own: nothing is imported, and no memory was used.
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
             steps = pool.submit(measure, str(folder), str(Path(scratch) / "report")).result()

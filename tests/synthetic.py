@@ -1,4 +1,8 @@
-"""Plausible results folders with known numbers, for tests of what reads them.
+"""Plausible results folders with known numbers, for tests and benchmarks of what reads them.
+
+::
+
+    python -m tests.synthetic FOLDER    # a study of 100,000 trials and 1,000,000 epochs
 
 Every figure follows from `true_score` and from the mishaps that the caller names, so a test works its expectations out
 by hand. Nothing is trained and nothing is random but for the seeds given.
@@ -6,8 +10,10 @@ by hand. Nothing is trained and nothing is random but for the seeds given.
 
 from __future__ import annotations
 
+import argparse
 import datetime
 import json
+import sys
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
+import safetensors.numpy
 
 from study.storage.schema import SCHEMA_VERSION, table_of
 from trainables.models.architectures import ARCHITECTURES, ConvolutionalAutoencoder
@@ -135,6 +142,8 @@ def write_synthetic_study(
     evaluations: bool = True,
     controls: bool = True,
     codes: bool = False,
+    code_images: int = CODE_IMAGES,
+    filters: bool = False,
     mishaps: Mapping[tuple[str, int, str, int], str] = MISHAPS,
     one_file_a_trial: bool = False,
 ) -> Path:
@@ -146,7 +155,7 @@ def write_synthetic_study(
         architectures: names of trained models; one that `ARCHITECTURES` lacks is a user's own.
         code_sizes: code sizes of the cells.
         arms: arms of confirm; the classic auto-encoder has ``tuned`` only.
-        seeds: confirmed trials a cell and arm, at most ten.
+        seeds: confirmed trials a cell and arm; the part of a seed comes again after ten.
         search_trials: search trials a cell: the first complete, of each following four one pruned; with six or more
             the last two are diverged and failed. The best is number 1,
             whose filter counts are the tuned arm's.
@@ -155,6 +164,8 @@ def write_synthetic_study(
         evaluations: whether anything but reconstruction was measured.
         controls: whether PCA and raw pixels are there.
         codes: whether codes of the first seed of each cell and arm are there.
+        code_images: of how many images.
+        filters: whether the first convolution of the trials with codes is among the weights.
         mishaps: confirmed trials that went wrong: ``diverged``, ``failed`` or ``collapsed``.
         one_file_a_trial: files as trials write them, instead of compacted ones.
     """
@@ -184,9 +195,16 @@ def write_synthetic_study(
                     trial = _ablation(name, _ablated_code_size(code_sizes), number, epochs, factor, level)
                     trials.append(trial)
                     scores += _scores(trial, evaluations, shift=level_effect(level, number))
-    rows = {"trials": trials, "epochs": _epochs(trials), "scores": scores, "codes": _codes(trials) if codes else []}
+    rows = {
+        "trials": trials,
+        "epochs": _epochs(trials),
+        "scores": scores,
+        "codes": _codes(trials, code_images) if codes else [],
+    }
     for table, table_rows in rows.items():
         _write(folder / table, table, table_rows, one_file_a_trial)
+    if filters:
+        _write_filters(folder / "weights", trials)
     manifest = _manifest(name, architectures, code_sizes, search_trials, seeds, epochs, ablations)
     (folder / "study.json").write_text(json.dumps(manifest, indent=2))
     return folder
@@ -355,14 +373,29 @@ def _epochs(trials: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     return rows
 
 
-def _codes(trials: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def _is_kept(trial: Mapping[str, Any]) -> bool:
+    first = trial["phase"] == "confirm" and trial["number"] == 1 and trial["status"] == "complete"
+    return first and trial["architecture"] != "raw_pixels"
+
+
+def _write_filters(folder: Path, trials: Iterable[Mapping[str, Any]]) -> None:
+    folder.mkdir(exist_ok=True)
+    for trial in filter(_is_kept, trials):
+        row = ARCHITECTURES.get(trial["architecture"])
+        if isinstance(row, ConvolutionalAutoencoder):
+            generator = np.random.default_rng(zlib.crc32(trial["trial_id"].encode()))
+            shape = (trial["filters_1"], 1, *[row.encoder.kernels[0]] * 2)
+            weight = generator.standard_normal(shape, dtype=np.float32)
+            safetensors.numpy.save_file(
+                {"parameters.conv1_weight": weight}, folder / f"{trial['trial_id']}.safetensors"
+            )
+
+
+def _codes(trials: Iterable[Mapping[str, Any]], images: int) -> list[dict[str, Any]]:
     rows = []
-    for trial in trials:
-        first = trial["phase"] == "confirm" and trial["number"] == 1 and trial["status"] == "complete"
-        if not first or trial["architecture"] == "raw_pixels":
-            continue
+    for trial in filter(_is_kept, trials):
         generator = np.random.default_rng(zlib.crc32(trial["trial_id"].encode()))
-        for image in range(CODE_IMAGES):
+        for image in range(images):
             label = image % 10
             code = generator.normal(size=trial["code_size"]) + 3 * np.cos(label + np.arange(trial["code_size"]))
             pixels = generator.random(784).astype(np.float16) if image < RECONSTRUCTED_IMAGES else None
@@ -433,3 +466,27 @@ def _manifest(
             }
         ],
     }
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Write a large study of every model and say how large it is; return the exit status."""
+    parser = argparse.ArgumentParser(description="Write a study of made-up numbers, large as it stands.")
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="made where it is missing; must hold no study")
+    parser.add_argument("--code-sizes", type=int, nargs="+", default=(2, 4, 6, 8, 10, 16, 24, 30, 48, 64))
+    parser.add_argument("--search-trials", type=int, default=1_350, help="of a cell (default: %(default)s)")
+    parser.add_argument("--seeds", type=int, default=40, help="of a confirmed configuration (default: %(default)s)")
+    parser.add_argument("--epochs", type=int, default=13, help="of a whole trial (default: %(default)s)")
+    parser.add_argument("--code-images", type=int, default=2_000, help="with codes (default: %(default)s)")
+    arguments = parser.parse_args(argv)
+    if (arguments.folder / "study.json").exists():
+        print(f"error: {arguments.folder} holds a study already: choose another folder", file=sys.stderr)
+        return 2
+    write_synthetic_study(**vars(arguments), ablations=True, codes=True, filters=True)
+    for path in sorted(arguments.folder.glob("*/*.parquet")):
+        rows, size = pq.read_metadata(path).num_rows, path.stat().st_size
+        print(f"{path.parent.name:>6} {rows:>9,} rows {size / 2**20:6.1f} MiB")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ast
 import re
 import shlex
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -19,62 +19,47 @@ from tests.synthetic import write_synthetic_study
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("study", "trainables", "analysis")
-KNOWS_RAY = {
-    "study/execution/cluster.py",
-    "study/execution/nodes.py",
-    "study/execution/early_stopping.py",
-    "study/execution/tuner.py",
-    "trainables/trial.py",
-}
+MOST_MODULES = 9
+MIRRORED = 0.95
 README = ROOT / "README.md"
 DOCUMENTS = [README, *sorted((ROOT / "docs").glob("*.md"))]
 
 
-def imported(path: Path) -> set[str]:
-    """Return the modules that a file imports, wherever in it."""
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            names |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path} imports relatively"
-            names |= {node.module or ""} | {f"{node.module}.{alias.name}" for alias in node.names}
-    return names
+def modules() -> list[Path]:
+    """Return the modules of the packages, without the empty ones that make folders packages."""
+    return [
+        path.relative_to(ROOT)
+        for package in PACKAGES
+        for path in sorted((ROOT / package).rglob("*.py"))
+        if path.name != "__init__.py"
+    ]
 
 
-def files(package: str) -> list[Path]:
-    """Return the modules of a package."""
-    return sorted((ROOT / package).rglob("*.py"))
+def test_imports_go_down_only() -> None:
+    """The contracts of pyproject.toml hold, imports through other modules included."""
+    lint = Path(sys.executable).with_name("lint-imports")
+    done = subprocess.run([lint, "--no-cache"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.parametrize("path", files("trainables"), ids=lambda path: str(path.relative_to(ROOT)))
-def test_trainables_know_nothing_of_study_or_analysis(path: Path) -> None:
-    """How a trial runs does not depend on who asked for it."""
-    assert not {name for name in imported(path) if name.split(".")[0] in ("study", "analysis")}
+def test_no_folder_holds_more_than_nine_modules() -> None:
+    """A reader sees at a glance what lies in a room."""
+    sizes = Counter(path.parent for path in modules())
+    assert not {str(folder): size for folder, size in sizes.items() if size > MOST_MODULES}
 
 
-@pytest.mark.parametrize("path", files("analysis"), ids=lambda path: str(path.relative_to(ROOT)))
-def test_analysis_knows_rows_where_they_lie_and_the_table_of_architectures_at_most(path: Path) -> None:
-    """Rows can be analysed where neither Ray nor PyTorch is installed."""
-    names = imported(path)
-    assert not {name for name in names if name.split(".")[0] in ("ray", "torch")}
-    ours = {name for name in names if name.split(".")[0] in ("study", "trainables")}
-    known = (
-        "study.storage.schema",
-        "study.storage.location",
-        "trainables.models.architectures",
-        "trainables.models.layers",
-        "trainables.models.custom",
-        "trainables.errors",
-    )
-    assert all(name.startswith(known) or any(one.startswith(name) for one in known) for name in ours)
+def test_tests_mirror_the_tree() -> None:
+    """The test of study/plan/search.py is tests/study/plan/test_search.py; few modules have none of their name."""
+    untested = [str(path) for path in modules() if not (ROOT / "tests" / path.with_name(f"test_{path.name}")).exists()]
+    assert len(untested) <= (1 - MIRRORED) * len(modules()), untested
 
 
-@pytest.mark.parametrize("path", [*files("study"), *files("trainables")], ids=lambda path: str(path.relative_to(ROOT)))
-def test_few_files_know_ray(path: Path) -> None:
-    """What Ray changes is changed here."""
-    knows = any(name.split(".")[0] == "ray" for name in imported(path))
-    assert knows == (str(path.relative_to(ROOT)) in KNOWS_RAY)
+def test_readme_says_of_every_folder_what_it_owns() -> None:
+    """A line for each, which begins with its name."""
+    tree = README.read_text(encoding="utf-8").partition("## Where is what")[2].partition("\n## ")[0]
+    folders = {f"{path.parent}/" for path in modules()}
+    described = set(re.findall(r"^\| `([\w/]+/)` \| \S", tree, flags=re.M))
+    assert {name for name in described if name.split("/")[0] in PACKAGES} == folders
 
 
 @pytest.mark.parametrize("package", PACKAGES)
@@ -89,9 +74,9 @@ def test_no_module_is_named_like_one_of_the_standard_library() -> None:
     assert not names & set(sys.stdlib_module_names)
 
 
-def test_analysis_loads_neither_ray_nor_torch() -> None:
-    """Not through anything else either."""
-    code = "import analysis.report, sys; assert not {'ray', 'torch', 'matplotlib'} & set(sys.modules)"
+def test_a_report_loads_neither_ray_nor_torch() -> None:
+    """Nor what only figures and exports need."""
+    code = "import analysis.report, sys; assert not {'ray', 'torch', 'matplotlib', 'optuna'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
 
 

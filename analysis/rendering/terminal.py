@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
-from analysis.rendering.text import CellText, heading, lines
+from analysis.rendering.text import CellText, format_heading, format_lines
 from analysis.tables.table import Column, Table
 
 _GAP = 2
@@ -22,21 +22,23 @@ _TEXT_LEAST = 20
 def print_table(table: Table, console: Console) -> None:
     """Print the main columns of ``table``, as many as there is room for, and name the others below."""
     columns = [column for column in table.columns if column.main]
-    shown = list(lines(table, columns))
-    texts = [[_text(cell, column, table) for cell, column in zip(line.cells, columns, strict=True)] for line in shown]
+    shown = list(format_lines(table, columns))
+    texts = [
+        [_format_text(cell, column, table) for cell, column in zip(line.cells, columns, strict=True)] for line in shown
+    ]
     widths = [
         max([len(row[place]) for row in texts] + [len(word) for word in column.header.split()])
         for place, column in enumerate(columns)
     ]
-    kept, left_out = _fitting(columns, widths, console.width)
+    kept, left_out = _fit_columns(columns, widths, console.width)
     columns, widths = [columns[place] for place in kept], [widths[place] for place in kept]
     console.print(Text(table.title, "bold"))
-    console.print(_grid(columns, widths, show_header=True))
+    console.print(_make_grid(columns, widths, show_header=True))
     # Each section is a grid of its own, so that its heading may be wider than a column; the widths are the same.
     for section, group in itertools.groupby(zip(shown, texts, strict=True), lambda pair: pair[0].section):
         if section:
-            console.print(Text(heading(table, section), "italic"))
-        grid = _grid(columns, widths, show_header=False)
+            console.print(Text(format_heading(table, section), "italic"))
+        grid = _make_grid(columns, widths, show_header=False)
         for line, row in group:
             grid.add_row(*(Text(row[place], "bold" if line.cells[place].bold else "") for place in kept))
         console.print(grid)
@@ -47,7 +49,7 @@ def print_table(table: Table, console: Console) -> None:
     console.print()
 
 
-def _fitting(columns: Sequence[Column], widths: Sequence[int], room: int) -> tuple[list[int], list[str]]:
+def _fit_columns(columns: Sequence[Column], widths: Sequence[int], room: int) -> tuple[list[int], list[str]]:
     """Return the places of the columns that fit into ``room``, and the headers of those left out, the last ones first.
 
     Text, which wraps, and counts of runs stay.
@@ -67,7 +69,7 @@ def _fitting(columns: Sequence[Column], widths: Sequence[int], room: int) -> tup
     return kept, left_out
 
 
-def _grid(columns: Sequence[Column], widths: Sequence[int], *, show_header: bool) -> Grid:
+def _make_grid(columns: Sequence[Column], widths: Sequence[int], *, show_header: bool) -> Grid:
     grid = Grid(
         box=rich.box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), show_header=show_header
     )
@@ -77,6 +79,6 @@ def _grid(columns: Sequence[Column], widths: Sequence[int], *, show_header: bool
     return grid
 
 
-def _text(cell: CellText, column: Column, table: Table) -> str:
+def _format_text(cell: CellText, column: Column, table: Table) -> str:
     # Where some values have marks the others have a space, so that numbers stay aligned.
     return f"{cell.text} {cell.mark or ' '}" if f"{column.name}_mark" in table.frame else cell.text

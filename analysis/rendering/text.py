@@ -1,6 +1,6 @@
 """Tables as text: CSV, Markdown and LaTeX.
 
-`lines` gives what all of them show, so that anything else (a terminal, a page) shows the same.
+`format_lines` gives what all of them show, so that anything else (a terminal, a page) shows the same.
 """
 
 from __future__ import annotations
@@ -44,11 +44,6 @@ class CellText:
     mark: str = ""
     bold: bool = False
 
-    @property
-    def marked(self) -> str:
-        """The text followed by its mark."""
-        return f"{self.text} {self.mark}".rstrip()
-
 
 @dataclass(frozen=True, slots=True)
 class Line:
@@ -58,7 +53,7 @@ class Line:
     cells: tuple[CellText, ...]
 
 
-def lines(table: Table, columns: Sequence[Column] | None = None) -> Iterator[Line]:
+def format_lines(table: Table, columns: Sequence[Column] | None = None) -> Iterator[Line]:
     """Yield the lines of ``table`` with all of its columns, or some."""
     shown = table.columns if columns is None else columns
     for row in table.frame.to_dict("records"):
@@ -83,41 +78,44 @@ def format_cell(row: dict[Any, Any], column: Column) -> CellText:
     mark = row.get(f"{column.name}_mark")
     mark = mark if isinstance(mark, str) else ""
     bold = mark in ("best", "significant")
-    return CellText(_number_text(row, column, float(value)), float(value), MARKS.get(mark, ""), bold)
+    return CellText(_format_number(row, column, float(value)), float(value), MARKS.get(mark, ""), bold)
 
 
-def markdown(table: Table) -> str:
+def format_markdown(table: Table) -> str:
     """Return caption, table and footnotes as Markdown, what stands out in bold."""
     columns = (*table.sections, *table.columns)
-    rows = [[_markdown_cell(cell) for cell in line.cells] for line in lines(table, columns)]
+    rows = [[_format_markdown_cell(cell) for cell in line.cells] for line in format_lines(table, columns)]
     headers = [column.header.capitalize() for column in table.sections] + [column.header for column in table.columns]
-    header = [_markdown_escaped(text) for text in headers]
+    header = [_escape_markdown(text) for text in headers]
     rule = [":--" if column.kind == "text" else "--:" for column in columns]
     body = "\n".join(f"| {' | '.join(row)} |" for row in (header, rule, *rows))
     return "\n\n".join((table.caption, body, *table.footnotes)) + "\n"
 
 
-def latex(table: Table) -> str:
+def format_latex(table: Table) -> str:
     """Return the main columns as a LaTeX table for booktabs, with headings of sections, what stands out in bold."""
     columns = [column for column in table.columns if column.main]
     width = len(columns)
     alignment = "".join("l" if column.kind == "text" else "r" for column in columns)
     body: list[str] = []
     section: tuple[str, ...] = ()
-    for line in lines(table, columns):
+    for line in format_lines(table, columns):
         if line.section != section:
             section = line.section
-            body += [r"\midrule", rf"\multicolumn{{{width}}}{{l}}{{\emph{{{_escaped(heading(table, section))}}}}} \\"]
-        body.append(" & ".join(_latex_cell(cell) for cell in line.cells) + r" \\")
+            body += [
+                r"\midrule",
+                rf"\multicolumn{{{width}}}{{l}}{{\emph{{{_escape_latex(format_heading(table, section))}}}}} \\",
+            ]
+        body.append(" & ".join(_format_latex_cell(cell) for cell in line.cells) + r" \\")
     if not table.sections:
         body.insert(0, r"\midrule")
-    notes = [rf"\par\footnotesize {_escaped(note)}" for note in table.footnotes]
-    header = " & ".join(_escaped(column.header) for column in columns) + r" \\"
+    notes = [rf"\par\footnotesize {_escape_latex(note)}" for note in table.footnotes]
+    header = " & ".join(_escape_latex(column.header) for column in columns) + r" \\"
     return "\n".join(
         (
             r"\begin{table}",
             r"\centering",
-            rf"\caption{{{_escaped(table.title)}. {_escaped(table.caption)}}}",
+            rf"\caption{{{_escape_latex(table.title)}. {_escape_latex(table.caption)}}}",
             rf"\label{{tab:{table.name}}}",
             rf"\begin{{tabular}}{{{alignment}}}",
             r"\toprule",
@@ -132,18 +130,22 @@ def latex(table: Table) -> str:
     )
 
 
-def csv(table: Table) -> str:
+def format_csv(table: Table) -> str:
     """Return the numbers of the table at full precision, one row a line; what is absent is empty."""
     return table.frame.to_csv(index=False, lineterminator="\n")
 
 
-def heading(table: Table, section: Sequence[str]) -> str:
+FORMATS = {"csv": format_csv, "md": format_markdown, "tex": format_latex}
+"""What writes a table's file, by the file's suffix."""
+
+
+def format_heading(table: Table, section: Sequence[str]) -> str:
     """Return the heading of a section, such as ``code size 10, tuned``."""
     texts = zip(table.sections, section, strict=True)
     return ", ".join(text if column.kind == "text" else f"{column.header} {text}" for column, text in texts)
 
 
-def _number_text(row: dict[Any, Any], column: Column, value: float) -> str:
+def _format_number(row: dict[Any, Any], column: Column, value: float) -> str:
     if column.kind == "count":
         return f"{value:,.0f}"
     if column.kind == "fixed":
@@ -165,23 +167,23 @@ def _is_absent(value: Any) -> bool:
     return value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value))
 
 
-def _markdown_cell(cell: CellText) -> str:
-    text = _markdown_escaped(cell.text)
-    return f"{f'**{text}**' if cell.bold else text} {_markdown_escaped(cell.mark)}".strip()
+def _format_markdown_cell(cell: CellText) -> str:
+    text = _escape_markdown(cell.text)
+    return f"{f'**{text}**' if cell.bold else text} {_escape_markdown(cell.mark)}".strip()
 
 
-def _markdown_escaped(text: str) -> str:
+def _escape_markdown(text: str) -> str:
     return re.sub(r"([|*_=<\\])", r"\\\1", text)
 
 
-def _latex_cell(cell: CellText) -> str:
-    text = _escaped(cell.text)
+def _format_latex_cell(cell: CellText) -> str:
+    text = _escape_latex(cell.text)
     if re.match(r"-\d", text):
         text = f"$-${text[1:]}"
     if cell.bold:
         text = rf"\textbf{{{text}}}"
-    return f"{text} {_escaped(cell.mark)}".strip()
+    return f"{text} {_escape_latex(cell.mark)}".strip()
 
 
-def _escaped(text: str) -> str:
+def _escape_latex(text: str) -> str:
     return "".join(_LATEX.get(letter, letter) for letter in text)

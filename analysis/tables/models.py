@@ -111,8 +111,8 @@ def _described(name: str) -> dict[str, Any]:
         "label": record.label,
         "notation": record.notation,
         "activation": record.activation,
-        "pooling": getattr(record, "pooling", "none"),
-        "unpooling": getattr(record, "unpooling", "none"),
+        "pooling": record.pooling or "none",
+        "unpooling": record.unpooling or "none",
         "layers": ", ".join([f"1@{IMAGE_SIZE}", *(_layer_text(layer) for layer in list_layers(record, 1))]),
         "source": record.source,
     }

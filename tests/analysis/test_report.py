@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 import os
 import re
@@ -14,15 +13,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from rich.console import Console
 
 from analysis.provenance import provenance
-from analysis.rendering import text as rendering
-from analysis.rendering.terminal import print_table
 from analysis.report import main, write_report
 from analysis.results import ResultsError, StudyResults, load_study
 from analysis.tables.diagnostics import comparison_tables
-from analysis.tables.table import Absent, Column, Table
+from analysis.tables.table import Absent, Table
 from tests.synthetic import write_synthetic_study
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -83,89 +79,6 @@ def test_numbers_in_csv_are_those_of_the_frames(report: Path, tables: tuple[Tabl
             for column in table.frame.select_dtypes("number"):
                 read = [float(row[column] or "nan") for row in rows]
                 np.testing.assert_array_equal(read, table.frame[column].astype("float64").to_numpy(na_value=np.nan))
-
-
-def test_markdown_tables_have_as_many_cells_in_every_line(report: Path, tables: tuple[Table | Absent, ...]) -> None:
-    """And one line a row of the frame."""
-    for table in tables:
-        if isinstance(table, Table):
-            text = (report.parent / "tables" / f"{table.name}.md").read_text(encoding="utf-8")
-            rows = [re.split(r"(?<!\\)\|", row) for row in text.splitlines() if row.startswith("|")]
-            assert len(rows) == len(table.frame) + 2
-            assert {len(row) for row in rows} == {len(table.sections) + len(table.columns) + 2}
-
-
-def test_latex_tables_are_balanced(report: Path, tables: tuple[Table | Absent, ...]) -> None:
-    """Braces, environments and cells, and no character that LaTeX would take for a command."""
-    for table in tables:
-        if isinstance(table, Table):
-            text = (report.parent / "tables" / f"{table.name}.tex").read_text(encoding="utf-8")
-            plain = re.sub(r"\\[{}&%$#_]", "", text)
-            assert plain.count("{") == plain.count("}")
-            assert plain.count("$") % 2 == 0
-            assert not set(plain) & set("%#^~")
-            assert not re.search(r"_", plain.replace(f"tab:{table.name}", ""))
-            assert text.count(r"\begin{tabular}") == text.count(r"\end{tabular}") == text.count(r"\toprule") == 1
-            body = plain[plain.index(r"\toprule") : plain.index(r"\bottomrule")].splitlines()
-            cells = {row.count("&") + 1 for row in body if row.endswith(r"\\") and "multicolumn" not in row}
-            assert cells == {sum(column.main for column in table.columns)}
-            assert plain.encode("ascii")
-
-
-def printed(table: Table, width: int, encoding: str = "utf-8") -> str:
-    """Return what a terminal of this width shows."""
-    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="replace")
-    print_table(table, Console(file=stream, width=width))
-    stream.seek(0)
-    return stream.read()
-
-
-@pytest.mark.parametrize("width", [60, 80, 200])
-def test_terminal_tables_cut_no_number_off(tables: tuple[Table | Absent, ...], width: int) -> None:
-    """What there is no room for is left out as a column, and named."""
-    for table in tables:
-        if isinstance(table, Table):
-            text = printed(table, width)
-            assert max(map(len, text.splitlines())) <= width
-            assert "…" not in text
-            left_out = " ".join(text.split()).partition("Left out for want of room: ")[2].split(".")[0].split(", ")
-            columns = [column for column in table.columns if column.main and column.header not in left_out]
-            assert columns
-            for line in rendering.lines(table, [column for column in columns if column.kind != "text"]):
-                assert all(cell.marked in text for cell in line.cells), (table.name, line)
-
-
-def test_reconstruction_and_classification_fit_80_columns_whole(tables: tuple[Table | Absent, ...]) -> None:
-    """The tables that a reader looks at first."""
-    for table in tables:
-        if table.name in ("reconstruction", "classification"):
-            assert isinstance(table, Table)
-            text = printed(table, 80)
-            assert "Left out" not in text
-            assert re.search(r"^Model 5 +\d+\.\d\d ± \d+\.\d\d \(3\) \* +\d+\.\d\d ± ", text, re.MULTILINE)
-
-
-def test_a_terminal_that_lacks_a_character_shows_a_question_mark(tables: tuple[Table | Absent, ...]) -> None:
-    """Instead of ending the report."""
-    table = next(table for table in tables if table.name == "reconstruction")
-    assert isinstance(table, Table)
-    assert "14.72 ? 1.13 (3)" in printed(table, 80, "ascii")
-
-
-def test_a_value_is_shown_with_what_is_known_of_it() -> None:
-    """Interval and n where there are some, marks, signs of differences, and a dash where nothing is."""
-    column = Column("error", "Error", "estimate", 1)
-    row = {"error": 13.64, "error_half_width": 0.42, "error_n": 3, "error_mark": "best"}
-    assert rendering.cell_of(row, column) == rendering.Cell("13.6 ± 0.4 (3)", 13.64, "*", bold=True)
-    assert rendering.cell_of(row | {"error_half_width": float("nan"), "error_n": 1}, column).text == "13.6 (1)"
-    assert rendering.cell_of(row | {"error_half_width": 31.27}, column).text == "14 ± 31 (3)"
-    assert rendering.cell_of({"error": 26.71, "error_n": pd.NA}, column).text == "26.7"
-    assert rendering.cell_of({"error": float("nan")}, column).text == "—"
-    assert rendering.cell_of(row, Column("error", "Error", "difference", 2)).text == "+13.64 ± 0.42 (3)"
-    assert rendering.cell_of({"a": 1, "b": 0, "c": 0}, Column("a/b/c", "a/b/c", "counts")).text == "1/0/0"
-    assert rendering.cell_of({"a": 0, "b": 0}, Column("a/b", "a/b", "counts")).text == "0"
-    assert rendering.cell_of({"a": 1604440}, Column("a", "A", "count")).text == "1,604,440"
-    assert rendering.cell_of({"a": 0.00012}, Column("a", "A", "general")).text == "0.00012"
 
 
 def test_the_report_says_where_its_figures_come_from(report: Path) -> None:

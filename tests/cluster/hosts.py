@@ -1,4 +1,7 @@
-"""Hosts on one machine: each has a network, processes, mounts, a name, an SSH server, a user and a home of its own."""
+"""Hosts on one machine: each has a network, processes, mounts, a name, an SSH server, a user and a home of its own.
+
+As a script it says whether they can be made here: exit status 0, or 77 with the Debian packages that are missing.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -69,13 +73,28 @@ Subsystem sftp internal-sftp
 """
 
 
-def obstacle() -> str | None:
-    """Return why hosts cannot be made here, None if they can."""
+NOT_RUN = 77
+"""Exit status of a script that could not begin: neither passed nor failed."""
+PACKAGES = {
+    "git": "git",
+    "ip": "iproute2",
+    "unshare": "util-linux",
+    "pgrep": "procps",
+    "ssh": "openssh-client",
+    SSHD: "openssh-server",
+    "rsync": "rsync",
+}
+"""What hosts need: programs, and the Debian packages that have them."""
+SLURM_PACKAGES = {"slurmctld": "slurm-wlm", "slurmd": "slurm-wlm", "munged": "munge"}
+
+
+def find_obstacle(packages: Mapping[str, str]) -> str | None:
+    """Return why hosts cannot be made here, or lack what ``packages`` names; None if all is there."""
+    missing = dict.fromkeys(package for program, package in packages.items() if shutil.which(program) is None)
+    if missing:
+        return f"packages are missing: apt-get install {' '.join(missing)}"
     if os.geteuid() != 0:
         return "making hosts needs root"
-    for program in ("ip", "unshare", "ssh", "ssh-keygen", "rsync", SSHD):
-        if shutil.which(program) is None:
-            return f"{program} is missing (Debian: apt-get install iproute2 util-linux openssh-server rsync)"
     tried = subprocess.run(
         [
             "unshare",
@@ -256,3 +275,15 @@ class Hosts:
 
     def _command(self, *arguments: str) -> None:
         subprocess.run(arguments, check=True, stdout=self.log, stderr=self.log)
+
+
+def refuse(packages: Mapping[str, str]) -> int:
+    """Return `NOT_RUN`, with the reason printed, where a script cannot begin; 0 where it can."""
+    reason = find_obstacle(packages)
+    if reason:
+        print(f"NOT RUN: {reason}", file=sys.stderr)
+    return NOT_RUN if reason else 0
+
+
+if __name__ == "__main__":
+    sys.exit(refuse(PACKAGES | SLURM_PACKAGES))

@@ -1,8 +1,8 @@
 """A real `ray up` on hosts of this machine, as docs/cluster.md says: ``make test-cluster``, as root.
 
 Two hosts (see `hosts`), the project's file for machines of one's own with nothing changed but addresses, user and key,
-then `ray exec ... python study/launch.py`, the rows looked at, and `ray down`. Exit status 0 done, or skipped with the
-reason; 1 a step failed, with the logs of the hosts.
+then `ray exec ... python study/launch.py`, the rows looked at, and `ray down`. Exit status 0 done; 1 a step failed,
+with the logs of the hosts; 77 not run, with the packages that are missing.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -23,7 +22,7 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
-from tests.cluster.hosts import USER, Hosts, obstacle  # noqa: E402
+from tests.cluster.hosts import PACKAGES, USER, Hosts, refuse  # noqa: E402
 
 BIN = Path(sys.executable).parent
 NAMES = ("cae-head", "cae-worker")
@@ -37,9 +36,8 @@ RAY_DOWN_SECONDS = 180.0
 
 def main() -> int:
     """Run every step; clean up whatever happens."""
-    if reason := obstacle():
-        print(f"skipped: {reason}")
-        return 0
+    if status := refuse(PACKAGES):
+        return status
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="cae-cluster-") as folder:
         laptop = Path(folder) / "laptop"
@@ -174,6 +172,4 @@ def show_logs(hosts: Hosts, log: Path) -> None:
 
 
 if __name__ == "__main__":
-    if shutil.which("git") is None:
-        sys.exit("git is missing")
     sys.exit(main())

@@ -1,14 +1,13 @@
 """The Slurm script of docs/cluster.md on a real Slurm of two hosts of this machine: ``make test-cluster``, as root.
 
 Two hosts (see `hosts`) with a folder in common, which is what a home is on a Slurm cluster; the script as it stands in
-the document, with nothing changed but what it asks Slurm for and the study. Exit status 0 done, or skipped with the
-reason; 1 a step failed, with the logs of the hosts.
+the document, with nothing changed but what it asks Slurm for and the study. Exit status 0 done; 1 a step failed, with
+the logs of the hosts; 77 not run, with the packages that are missing.
 """
 
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -17,7 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
-from tests.cluster.hosts import USER, USER_ID, Host, Hosts, obstacle  # noqa: E402
+from tests.cluster.hosts import PACKAGES, SLURM_PACKAGES, USER, USER_ID, Host, Hosts, refuse  # noqa: E402
 from tests.cluster.real_ray_up import NAMES, STUDY, check, look, wheelhouse  # noqa: E402
 
 SHARED = "/mnt/shared"
@@ -63,11 +62,8 @@ slurmd -N "$(hostname)"
 
 def main() -> int:
     """Run every step; clean up whatever happens."""
-    missing = next((name for name in ("slurmctld", "slurmd", "munged") if shutil.which(name) is None), None)
-    reason = obstacle() or (missing and f"{missing} is missing (Debian: apt-get install slurm-wlm)")
-    if reason:
-        print(f"skipped: {reason}")
-        return 0
+    if status := refuse(PACKAGES | SLURM_PACKAGES):
+        return status
     started = time.monotonic()
     with (
         tempfile.TemporaryDirectory(prefix="cae-cluster-") as folder,

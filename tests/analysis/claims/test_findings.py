@@ -360,7 +360,7 @@ def test_a_study_that_has_just_begun_gives_verdicts_and_commands(rows: StudyResu
     found = findings(dataclasses.replace(rows, trials=trials, scores=scores))
     assert {each.verdict for each in found} == {"not testable"}
     assert all(each.command and each.missing for each in found[1:])
-    assert all(rendering.markdown(table) for table in finding_tables(dataclasses.replace(rows, trials=trials)))
+    assert all(rendering.format_markdown(table) for table in finding_tables(dataclasses.replace(rows, trials=trials)))
 
 
 def test_the_first_claim_is_a_definition(rows: StudyResults) -> None:
@@ -376,8 +376,8 @@ def test_findings_are_two_tables_in_every_format(rows: StudyResults) -> None:
     assert list(verdicts.frame["verdict"]) == ["not testable", *7 * ["supported"], "not testable"]
     assert any(note.endswith("--phase ablate --factors loss activation") for note in verdicts.footnotes)
     for table in (verdicts, comparisons):
-        assert len(list(rendering.lines(table))) == len(table.frame)
-        for render in (rendering.csv, rendering.markdown, rendering.latex):
+        assert len(list(rendering.format_lines(table))) == len(table.frame)
+        for render in (rendering.format_csv, rendering.format_markdown, rendering.format_latex):
             assert render(table)
 
 

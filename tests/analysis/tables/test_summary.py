@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from analysis.rendering import text as rendering
-from analysis.rendering.html import page
-from analysis.report import report_markdown
+from analysis.rendering.html import render_page
+from analysis.report import format_report
 from analysis.results import StudyResults, load_studies, load_study
 from analysis.tables.diagnostics import clustering, reconstruction
 from analysis.tables.summary import answers, summary
@@ -56,7 +56,7 @@ def test_the_table_shows_what_the_tables_of_each_kind_show(tmp_path: Path) -> No
     assert isinstance(table, Table)
     assert set(table.frame["arm"]) == {"tuned", "control"}
     assert "Raw pixels" not in set(table.frame["label"])
-    shown = {line.cells[0].text: line.cells for line in rendering.lines(table)}
+    shown = {line.cells[0].text: line.cells for line in rendering.format_lines(table)}
     for whole, name, place in (
         (reconstruction(results), "reconstruction_squared_error", 1),
         (clustering(results), "k_means_accuracy", 4),
@@ -67,7 +67,7 @@ def test_the_table_shows_what_the_tables_of_each_kind_show(tmp_path: Path) -> No
             whole.frame["arm"].isin(("tuned", "control")) & (whole.frame["architecture"] != "raw_pixels")
         ]
         for row in rows.to_dict("records"):
-            assert shown[row["label"]][place] == rendering.cell_of(row, column)
+            assert shown[row["label"]][place] == rendering.format_cell(row, column)
     assert shown["Model 3"][1].mark == "†"
     assert [column.header for column in table.columns][-1] == "d/f/c"
 
@@ -76,9 +76,9 @@ def test_a_report_begins_with_the_answer(tmp_path: Path) -> None:
     """In the page before its contents, in Markdown before its tables."""
     results = study(tmp_path, seeds=3)
     (which, *_), table = answers(results), summary(results)
-    html = page(results, [table])
+    html = render_page(results, [table])
     assert html.index(which) < html.index("<nav")
-    text = report_markdown(results, [table])
+    text = format_report(results, [table])
     assert text.index(which) < text.index("## Summary")
 
 

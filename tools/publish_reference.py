@@ -1,12 +1,13 @@
-"""Put a finished study here: its rows, its report, and what two READMEs say of them.
+"""Put a finished study into docs/reference: its rows, the page of its report, and what two READMEs say and show of it.
 
 ::
 
-    python docs/reference/publish.py results/reference
+    python tools/publish_reference.py results/reference
+    python tools/publish_reference.py    # page, pictures and READMEs anew from the rows that are there
 
 Rows are copied without the weights, study.json without the folders of the machine that the study ran on. The parts of
-README and of the README beside this file that stand between ``<!-- NAME -->`` and ``<!-- end of NAME -->`` are written
-anew; ``analysis/report.py docs/reference/rows`` makes the report again from the rows alone.
+README and of docs/reference/README.md that stand between ``<!-- NAME -->`` and ``<!-- end of NAME -->`` are written
+anew; ``analysis/report.py docs/reference/rows`` makes the whole report again from the rows alone.
 """
 
 from __future__ import annotations
@@ -22,28 +23,35 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import accounts
+import reference_page
+from PIL import Image
 
 from analysis.claims.findings import finding_tables
-from analysis.rendering import text as rendering
+from analysis.rendering.html import render_page
+from analysis.rendering.text import format_markdown
 from analysis.results import ResultsError, StudyResults, load_study
 from analysis.tables.diagnostics import comparison_tables
 from analysis.tables.summary import answers, summary
 from analysis.tables.table import Table
 from study.storage.schema import TABLES
 
-HERE = Path(__file__).resolve().parent
+ROOT = Path(__file__).resolve().parents[1]
+HERE = ROOT / "docs" / "reference"
 ROWS = HERE / "rows"
 BEGUN = HERE / "gpu-search"
-REPORT = HERE / "report"
-ROOT = HERE.parents[1]
+REPORT = ROOT / "results" / "reference-report"
+"""The whole report, which no one but this machine keeps: points of t-SNE need not be computed twice."""
 README = ROOT / "README.md"
 PAGE = HERE / "README.md"
+PICTURES = ("reconstructions", "error_by_code_size", "codes_tsne")
+"""Figures that README shows."""
+COLOURS = 64
+"""Of a picture: a fourth of the bytes, and no difference that an eye sees."""
 MOST_BYTES = 20 * 2**20
 """Rows that a repository can hold."""
 
 
-def parts(results: StudyResults) -> dict[str, str]:
+def make_parts(results: StudyResults) -> dict[str, str]:
     """Return README's parts by name: the answer, the summary, the verdicts; Markdown."""
     table, (verdicts, _) = summary(results), finding_tables(results)
     if not isinstance(table, Table):
@@ -51,21 +59,21 @@ def parts(results: StudyResults) -> dict[str, str]:
     short = tuple(column for column in verdicts.columns if column.main)
     return {
         "answer": "\n".join(f"- {sentence}" for sentence in answers(results)),
-        "summary": rendering.markdown(dataclasses.replace(table, caption="")).strip(),
-        "findings": rendering.markdown(dataclasses.replace(verdicts, caption="", columns=short, footnotes=())).strip(),
+        "summary": format_markdown(dataclasses.replace(table, caption="")).strip(),
+        "findings": format_markdown(dataclasses.replace(verdicts, caption="", columns=short, footnotes=())).strip(),
     }
 
 
-def page_parts(results: StudyResults) -> dict[str, str]:
-    """Return the parts of the README beside this file by name; Markdown."""
+def make_page_parts(results: StudyResults) -> dict[str, str]:
+    """Return the parts of docs/reference/README.md by name; Markdown."""
     return {
-        "cost": accounts.cost(results),
-        "aims": accounts.aims(results),
-        "begun search": accounts.begun_search(load_study(BEGUN)),
+        "cost": reference_page.tabulate_cost(results),
+        "aims": reference_page.tabulate_aims(results),
+        "begun search": reference_page.tabulate_begun_search(load_study(BEGUN)),
     }
 
 
-def with_parts(text: str, written: Mapping[str, str]) -> str:
+def replace_parts(text: str, written: Mapping[str, str]) -> str:
     """Return ``text`` with its parts replaced.
 
     Raises:
@@ -102,36 +110,45 @@ def copy_rows(study: Path, folder: Path) -> None:
     (folder / "study.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
 
 
-def publish(study: Path) -> None:
-    """Copy the rows of ``study``, and write report and README from them.
+def write_reference() -> None:
+    """Write page, pictures and the parts of both READMEs from the rows that are there.
 
     Raises:
-        ResultsError: the study cannot be read, is not finished, or is too large.
+        ResultsError: they cannot be read, or the study is not finished.
     """
-    copy_rows(study, ROWS)
     # Imported here because drawing takes a second to be imported.
-    from analysis.rendering.html import write_page
-    from analysis.report import write_report
+    from analysis.drawing import write_figures
     from analysis.workers import drawing_processes
 
-    # Its folder stands in the report: as anyone sees it who is in the project's folder.
+    # Its folder stands in the page: as anyone sees it who is in the project's folder.
     with contextlib.chdir(ROOT):
         results = load_study(os.path.relpath(ROWS, ROOT))
-    shutil.rmtree(REPORT, ignore_errors=True)
     with drawing_processes():
-        tables = comparison_tables(results)
-        write_report(results, REPORT, tables)
-        write_page(results, REPORT, tables)
-    for page, written in ((README, parts(results)), (PAGE, page_parts(results))):
-        page.write_text(with_parts(page.read_text(encoding="utf-8"), written), encoding="utf-8")
+        illustrations = write_figures(results, REPORT)
+    page = render_page(results, comparison_tables(results), illustrations, has_files=False)
+    (HERE / "report.html").write_text(page, encoding="utf-8")
+    for name in PICTURES:
+        reduce_picture(REPORT / "figures" / f"{name}.png").save(HERE / f"{name}.png", optimize=True)
+    for readme, written in ((README, make_parts(results)), (PAGE, make_page_parts(results))):
+        readme.write_text(replace_parts(readme.read_text(encoding="utf-8"), written), encoding="utf-8")
+
+
+def reduce_picture(path: Path) -> Image.Image:
+    """Return a picture with few colours."""
+    return Image.open(path).convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Publish a study; return the exit status."""
-    parser = argparse.ArgumentParser(prog="publish.py", description="Put a finished study into docs/reference.")
-    parser.add_argument("study", type=Path, metavar="RESULTS", help="folder of the study")
+    parser = argparse.ArgumentParser(
+        prog="publish_reference.py", description="Put a finished study into docs/reference."
+    )
+    parser.add_argument("study", type=Path, nargs="?", metavar="RESULTS", help="folder (default: rows that are there)")
+    study = parser.parse_args(argv).study
     try:
-        publish(parser.parse_args(argv).study)
+        if study is not None:
+            copy_rows(study, ROWS)
+        write_reference()
     except ResultsError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

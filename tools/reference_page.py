@@ -1,4 +1,4 @@
-"""What docs/reference/README.md says in figures: cost by phase, the aims set beforehand, the search begun on a GPU."""
+"""What docs/reference/README.md says in numbers: cost by phase, the aims set beforehand, the search begun on a GPU."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ K_MEANS_PUBLISHED = 0.79
 """Accuracy of k-means on auto-encoder codes, the lower end of what is published; set for 33 epochs."""
 
 
-def cost(results: StudyResults) -> str:
+def tabulate_cost(results: StudyResults) -> str:
     """Return trials, epochs and hours by phase."""
     phases = results.trials.groupby("phase", observed=True)
     frame = pd.DataFrame(
@@ -40,10 +40,10 @@ def cost(results: StudyResults) -> str:
         Column("hours", "Core-hours", "fixed"),
     )
     counts = {"trials": "int64", "epochs": "int64"}
-    return _markdown(frame.astype(counts).rename_axis("phase").reset_index(), columns)
+    return _format_frame(frame.astype(counts).rename_axis("phase").reset_index(), columns)
 
 
-def aims(results: StudyResults) -> str:
+def tabulate_aims(results: StudyResults) -> str:
     """Return what the aims ask, what the tuned arm reached, and by how much it falls short.
 
     Raises:
@@ -58,12 +58,16 @@ def aims(results: StudyResults) -> str:
         cells = frame[frame["code_size"] == size]
         ranked = cells[cells[f"{LINEAR}_mark"].notna()]
         passed = ranked[ranked[f"{ERROR}_mark"] != "unranked"]
-        rows.append(_best(passed[ERROR], f"squared error at code size {size}", aim, lower=True))
+        rows.append(_judge_best(passed[ERROR], f"squared error at code size {size}", aim, lower=True))
         for name, what in ((LINEAR, "linear"), (MLP, "MLP")):
             below = cells.loc["pca", name]
-            rows.append(_best(ranked[name], f"{what} error (%) at code size {size}, below PCA's", below, lower=True))
+            rows.append(
+                _judge_best(ranked[name], f"{what} error (%) at code size {size}, below PCA's", below, lower=True)
+            )
         rows.append(
-            _best(ranked[K_MEANS], f"k-means accuracy at code size {size}", K_MEANS_PUBLISHED, lower=False, digits=3)
+            _judge_best(
+                ranked[K_MEANS], f"k-means accuracy at code size {size}", K_MEANS_PUBLISHED, lower=False, digits=3
+            )
         )
     columns = (
         Column("what", "Tuned arm, test images"),
@@ -73,10 +77,10 @@ def aims(results: StudyResults) -> str:
         Column("short", "Falls short by"),
         Column("others", "Models that reach it"),
     )
-    return _markdown(pd.DataFrame(rows), columns)
+    return _format_frame(pd.DataFrame(rows), columns)
 
 
-def begun_search(results: StudyResults) -> str:
+def tabulate_begun_search(results: StudyResults) -> str:
     """Return each cell's lowest squared error on validation images."""
     errors = results.trials.pivot_table(
         index="architecture", columns="code_size", values="validation_squared_error", aggfunc="min", observed=True
@@ -84,10 +88,10 @@ def begun_search(results: StudyResults) -> str:
     frame = errors.rename(columns=str).reset_index()
     frame.insert(0, "label", [label_of(name) for name in frame["architecture"].astype("str")])
     columns = (Column("label", "Model"), *(Column(str(size), f"Code {size}", "fixed") for size in errors.columns))
-    return _markdown(frame, columns)
+    return _format_frame(frame, columns)
 
 
-def _best(values: pd.Series[float], what: str, aim: float, *, lower: bool, digits: int = 2) -> dict[str, str]:
+def _judge_best(values: pd.Series[float], what: str, aim: float, *, lower: bool, digits: int = 2) -> dict[str, str]:
     value, name = (values.min(), values.idxmin()) if lower else (values.max(), values.idxmax())
     short = value - aim if lower else aim - value
     reached = values <= aim if lower else values >= aim
@@ -101,5 +105,5 @@ def _best(values: pd.Series[float], what: str, aim: float, *, lower: bool, digit
     }
 
 
-def _markdown(frame: pd.DataFrame, columns: tuple[Column, ...]) -> str:
-    return rendering.markdown(Table("", "", "", frame, columns)).strip()
+def _format_frame(frame: pd.DataFrame, columns: tuple[Column, ...]) -> str:
+    return rendering.format_markdown(Table("", "", "", frame, columns)).strip()
