@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.results import StudyResults
+from study.storage.schema import OPTUNA_STATES
 from trainables.errors import InputError
 
 SEARCHED = ("learning_rate", "filters_1", "filters_2")
@@ -17,8 +18,6 @@ SEARCHED = ("learning_rate", "filters_1", "filters_2")
 
 JOURNALS = (".log", ".journal")
 """How the name of a journal file ends; every other storage is the URL of a database."""
-
-_STATES = {"complete": "COMPLETE", "pruned": "PRUNED", "diverged": "FAIL", "failed": "FAIL"}
 
 
 def check_storage(url: str) -> None:
@@ -108,7 +107,7 @@ def _optuna_trial(row: Mapping[Any, Any], curve: pd.DataFrame | None, distributi
     """Return a search trial as Optuna has it."""
     from optuna.trial import TrialState, create_trial
 
-    state = TrialState[_STATES[row["status"]]]
+    state = TrialState[OPTUNA_STATES[row["status"]]]
     values: dict[int, float] = {}
     if curve is not None:
         known = curve.dropna(subset=["validation_cross_entropy"])

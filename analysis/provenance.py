@@ -1,8 +1,10 @@
-"""Where a study's figures come from, what of the study is not there yet, and the command that adds it."""
+"""Where a study's numbers come from, what of the study is not there yet, and the command that adds it."""
 
 from __future__ import annotations
 
+import dataclasses
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -10,7 +12,8 @@ import pandas as pd
 
 from analysis.results import Study, StudyResults
 from analysis.tables.table import Absent
-from trainables.models.architectures import ARCHITECTURES, ClassicAutoencoder
+from study.plan.identity import config_of_manifest
+from study.plan.trials import plan_trials
 
 NAMED_CELLS = 4
 _MACHINE = ("system", "cores", "gpus", "hardware")
@@ -55,42 +58,48 @@ def provenance(results: StudyResults) -> list[tuple[str, dict[str, str]]]:
     ]
 
 
-def missing(results: StudyResults) -> list[str]:
+def list_missing(results: StudyResults) -> list[str]:
     """Return a sentence for each phase whose trials are not all there, with the command that runs them.
 
-    A trial that diverged or failed is there.
+    A trial that diverged or failed is there; controls are not counted.
     """
     sentences = []
     for study in results.studies:
-        config = study.manifest["config"]
+        if (config := config_of_manifest(study.manifest)) is None:
+            continue
         trials = results.trials[results.trials["study"] == study.name]
-        for phase in config.get("phases", ()):
-            planned = _planned(config, phase)
-            sizes = trials[trials["phase"] == phase].groupby(["architecture", "code_size", "arm"], observed=True).size()
-            there = {(str(name), int(size), str(arm)): count for (name, size, arm), count in sizes.items()}
-            short = {cell: count - there.get(cell, 0) for cell, count in planned.items() if count > there.get(cell, 0)}
-            if short:
-                cells = [f"{name} at code size {size} ({arm}: {count})" for (name, size, arm), count in short.items()]
+        there = _count_groups(trials.astype({"phase": "str", "arm": "str"}).to_dict("records"))
+        planned = _count_groups(
+            {"phase": trial.phase, "arm": trial.arm, "factor": trial.factor} | dataclasses.asdict(trial.cell)
+            for trial in plan_trials(config)
+        )
+        for phase, counts in planned.items():
+            if short := counts - there.get(phase, Counter()):
+                # Cells as in the tables, the tuned arm first.
+                order = sorted(
+                    short, key=lambda group: (config.architectures.index(group[0]), group[1], group[2] != "tuned")
+                )
+                cells = [
+                    f"{name} at code size {size} ({kind}: {short[name, size, kind]})" for name, size, kind in order
+                ]
                 more = f" and {len(cells) - NAMED_CELLS} more cells" if len(cells) > NAMED_CELLS else ""
                 sentences.append(
-                    f"{study.name}: {sum(short.values()):,} of {sum(planned.values()):,} trials of phase {phase} are "
+                    f"{study.name}: {short.total():,} of {counts.total():,} trials of phase {phase} are "
                     f"not there: {', '.join(cells[:NAMED_CELLS])}{more}. To run them: {command(study, phase)}"
                 )
     return sentences
 
 
-def _planned(config: Mapping[str, Any], phase: str) -> dict[tuple[str, int, str], int]:
-    """Return the trials planned by (architecture, code size, arm); those of ablate are known to the plan alone."""
-    budget = {"search": config.get("trials", 0), "confirm": config.get("seeds", 0)}.get(phase)
-    if budget is None:
-        return {}
-    return {
-        (name, size, arm): budget
-        for name in config.get("architectures", ())
-        for size in config.get("code_sizes", ())
-        for arm in (("tuned", "published") if phase == "confirm" else ("tuned",))
-        if arm == "tuned" or not isinstance(ARCHITECTURES.get(name), ClassicAutoencoder)
-    }
+def _count_groups(trials: Iterable[Mapping[Any, Any]]) -> dict[str, Counter[tuple[str, int, str]]]:
+    """Count trials that train, by phase, then by cell and arm, or factor where they ablate."""
+    counts: dict[str, Counter[tuple[str, int, str]]] = {}
+    for trial in trials:
+        if trial["arm"] != "control":
+            base = trial.get("base_code_size")
+            size = int(trial["code_size"] if pd.isna(base) else base)
+            group = (str(trial["architecture"]), size, trial["factor"] if trial["phase"] == "ablate" else trial["arm"])
+            counts.setdefault(trial["phase"], Counter())[group] += 1
+    return counts
 
 
 def _facts(study: Study, trials: pd.DataFrame) -> dict[str, str]:

@@ -21,8 +21,7 @@ import pyarrow.fs
 from rich.console import Console
 from rich.text import Text
 
-from analysis.provenance import missing, provenance
-from analysis.reading import open_location
+from analysis.provenance import list_missing, provenance
 from analysis.rendering import text as rendering
 from analysis.rendering.html import render_page
 from analysis.rendering.terminal import print_table
@@ -31,6 +30,7 @@ from analysis.tables.diagnostics import comparison_tables
 from analysis.tables.summary import answers
 from analysis.tables.table import Absent, Table
 from analysis.workers import drawing_processes
+from study.storage.location import parse_location
 
 PRINTED = ("summary", "architectures", "sizes", "reconstruction", "classification", "clustering", "findings")
 """Tables that the terminal shows, where they have rows."""
@@ -83,11 +83,11 @@ def open_local_folder(output: str | Path) -> Iterator[Path]:
     if "://" not in str(output):
         yield Path(output)
         return
-    filesystem, root = open_location(output)
+    place = parse_location(output)
     with tempfile.TemporaryDirectory(prefix="cae-study-report-") as folder:
         yield Path(folder)
         with _refuse_unwritable(output):
-            pyarrow.fs.copy_files(folder, root, destination_filesystem=filesystem)
+            pyarrow.fs.copy_files(folder, place.path, destination_filesystem=place.filesystem)
 
 
 @contextmanager
@@ -113,7 +113,7 @@ def print_report(results: StudyResults, tables: Sequence[Table | Absent]) -> Non
                 console.print(Text(f"{_format_absent(table)}\n"))
     for sentence in answers(results):
         console.print(Text(f"{sentence}\n"))
-    for note in (*results.problems, *missing(results)):
+    for note in (*results.problems, *list_missing(results)):
         console.print(Text(f"note: {note}"))
 
 
@@ -159,7 +159,7 @@ def format_report(results: StudyResults, tables: Sequence[Table | Absent]) -> st
     parts = [f"# Report of {' and '.join(study.name for study in results.studies)}"]
     gaps = [
         *results.problems,
-        *missing(results),
+        *list_missing(results),
         *(_format_absent(table) for table in tables if isinstance(table, Absent) and table.reason),
     ]
     if gaps:

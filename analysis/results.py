@@ -14,7 +14,7 @@ is named in ``problems``; the rest is read.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,16 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from analysis.reading import ResultsError as ResultsError
-from analysis.reading import admit_models, open_location, read_manifest, read_table
+from study.storage.location import parse_location
+from study.storage.manifest import require_manifest
+from study.storage.parquet import read_table
 from study.storage.schema import ARMS, PHASES, STATUSES, TABLES
+from trainables.errors import InputError
 from trainables.models.architectures import ARCHITECTURES, CONTROLS
+from trainables.models.custom import check_row, load_row
+
+ResultsError = InputError
+"""A results folder cannot be used."""
 
 COLLAPSE_TOLERANCE = 0.03
 """A run whose training cross-entropy is not this share below the mean image's has collapsed. Source: the protocol."""
@@ -108,20 +114,36 @@ def load_study(path: str | Path) -> StudyResults:
     Raises:
         ResultsError: there is no such folder, it holds no study, or the study was written by a newer version.
     """
-    filesystem, root = open_location(path)
-    manifest = read_manifest(filesystem, root, str(path))
-    admit_models(manifest, str(path))
+    folder = replace(parse_location(path), shown=str(path))
+    manifest = require_manifest(folder)
+    _admit_models(manifest, str(path))
+    own = {"study": manifest["name"], "study_sha256": manifest.get("study_sha256")}
     problems: list[str] = []
+    frames: dict[str, pd.DataFrame] = {}
     # Trials first: what a trial's row commits is written before it, so a study that still runs is read consistently.
-    trials = read_table("trials", filesystem, root, manifest, problems)
-    committed = trials["trial_id"].combine_chunks()
-    frames = {"trials": _with_flags(_typed(trials, "trials"))}
-    for name in ("epochs", "scores", "codes"):
-        table = read_table(name, filesystem, root, manifest, problems)
+    for name in ("trials", "epochs", "scores", "codes"):
+        table, found = read_table(folder, name, own)
+        problems += [f"{problem.received}; left out" for problem in found]
+        if name == "trials":
+            committed = table["trial_id"].combine_chunks()
         if name == "scores":
-            table = _finite(table, problems)
-        frames[name] = _typed(table.filter(pc.is_in(table["trial_id"], value_set=committed)), name)
+            table = _keep_finite(table, problems)
+        frames[name] = _type_columns(table.filter(pc.is_in(table["trial_id"], value_set=committed)), name)
+    frames["trials"] = _add_flags(frames["trials"])
     return StudyResults((Study(str(manifest["name"]), str(path), manifest),), **frames, problems=tuple(problems))
+
+
+def _admit_models(manifest: Mapping[str, Any], received: str) -> None:
+    """Add the user's own models of a study.json to the table of architectures, so that they are shown as others are.
+
+    Raises:
+        ResultsError: one is no row, or its name means another model here, as in a study read before.
+    """
+    for values in manifest["models"]:
+        try:
+            check_row(load_row(values))
+        except InputError as error:
+            raise ResultsError(f"{received}/study.json: {error.received}", error.accepted, error.remedy) from None
 
 
 def load_studies(paths: Sequence[str | Path]) -> StudyResults:
@@ -152,7 +174,7 @@ def side_by_side(parts: Sequence[StudyResults]) -> StudyResults:
             frame: pd.DataFrame = getattr(part, name)
             tables[name].append(frame.assign(trial_id=(study + ":") + frame["trial_id"].astype("str")))
         tables["trials"][-1] = tables["trials"][-1].assign(study=study)
-    joined = {name: _with_order(pd.concat(frames, ignore_index=True), name) for name, frames in tables.items()}
+    joined = {name: _order_labels(pd.concat(frames, ignore_index=True), name) for name, frames in tables.items()}
     joined["trials"]["study"] = pd.Categorical(joined["trials"]["study"].astype("str"), names, ordered=True)
     studies = tuple(Study(name, part.path, part.manifest) for name, part in zip(names, parts, strict=True))
     return StudyResults(studies, **joined, problems=tuple(problem for part in parts for problem in part.problems))
@@ -168,7 +190,7 @@ def confirmed(frame: pd.DataFrame) -> pd.DataFrame:
     return frame[(frame["phase"] == "confirm") & frame["full_budget"]]
 
 
-def _finite(scores: pa.Table, problems: list[str]) -> pa.Table:
+def _keep_finite(scores: pa.Table, problems: list[str]) -> pa.Table:
     """Leave out values that no mean may contain; a writer that keeps to the schema writes none."""
     finite = scores.filter(pc.is_finite(scores["value"]))
     if len(finite) < len(scores):
@@ -176,16 +198,16 @@ def _finite(scores: pa.Table, problems: list[str]) -> pa.Table:
     return finite
 
 
-def _typed(table: pa.Table, name: str) -> pd.DataFrame:
+def _type_columns(table: pa.Table, name: str) -> pd.DataFrame:
     """Return ``table`` as a frame: integers stay integers, labels are categories, each key is there once."""
     nullable = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
     frame: pd.DataFrame = table.to_pandas(types_mapper=nullable.get, categories=_LABELS.get(name, ()))
     whole = [column.name for column in TABLES[name] if column.type == pa.int64() and not column.nullable]
     frame = frame.astype(dict.fromkeys(whole, "int64"))
-    return _with_order(frame.drop_duplicates(_KEYS[name], keep="last", ignore_index=True), name)
+    return _order_labels(frame.drop_duplicates(_KEYS[name], keep="last", ignore_index=True), name)
 
 
-def _with_order(frame: pd.DataFrame, name: str) -> pd.DataFrame:
+def _order_labels(frame: pd.DataFrame, name: str) -> pd.DataFrame:
     """Make labels categories; those of trials have the order of tables and figures, unknown names last, sorted."""
     frame = frame.astype(dict.fromkeys(_LABELS.get(name, ()), "category"))
     if name == "trials":
@@ -196,7 +218,7 @@ def _with_order(frame: pd.DataFrame, name: str) -> pd.DataFrame:
     return frame
 
 
-def _with_flags(trials: pd.DataFrame) -> pd.DataFrame:
+def _add_flags(trials: pd.DataFrame) -> pd.DataFrame:
     """Add ``collapsed`` and ``full_budget``.
 
     Collapsed: complete, and the training cross-entropy is within 3 % of that of predicting the mean image, or above it.

@@ -33,13 +33,12 @@ from study.config.presets import study_config
 from study.display.progress import Progress
 from study.execution import cluster
 from study.execution.early_stopping import CellStopping
-from study.execution.recorder import TrialRecorder, provenance_columns
+from study.execution.recorder import TrialRecorder, make_provenance_columns
 from study.execution.tuner import run_plan
 from study.plan.plan import Plan
 from study.storage import provenance
 from study.storage.schema import SCHEMA_VERSION
 from study.storage.store import Store
-from study.storage.writer import Writer
 from trainables.data.datasets import Dataset, Images, load_dataset
 from trainables.models.architectures import BUILT_IN
 from trainables.training.training import Training, as_images
@@ -105,18 +104,19 @@ def run_ours(trials: int, dataset: Dataset, slots: int) -> Waits:
         store.open({"schema_version": SCHEMA_VERSION, "name": config.name})
         plan = Plan(config, ())
         resources = cluster.connect("local", 0, slots)
-        columns = provenance_columns(config.name, "0" * 64, dataset, provenance.versions(), (None, None))
+        columns = make_provenance_columns(config.name, "0" * 64, dataset, provenance.versions(), (None, None))
         try:
             started, busy = time.perf_counter(), _busy_seconds()
-            with Writer(store) as writer:
-                recorder = TrialRecorder(plan, writer, Progress(plan, slots, io.StringIO()), columns)
+            with store.writing():
+                recorder = TrialRecorder(plan, store, Progress(plan, slots, io.StringIO()), columns)
                 # Five times the epochs put early stopping's first rung behind every trial's end.
                 run_plan(recorder, CellStopping(5 * EPOCHS), dataset, resources, 3600, None)
             seconds, busy = time.perf_counter() - started, _busy_seconds() - busy
         finally:
             ray.shutdown()
         spans = [
-            (row["started_at"].timestamp(), row["started_at"].timestamp() + row["seconds"]) for row in store.finished()
+            (row["started_at"].timestamp(), row["started_at"].timestamp() + row["seconds"])
+            for row in store.read_trials()
         ]
     return waits("ours", spans, slots, len(dataset.search_train), seconds, busy)
 

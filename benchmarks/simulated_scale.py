@@ -35,14 +35,14 @@ from study.config.study_config import StudyConfig
 from study.display.progress import Progress
 from study.execution import cluster
 from study.execution.early_stopping import CellStopping
-from study.execution.recorder import TrialRecorder, provenance_columns
+from study.execution.recorder import TrialRecorder, make_provenance_columns
 from study.execution.tuner import Resources, run_plan
-from study.plan.plan import Plan, plan_trials
+from study.plan.plan import Plan
 from study.plan.search import CellSearch
+from study.plan.trials import plan_trials
 from study.storage import provenance
 from study.storage.schema import SCHEMA_VERSION
 from study.storage.store import Store
-from study.storage.writer import Writer
 from trainables.data.datasets import load_dataset
 from trainables.evaluation.scores import Score
 from trainables.run_trial import Outcome, Report, TrialBatch
@@ -159,7 +159,7 @@ def measure_scale(slots: int, trials: int, folder: Path) -> tuple[Meter, int, in
     cluster.connect("local", 0, 1)
     # Early stopping leaves about two thirds of the epochs.
     meter = Meter(0.6 * EPOCHS * trials)
-    for owner, name in ((CellSearch, "suggest"), (CellSearch, "tell"), (Writer, "append"), (TrialRecorder, "receive")):
+    for owner, name in ((CellSearch, "suggest"), (CellSearch, "tell"), (Store, "append"), (TrialRecorder, "receive")):
         meter.time(owner, name)
 
     def counted(batch: TrialBatch) -> Iterator[tuple[float, Report]]:
@@ -169,14 +169,14 @@ def measure_scale(slots: int, trials: int, folder: Path) -> tuple[Meter, int, in
 
     try:
         plan = Plan(config, ())
-        columns = provenance_columns(config.name, "0" * 64, dataset, provenance.versions(), (None, None))
-        with Writer(store) as writer, installed(slots, counted):
-            recorder = TrialRecorder(plan, writer, Progress(plan, slots, io.StringIO()), columns)
+        columns = make_provenance_columns(config.name, "0" * 64, dataset, provenance.versions(), (None, None))
+        with store.writing(), installed(slots, counted):
+            recorder = TrialRecorder(plan, store, Progress(plan, slots, io.StringIO()), columns)
             run_plan(recorder, CellStopping(config.epochs), dataset, Resources(0, slots), 3600, None)
         meter.close()
     finally:
         ray.shutdown()
-    assert plan.exhausted, f"{len(plan.missing())} trials were not run"
+    assert plan.exhausted, f"{len(plan.list_pending())} trials were not run"
     return meter, plan.done, sum(path.is_file() for path in (folder / "study").rglob("*"))
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from study.config.ablations import FACTORS
+from study.config.options import RunOptions
 from study.config.presets import PRESETS
 from study.config.study_config import StudyConfig
 from study.config.study_file import read_config, read_models
@@ -75,8 +76,8 @@ def _run(arguments: argparse.Namespace) -> int:
     # Ray, PyTorch and SciPy take seconds to import, which a mistake in the flags need not wait for.
     from study import run as execution
 
-    names = [field.name for field in dataclasses.fields(execution.RunOptions)]
-    options = execution.RunOptions(**{name: getattr(arguments, name) for name in names})
+    names = [field.name for field in dataclasses.fields(RunOptions)]
+    options = RunOptions(**{name: getattr(arguments, name) for name in names})
     if arguments.dry_run:
         with reader_may_leave():
             execution.describe(config, options)

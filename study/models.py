@@ -36,9 +36,9 @@ def load_model(results: Location | Path | str, which: str) -> Autoencoder:
 def find_model(store: Store, which: str) -> tuple[Mapping[str, Any], Autoencoder]:
     """Return the row of a trial and its module; as `load_model`."""
     store.require_study()
-    row = find_kept_trial(store.finished(), which, str(store.folder))
+    row = find_kept_trial(store.read_trials(), which, str(store.folder))
     received = f"{store.folder}/weights/{row['trial_id']}.safetensors"
-    return row, unpack_weights(store.weights(row["trial_id"]), received)
+    return row, unpack_weights(store.read_weights(row["trial_id"]), received)
 
 
 def find_kept_trial(rows: list[dict[str, Any]], which: str, received: str) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from trainables.data.datasets import Dataset, load_dataset
 from trainables.errors import InputError
 from trainables.models.architectures import BUILT_IN, CONTROLS, Architecture, Control
 from trainables.models.custom import load_row
+from trainables.node_info import TRIAL_LIBRARIES
 from trainables.run_trial import Outcome, Trial, TrialBatch, describe_device, run_trial
 from trainables.training.devices import prepare
 from trainables.trial_config import TrialConfig
@@ -31,7 +32,7 @@ from trainables.trial_config import TrialConfig
 RELATIVE_TOLERANCE, ABSOLUTE_TOLERANCE = 0.02, 0.02
 """How far values may lie apart that another machine, version or code made."""
 
-_DECISIVE = ("cae-study", "python", "torch", "numpy", "scipy", "scikit-learn")
+_DECISIVE = ("cae-study", "python", *TRIAL_LIBRARIES)
 """What of a row's versions decides the values of a trial."""
 
 _EPOCH_VALUES = (
@@ -70,10 +71,10 @@ def reproduce(trial_id: str, results: str, dataset_name: str | None = None, data
     comparison = ReproductionCheck(find_differences(row, device))
     seed = "" if row["seed"] is None else f" with seed {row['seed']}"
     print(f"{trial_id}{seed}, on {dataset.name} and {describe_device(device)}\n{comparison.rule}", flush=True)
-    epochs = store.curves({trial_id}).get(trial_id, [])
+    epochs = store.read_curves({trial_id}).get(trial_id, [])
     outcome = _train_again(row, architecture, dataset, device, epochs, comparison)
     comparison.compare(
-        _collect_scores(store.scores(trial_id)), _collect_scores(map(dataclasses.asdict, outcome.scores))
+        _collect_scores(store.read_scores(trial_id)), _collect_scores(map(dataclasses.asdict, outcome.scores))
     )
     print(comparison.verdict)
     return 0 if comparison.different == 0 else 1
@@ -156,7 +157,7 @@ def find_differences(row: Mapping[str, Any], device: torch.device) -> list[str]:
 
 
 def _find_trial(store: Store, trial_id: str) -> dict[str, Any]:
-    rows = {row["trial_id"]: row for row in store.finished()}
+    rows = {row["trial_id"]: row for row in store.read_trials()}
     if trial_id not in rows:
         near = difflib.get_close_matches(trial_id, rows, n=3, cutoff=0)
         raise InputError(

@@ -1,6 +1,6 @@
 """One launch of a study, from its configuration to its report.
 
-``run(study_config("quick"), Options())`` is ``python study/launch.py --preset quick``, for scripts and notebooks.
+``run(study_config("quick"), RunOptions())`` is ``python study/launch.py --preset quick``, for scripts and notebooks.
 """
 
 from __future__ import annotations
@@ -9,31 +9,27 @@ import shlex
 import signal
 import sys
 from contextlib import nullcontext
-from dataclasses import dataclass
-from pathlib import Path
 
 from analysis.optuna_export import check_storage, write_optuna
 from analysis.results import load_study
 from study.config.data import load_study_data
+from study.config.options import RunOptions
 from study.config.search_space import Cell
 from study.config.study_config import StudyConfig
 from study.config.study_file import format_study_file
 from study.display.dashboard import Mirror
-from study.display.dry_run import print_first_configurations
-from study.display.live import progress_of
-from study.display.overview import measured, print_plan
-from study.display.progress import Verbosity
+from study.display.dry_run import print_first_configurations, print_plan
+from study.display.live import choose_progress
 from study.execution import cluster
 from study.execution.early_stopping import CellStopping
-from study.execution.estimate import Estimate
-from study.execution.recorder import TrialRecorder, provenance_columns
+from study.execution.estimate import Estimate, estimate_plan
+from study.execution.recorder import TrialRecorder, make_provenance_columns
 from study.execution.tuner import run_plan
+from study.plan.identity import next_manifest
 from study.plan.plan import Plan
 from study.storage import provenance
 from study.storage.location import parse_location
-from study.storage.manifest import next_manifest
 from study.storage.store import Store
-from study.storage.writer import Writer
 from trainables.data.datasets import Dataset
 from trainables.errors import InputError
 
@@ -42,35 +38,16 @@ EPOCH_LIMIT_FACTOR = 20
 """An epoch that takes longer than the least limit, and the estimate so many times, is taken for one that hangs."""
 
 
-@dataclass(frozen=True, slots=True)
-class RunOptions:
-    """Where a study runs and writes; none of it changes what is studied.
-
-    ``time_budget`` is in hours; ``epoch_limit`` in minutes, after which an epoch is taken for one that hangs.
-    ``optuna_storage`` is a database or journal file that shows the searches to optuna-dashboard.
-    """
-
-    results_dir: str = "results"
-    data_dir: Path | None = None
-    address: str | None = None
-    concurrency: int | None = None
-    gpus_per_trial: float | None = None
-    time_budget: float | None = None
-    epoch_limit: float | None = None
-    optuna_storage: str | None = None
-    verbosity: Verbosity = "normal"
-
-
 def describe(config: StudyConfig, options: RunOptions) -> None:
     """Print the plan, an estimate for this machine and the first configurations; start nothing and write nothing."""
     dataset = load_study_data(config, options.data_dir)
-    resources = cluster.local_resources(options.gpus_per_trial, options.concurrency)
+    resources = cluster.find_local_resources(options.gpus_per_trial, options.concurrency)
     store = Store(parse_location(options.results_dir) / config.name)
     manifest = store.read_manifest()
-    plan = Plan(config, store.finished() if manifest else ())
-    work = measured(config, plan, dataset, resources)
-    print_plan(config, plan, dataset, work, resources, _epoch_limit(options, work), store.folder)
-    if (address := cluster.cluster_address(options.address)) != "local":
+    plan = Plan(config, store.read_trials() if manifest else ())
+    work = estimate_plan(config, plan, dataset, resources)
+    print_plan(config, plan, dataset, work, resources, _choose_epoch_limit(options, work), store.folder)
+    if (address := cluster.choose_address(options.address)) != "local":
         print(f"  The estimate is for this machine, not for the cluster at {address}, which was not asked.")
     print_first_configurations(plan)
 
@@ -84,9 +61,9 @@ def run(config: StudyConfig, options: RunOptions) -> int:
     store = Store(parse_location(options.results_dir) / config.name)
     store.read_manifest()  # refuses what cannot be reached before data is fetched
     dataset = load_study_data(config, options.data_dir)
-    address = cluster.cluster_address(options.address)
+    address = cluster.choose_address(options.address)
     if address == "local":
-        cluster.local_resources(options.gpus_per_trial, options.concurrency)  # refuses before anything is written
+        cluster.find_local_resources(options.gpus_per_trial, options.concurrency)  # refuses before anything is written
     if options.optuna_storage:
         check_storage(options.optuna_storage)
     with store:
@@ -95,9 +72,9 @@ def run(config: StudyConfig, options: RunOptions) -> int:
 
 def _run(config: StudyConfig, options: RunOptions, store: Store, dataset: Dataset, address: str) -> int:
     manifest = next_manifest(config, dataset, store.read_manifest(), store.folder)
-    finished = store.finished()
+    finished = store.read_trials()
     plan = Plan(config, finished)
-    if "search" not in config.phases and (unsearched := plan.cells_without_result()):
+    if "search" not in config.phases and (unsearched := plan.list_cells_without_result()):
         raise InputError(
             f"phases {' '.join(config.phases)} without a finished search of {unsearched[0]}",
             "phase search first, or a folder that holds its rows",
@@ -105,7 +82,7 @@ def _run(config: StudyConfig, options: RunOptions, store: Store, dataset: Datase
         )
     if plan.exhausted:
         store.open(manifest, format_study_file(config))
-        blocked = f", {len(plan.blocked())} cannot run" if plan.blocked() else ""
+        blocked = f", {len(plan.list_blocked())} cannot run" if plan.list_blocked() else ""
         print(f"study {config.name}: {plan.done} of {plan.total} trials are done already{blocked}")
         return _conclude(plan, store, options)
     on_sigterm = signal.getsignal(signal.SIGTERM)
@@ -116,26 +93,26 @@ def _run(config: StudyConfig, options: RunOptions, store: Store, dataset: Datase
     signal.signal(signal.SIGTERM, on_sigterm)  # Ray put its own in its place, which ends without a word.
     try:
         store.open(manifest, format_study_file(config))  # not before the cluster is known to take the study
-        work = measured(config, plan, dataset, resources)
-        epoch_limit = _epoch_limit(options, work)
+        work = estimate_plan(config, plan, dataset, resources)
+        epoch_limit = _choose_epoch_limit(options, work)
         if options.verbosity != "quiet":
             print_plan(config, plan, dataset, work, resources, epoch_limit, store.folder)
         stopping = CellStopping(config.epochs)
         searched = {row["trial_id"]: row for row in finished if row["phase"] == "search"}
-        for trial_id, curve in store.curves(set(searched)).items():
+        for trial_id, curve in store.read_curves(set(searched)).items():
             row = searched[trial_id]
             values = [epoch["validation_cross_entropy"] for epoch in curve]
             stopping.replay(Cell(row["architecture"], row["code_size"]), trial_id, values)
-        columns = provenance_columns(
+        columns = make_provenance_columns(
             config.name, manifest["study_sha256"], dataset, provenance.versions(), provenance.git_state()
         )
         seconds = None if options.time_budget is None else options.time_budget * 3600
         verbose = options.verbosity == "verbose"
-        progress = progress_of(plan, resources.concurrency, store.folder, options.verbosity, finished)
+        progress = choose_progress(plan, resources.concurrency, store.folder, options.verbosity, finished)
         url = options.optuna_storage
         mirror = Mirror(url, plan, store.folder, progress) if url else nullcontext()
-        with Writer(store) as writer, progress, mirror:
-            recorder = TrialRecorder(plan, writer, progress, columns)
+        with store.writing(), progress, mirror:
+            recorder = TrialRecorder(plan, store, progress, columns)
             run_plan(recorder, stopping, dataset, resources, epoch_limit, seconds, verbose)
     finally:
         cluster.disconnect()
@@ -147,18 +124,18 @@ def _conclude(plan: Plan, store: Store, options: RunOptions) -> int:
     """Print what is missing, write the report and return the exit status."""
     from analysis import report
 
-    if finished := store.finished():
+    if finished := store.read_trials():
         report.main([str(store.folder), "--output", str(store.folder / "report")])
     if options.optuna_storage and any(row["phase"] == "search" for row in finished):
         write_optuna(load_study(str(store.folder)), options.optuna_storage)
     print(f"rows:   {store.folder}")
-    blocked = {planned.trial_id for planned in plan.blocked()}
-    if planned := [planned for planned in plan.missing() if planned.trial_id not in blocked]:
+    blocked = {planned.trial_id for planned in plan.list_blocked()}
+    if planned := [planned for planned in plan.list_pending() if planned.trial_id not in blocked]:
         print(f"{len(planned)} of {plan.total} trials are still pending; the same command goes on with them")
-        print(f"next:   {_command()}")
-    elif not plan.lost():
-        print(f"next:   {_after(plan.config, store)}")
-    if lost := plan.lost():
+        print(f"next:   {_make_command()}")
+    elif not plan.find_lost_groups():
+        print(f"next:   {_suggest_next(plan.config, store)}")
+    if lost := plan.find_lost_groups():
         print(
             f"error: no trial of {'; '.join(map(str, lost[:10]))}{' and others' if lost[10:] else ''} gave a result"
             f"{f', so {len(blocked)} others cannot run' if blocked else ''}: see column `reason` of trials",
@@ -168,21 +145,21 @@ def _conclude(plan: Plan, store: Store, options: RunOptions) -> int:
     return 0
 
 
-def _after(config: StudyConfig, store: Store) -> str:
+def _suggest_next(config: StudyConfig, store: Store) -> str:
     """Return what to type when nothing is pending: ablations of what was confirmed, or a look at the page."""
     if "ablate" not in config.phases and config.ablated_cells:
-        return _command("--phase", "ablate")
+        return _make_command("--phase", "ablate")
     if store.folder.local is None:
         return shlex.join(["python", "analysis/report.py", str(store.folder)])
     return shlex.join(["python", "-m", "webbrowser", str(store.folder.local / "report" / "report.html")])
 
 
-def _command(*more: str) -> str:
+def _make_command(*more: str) -> str:
     """Return the command that was typed, with ``more`` at its end."""
     return shlex.join(["python", *sys.argv, *more])
 
 
-def _epoch_limit(options: RunOptions, work: Estimate) -> float:
+def _choose_epoch_limit(options: RunOptions, work: Estimate) -> float:
     """Return the seconds after which an epoch is taken for one that hangs.
 
     By default far above the estimate: cores may be slower elsewhere or shared, search tries wider models than the

@@ -11,12 +11,12 @@ import torch
 from study.config.presets import study_config
 from study.config.study_config import StudyConfig
 from study.display.progress import Progress
-from study.execution.recorder import TrialRecorder, make_batch, provenance_columns
-from study.plan.plan import Plan, PlannedTrial
+from study.execution.recorder import TrialRecorder, make_provenance_columns
+from study.plan.identity import next_manifest
+from study.plan.plan import Plan
+from study.plan.trials import PlannedTrial
 from study.storage import provenance
-from study.storage.manifest import next_manifest
 from study.storage.store import Store
-from study.storage.writer import Writer
 from trainables.data.datasets import load_dataset
 from trainables.run_trial import Outcome, run_trial
 from trainables.trial_config import TrialConfig
@@ -57,6 +57,14 @@ def row_of(
     return row | (trial_config.as_dict() if trial_config else {})
 
 
+def take_one(plan: Plan) -> tuple[PlannedTrial, TrialConfig | None] | None:
+    """Take the next trial of a plan, alone, and return it with its settings."""
+    if (taken := plan.take()) is None:
+        return None
+    ((planned,), trial_config) = taken
+    return planned, trial_config
+
+
 def run_here(config: StudyConfig, results: Path, pruned: tuple[str, ...] = ()) -> Path:
     """Run a study trial after trial in this process, without Ray, and return its folder.
 
@@ -68,13 +76,13 @@ def run_here(config: StudyConfig, results: Path, pruned: tuple[str, ...] = ()) -
         manifest = next_manifest(config, dataset, None, store.folder)
         store.open(manifest)
         plan = Plan(config, ())
-        columns = provenance_columns(
+        columns = make_provenance_columns(
             config.name, manifest["study_sha256"], dataset, provenance.versions(), provenance.git_state()
         )
-        with Writer(store) as writer:
-            recorder = TrialRecorder(plan, writer, Progress(plan, 1, io.StringIO()), columns)
-            while taken := recorder.take():
-                for report in run_trial(make_batch(*taken, config), dataset, torch.device("cpu")):
+        with store.writing():
+            recorder = TrialRecorder(plan, store, Progress(plan, 1, io.StringIO()), columns)
+            while batch := recorder.take():
+                for report in run_trial(batch, dataset, torch.device("cpu")):
                     recorder.receive(report)
                     if report.trial_id in pruned:
                         recorder.commit(report.trial_id, Outcome("pruned", "behind the other trials of its cell"))

@@ -8,8 +8,14 @@ import socket
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
-LIBRARIES = ("ray", "torch", "numpy", "scipy", "scikit-learn")
-"""The libraries that a trial uses: each decides the numbers of its rows."""
+TRIAL_LIBRARIES = ("torch", "numpy", "scipy", "scikit-learn")
+"""The libraries that decide the numbers of a trial."""
+
+NODE_LIBRARIES = ("ray", *TRIAL_LIBRARIES)
+"""Those that a node must have in the launcher's versions."""
+
+STUDY_LIBRARIES = (*NODE_LIBRARIES, "optuna", "pandas", "pyarrow")
+"""Those whose versions each row names: with what chooses and writes trials."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +30,9 @@ class NodeInfo:
 def read_node_info() -> NodeInfo:
     """Return what this process finds on its node."""
     versions: dict[str, str | None] = {"python": platform.python_version()}
-    return NodeInfo(socket.gethostname(), versions | {name: _find_version(name) for name in LIBRARIES}, _list_gpus())
+    return NodeInfo(
+        socket.gethostname(), versions | {name: _find_version(name) for name in NODE_LIBRARIES}, _list_gpus()
+    )
 
 
 def _find_version(name: str) -> str | None:

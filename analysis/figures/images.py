@@ -19,10 +19,11 @@ from analysis.figures.errors import SQUARED_ERROR
 from analysis.figures.plots import Plot, grid, heading, keys, sorted_names, spread_code_sizes, styled, where, wrapped
 from analysis.figures.style import is_control, shown_label
 from analysis.provenance import absent
-from analysis.reading import open_location
 from analysis.results import StudyResults, confirmed
 from analysis.stats.aggregate import select
 from analysis.tables.table import Absent
+from study.storage.files import Storage
+from study.storage.location import parse_location
 
 SHOWN_IMAGES = 10
 SHOWN_FILTERS = 32
@@ -140,10 +141,8 @@ def first_filters(results: StudyResults, trial_id: str, study: str) -> Images | 
     """
     path = next(each.path for each in results.studies if each.name == study)
     file_name = trial_id.removeprefix(f"{study}:") if len(results.studies) > 1 else trial_id
-    filesystem, root = open_location(path)
     try:
-        with filesystem.open_input_stream(f"{root}/weights/{file_name}.safetensors") as stream:
-            weights = safetensors.numpy.load(stream.read())
+        weights = safetensors.numpy.load(Storage(parse_location(path)).read(f"weights/{file_name}.safetensors"))
     except (OSError, pa.ArrowException, safetensors.SafetensorError):
         return None
     found = weights.get("conv1.weight")

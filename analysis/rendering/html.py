@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 import pandas as pd
 
-from analysis.provenance import missing, provenance
+from analysis.provenance import list_missing, provenance
 from analysis.rendering.text import FORMATS, Line, format_heading, format_lines
 from analysis.results import StudyResults
 from analysis.tables.summary import answers
@@ -131,7 +131,7 @@ def _list_gaps(results: StudyResults, parts: Iterable[object]) -> list[str]:
             titles.setdefault(part.reason, []).append(part.title)
     # No full stop: most reasons end in a command to be copied.
     absent = [f"{', '.join(dict.fromkeys(names))}: {reason}" for reason, names in titles.items()]
-    return [*results.problems, *missing(results), *absent]
+    return [*results.problems, *list_missing(results), *absent]
 
 
 def _summarize(name: str, facts: Mapping[str, str]) -> str:

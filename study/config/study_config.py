@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, StrictStr, ValidationError, model_validator
@@ -16,15 +15,12 @@ from study.config.ablations import FACTORS
 from study.config.search_space import (
     FILTERS_RANGE,
     PARAMETER_BUDGET,
-    REDUCTION_FACTOR,
-    STARTUP_TRIALS,
     Cell,
-    grace_period,
     widest,
     within_budget,
 )
 from study.storage.schema import PHASES
-from trainables.data.datasets import DATASETS, OWN_DATA, data_name, is_own_data
+from trainables.data.datasets import DATASETS, OWN_DATA, is_own_data
 from trainables.errors import FieldError, InputError
 from trainables.models.architectures import BUILT_IN, CONTROLS, Architecture, Control
 from trainables.models.custom import check_row, dump_row, field_error
@@ -183,35 +179,11 @@ class StudyConfig:
         """Return the seed of search trial ``number``, from 0; never one of a confirmation."""
         return self.seed * SEEDS_OF_A_STUDY + SEEDS_OF_A_STUDY // 2 + number
 
-    def identity(self, dataset_sha256: str) -> dict[str, Any]:
-        """Return what may not change under the same name: data, splits, recipe, space, epochs and base seed.
-
-        Budgets, seeds, cells and phases may grow: their trials keep their ids.
-        """
-        return {
-            "dataset": data_name(self.dataset),
-            "dataset_sha256": dataset_sha256,
-            "recipes": {name: dataclasses.asdict(RECIPES[name]) for name in (self.recipe, PUBLISHED_RECIPE)},
-            "epochs": self.epochs,
-            "batch_size": self.batch_size,
-            "seed": self.seed,
-            "filters_range": list(FILTERS_RANGE),
-            "parameter_budget": PARAMETER_BUDGET,
-            "startup_trials": STARTUP_TRIALS,
-            "grace_period": grace_period(self.epochs),
-            "reduction_factor": REDUCTION_FACTOR,
-        }
-
     def as_dict(self) -> dict[str, Any]:
         """Return the configuration as plain values, for study.json."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         values["models"] = [dump_row(row) for row in self.models]
         return json.loads(json.dumps(values))  # type: ignore[no-any-return]
-
-
-def digest_of(identity: Mapping[str, Any]) -> str:
-    """Return the SHA-256 of an identity, the same for equal values whatever their order."""
-    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
 def _check_choices(field: str, given: Collection[Any], known: Iterable[Any]) -> None:

@@ -40,9 +40,9 @@ class Mirror:
         self._thread.join()
 
     def _run(self) -> None:
-        before, said, pause = self._left(), "", PAUSE
+        before, said, pause = self._count_left(), "", PAUSE
         while not self._stop.wait(pause):
-            if (left := self._left()) == before:
+            if (left := self._count_left()) == before:
                 continue
             before, started = left, time.monotonic()
             trouble = self._export()
@@ -51,9 +51,9 @@ class Mirror:
                 self._progress.say(f"warning: {trouble}; the rows are not concerned")
             pause = max(PAUSE, (time.monotonic() - started) / MOST_OF_THE_TIME)
 
-    def _left(self) -> int:
+    def _count_left(self) -> int:
         """Return how many search trials have not ended."""
-        return sum(count for group, count in self._plan.left().items() if group.phase == "search")
+        return sum(count for group, count in self._plan.count_left().items() if group.phase == "search")
 
     def _export(self) -> str | None:
         """Return what went wrong, None where nothing did."""

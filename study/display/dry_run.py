@@ -1,4 +1,4 @@
-"""The configurations that each phase of a plan begins with, every setting resolved."""
+"""What the user sees before a study runs: what it plans, the time and room that it takes here, its first trials."""
 
 from __future__ import annotations
 
@@ -6,12 +6,60 @@ import textwrap
 from collections.abc import Mapping
 from typing import Any
 
-from study.plan.plan import Plan, PlannedTrial
+from study.config.study_config import StudyConfig
+from study.execution.estimate import Estimate, estimate_room
+from study.execution.tuner import Resources
+from study.plan.pace import format_duration
+from study.plan.plan import Plan
+from study.plan.trials import PlannedTrial
+from study.storage.location import Location
+from trainables.data.datasets import Dataset, data_name
 
 SHOWN = 3
 """Groups of trials of a phase and arm; the others are counted."""
 
 _WIDTH = 80
+
+DAY = 86_400.0
+
+
+def print_plan(
+    config: StudyConfig,
+    plan: Plan,
+    dataset: Dataset,
+    work: Estimate,
+    resources: Resources,
+    epoch_limit: float,
+    folder: Location,
+) -> None:
+    """Print cells, trials and epochs still pending, and the time and room they take."""
+    seconds = work.wall_seconds(resources.concurrency, resources.gpus_per_trial)
+    cells = len(config.architectures) * len(config.code_sizes)
+    unit = "GPU" if resources.gpus_per_trial else "core"
+    planned = ", ".join(f"{count} {phase}" for phase, count in work.trials.items())
+    print(
+        f"study {config.name} on {data_name(config.dataset)}: {cells} cells ({len(config.architectures)} architectures "
+        f"x {len(config.code_sizes)} code sizes)"
+    )
+    print(f"  trials:    {plan.total} in all, {plan.done} done, to run: {planned or 'none'}")
+    print(f"  epochs:    {work.epochs_at_most:,} at most; early stopping spares some of those of search")
+    print(
+        f"  at once:   {resources.concurrency} on "
+        f"{f'{resources.gpus_per_trial:g} GPU each' if resources.gpus_per_trial else 'one core each'}"
+    )
+    hours = seconds / 3600 * resources.concurrency * (resources.gpus_per_trial or 1)
+    print(f"  estimate:  {format_duration(seconds)} ({hours:.1f} {unit}-hours), measured on this machine")
+    disk = estimate_room(plan.list_pending(), config, len(dataset.test))
+    weights, all_of_it = format_size(disk.weights), format_size(disk.rows + disk.weights)
+    print(f"  disk:      {all_of_it}, {weights} of them weights; a report adds some MB")
+    print(f"  limit:     {format_duration(epoch_limit)} an epoch; then its trial starts again")
+    print(f"  rows:      {folder}", flush=True)
+    if seconds > DAY:
+        print(
+            "  This is over a day. Less: --preset sample, fewer --code-sizes, --architectures, --trials, --seeds or\n"
+            "  --epochs; or let it run for a while with --time-budget HOURS and go on later with the same command.",
+            flush=True,
+        )
 
 
 def print_first_configurations(plan: Plan) -> None:
@@ -21,7 +69,7 @@ def print_first_configurations(plan: Plan) -> None:
     """
     firsts: dict[tuple[str, str], list[PlannedTrial]] = {}
     seen = set()
-    for planned in plan.missing():
+    for planned in plan.list_pending():
         if planned.group not in seen:
             seen.add(planned.group)
             firsts.setdefault((planned.phase, planned.arm), []).append(planned)
@@ -42,7 +90,7 @@ def _print_settings(plan: Plan, planned: PlannedTrial, before: Mapping[str, Any]
         changed = "" if planned.level is None else f" with {planned.factor} {planned.level.label}"
         print(f"    best of search-{planned.cell}{changed}: not known yet")
         return before
-    trial_config = plan.trial_config(planned)
+    trial_config = plan.resolve_config(planned)
     if trial_config is None:
         print("    trains nothing")
         return before
@@ -53,3 +101,12 @@ def _print_settings(plan: Plan, planned: PlannedTrial, before: Mapping[str, Any]
         words = ["as above" if not words else "as above but", *words]
     print(textwrap.fill(" ".join(words), _WIDTH, initial_indent="    ", subsequent_indent="    "))
     return values
+
+
+def format_size(count: int) -> str:
+    """Return bytes as a person would say them: ``340 kB``, ``12 MB``, ``3.4 GB``."""
+    if count < 999_500:
+        return f"{count / 1e3:.0f} kB"
+    if count < 999_500_000:
+        return f"{count / 1e6:.0f} MB" if count >= 9_950_000 else f"{count / 1e6:.1f} MB"
+    return f"{count / 1e9:.1f} GB"

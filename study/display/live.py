@@ -16,10 +16,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from study.config.options import Verbosity
 from study.config.search_space import Cell
-from study.display.progress import Progress, Verbosity
+from study.display.progress import Progress
 from study.plan.counts import Tally
-from study.plan.pace import duration
+from study.plan.pace import format_duration
 from study.plan.plan import Plan
 from study.storage.location import Location
 from trainables.training.training import EpochFigures
@@ -31,7 +32,7 @@ _EPOCHS = 200
 """Epochs that ended last, of which the view tells the speed."""
 
 
-def progress_of(
+def choose_progress(
     plan: Plan, slots: int, folder: Location, verbosity: Verbosity, finished: Sequence[Mapping[str, Any]]
 ) -> Progress:
     """Return the live view where there is a terminal to draw it in, else lines; verbose is lines everywhere."""
@@ -71,10 +72,6 @@ class LiveProgress(Progress):
     def __exit__(self, *_: object) -> None:
         self._live.stop()
 
-    def __reduce__(self) -> tuple[type[object], tuple[()]]:
-        # Tune pickles its callbacks to a file that nothing reads.
-        return object, ()
-
     def tick(self) -> None:
         """Draw the view again where it is old enough."""
         if time.monotonic() - self._drawn_at >= REFRESH_SECONDS:
@@ -85,7 +82,7 @@ class LiveProgress(Progress):
         """Print a line above the view."""
         self._console.print(Text(text), soft_wrap=True)
 
-    def epoch_ended(self, trial_id: str, figures: EpochFigures) -> None:
+    def epoch_ended(self, trial_id: str, epoch: EpochFigures) -> None:
         """Count an epoch."""
         self._epoch_ends.append(time.monotonic())
 
@@ -97,31 +94,31 @@ class LiveProgress(Progress):
     def view(self) -> RenderableType:
         """Return what is drawn: whole at 80 columns, its tables side by side where there is room."""
         plan = self._plan
-        tables = [Group(Text("trials", "bold"), self._phases())]
+        tables = [Group(Text("trials", "bold"), self._make_phase_table())]
         if self._tally.count_planned("search"):
             title = Text("best validation cross-entropy (nats/image)", "bold")
-            tables.append(Group(title, self._best()))
+            tables.append(Group(title, self._make_best_table()))
         return Group(
             "",
             Padding(ProgressBar(total=plan.total, completed=plan.done), 0),  # ends its line
-            Text(", ".join(self._facts())),
+            Text(", ".join(self._list_facts())),
             "",
             Columns(tables, padding=(1, 6)),
             "",
             Text(f"rows: {self._folder}", overflow="fold"),
         )
 
-    def _facts(self) -> list[str]:
+    def _list_facts(self) -> list[str]:
         plan, now = self._plan, time.monotonic()
-        facts = [f"{plan.done} of {plan.total} trials", f"{duration(now - self._started)} gone"]
-        if left := self.seconds_left():
-            facts.append(f"about {duration(left)} left")
+        facts = [f"{plan.done} of {plan.total} trials", f"{format_duration(now - self._started)} gone"]
+        if left := self.estimate_left():
+            facts.append(f"about {format_duration(left)} left")
         if len(self._epoch_ends) > 1:
             facts.append(f"{(len(self._epoch_ends) - 1) / (now - self._epoch_ends[0]):.2g} epochs a second")
         return facts
 
-    def _phases(self) -> Table:
-        table = _table("phase", "done", "running", "pruned", "diverged", "failed")
+    def _make_phase_table(self) -> Table:
+        table = _make_table("phase", "done", "running", "pruned", "diverged", "failed")
         running = Counter(planned.phase for planned in self._plan.running.values())
         for phase in self._plan.config.phases:
             ended = {status: self._tally.count_ended(phase, status) for status in ("pruned", "diverged", "failed")}
@@ -135,16 +132,16 @@ class LiveProgress(Progress):
             )
         return table
 
-    def _best(self) -> Table:
+    def _make_best_table(self) -> Table:
         config = self._plan.config
-        table = _table("architecture", *(f"code {size}" for size in config.code_sizes))
+        table = _make_table("architecture", *(f"code {size}" for size in config.code_sizes))
         for architecture in config.architectures:
             best = [self._tally.best.get(Cell(architecture, size)) for size in config.code_sizes]
             table.add_row(architecture, *("" if value is None else f"{value:.1f}" for value in best))
         return table
 
 
-def _table(first: str, *others: str) -> Table:
+def _make_table(first: str, *others: str) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column(first)
     for name in others:

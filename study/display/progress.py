@@ -5,14 +5,13 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal, Self, TextIO
+from typing import Any, Self, TextIO
 
-from study.plan.pace import Pace, duration
-from study.plan.plan import Group, Plan
+from study.config.options import Verbosity
+from study.plan.pace import Pace, format_duration
+from study.plan.plan import Plan
+from study.plan.trials import Group
 from trainables.training.training import EpochFigures
-
-Verbosity = Literal["quiet", "normal", "verbose"]
-"""quiet: only what went wrong; verbose: every epoch as well, and what Ray has to say."""
 
 
 class Progress:
@@ -53,18 +52,18 @@ class Progress:
         """Print a line at once."""
         print(text, file=self._out, flush=True)
 
-    def epoch_ended(self, trial_id: str, figures: EpochFigures) -> None:
+    def epoch_ended(self, trial_id: str, epoch: EpochFigures) -> None:
         """Take notice of an epoch of a trial that runs."""
         if self._verbosity == "verbose":
-            value = figures.validation_cross_entropy
+            value = epoch.validation_cross_entropy
             kind = "train" if value is None else "validation"
             self.say(
-                f"{trial_id} epoch {figures.epoch}: {kind} cross-entropy "
-                f"{figures.train_cross_entropy if value is None else value:.1f}, {figures.seconds:.2f} s"
+                f"{trial_id} epoch {epoch.epoch}: {kind} cross-entropy "
+                f"{epoch.train_cross_entropy if value is None else value:.1f}, {epoch.seconds:.2f} s"
             )
 
     def trial_ended(self, row: Mapping[str, Any], squared_error: float | None) -> None:
-        """Print the trial that ended with the figure that matters in its phase."""
+        """Print the trial that ended with the value that matters in its phase."""
         self._ended += 1
         self._device_seconds += row.get("device_seconds") or 0.0
         self._pace.add(row)
@@ -72,16 +71,16 @@ class Progress:
             return
         plan = self._plan
         width = len(str(plan.total))
-        figure = ""
+        value = ""
         if row["phase"] == "search" and row["validation_cross_entropy"] is not None:
-            figure = f"validation cross-entropy {row['validation_cross_entropy']:.1f}"
+            value = f"validation cross-entropy {row['validation_cross_entropy']:.1f}"
         elif squared_error is not None:
-            figure = f"test squared error {squared_error:.2f}"
-        left = self.seconds_left()
+            value = f"test squared error {squared_error:.2f}"
+        left = self.estimate_left()
         self.say(
             f"[{plan.done:{width}}/{plan.total}] {row['trial_id']:<44} {row['status']:<9} "
-            f"{row['seconds'] or 0:6.1f} s  {figure or row['reason'] or ''}"
-            f"{f'  (about {duration(left)} left)' if left else ''}"
+            f"{row['seconds'] or 0:6.1f} s  {value or row['reason'] or ''}"
+            f"{f'  (about {format_duration(left)} left)' if left else ''}"
         )
 
     def attempt_failed(self, trial_id: str, reason: str) -> None:
@@ -92,11 +91,11 @@ class Progress:
         """Print that the tables will lack something, since the last of its trials, that of ``row``, ended as well."""
         self.say(f"warning: no trial of {group} gave a result; the last ended as {row['status']}: {row['reason']}")
 
-    def seconds_left(self) -> float | None:
+    def estimate_left(self) -> float | None:
         """Return how long the rest takes, at the rate of this launch so far; None before that is known."""
         if self._ended < 2 * self._slots or not self._device_seconds:
             return None
-        left = self._pace.left(self._plan.left())
+        left = self._pace.estimate_seconds(self._plan.count_left())
         if left is None:
             return None
         return (time.monotonic() - self._started) * left / self._device_seconds

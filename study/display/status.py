@@ -9,10 +9,11 @@ from rich.table import Table
 
 from study.config.study_config import StudyConfig
 from study.plan.counts import Tally
-from study.plan.pace import Pace, duration
-from study.plan.plan import Plan, plan_trials
+from study.plan.identity import check_identity, make_identity
+from study.plan.pace import Pace, format_duration
+from study.plan.plan import Plan
+from study.plan.trials import plan_trials
 from study.storage.location import parse_location
-from study.storage.manifest import check_identity
 from study.storage.schema import STATUSES
 from study.storage.store import Store
 
@@ -23,20 +24,20 @@ def print_status(config: StudyConfig, results_dir: str) -> None:
     Raises:
         InputError: the folder cannot be read, or holds a study of another identity.
     """
-    store, rows = _opened(config, results_dir)
+    store, rows = _open_study(config, results_dir)
     plan = Plan(config, rows)
-    missing = plan.missing()
+    missing = plan.list_pending()
     done = f"{plan.done} of {plan.total} trials are done, {len(missing)} missing"
     print(f"study {config.name} on {config.dataset}: {done}")
-    Console().print(_table(plan, Tally(config, rows)))
-    for group in plan.lost():
+    Console().print(_make_table(plan, Tally(config, rows)))
+    for group in plan.find_lost_groups():
         print(f"no result: {group}; see column `reason` of trials")
-    if blocked := len(plan.blocked()):
+    if blocked := len(plan.list_blocked()):
         print(f"{blocked} of the missing cannot run, since the search of their cell found nothing to confirm")
     if missing:
-        print(f"to run:    {_time(plan, Pace(config.epochs, rows), rows)}")
+        print(f"to run:    {_describe_time(plan, Pace(config.epochs, rows), rows)}")
     print(f"rows:      {store.folder}")
-    holder = store.holder()
+    holder = store.find_holder()
     idle = "nobody; the same command without --status goes on" if missing else "nobody"
     print(f"run by:    {holder or idle}", flush=True)
 
@@ -47,41 +48,41 @@ def print_missing(config: StudyConfig, results_dir: str) -> None:
     Raises:
         InputError: as `print_status`.
     """
-    _, rows = _opened(config, results_dir)
+    _, rows = _open_study(config, results_dir)
     done = {row["trial_id"] for row in rows}
     for planned in plan_trials(config):
         if planned.trial_id not in done:
             print(planned.trial_id)
 
 
-def _opened(config: StudyConfig, results_dir: str) -> tuple[Store, list[dict[str, object]]]:
+def _open_study(config: StudyConfig, results_dir: str) -> tuple[Store, list[dict[str, object]]]:
     """Return the store of a study and its rows of `trials`; none where it has not begun."""
     store = Store(parse_location(results_dir) / config.name)
     manifest = store.read_manifest()
     if manifest is None:
         return store, []
-    check_identity(config.identity(manifest["dataset"]["sha256"]), manifest, store.folder)
-    return store, store.finished()
+    check_identity(make_identity(config, manifest["dataset"]["sha256"]), manifest, store.folder)
+    return store, store.read_trials()
 
 
-def _time(plan: Plan, pace: Pace, rows: list[dict[str, object]]) -> str:
-    seconds = pace.left(plan.left())
+def _describe_time(plan: Plan, pace: Pace, rows: list[dict[str, object]]) -> str:
+    seconds = pace.estimate_seconds(plan.count_left())
     if seconds is None:
         return "not known before a trial has ended; --dry-run measures an estimate"
     devices = Counter(str(row["device"]) for row in rows if row["device"])
     return (
-        f"about {duration(seconds)} of one core or GPU ({', '.join(sorted(devices))}), by the time of the "
+        f"about {format_duration(seconds)} of one core or GPU ({', '.join(sorted(devices))}), by the time of the "
         f"{sum(devices.values())} trials that ended"
     )
 
 
-def _table(plan: Plan, tally: Tally) -> Table:
+def _make_table(plan: Plan, tally: Tally) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for name in ("phase", "cell"):
         table.add_column(name, overflow="fold")
     for name in ("done", *STATUSES, "missing"):
         table.add_column(name, justify="right")
-    missing = Counter((planned.phase, planned.cell) for planned in plan.missing())
+    missing = Counter((planned.phase, planned.cell) for planned in plan.list_pending())
     for (phase, cell), count in tally.planned.items():
         ended = [tally.ended[phase, cell, status] for status in STATUSES]
         table.add_row(phase, str(cell), f"{sum(ended)}/{count}", *map(str, ended), str(missing[phase, cell]))

@@ -11,7 +11,7 @@ _ROUNDING = 1e-9
 """Ray counts shares of a GPU in ten thousandths; three thirds are one."""
 
 
-def slots(resources: Mapping[str, float], gpus_per_trial: float) -> int:
+def count_slots(resources: Mapping[str, float], gpus_per_trial: float) -> int:
     """Return the trials that a node holds at once, each with one core; a share of a GPU never spans two."""
     cores, gpus = int(resources.get("CPU", 0)), int(resources.get("GPU", 0))
     if not gpus_per_trial:
@@ -21,12 +21,14 @@ def slots(resources: Mapping[str, float], gpus_per_trial: float) -> int:
     return min(cores, gpus // int(gpus_per_trial))
 
 
-def slots_now(nodes: Iterable[Mapping[str, float]], gpus_per_trial: float) -> int:
+def count_slots_now(nodes: Iterable[Mapping[str, float]], gpus_per_trial: float) -> int:
     """Return the trials that ``nodes`` hold at once."""
-    return sum(slots(node, gpus_per_trial) for node in nodes)
+    return sum(count_slots(node, gpus_per_trial) for node in nodes)
 
 
-def slots_possible(cluster_file: Mapping[str, Any], nodes: Iterable[Mapping[str, float]], gpus_per_trial: float) -> int:
+def count_possible_slots(
+    cluster_file: Mapping[str, Any], nodes: Iterable[Mapping[str, float]], gpus_per_trial: float
+) -> int:
     """Return the trials that a cluster holds when it is as large as its file allows.
 
     Args:
@@ -35,13 +37,13 @@ def slots_possible(cluster_file: Mapping[str, Any], nodes: Iterable[Mapping[str,
             taken to be like the best of them.
         gpus_per_trial: what a trial holds beside its core.
     """
-    best = max((slots(node, gpus_per_trial) for node in nodes), default=0)
+    best = max((count_slots(node, gpus_per_trial) for node in nodes), default=0)
     types = cluster_file["available_node_types"]
     head = cluster_file["head_node_type"]
 
     def of(name: str) -> int:
         resources = types[name].get("resources")
-        return slots(resources, gpus_per_trial) if resources else best
+        return count_slots(resources, gpus_per_trial) if resources else best
 
     workers = [
         of(name)
@@ -51,14 +53,14 @@ def slots_possible(cluster_file: Mapping[str, Any], nodes: Iterable[Mapping[str,
     return of(head) + sum(sorted(workers, reverse=True)[: cluster_file["max_workers"]])
 
 
-def most_gpus(cluster_file: Mapping[str, Any] | None, nodes: Iterable[Mapping[str, float]]) -> int:
+def find_most_gpus(cluster_file: Mapping[str, Any] | None, nodes: Iterable[Mapping[str, float]]) -> int:
     """Return the GPUs of the node that has most, of those that are there and those that may come."""
     kinds = cluster_file["available_node_types"].values() if cluster_file else ()
     resources = [*nodes, *(kind.get("resources") or {} for kind in kinds)]
     return max((int(node.get("GPU", 0)) for node in resources), default=0)
 
 
-def gpus_of_a_trial(asked: float | None, most: int) -> float:
+def choose_gpus(asked: float | None, most: int) -> float:
     """Return the GPUs that a trial holds, by default one where a node has any; ``most`` is what a node has at most.
 
     Raises:
@@ -75,7 +77,7 @@ def gpus_of_a_trial(asked: float | None, most: int) -> float:
     return asked
 
 
-def unseen_machines(cluster_file: Mapping[str, Any], node_count: int) -> int:
+def count_unseen_machines(cluster_file: Mapping[str, Any], node_count: int) -> int:
     """Return how many machines of one's own the file names that are not there yet."""
     kinds = cluster_file["available_node_types"].values()
     expected = sum(kind.get("min_workers", 0) for kind in kinds if not kind.get("resources"))

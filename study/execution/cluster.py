@@ -20,9 +20,16 @@ import yaml
 from ray.exceptions import AuthenticationError
 
 import trainables
-from study.display.progress import Verbosity
-from study.execution.capacity import gpus_of_a_trial, most_gpus, slots, slots_now, slots_possible, unseen_machines
-from study.execution.nodes import alive_nodes, ask_nodes, check_gpus, check_versions, print_nodes
+from study.config.options import Verbosity
+from study.execution.capacity import (
+    choose_gpus,
+    count_possible_slots,
+    count_slots,
+    count_slots_now,
+    count_unseen_machines,
+    find_most_gpus,
+)
+from study.execution.nodes import ask_nodes, check_gpus, check_versions, list_alive_nodes, print_nodes
 from study.execution.tuner import MOST_TRIALS_AT_ONCE, Resources
 from trainables.errors import InputError
 
@@ -36,20 +43,20 @@ _REACH_SECONDS = 5.0
 _FOLLOW_SECONDS = 5.0
 
 
-def local_resources(gpus_per_trial: float | None, concurrency: int | None) -> Resources:
+def find_local_resources(gpus_per_trial: float | None, concurrency: int | None) -> Resources:
     """Return how many trials run at once on this machine; by default what its GPUs hold, or one a core without.
 
     Raises:
         InputError: GPUs are asked for and there is none.
     """
     gpus = torch.cuda.device_count()
-    share = gpus_of_a_trial(gpus_per_trial, gpus)
+    share = choose_gpus(gpus_per_trial, gpus)
     # GPUs are what trials share out; their cores are counted where there is none.
     cores = MOST_TRIALS_AT_ONCE if share else len(os.sched_getaffinity(0))
-    return Resources(share, concurrency or slots({"CPU": cores, "GPU": gpus}, share))
+    return Resources(share, concurrency or count_slots({"CPU": cores, "GPU": gpus}, share))
 
 
-def cluster_address(requested: str | None) -> str:
+def choose_address(requested: str | None) -> str:
     """Return the address of the Ray to use: ``local`` unless one is requested by flag or by RAY_ADDRESS."""
     return requested or os.environ.get("RAY_ADDRESS") or "local"
 
@@ -70,12 +77,12 @@ def connect(
         "runtime_env": {"py_modules": [str(Path(trainables.__file__).parent)]},
     }
     if address == "local":
-        resources = local_resources(gpus_per_trial, concurrency)
+        resources = find_local_resources(gpus_per_trial, concurrency)
         ray.init(address="local", num_cpus=max(resources.concurrency, 1), include_dashboard=False, **options)
         return resources
     _join(address, options)
     try:
-        return _resources(gpus_per_trial, concurrency, verbosity)
+        return _find_resources(gpus_per_trial, concurrency, verbosity)
     except BaseException:
         ray.shutdown()
         raise
@@ -111,7 +118,7 @@ def _join(address: str, options: dict[str, Any]) -> None:
     try:
         if address != "auto":
             _reach(address)
-        with _kept_quiet(told):
+        with _keep_quiet(told):
             ray.init(address=address, **options)
     except (AuthenticationError, ConnectionError, OSError, ValueError, RuntimeError) as error:
         message = " ".join(str(error).split())
@@ -143,7 +150,7 @@ def _reach(address: str) -> None:
 
 
 @contextmanager
-def _kept_quiet(told: list[str]) -> Iterator[None]:
+def _keep_quiet(told: list[str]) -> Iterator[None]:
     """Keep what Ray's core writes to the terminal, a line a second while it tries, and append it to ``told``."""
     sys.stderr.flush()
     terminal = os.dup(2)
@@ -159,16 +166,16 @@ def _kept_quiet(told: list[str]) -> Iterator[None]:
             told.append(kept.read().decode(errors="replace"))
 
 
-def _resources(gpus_per_trial: float | None, concurrency: int | None, verbosity: Verbosity) -> Resources:
-    cluster_file = _cluster_file()
+def _find_resources(gpus_per_trial: float | None, concurrency: int | None, verbosity: Verbosity) -> Resources:
+    cluster_file = _read_cluster_file()
     if cluster_file is not None:
         _await_machines(cluster_file)
-    nodes = alive_nodes()
-    share = gpus_of_a_trial(gpus_per_trial, most_gpus(cluster_file, [node["Resources"] for node in nodes]))
+    nodes = list_alive_nodes()
+    share = choose_gpus(gpus_per_trial, find_most_gpus(cluster_file, [node["Resources"] for node in nodes]))
     found = ask_nodes(nodes)
     check_versions(found)
     check_gpus(nodes, found, share)
-    follow = _follower(cluster_file, share)
+    follow = _make_follower(cluster_file, share)
     holds = follow()
     if not holds:
         raise InputError(
@@ -183,7 +190,7 @@ def _resources(gpus_per_trial: float | None, concurrency: int | None, verbosity:
     return Resources(share, holds, follow)
 
 
-def _cluster_file() -> dict[str, Any] | None:
+def _read_cluster_file() -> dict[str, Any] | None:
     """Return the file that the cluster was made by; None where ``ray up`` did not make it or this is not its head."""
     path = CLUSTER_FILE.expanduser()
     if not path.exists():
@@ -196,7 +203,7 @@ def _await_machines(cluster_file: Mapping[str, Any]) -> None:
     """Wait for machines whose cores and GPUs nobody knows before they are there."""
     deadline = time.monotonic() + WAIT_SECONDS
     said = -1
-    while (unseen := unseen_machines(cluster_file, len(alive_nodes()))) and time.monotonic() < deadline:
+    while (unseen := count_unseen_machines(cluster_file, len(list_alive_nodes()))) and time.monotonic() < deadline:
         if unseen != said:
             print(f"waiting for {unseen} more machines, which ray up still prepares", flush=True)
             said = unseen
@@ -207,7 +214,7 @@ def _await_machines(cluster_file: Mapping[str, Any]) -> None:
         )
 
 
-def _follower(cluster_file: Mapping[str, Any] | None, gpus_per_trial: float) -> Callable[[], int]:
+def _make_follower(cluster_file: Mapping[str, Any] | None, gpus_per_trial: float) -> Callable[[], int]:
     """Return a function that says how many trials to keep going, as nodes come and go.
 
     As many as the cluster may become by its file, since trials that wait are what makes it grow; else what is there.
@@ -218,10 +225,10 @@ def _follower(cluster_file: Mapping[str, Any] | None, gpus_per_trial: float) -> 
     def follow() -> int:
         nonlocal asked_at, holds
         if time.monotonic() - asked_at >= _FOLLOW_SECONDS:
-            there = [node["Resources"] for node in alive_nodes()]
-            holds = slots_now(there, gpus_per_trial)
+            there = [node["Resources"] for node in list_alive_nodes()]
+            holds = count_slots_now(there, gpus_per_trial)
             if cluster_file is not None:
-                holds = max(holds, slots_possible(cluster_file, there, gpus_per_trial))
+                holds = max(holds, count_possible_slots(cluster_file, there, gpus_per_trial))
             asked_at = time.monotonic()
         return holds
 

@@ -12,7 +12,7 @@ from study.config.search_space import REDUCTION_FACTOR, Cell, grace_period
 from trainables.run_trial import TrialBatch
 
 
-def stopper(epochs: int) -> Any:
+def make_stopper(epochs: int) -> Any:
     """Return an empty `AsyncHyperBandScheduler` for one cell."""
     return AsyncHyperBandScheduler(
         time_attr="epoch",
@@ -24,7 +24,7 @@ def stopper(epochs: int) -> Any:
     )
 
 
-def goes_on(stopping: Any, trial_id: str, values: Iterable[float]) -> Iterator[bool]:
+def replay_epochs(stopping: Any, trial_id: str, values: Iterable[float]) -> Iterator[bool]:
     """Show a trial's validation cross-entropy to a stopper, epoch by epoch; yield whether it lets it go on."""
     trial = SimpleNamespace(trial_id=trial_id)
     stopping.on_trial_add(None, trial)
@@ -50,17 +50,17 @@ class CellStopping(FIFOScheduler):
 
         ``values`` are its validation cross-entropies epoch by epoch.
         """
-        for _ in goes_on(self._stopper(cell), trial_id, values):
+        for _ in replay_epochs(self._stopper(cell), trial_id, values):
             pass
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
         """Make the trial known to its cell's stopper."""
-        if cell := _searched_cell(trial):
+        if cell := _find_searched_cell(trial):
             self._stopper(cell).on_trial_add(tune_controller, trial)
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Return whether the trial goes on."""
-        cell = _searched_cell(trial)
+        cell = _find_searched_cell(trial)
         if cell is None or result["done"]:
             return str(TrialScheduler.CONTINUE)
         decision = str(self._stopper(cell).on_trial_result(tune_controller, trial, result))
@@ -76,10 +76,10 @@ class CellStopping(FIFOScheduler):
 
     def _stopper(self, cell: Cell) -> Any:
         if cell not in self._stoppers:
-            self._stoppers[cell] = stopper(self._epochs)
+            self._stoppers[cell] = make_stopper(self._epochs)
         return self._stoppers[cell]
 
 
-def _searched_cell(trial: Any) -> Cell | None:
+def _find_searched_cell(trial: Any) -> Cell | None:
     batch: TrialBatch = trial.config["batch"]
     return Cell(batch.row.name, batch.code_size) if batch.phase == "search" else None

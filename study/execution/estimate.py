@@ -1,8 +1,9 @@
-"""How long a study will take here, from a short measurement in this process."""
+"""How long a study will take here, from a short trial run in this process, and how much room its rows take."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,9 +11,14 @@ import torch
 
 from study.config.search_space import Cell
 from study.config.study_config import StudyConfig
-from study.execution.early_stopping import goes_on, stopper
-from study.plan.plan import PlannedTrial
+from study.execution.early_stopping import make_stopper, replay_epochs
+from study.execution.tuner import Resources
+from study.plan.plan import Plan
+from study.plan.trials import PlannedTrial
 from trainables.data.datasets import Dataset
+from trainables.models.architectures import IMAGE_SIZE, Control
+from trainables.models.layers import count_parameters
+from trainables.run_trial import KEPT_CODES, KEPT_RECONSTRUCTIONS
 from trainables.training.batched import BatchedTraining
 from trainables.training.devices import SEEDS_AT_ONCE
 from trainables.training.training import Training, measure
@@ -25,6 +31,18 @@ EVALUATION_SECONDS = 5.0
 
 CONTROL_SECONDS = 45.0
 """The same for the raw pixels, by far the longer of the controls."""
+
+
+TRIAL_BYTES = 27_000
+SCORES_BYTES = 5_000
+EPOCHS_BYTES, EPOCH_BYTES = 4_500, 60
+CODES_BYTES, IMAGE_BYTES = 3_000, 13
+"""Sizes of a trial's file of each table, most of which is the schema that it carries; seen in studies of digits and
+MNIST. Such files are joined when a study ends, which then takes less.
+"""
+
+WEIGHT_BYTES = 4
+HALF_BYTES = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,9 +68,16 @@ class Estimate:
         return max(together, self.training_seconds / (concurrency * gpus_per_trial)) if gpus_per_trial else together
 
 
-def estimate(config: StudyConfig, planned: list[PlannedTrial], dataset: Dataset, device: torch.device) -> Estimate:
+def estimate_plan(config: StudyConfig, plan: Plan, dataset: Dataset, resources: Resources) -> Estimate:
+    """Return the work that the plan still has to run, at the speed of this process."""
+    device = torch.device("cuda" if resources.gpus_per_trial and torch.cuda.is_available() else "cpu")
+    torch.set_num_threads(1)
+    return estimate_work(config, plan.list_pending(), dataset, device)
+
+
+def estimate_work(config: StudyConfig, planned: list[PlannedTrial], dataset: Dataset, device: torch.device) -> Estimate:
     """Return what ``planned`` will take on ``device``, measured at the published filter counts."""
-    share = expected_search_share(config.trials, config.epochs)
+    share = estimate_search_share(config.trials, config.epochs)
     at_once = min(SEEDS_AT_ONCE[device.type], config.seeds)
     paces: dict[Cell, _Pace] = {}
     trials: dict[str, int] = {}
@@ -64,7 +89,7 @@ def estimate(config: StudyConfig, planned: list[PlannedTrial], dataset: Dataset,
             evaluated += CONTROL_SECONDS * len(dataset.training) / 60_000
             continue
         if trial.cell not in paces:
-            paces[trial.cell] = _pace(config, trial.cell, dataset, device, at_once)
+            paces[trial.cell] = _measure_pace(config, trial.cell, dataset, device, at_once)
         pace = paces[trial.cell]
         epochs += config.epochs
         longest = max(longest, at_once * pace.together * len(dataset.training))
@@ -78,7 +103,7 @@ def estimate(config: StudyConfig, planned: list[PlannedTrial], dataset: Dataset,
     return Estimate(trials, epochs, trained, evaluated, longest)
 
 
-def expected_search_share(trials: int, epochs: int) -> float:
+def estimate_search_share(trials: int, epochs: int) -> float:
     """Return the share of a search's epochs that early stopping leaves, for trials whose order never changes.
 
     Large searches are simulated by smaller ones, whose share is about the same.
@@ -88,9 +113,9 @@ def expected_search_share(trials: int, epochs: int) -> float:
     repetitions = max(1, min(100, 100_000 // (trials * epochs)))
     trained = 0
     for _ in range(repetitions):
-        stopping = stopper(epochs)
+        stopping = make_stopper(epochs)
         for number, value in enumerate(random.random(trials)):
-            for going_on in goes_on(stopping, str(number), [float(value)] * epochs):
+            for going_on in replay_epochs(stopping, str(number), [float(value)] * epochs):
                 trained += 1
                 if not going_on:
                     break
@@ -106,7 +131,7 @@ class _Pace:
     measuring: float
 
 
-def _pace(config: StudyConfig, cell: Cell, dataset: Dataset, device: torch.device, at_once: int) -> _Pace:
+def _measure_pace(config: StudyConfig, cell: Cell, dataset: Dataset, device: torch.device, at_once: int) -> _Pace:
     """Train a little as a trial on ``device`` does, and measure."""
     steps = _STEPS[device.type]
     row = config.architecture(cell.architecture)
@@ -118,17 +143,45 @@ def _pace(config: StudyConfig, cell: Cell, dataset: Dataset, device: torch.devic
 
     one = trainings(1)
     captured = device.type != "cpu"
-    alone = _seconds_of_an_epoch(BatchedTraining(one) if captured else one[0]) / len(pixels)
+    alone = _time_epoch(BatchedTraining(one) if captured else one[0]) / len(pixels)
     together = alone
     if at_once > 1:
-        together = _seconds_of_an_epoch(BatchedTraining(trainings(at_once))) / (at_once * len(pixels))
+        together = _time_epoch(BatchedTraining(trainings(at_once))) / (at_once * len(pixels))
     started = time.perf_counter()
     measure(one[0].model, pixels[: trial_config.batch_size])
     return _Pace(alone, together, (time.perf_counter() - started) / trial_config.batch_size)
 
 
-def _seconds_of_an_epoch(training: Training | BatchedTraining) -> float:
+def _time_epoch(training: Training | BatchedTraining) -> float:
     training.train_epoch()
     started = time.perf_counter()
     training.train_epoch()
     return time.perf_counter() - started
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Bytes of rows, and of confirmed trials' weights."""
+
+    rows: int
+    weights: int
+
+
+def estimate_room(planned: Iterable[PlannedTrial], config: StudyConfig, test_images: int) -> Room:
+    """Return the room that trials will take, with weights as many as at the published filter counts."""
+    rows = weights = 0
+    kept = min(KEPT_CODES, test_images)
+    for trial in planned:
+        row = config.find_row(trial.cell.architecture)
+        rows += TRIAL_BYTES
+        if trial.arm != "control":
+            rows += EPOCHS_BYTES + config.epochs * EPOCH_BYTES
+        if trial.phase != "search":
+            rows += SCORES_BYTES
+        if trial.keep_codes:
+            codes = KEPT_RECONSTRUCTIONS if row.lossless else kept
+            values = codes * trial.cell.code_size + KEPT_RECONSTRUCTIONS * IMAGE_SIZE**2
+            rows += CODES_BYTES + codes * IMAGE_BYTES + HALF_BYTES * values
+        if trial.phase == "confirm" and not isinstance(row, Control):
+            weights += WEIGHT_BYTES * count_parameters(row, trial.cell.code_size)
+    return Room(rows, weights)

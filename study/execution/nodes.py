@@ -9,14 +9,14 @@ import ray
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from study.execution.capacity import slots
+from study.execution.capacity import count_slots
 from trainables.errors import InputError
 from trainables.node_info import NodeInfo, read_node_info
 
-_PROBE_SECONDS = 180.0
+_ANSWER_SECONDS = 180.0
 
 
-def alive_nodes() -> list[dict[str, Any]]:
+def list_alive_nodes() -> list[dict[str, Any]]:
     """Return the nodes that are up, as Ray describes them."""
     return sorted((node for node in ray.nodes() if node["Alive"]), key=lambda node: str(node["NodeManagerAddress"]))
 
@@ -35,11 +35,12 @@ def ask_nodes(nodes: list[dict[str, Any]]) -> list[NodeInfo]:
     found = []
     for node, answer in zip(nodes, asked, strict=True):
         try:
-            found.append(ray.get(answer, timeout=_PROBE_SECONDS))
+            found.append(ray.get(answer, timeout=_ANSWER_SECONDS))
         except RayError as error:
             lines = [line for line in str(error).splitlines() if line.strip()]
+            told = lines[-1].strip()[:300] if lines else type(error).__name__
             raise InputError(
-                f"node {_name(node)} cannot run a task ({lines[-1].strip()[:300] if lines else type(error).__name__})",
+                f"node {_name_node(node)} cannot run a task ({told})",
                 "nodes that start a worker with this project's code within three minutes",
                 "install the project on it, or stop Ray there, and launch again; see docs/cluster.md",
             ) from error
@@ -77,7 +78,7 @@ def check_gpus(nodes: list[dict[str, Any]], found: list[NodeInfo], gpus_per_tria
         counted = int(node["Resources"].get("GPU", 0))
         if gpus_per_trial and counted > len(said.gpus):
             raise InputError(
-                f"Ray counts {counted} GPUs on {_name(node)} and PyTorch finds {len(said.gpus)}",
+                f"Ray counts {counted} GPUs on {_name_node(node)} and PyTorch finds {len(said.gpus)}",
                 "nodes whose PyTorch is built for their GPUs' driver",
                 "install a CUDA build of PyTorch there, or run on processors with --gpus-per-trial 0",
             )
@@ -88,17 +89,17 @@ def print_nodes(nodes: list[dict[str, Any]], found: list[NodeInfo], gpus_per_tri
     now = 0
     print(f"cluster of {len(nodes)} {'node' if len(nodes) == 1 else 'nodes'}:")
     for node, said in zip(nodes, found, strict=True):
-        held = slots(node["Resources"], gpus_per_trial)
+        held = count_slots(node["Resources"], gpus_per_trial)
         now += held
         cores, gpus = int(node["Resources"].get("CPU", 0)), int(node["Resources"].get("GPU", 0))
         models = f" ({', '.join(sorted(set(said.gpus)))})" if gpus and said.gpus else ""
         print(
-            f"  {_name(node):<32} {cores:4} cores {gpus:3} GPUs{models}  "
+            f"  {_name_node(node):<32} {cores:4} cores {gpus:3} GPUs{models}  "
             + (f"{held} trials at once" if held else "no trials")
         )
     if holds > now:
         print(f"  it grows to {holds} trials at once as its file allows")
 
 
-def _name(node: Mapping[str, Any]) -> str:
+def _name_node(node: Mapping[str, Any]) -> str:
     return f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})"

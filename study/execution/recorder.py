@@ -7,12 +7,12 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 from study.config.study_config import StudyConfig
-from study.display.progress import Progress
-from study.plan.plan import Plan, PlannedTrial
-from study.storage.writer import Writer
+from study.plan.plan import Plan
+from study.plan.trials import Group, PlannedTrial
+from study.storage.store import Store
 from trainables.data.datasets import Dataset
 from trainables.run_trial import Outcome, Report, Trial, TrialBatch
 from trainables.training.training import EpochFigures
@@ -25,6 +25,25 @@ def make_batch(trials: Sequence[PlannedTrial], trial_config: TrialConfig | None,
     batch = tuple(Trial(planned.trial_id, planned.seed, planned.keep_codes) for planned in trials)
     code_size = first.cell.code_size if trial_config is None else trial_config.code_size
     return TrialBatch(first.phase, config.find_row(first.cell.architecture), code_size, trial_config, batch)
+
+
+class ProgressListener(Protocol):
+    """Is told what happens while a study runs."""
+
+    def tick(self) -> None:
+        """Take notice that time goes by; called many times a second."""
+
+    def epoch_ended(self, trial_id: str, epoch: EpochFigures) -> None:
+        """Take notice of an epoch of a trial that runs."""
+
+    def trial_ended(self, row: Mapping[str, Any], squared_error: float | None) -> None:
+        """Take notice of a trial that ended: its row of `trials`, and its squared error on test images."""
+
+    def attempt_failed(self, trial_id: str, reason: str) -> None:
+        """Take notice that a trial starts again from its beginning."""
+
+    def group_lost(self, group: Group, row: Mapping[str, Any]) -> None:
+        """Take notice that the last trial of a group ended, that of ``row``, and none gave a result."""
 
 
 @dataclass(slots=True)
@@ -42,23 +61,27 @@ class TrialRecorder:
 
     Args:
         plan: what is planned.
-        writer: where rows go.
-        progress: what the user sees.
+        store: where rows go, while there is `Store.writing`.
+        progress: what tells the user.
         provenance: columns that are the same in every row of this launch.
     """
 
-    def __init__(self, plan: Plan, writer: Writer, progress: Progress, provenance: Mapping[str, Any]) -> None:
-        self.plan = plan
-        self._writer, self._progress, self._provenance = writer, progress, dict(provenance)
+    def __init__(self, plan: Plan, store: Store, progress: ProgressListener, provenance: Mapping[str, Any]) -> None:
+        self.plan, self.progress = plan, progress
+        self._store, self._provenance = store, dict(provenance)
         self._running: dict[str, _Running] = {}
 
-    def take(self, at_once: int = 1) -> tuple[list[PlannedTrial], TrialConfig | None] | None:
-        """Return the next pending trial, of one group, and their settings; None if none can start now."""
-        taken = self.plan.take_batch(at_once)
-        if taken is not None:
-            trials, trial_config = taken
-            self._running |= {planned.trial_id: _Running(planned, trial_config) for planned in trials}
-        return taken
+    def __reduce__(self) -> tuple[type[object], tuple[()]]:
+        # Tune pickles what it is given, and what that holds, to a file that nothing reads.
+        return object, ()
+
+    def take(self, at_once: int = 1) -> TrialBatch | None:
+        """Return the next pending trials, of one group, as a worker needs them; None if none can start now."""
+        if (taken := self.plan.take(at_once)) is None:
+            return None
+        trials, trial_config = taken
+        self._running |= {planned.trial_id: _Running(planned, trial_config) for planned in trials}
+        return make_batch(trials, trial_config, self.plan.config)
 
     def receive(self, report: Report) -> None:
         """Keep what a worker reports; commit the trial when it has ended.
@@ -66,7 +89,7 @@ class TrialRecorder:
         Raises:
             StorageError: an earlier trial could not be written, so that the study must stop.
         """
-        self._writer.check()
+        self._store.check()
         if report.trial_id not in self._running:
             return  # A worker that was started again repeats what other seeds of its trial had ended with.
         running = self._running[report.trial_id]
@@ -75,41 +98,33 @@ class TrialRecorder:
             if report.epoch.epoch == 1:
                 running.epochs.clear()  # A retried trial starts from its beginning.
             running.epochs.append(report.epoch)
-            self._progress.epoch_ended(report.trial_id, report.epoch)
+            self.progress.epoch_ended(report.trial_id, report.epoch)
         if report.outcome is not None:
             self.commit(report.trial_id, report.outcome)
 
     def commit(self, trial_id: str, outcome: Outcome) -> None:
-        """Hand the rows of a trial that ended to the writer and tell the plan."""
+        """Hand the rows of a trial that ended to the store and tell the plan."""
         running = self._running.pop(trial_id)
-        row = self._trial_row(running, outcome)
-        epochs = [{"trial_id": trial_id} | _columns(figures) for figures in running.epochs]
-        scores = [{"trial_id": trial_id} | _columns(score) for score in outcome.scores]
-        others = {"epochs": epochs, "scores": scores, "codes": _code_rows(trial_id, outcome)}
-        self._writer.append(row, others, outcome.weights)
+        row = self._make_trial_row(running, outcome)
+        epochs = [{"trial_id": trial_id} | _list_columns(epoch) for epoch in running.epochs]
+        scores = [{"trial_id": trial_id} | _list_columns(score) for score in outcome.scores]
+        others = {"epochs": epochs, "scores": scores, "codes": _make_code_rows(trial_id, outcome)}
+        self._store.hand_over(row, others, outcome.weights)
         self.plan.finish(row)
         errors = [
             score.value
             for score in outcome.scores
             if (score.split, score.evaluator, score.metric) == ("test", "reconstruction", "squared_error")
         ]
-        self._progress.trial_ended(row, errors[0] if errors else None)
-        if (group := running.planned.group) in self.plan.lost():
-            self._progress.group_lost(group, row)
-
-    def tick(self) -> None:
-        """Let the progress take notice that time goes by."""
-        self._progress.tick()
-
-    def attempt_failed(self, trial_id: str, reason: str) -> None:
-        """Say that a trial starts again from its beginning."""
-        self._progress.attempt_failed(trial_id, reason)
+        self.progress.trial_ended(row, errors[0] if errors else None)
+        if (group := running.planned.group) in self.plan.find_lost_groups():
+            self.progress.group_lost(group, row)
 
     def holds(self, trial_id: str) -> bool:
         """Whether the trial was handed out and has not ended."""
         return trial_id in self._running
 
-    def _trial_row(self, running: _Running, outcome: Outcome) -> dict[str, Any]:
+    def _make_trial_row(self, running: _Running, outcome: Outcome) -> dict[str, Any]:
         planned = running.planned
         row: dict[str, Any] = {
             "trial_id": planned.trial_id,
@@ -138,11 +153,11 @@ class TrialRecorder:
             "validation_cross_entropy",
             "validation_squared_error",
         ):
-            row[name] = _finite(getattr(last, name)) if last else None
+            row[name] = _drop_infinite(getattr(last, name)) if last else None
         return row | running.columns | self._provenance
 
 
-def provenance_columns(
+def make_provenance_columns(
     study: str, study_sha256: str, dataset: Dataset, versions: Mapping[str, str], git: tuple[str | None, bool | None]
 ) -> dict[str, Any]:
     """Return the columns that are the same in every row of a launch."""
@@ -157,19 +172,19 @@ def provenance_columns(
     }
 
 
-def _columns(record: Any) -> dict[str, Any]:
+def _list_columns(record: Any) -> dict[str, Any]:
     return {
-        name: _finite(value) if isinstance(value, float) else value
+        name: _drop_infinite(value) if isinstance(value, float) else value
         for name in record.__slots__
         for value in (getattr(record, name),)
     }
 
 
-def _finite(value: float | None) -> float | None:
+def _drop_infinite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
-def _code_rows(trial_id: str, outcome: Outcome) -> list[dict[str, Any]]:
+def _make_code_rows(trial_id: str, outcome: Outcome) -> list[dict[str, Any]]:
     kept = outcome.kept
     if kept is None:
         return []

@@ -16,8 +16,8 @@ from ray import tune
 from ray.tune.search import Searcher
 
 from study.execution.early_stopping import CellStopping
-from study.execution.recorder import TrialRecorder, make_batch
-from study.plan.pace import duration
+from study.execution.recorder import TrialRecorder
+from study.plan.pace import format_duration
 from trainables.data.datasets import Dataset
 from trainables.run_trial import Outcome, Report
 from trainables.training.devices import SEEDS_AT_ONCE
@@ -64,11 +64,11 @@ class PlanSearcher(Searcher):
         """Return the configuration of the next trial, None to be asked later, or FINISHED."""
         if len(self._going_on) >= self._at_once():
             return None
-        taken = self._recorder.take(self._seeds_at_once)
-        if taken is None:
+        batch = self._recorder.take(self._seeds_at_once)
+        if batch is None:
             return str(Searcher.FINISHED) if self._recorder.plan.exhausted else None
         self._going_on.add(trial_id)
-        return {"batch": make_batch(*taken, self._recorder.plan.config)}
+        return {"batch": batch}
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Make place for another; the recorder learned from the rows when they were committed."""
@@ -85,7 +85,7 @@ class RowWriter(tune.Callback):
 
     def on_step_end(self, iteration: int, trials: list[Any], **_: Any) -> None:
         """Let time go by, many times a second."""
-        self._recorder.tick()
+        self._recorder.progress.tick()
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """Note when an attempt begins."""
@@ -107,7 +107,7 @@ class RowWriter(tune.Callback):
             trial.run_metadata.num_failures -= 1
         for each in trial.config["batch"].trials:
             if self._recorder.holds(each.trial_id):
-                self._recorder.attempt_failed(each.trial_id, reason)
+                self._recorder.progress.attempt_failed(each.trial_id, reason)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """Commit as failed what the trial still pending, with the reason of its last attempt."""
@@ -121,7 +121,7 @@ class RowWriter(tune.Callback):
         self._forget(trial)
 
     def _forget(self, trial: Any) -> None:
-        """Drop what was kept of the trial here, and its figures in Tune, which keeps all trials to the end."""
+        """Drop what was kept of the trial here, and its results in Tune, which keeps all trials to the end."""
         self._heard.pop(trial.trial_id, None)
         self._node_deaths.pop(trial.trial_id, None)
         trial.run_metadata.last_result = {"done": True}  # Where there is none, Tune asks the worker.
@@ -131,7 +131,7 @@ class RowWriter(tune.Callback):
     def _reason(self, trial: Any) -> str:
         """Return why the attempt ended that just did."""
         silence = time.monotonic() - self._heard[trial.trial_id]
-        return reason_of(Path(trial.error_file).read_text(), silence, self._epoch_limit)
+        return find_reason(Path(trial.error_file).read_text(), silence, self._epoch_limit)
 
 
 def run_plan(
@@ -197,7 +197,7 @@ def node_died(reason: str) -> bool:
     return "node has died" in reason or "node was terminated" in reason or "is unavailable" in reason
 
 
-def reason_of(errors: str, silence: float, epoch_limit: float) -> str:
+def find_reason(errors: str, silence: float, epoch_limit: float) -> str:
     """Return, on one line, why the last attempt ended of those in ``errors``, Tune's text file of a trial.
 
     Tune keeps the exceptions beside it as pickles, which are not read: what workers say of themselves is text.
@@ -212,7 +212,7 @@ def reason_of(errors: str, silence: float, epoch_limit: float) -> str:
     if raised:
         return told.splitlines()[0]
     if silence >= epoch_limit:
-        return f"no report for {duration(silence)}; an epoch may take {duration(epoch_limit)}"
+        return f"no report for {format_duration(silence)}; an epoch may take {format_duration(epoch_limit)}"
     # Ray's own words on a worker or a node that died: that it did, fields that are indented, and the cause.
     lines = [line.strip() for line in last.splitlines()[1:] if line.strip() and not line.startswith("\t")]
     return " ".join(lines[1:] or lines).partition(" Some common causes")[0][:500] or "its worker died without a word"

@@ -8,7 +8,7 @@ from typing import Any
 
 from study.config.search_space import Cell
 from study.config.study_config import StudyConfig
-from study.plan.plan import plan_trials
+from study.plan.trials import plan_trials
 
 
 class Tally:
@@ -16,7 +16,7 @@ class Tally:
 
     Args:
         config: what is planned in all.
-        rows: of `trials` at hand; those that the configuration does not owe count nothing.
+        rows: of `trials` at hand; those that the configuration does not plan count nothing.
 
     Attributes:
         planned: trials planned in all, by phase and cell.

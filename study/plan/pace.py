@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from study.config.search_space import Cell
-from study.plan.plan import Group
+from study.plan.trials import Group
 
 
 @dataclass(slots=True)
@@ -47,13 +47,13 @@ class Pace:
             total.trials += 1
             total.epochs += row["epochs"]
 
-    def left(self, trials: Mapping[Group, int]) -> float | None:
+    def estimate_seconds(self, trials: Mapping[Group, int]) -> float | None:
         """Return the device seconds of ``trials``, given by group; None before a trial has trained an epoch."""
         if not self._trained.epochs:
             return None
-        return sum(count * self._seconds(group) for group, count in trials.items())
+        return sum(count * self._estimate_trial(group) for group, count in trials.items())
 
-    def _seconds(self, group: Group) -> float:
+    def _estimate_trial(self, group: Group) -> float:
         """Return the mean of the trials of the phase, arm and cell, else a full budget at the speed of the cell."""
         alike = self._alike.get((group.phase, group.arm, group.cell))
         if alike:
@@ -65,7 +65,7 @@ class Pace:
         return self._epochs * speed.seconds / speed.epochs
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Return seconds as a person would say them: ``40 s``, ``12 min``, ``3.5 h``, ``2.1 days``."""
     if seconds < 90:
         return f"{seconds:.0f} s"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,17 +14,11 @@ from optuna.trial import TrialState
 
 from study.config.search_space import FILTERS_RANGE, STARTUP_TRIALS, Cell, widest, within_budget
 from study.config.study_config import StudyConfig
+from study.plan.trials import make_trial_config
+from study.storage.schema import OPTUNA_STATES
 from trainables.trial_config import TrialConfig
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
-
-_STATES = {
-    "complete": TrialState.COMPLETE,
-    "pruned": TrialState.PRUNED,
-    "diverged": TrialState.FAIL,
-    "failed": TrialState.FAIL,
-}
-
 
 _RANKED = (TrialState.COMPLETE, TrialState.PRUNED)
 
@@ -43,8 +38,9 @@ class CellSearch:
 
     def __init__(self, config: StudyConfig, cell: Cell) -> None:
         self.config, self.cell = config, cell
-        self._architecture = config.architecture(cell.architecture)
+        self._row = config.architecture(cell.architecture)
         self._recipe = config.tuned_recipe
+        self._make_config = partial(make_trial_config, config, cell, config.recipe)
         self._study = optuna.create_study(direction="minimize")
         self._asked: dict[int, optuna.Trial] = {}
         self._ended = 0
@@ -56,25 +52,23 @@ class CellSearch:
         self._study.sampler = optuna.samplers.TPESampler(
             seed=seed, n_startup_trials=STARTUP_TRIALS, multivariate=False, constant_liar=True
         )
-        published = self._architecture.published_filters
+        published = self._row.published_filters
         if number == 0:
-            point: dict[str, Any] = {"learning_rate": self._make_trial_config().learning_rate}
-            if published and within_budget(self._architecture, self.cell.code_size, published):
+            point: dict[str, Any] = {"learning_rate": self._make_config().learning_rate}
+            if published and within_budget(self._row, self.cell.code_size, published):
                 point |= {"filters_1": published[0], "filters_2": published[1]}
             self._study.enqueue_trial(point)
         trial = self._study.ask()
         self._asked[number] = trial
         learning_rate = trial.suggest_float("learning_rate", *self._recipe.learning_rate_range, log=True)
         if published is None:
-            return self._make_trial_config(learning_rate)
+            return self._make_config(learning_rate)
         # The second range depends on the first count, so that no suggestion is over the parameter budget.
-        filters_1 = trial.suggest_int(
-            "filters_1", FILTERS_RANGE[0], widest(self._architecture, self.cell.code_size), log=True
-        )
+        filters_1 = trial.suggest_int("filters_1", FILTERS_RANGE[0], widest(self._row, self.cell.code_size), log=True)
         filters_2 = trial.suggest_int(
-            "filters_2", FILTERS_RANGE[0], widest(self._architecture, self.cell.code_size, filters_1), log=True
+            "filters_2", FILTERS_RANGE[0], widest(self._row, self.cell.code_size, filters_1), log=True
         )
-        return self._make_trial_config(learning_rate, (filters_1, filters_2))
+        return self._make_config(learning_rate, (filters_1, filters_2))
 
     def tell(self, row: Mapping[str, Any]) -> None:
         """Learn how a search trial of this cell ended, from its row of `trials`."""
@@ -84,18 +78,18 @@ class CellSearch:
             self._thin_out()
 
     def _learn(self, row: Mapping[str, Any]) -> None:
-        state = _STATES[row["status"]]
+        state = TrialState[OPTUNA_STATES[row["status"]]]
         value = row["validation_cross_entropy"]
         known = value is not None and state != TrialState.FAIL
         trial = self._asked.pop(row["number"], None)
         if trial is None:
-            params = {name: row[name] for name in self._distributions(row)}
+            params = {name: row[name] for name in self._make_distributions(row)}
             self._study.add_trial(
                 optuna.trial.create_trial(
                     state=state,
                     value=value if known else None,  # Optuna gives a pruned trial its last value, too.
                     params=params,
-                    distributions=self._distributions(row),
+                    distributions=self._make_distributions(row),
                     intermediate_values={row["epochs"]: value} if known else {},
                 )
             )
@@ -115,29 +109,15 @@ class CellSearch:
             self._study.add_trial(trials[trial.number])
             self._asked[number] = optuna.Trial(self._study, self._study.get_trials(deepcopy=False)[-1]._trial_id)
 
-    def _make_trial_config(
-        self, learning_rate: float | None = None, filters: tuple[int, int] | None = None
-    ) -> TrialConfig:
-        return self._recipe.trial_config(
-            self._architecture,
-            self.cell.code_size,
-            self.config.epochs,
-            batch_size=self.config.batch_size,
-            learning_rate=learning_rate,
-            filters=filters,
-        )
-
-    def _distributions(self, row: Mapping[str, Any]) -> dict[str, BaseDistribution]:
+    def _make_distributions(self, row: Mapping[str, Any]) -> dict[str, BaseDistribution]:
         distributions: dict[str, BaseDistribution] = {
             "learning_rate": FloatDistribution(*self._recipe.learning_rate_range, log=True)
         }
         if row["filters_1"] is not None:
             least = FILTERS_RANGE[0]
-            distributions["filters_1"] = IntDistribution(
-                least, widest(self._architecture, self.cell.code_size), log=True
-            )
+            distributions["filters_1"] = IntDistribution(least, widest(self._row, self.cell.code_size), log=True)
             distributions["filters_2"] = IntDistribution(
-                least, widest(self._architecture, self.cell.code_size, row["filters_1"]), log=True
+                least, widest(self._row, self.cell.code_size, row["filters_1"]), log=True
             )
         return distributions
 

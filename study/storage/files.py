@@ -16,7 +16,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.fs
 
-from study.storage.location import Location, reason
+from study.storage.location import Location, describe_error
 from trainables.errors import InputError
 
 PATIENCE_SECONDS = 120.0
@@ -110,7 +110,7 @@ class Storage:
         return self.folder.filesystem.get_file_info(self._path(name))
 
 
-def patiently(write: Callable[[], None], folder: Location, patience: float = PATIENCE_SECONDS) -> None:
+def retry_write(write: Callable[[], None], folder: Location, patience: float = PATIENCE_SECONDS) -> None:
     """Call ``write`` until it succeeds, with growing pauses, for ``patience`` seconds.
 
     Raises:
@@ -125,12 +125,12 @@ def patiently(write: Callable[[], None], folder: Location, patience: float = PAT
         except OSError as error:
             if time.monotonic() + pause > deadline:
                 raise StorageError(
-                    f"results cannot be written to {folder}: {reason(error)} (tried for {patience:.0f} s)",
+                    f"results cannot be written to {folder}: {describe_error(error)} (tried for {patience:.0f} s)",
                     "a folder with free space that this user may write",
                     "put that right, then give the same command: what was written is kept, the rest runs again",
                 ) from error
             if not warned:
-                print(f"warning: {folder}: {reason(error)}; trying again for {patience:.0f} s", file=sys.stderr)
+                print(f"warning: {folder}: {describe_error(error)}; trying again for {patience:.0f} s", file=sys.stderr)
                 warned = True
             time.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE_SECONDS)

@@ -1,7 +1,8 @@
 """Where results lie: a folder of a disk or mount, or a prefix of a bucket, named by path or URI.
 
-``located("results")``, ``located("s3://bucket/results")`` and ``located("gs://bucket/results")`` are all a `Location`:
-a `pyarrow.fs.FileSystem` and a path in it. Credentials, region and endpoint come from the usual variables and files:
+``parse_location("results")``, with ``"s3://bucket/results"`` or ``"gs://bucket/results"`` in its place, is a
+`Location`: a `pyarrow.fs.FileSystem` and a path in it. Credentials, region and endpoint come from the usual variables
+and files:
 ``AWS_PROFILE``, ``AWS_ACCESS_KEY_ID``, ``AWS_REGION``, ``AWS_ENDPOINT_URL``, ``GOOGLE_APPLICATION_CREDENTIALS``.
 """
 
@@ -76,7 +77,7 @@ def parse_location(text: str | Path) -> Location:
         return Location(opener(uri.netloc), path, f"{uri.scheme}://{path}")
     except (pa.ArrowException, OSError, TypeError, ValueError) as error:
         raise InputError(
-            f"{received}: {reason(error)}", ACCEPTED, "check the address, the network and AWS_REGION"
+            f"{received}: {describe_error(error)}", ACCEPTED, "check the address, the network and AWS_REGION"
         ) from None
 
 
@@ -101,7 +102,7 @@ def _gcs(bucket: str) -> pyarrow.fs.FileSystem:
     return pyarrow.fs.GcsFileSystem(retry_time_limit=timedelta(seconds=ATTEMPTS * ANSWER_SECONDS))
 
 
-def reason(error: Exception) -> str:
+def describe_error(error: Exception) -> str:
     """Return what went wrong in one line; what an operating system says without its number."""
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return (text or type(error).__name__).splitlines()[0][:300]

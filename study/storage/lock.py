@@ -58,13 +58,13 @@ class Lock:
             "token": uuid.uuid4().hex,
         }
         if self._path is not None:
-            self._handle = self._acquired(self._path)
+            self._handle = self._lock_file(self._path)
         else:
             self._refuse_living(self._read())
             self._write()
             time.sleep(_SETTLE_SECONDS)
             if (holder := self._read()).get("token") != self._mine["token"]:
-                raise self._refusal(holder)
+                raise self._make_refusal(holder)
         self._released.clear()
         self._beating = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
         self._beating.start()
@@ -76,8 +76,9 @@ class Lock:
             StorageError: it did, because this one was silent for longer than `OLD_SECONDS`.
         """
         if self._taken_over is not None:
+            other = _describe(self._taken_over)
             raise StorageError(
-                f"{self._storage.folder} was taken over by {_named(self._taken_over)} while this launcher was silent",
+                f"{self._storage.folder} was taken over by {other} while this launcher was silent",
                 "one launcher a study at a time",
                 "let the other one go on: what this one had written is kept",
             )
@@ -97,7 +98,7 @@ class Lock:
             os.close(self._handle)
             self._handle = None
 
-    def _acquired(self, path: Path) -> int:
+    def _lock_file(self, path: Path) -> int:
         while True:
             handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
             try:
@@ -105,21 +106,21 @@ class Lock:
                     fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     kept = True
                 except BlockingIOError:
-                    raise self._refusal(_parsed(os.pread(handle, _BYTES, 0))) from None
+                    raise self._make_refusal(_parse(os.pread(handle, _BYTES, 0))) from None
                 except OSError:
                     kept = False  # A mount without such locks: the heartbeat decides.
                 if _is_at(handle, path):
-                    holder = _parsed(os.pread(handle, _BYTES, 0))
+                    holder = _parse(os.pread(handle, _BYTES, 0))
                     if not kept or holder.get("host") != self._mine["host"]:
                         self._refuse_living(holder)
-                    os.pwrite(handle, self._content(), 0)
+                    os.pwrite(handle, self._make_content(), 0)
                     return handle
             except BaseException:
                 os.close(handle)
                 raise
             os.close(handle)  # Its holder removed it in between.
 
-    def holder(self) -> str | None:
+    def find_holder(self) -> str | None:
         """Return who holds the lock now, by what is written in it; None for nobody, or for one that has died.
 
         The kernel is not asked: a launcher that begins in that instant would be refused.
@@ -127,13 +128,13 @@ class Lock:
         holder = self._read()
         if not _lives(holder):
             return None
-        return f"{_named(holder)} (last heartbeat {_age(holder):.0f} s ago)"
+        return f"{_describe(holder)} (last heartbeat {_age(holder):.0f} s ago)"
 
     def _refuse_living(self, holder: dict[str, Any]) -> None:
         if _lives(holder):
-            raise self._refusal(holder)
+            raise self._make_refusal(holder)
 
-    def _refusal(self, holder: dict[str, Any]) -> InputError:
+    def _make_refusal(self, holder: dict[str, Any]) -> InputError:
         if not holder:
             return InputError(
                 f"{self._storage.folder} is in use by a launcher that has just begun",
@@ -141,7 +142,7 @@ class Lock:
                 "let it end, or choose another --name",
             )
         return InputError(
-            f"{self._storage.folder} is in use by {_named(holder)} (last heartbeat {_age(holder):.0f} s ago)",
+            f"{self._storage.folder} is in use by {_describe(holder)} (last heartbeat {_age(holder):.0f} s ago)",
             "one launcher a study at a time",
             "let it end or stop it, or choose another --name; the lock of a machine that died is free "
             f"{OLD_SECONDS:.0f} s after its last heartbeat",
@@ -157,24 +158,24 @@ class Lock:
             except OSError:
                 continue  # Storage in trouble: the writer of rows says so.
 
-    def _content(self) -> bytes:
+    def _make_content(self) -> bytes:
         beat = {"heartbeat": datetime.now(UTC).isoformat(timespec="seconds")}
         return json.dumps(self._mine | beat).encode().ljust(_BYTES - 1) + b"\n"
 
     def _write(self) -> None:
         if self._handle is not None:
-            os.pwrite(self._handle, self._content(), 0)
+            os.pwrite(self._handle, self._make_content(), 0)
         else:
-            self._storage.write(NAME, self._content())
+            self._storage.write(NAME, self._make_content())
 
     def _read(self) -> dict[str, Any]:
         try:
-            return _parsed(self._storage.read(NAME))
+            return _parse(self._storage.read(NAME))
         except FileNotFoundError:
             return {}
 
 
-def _parsed(content: bytes) -> dict[str, Any]:
+def _parse(content: bytes) -> dict[str, Any]:
     try:
         holder = json.loads(content)
     except ValueError:
@@ -183,7 +184,7 @@ def _parsed(content: bytes) -> dict[str, Any]:
 
 
 def _lives(holder: dict[str, Any]) -> bool:
-    dead_here = holder.get("host") == socket.gethostname() and not _runs(holder.get("process", 0))
+    dead_here = holder.get("host") == socket.gethostname() and not _is_running(holder.get("process", 0))
     return bool(holder) and not dead_here and _age(holder) < OLD_SECONDS
 
 
@@ -195,11 +196,11 @@ def _age(holder: dict[str, Any]) -> float:
         return float("inf")
 
 
-def _named(holder: dict[str, Any]) -> str:
+def _describe(holder: dict[str, Any]) -> str:
     return f"process {holder.get('process')} of {holder.get('host')} since {holder.get('since')}"
 
 
-def _runs(process: int) -> bool:
+def _is_running(process: int) -> bool:
     try:
         os.kill(process, 0)
     except ProcessLookupError:

@@ -1,113 +1,86 @@
-"""study.json: what a study is and every launch of it; a folder of another identity is refused."""
+"""study.json: what a study is and every launch of it, read and checked for whoever opens its folder."""
 
 from __future__ import annotations
 
-import shlex
-import sys
-from datetime import UTC, datetime
+import json
 from typing import Any
 
-from study.config.study_config import StudyConfig, digest_of
-from study.plan.plan import skipped_levels
-from study.storage import provenance
-from study.storage.location import Location
+import pyarrow.fs
+
+from study.storage.files import Storage
+from study.storage.location import ACCEPTED, Location, describe_error
 from study.storage.schema import SCHEMA_VERSION
-from trainables.data.datasets import Dataset
 from trainables.errors import InputError
 
-
-def next_manifest(
-    config: StudyConfig, dataset: Dataset, earlier: dict[str, Any] | None, folder: Location
-) -> dict[str, Any]:
-    """Return study.json with this launch added.
-
-    Raises:
-        InputError: the folder belongs to a study of another identity.
-    """
-    identity = config.identity(dataset.sha256)
-    manifest: dict[str, Any] = {
-        "schema_version": SCHEMA_VERSION,
-        "name": config.name,
-        "study_sha256": digest_of(identity),
-        "identity": identity,
-        "config": config.as_dict(),
-        "dataset": {
-            "name": dataset.name,
-            "sha256": dataset.sha256,
-            "train_images": len(dataset.training),
-            "validation_images": len(dataset.validation),
-            "test_images": len(dataset.test),
-            "labelled": dataset.training.labels is not None,
-        },
-        "skipped_levels": skipped_levels(config),
-        "models": config.as_dict()["models"],
-    }
-    launches: list[dict[str, Any]] = []
-    commit, dirty = provenance.git_state()
-    if earlier is not None:
-        check_identity(identity, earlier, folder)
-        manifest["models"] = _grown(earlier.get("models", []), manifest["models"], folder)
-        launches = earlier["launches"]
-        if launches and launches[-1]["git_commit"] != commit:
-            print(
-                f"warning: this study was begun with other code ({launches[-1]['git_commit']}); "
-                "each row says which code made it",
-                file=sys.stderr,
-            )
-    launch = {
-        "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": shlex.join(sys.argv),
-        "git_commit": commit,
-        "git_dirty": dirty,
-        "versions": provenance.versions(),
-        **provenance.machine(),
-    }
-    return manifest | {"launches": [*launches, launch]}
+MANIFEST = "study.json"
+_FOLDER = "the folder of one study, which holds study.json"
+_KINDS = {"name": str, "schema_version": int, "config": dict, "dataset": dict, "models": list, "launches": list}
 
 
-def check_identity(identity: dict[str, Any], earlier: dict[str, Any], folder: Location) -> None:
-    """Refuse a folder whose study.json, ``earlier``, is that of a study of another identity.
+def read_manifest(folder: Location) -> dict[str, Any] | None:
+    """Return the study.json of ``folder``, in which what it lacks is empty; None where there is none.
 
     Raises:
-        InputError: with what differs.
+        InputError: it cannot be reached, is damaged, or was written by a newer version.
     """
-    if earlier["study_sha256"] != digest_of(identity):
+    path, storage = folder / MANIFEST, Storage(folder)
+    try:
+        if folder.filesystem.get_file_info(path.path).type != pyarrow.fs.FileType.File:
+            return None
+        manifest = json.loads(storage.read(MANIFEST))
+    except OSError as error:
         raise InputError(
-            f"{folder} belongs to another study: {'; '.join(_differences(earlier['identity'], identity))}",
-            "the data, splits, recipe, space, epochs and seed that the study began with",
-            "choose another --name for this study, or repeat the earlier settings",
-        )
-
-
-def _grown(earlier: list[dict[str, Any]], now: list[dict[str, Any]], folder: Location) -> list[dict[str, Any]]:
-    """Return the rows of the user's own that the study has had so far, and has now; none may change.
-
-    They are no part of the identity, since cells may grow.
-    """
-    known = {row["name"]: row for row in earlier}
-    for row in now:
-        if changes := _differences(known.get(row["name"], row), row):
+            f"results folder {folder} cannot be read: {describe_error(error)}",
+            ACCEPTED,
+            "check the address, the network and the credentials, or choose another one",
+        ) from error
+    except ValueError as error:
+        raise InputError(
+            f"{path}: cannot be read ({describe_error(error)})",
+            "JSON as study/launch.py writes it",
+            "launch the study under another name, or restore the file from a copy",
+        ) from error
+    if not isinstance(manifest, dict) or "name" not in manifest:
+        raise InputError(f"{path}: names no study", _FOLDER, "restore the file from a copy")
+    for key, kind in _KINDS.items():
+        if not isinstance(manifest.setdefault(key, kind()), kind):
             raise InputError(
-                f"{folder} has another model called {row['name']}: {'; '.join(changes)}",
-                "the row that the study began with",
-                "give the changed row another name, or choose another --name for the study",
+                f"{path}: {key} is {manifest[key]!r}", f"{key} of type {kind.__name__}", "restore the file"
             )
-    return list((known | {row["name"]: row for row in now}).values())
+    refuse_newer(manifest["schema_version"], path)
+    return manifest
 
 
-def _differences(earlier: dict[str, Any], now: dict[str, Any], prefix: str = "") -> list[str]:
-    found: list[str] = []
-    for name in sorted(earlier.keys() | now.keys()):
-        before, after = earlier.get(name), now.get(name)
-        # Tuples became lists in study.json.
-        after = list(after) if isinstance(after, tuple) else after
-        if isinstance(before, dict) and isinstance(after, dict):
-            found += _differences(before, after, f"{prefix}{name}.")
-        elif before != after:
-            found.append(f"{prefix}{name} was {_short(before)}, is {_short(after)}")
-    return found
+def require_manifest(folder: Location) -> dict[str, Any]:
+    """Return the study.json of ``folder``.
+
+    Raises:
+        InputError: there is none, with the studies in the folder where there are any; or as `read_manifest`.
+    """
+    if (manifest := read_manifest(folder)) is not None:
+        return manifest
+    storage = Storage(folder)
+    if not storage.exists():
+        raise InputError(f"{folder}: there is no such folder", _FOLDER, "check the path, or run a study: make study")
+    inside = folder.filesystem.get_file_info(folder.path).type == pyarrow.fs.FileType.Directory
+    studies = [name for name in storage.names() if storage.exists(f"{name}/{MANIFEST}")] if inside else []
+    remedy = (
+        f"give one of {', '.join(str(folder / name) for name in studies)}"
+        if studies
+        else "give the folder that study/launch.py named at its end, or run a study: make study"
+    )
+    raise InputError(f"{folder}: holds no {MANIFEST}", _FOLDER, remedy)
 
 
-def _short(value: Any) -> str:
-    text = str(value) if not isinstance(value, dict) else "given" if value else "absent"
-    return text if len(text) <= 20 else f"{text[:12]}..."
+def refuse_newer(version: int, path: Location) -> None:
+    """Refuse what a newer version of this package wrote.
+
+    Raises:
+        InputError: ``path`` has a schema version that is not known here.
+    """
+    if version > SCHEMA_VERSION:
+        raise InputError(
+            f"{path}: written with schema version {version}",
+            f"schema versions up to {SCHEMA_VERSION}",
+            "update this package (git pull, make), then read the results again",
+        )

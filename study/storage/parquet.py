@@ -1,76 +1,86 @@
-"""Parquet files of a study, read as the rows of today's schema, or refused by name.
+"""Parquet files of a study, read as the rows of today's schema; what cannot be read is named.
 
-A file of an older schema gives nulls for the columns that it lacks. A file of a newer schema, of another study, of
-something else, or one that is damaged is named: what a study plans must not be guessed from half of its rows.
+A file of an older schema gives nulls for the columns that it lacks. A file of a newer schema is refused, because what
+is not understood must not be averaged. A file of another study, of something else, or one that is damaged is a problem:
+the store raises the first, since what a study plans must not be guessed from half of its rows; analysis lists them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
-from study.storage.location import Location, reason
+from study.storage.files import Storage
+from study.storage.location import Location, describe_error
+from study.storage.manifest import refuse_newer
 from study.storage.schema import SCHEMA_VERSION, TABLES
 from trainables.errors import InputError
 
+_ATTEMPTS = 3
 _FILES_AT_ONCE = 16
+"""An object store answers late, but many at once."""
+
 _PARQUET = ds.ParquetFileFormat(
     default_fragment_scan_options=ds.ParquetFragmentScanOptions(page_checksum_verification=True)
 )
+_WRITTEN = "the files as the study wrote them"
 
 
-def read_files(
-    folder: Location, table: str, names: Sequence[str], study_sha256: str | None, columns: list[str] | None = None
-) -> pa.Table:
-    """Return the rows of files ``names`` of ``folder``, which holds ``table``; nothing is left out.
+def read_table(
+    folder: Location,
+    table: str,
+    own: Mapping[str, str | None],
+    names: Sequence[str] | None = None,
+    columns: list[str] | None = None,
+) -> tuple[pa.Table, list[InputError]]:
+    """Return the readable rows of ``table``, and for each file with others what is wrong with it.
+
+    A problem is an error that nobody has raised and that names the file from ``folder`` on, as in ``trials/a.parquet``.
 
     Args:
-        folder: of the table.
+        folder: of the study.
         table: its name.
-        names: of the files.
-        study_sha256: of the study that the rows must belong to, where it is known.
+        own: what columns say in rows of this study, where they are there and say anything; None says nothing.
+        names: of files; by default all, which are listed again where they were joined while they were read.
         columns: those wanted; by default all.
 
     Raises:
-        InputError: a file is damaged, of a newer schema, or of another study.
+        InputError: the table's folder cannot be read, or a file in it is of a newer schema.
     """
-    schema = TABLES[table]
-    wanted = columns or schema.names
-    if not names:
-        return schema.empty_table().select(wanted)
-    paths = [(folder / name).path for name in names]
-    try:
-        source = ds.dataset(paths, schema=schema, format=_PARQUET, filesystem=folder.filesystem)
-    except OSError as error:
-        raise _damaged(folder, error) from error
-    fragments = list(source.get_fragments())
-    with ThreadPoolExecutor(_FILES_AT_ONCE) as pool:
-        list(pool.map(lambda pair: _check(folder / pair[0], table, pair[1]), zip(names, fragments, strict=True)))
-    identified = "study_sha256" in schema.names
-    read = [*wanted, "__filename", *(["study_sha256"] if identified and "study_sha256" not in wanted else [])]
-    try:
-        rows = source.to_table(columns=read)
-        rows.validate(full=True)
-    except (pa.ArrowException, OSError, ValueError) as error:
-        for name, fragment in zip(names, fragments, strict=True):
-            _rows_of(folder / name, fragment, schema)
-        raise _damaged(folder, error) from error
-    if identified and study_sha256:
-        foreign = rows.filter(pc.not_equal(rows["study_sha256"], study_sha256))
-        if len(foreign):
-            name = foreign["__filename"][0].as_py().rsplit("/", 1)[-1]
+    told = {name: value for name, value in own.items() if value and name in TABLES[table].names}
+    wanted = columns or TABLES[table].names
+    for _ in range(_ATTEMPTS):
+        try:
+            files = list_files(Storage(folder).names(table)) if names is None else names
+            with ThreadPoolExecutor(_FILES_AT_ONCE) as pool:
+                read = list(pool.map(lambda name: _read_file(folder, table, name, told, wanted), files))
+        except FileNotFoundError as error:
+            gone = error  # Files are being compacted: what this one held is in another by now.
+        except OSError as error:
             raise InputError(
-                f"{folder / name} holds rows of another study", "rows of this study only", "move the file away"
-            )
-    return rows.select(wanted)
+                f"{folder / table} cannot be read: {describe_error(error)}",
+                "a folder of Parquet files that this user may read",
+                "check its permissions and the network, then try again",
+            ) from error
+        else:
+            nothing = TABLES[table].empty_table().select(wanted)
+            rows = pa.concat_tables([nothing, *(piece for piece, _ in read if piece is not None)])
+            return rows, [problem for _, problem in read if problem is not None]
+    raise InputError(
+        f"{folder / table} cannot be read: files come and go meanwhile ({gone})", "a folder at rest", "try again later"
+    ) from gone
 
 
-def own_schema(file: Location, table: str) -> bool:
+def list_files(names: Sequence[str]) -> list[str]:
+    """Return those of the names in a table's folder that are names of its files."""
+    return [name for name in names if name.endswith(".parquet") and not name.startswith(".")]
+
+
+def has_own_schema(file: Location, table: str) -> bool:
     """Whether a file says that it holds rows of ``table``; False where it cannot be read."""
     try:
         metadata = _PARQUET.make_fragment(file.path, file.filesystem).physical_schema.metadata or {}
@@ -79,34 +89,37 @@ def own_schema(file: Location, table: str) -> bool:
     return bool(metadata.get(b"table") == table.encode())
 
 
-def _check(file: Location, table: str, fragment: Any) -> None:
-    """Refuse a file that is damaged, newer, or something else."""
+def _read_file(
+    folder: Location, table: str, name: str, own: Mapping[str, str], wanted: list[str]
+) -> tuple[pa.Table | None, InputError | None]:
+    """Return the rows of one file, and what is wrong with it."""
+    file, schema = f"{table}/{name}", TABLES[table]
     try:
+        fragment = _PARQUET.make_fragment((folder / file).path, folder.filesystem)
         found = fragment.physical_schema
+        metadata = found.metadata or {}
+        version = int(metadata.get(b"schema_version", SCHEMA_VERSION))
+        holds = metadata.get(b"table", table.encode()).decode()
+        lacking = [column.name for column in schema if not column.nullable and column.name not in found.names]
+        if version <= SCHEMA_VERSION and holds == table and not lacking:
+            rows = fragment.to_table(schema=schema, columns=list(dict.fromkeys([*wanted, *own])))
+            rows.validate(full=True)
+    except FileNotFoundError:
+        raise
     except (pa.ArrowException, OSError, ValueError) as error:
-        raise _damaged(file, error) from error
-    metadata = found.metadata or {}
-    version = int(metadata.get(b"schema_version", SCHEMA_VERSION))
-    if version > SCHEMA_VERSION:
-        raise InputError(f"{file} has schema version {version}", f"up to {SCHEMA_VERSION}", "install a newer cae-study")
-    needed = {column.name for column in TABLES[table] if not column.nullable}
-    named = metadata.get(b"table", table.encode()).decode()
-    lacking = sorted(needed - set(found.names))
-    if named != table or lacking:
-        what = f"holds rows of {named}" if named != table else f"lacks {', '.join(lacking)}, which every row needs"
-        raise InputError(f"{file} {what}", f"rows of {table}", "move the file away")
-
-
-def _rows_of(file: Location, fragment: Any, schema: pa.Schema) -> None:
-    try:
-        fragment.to_table(schema=schema).validate(full=True)
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise _damaged(file, error) from error
-
-
-def _damaged(file: Location, error: Exception) -> InputError:
-    return InputError(
-        f"{file} cannot be read: {reason(error)}",
-        "the files as the study wrote them",
-        "remove or restore the damaged file; the trial will run again",
-    )
+        remedy = "remove or restore the damaged file; the trial will run again"
+        return None, InputError(f"{file}: cannot be read ({describe_error(error)})", _WRITTEN, remedy)
+    refuse_newer(version, folder / file)
+    if holds != table:
+        return None, InputError(f"{file}: holds rows of {holds}", f"rows of {table}", "move the file away")
+    if lacking:
+        received = f"{file}: lacks {', '.join(lacking)}, which every row needs"
+        return None, InputError(received, f"rows of {table}", "move the file away")
+    ours = pa.scalar(True)
+    for column, value in own.items():
+        ours = pc.and_(ours, pc.fill_null(pc.equal(rows[column], value), True))
+    kept = rows.filter(ours) if own else rows
+    if foreign := len(rows) - len(kept):
+        received = f"{file}: {foreign} of its {len(rows)} rows belong to another study"
+        return kept.select(wanted), InputError(received, "rows of this study only", "move the file away")
+    return kept.select(wanted), None

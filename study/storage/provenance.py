@@ -10,8 +10,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-LIBRARIES = ("torch", "ray", "optuna", "numpy", "scipy", "scikit-learn", "pandas", "pyarrow")
-"""The libraries that decide the numbers."""
+from trainables.node_info import STUDY_LIBRARIES
 
 _MADE_BY = ("study", "trainables", "analysis", "pyproject.toml", "constraints.txt")
 _ROOT = Path(__file__).resolve().parents[2]
@@ -20,7 +19,7 @@ _ROOT = Path(__file__).resolve().parents[2]
 def versions() -> dict[str, str]:
     """Return the versions of Python, of the libraries that decide the numbers and of this project."""
     found = {"python": platform.python_version(), "cae-study": version("cae-study")}
-    return found | {name: version(name) for name in LIBRARIES}
+    return found | {name: version(name) for name in STUDY_LIBRARIES}
 
 
 def git_state() -> tuple[str | None, bool | None]:

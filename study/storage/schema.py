@@ -13,7 +13,10 @@ import pyarrow as pa
 
 SCHEMA_VERSION = 1
 
-STATUSES = ("complete", "pruned", "diverged", "failed")
+OPTUNA_STATES = {"complete": "COMPLETE", "pruned": "PRUNED", "diverged": "FAIL", "failed": "FAIL"}
+"""How a trial ends here and, of search, what Optuna calls it."""
+
+STATUSES = tuple(OPTUNA_STATES)
 PHASES = ("search", "confirm", "ablate")
 ARMS = ("tuned", "published", "control")
 
@@ -113,7 +116,7 @@ SCORES = _schema(
     _column("split", _TEXT, "", "images that were measured: train or test", nullable=False),
     _column("evaluator", _TEXT, "", "what measured: reconstruction, linear_classifier, k_means, ...", nullable=False),
     _column("metric", _TEXT, "", "what was measured: squared_error, cross_entropy, error, ...", nullable=False),
-    _column("value", _FLOAT, "see column unit", "the figure; never null, never NaN", nullable=False),
+    _column("value", _FLOAT, "see column unit", "never null, never NaN", nullable=False),
     _column("unit", _TEXT, "", "unit of value", nullable=False),
     _column("direction", _TEXT, "", "lower or higher is better, or none", nullable=False),
 )
@@ -136,7 +139,7 @@ def table_of(name: str, rows: list[dict[str, Any]]) -> pa.Table:
     """Return ``rows`` as an Arrow table of schema ``TABLES[name]``.
 
     Raises:
-        KeyError: a row has a column that the schema lacks (a typing mistake would otherwise lose a figure in silence).
+        KeyError: a row has a column that the schema lacks (a typing mistake would otherwise lose a value in silence).
         pyarrow.ArrowInvalid: a value does not fit its column.
     """
     schema = TABLES[name]

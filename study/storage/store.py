@@ -1,19 +1,26 @@
 """A study's folder: rows appended atomically, read back, and compacted; they are the only state of a study.
 
-``Store(located("s3://bucket/results") / "quick-digits")``; a plain path does for a folder of this machine. Disks,
-mounts and object stores are alike (`study.storage.location`), and each file is written whole or not at all
+``Store(parse_location("s3://bucket/results") / "quick-digits")``; a plain path does for a folder of this machine.
+Disks, mounts and object stores are alike (`study.storage.location`), and each file is written whole or not at all
 (`study.storage.files`).
 
 Each trial's files are named by its id. The file in ``trials`` comes last and is the commit: rows of other tables
 without it are leftovers of a writer that was stopped. A write that fails is tried again for two minutes; then
 `StorageError` stops the study, and the end of ``with store:`` tries what is in memory once more.
+
+Inside ``with store.writing():`` trials are written beside the driver, in the order in which they ended, so that no slot
+waits for a disk or a bucket. Because the order is kept, what a killed launcher leaves is what the study was a moment
+before: no trial is there whose configuration came from one that is not.
 """
 
 from __future__ import annotations
 
 import json
+import queue
+import threading
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,18 +29,22 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet
 
-from study.storage.files import PARTIAL, PATIENCE_SECONDS, Storage, StorageError, patiently
-from study.storage.location import ACCEPTED, Location, parse_location, reason
+from study.storage.files import PARTIAL, PATIENCE_SECONDS, Storage, StorageError, retry_write
+from study.storage.location import ACCEPTED, Location, describe_error, parse_location
 from study.storage.lock import Lock
-from study.storage.parquet import own_schema, read_files
-from study.storage.schema import SCHEMA_VERSION, TABLES, table_of
+from study.storage.manifest import MANIFEST, read_manifest, require_manifest
+from study.storage.parquet import has_own_schema, list_files, read_table
+from study.storage.schema import TABLES, table_of
 from trainables.errors import InputError
 
-MANIFEST = "study.json"
 STUDY_FILE = "study.toml"
 WEIGHTS = "weights"
 _COMPACTED = "compacted-"
-_ATTEMPTS = 3
+
+MOST_WAITING = 100
+"""Trials that wait in memory at most, each with weights and codes of some megabytes; then the driver waits, too."""
+
+_Ended = tuple[Mapping[str, Any], Mapping[str, Sequence[dict[str, Any]]], bytes | None]
 
 
 class Store:
@@ -56,6 +67,8 @@ class Store:
         self._study_sha256: str | None = None
         self._committed: set[str] | None = None
         self._unwritten: dict[str, list[tuple[str, bytes | pa.Buffer]]] = {}
+        self._waiting: queue.Queue[_Ended | None] = queue.Queue(MOST_WAITING)
+        self._failure: Exception | None = None
 
     def __enter__(self) -> Store:
         """Take the lock of the study, whose folder is made where it is missing.
@@ -67,7 +80,7 @@ class Store:
             self._made = self._storage.make()
             self._lock.acquire()
         except OSError as error:
-            raise self._unwritable(error) from error
+            raise self._make_refusal(error) from error
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -83,13 +96,9 @@ class Store:
             if not self._begun:
                 self._storage.unmake(self._made)  # A launch that was refused leaves nothing behind.
 
-    def __reduce__(self) -> tuple[type[Store], tuple[Location, float]]:
-        # Tune pickles its callbacks to a file that nothing reads; a copy holds no lock.
-        return type(self), (self.folder, self._patience)
-
-    def holder(self) -> str | None:
+    def find_holder(self) -> str | None:
         """Return which launcher writes the study now; None for none."""
-        return self._lock.holder()
+        return self._lock.find_holder()
 
     def read_manifest(self) -> dict[str, Any] | None:
         """Return study.json; None where there is no study yet.
@@ -97,36 +106,15 @@ class Store:
         Raises:
             InputError: the folder cannot be reached or holds something else, or study.json cannot be read.
         """
-        path = self.folder / MANIFEST
-        try:
-            if not self._storage.exists(MANIFEST):
-                if any(not name.startswith(".") for name in self._storage.names()):
-                    raise InputError(
-                        f"{self.folder} holds files but no {MANIFEST}",
-                        "a folder of a study, an empty one, or one that does not exist",
-                        "choose another --results-dir or --name",
-                    )
-                return None
-            content = self._storage.read(MANIFEST)
-        except OSError as error:
-            raise InputError(
-                f"results folder {self.folder} cannot be read: {reason(error)}",
-                ACCEPTED,
-                "check the address, the network and the credentials, or choose another --results-dir",
-            ) from error
-        try:
-            manifest: dict[str, Any] = json.loads(content)
-            version = int(manifest["schema_version"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise InputError(
-                f"{path} cannot be read ({error})",
-                "the file that the study wrote",
-                "restore it, or choose another --name",
-            ) from error
-        if version > SCHEMA_VERSION:
-            raise InputError(
-                f"{path} has schema version {version}", f"up to {SCHEMA_VERSION}", "install a newer cae-study"
-            )
+        manifest = read_manifest(self.folder)
+        if manifest is None:
+            if any(not name.startswith(".") for name in self._storage.names()):
+                raise InputError(
+                    f"{self.folder} holds files but no {MANIFEST}",
+                    "a folder of a study, an empty one, or one that does not exist",
+                    "choose another --results-dir or --name",
+                )
+            return None
         self._study_sha256 = manifest.get("study_sha256")
         self._begun = True
         return manifest
@@ -137,11 +125,8 @@ class Store:
         Raises:
             InputError: there is no study here; or as `read_manifest`.
         """
-        manifest = self.read_manifest()
-        if manifest is None:
-            raise InputError(
-                f"{self.folder} holds no study", "the folder of a study, which holds study.json", "check the path"
-            )
+        manifest = require_manifest(self.folder)
+        self._study_sha256 = manifest.get("study_sha256")
         return manifest
 
     def open(self, manifest: Mapping[str, Any], study_file: str | None = None) -> None:
@@ -163,7 +148,7 @@ class Store:
                 self._storage.make(name)
             self._clean()
         except OSError as error:
-            raise self._unwritable(error) from error
+            raise self._make_refusal(error) from error
 
     def write_manifest(self, manifest: Mapping[str, Any]) -> None:
         """Replace study.json at once."""
@@ -171,7 +156,7 @@ class Store:
         self._study_sha256 = manifest.get("study_sha256")
         self._begun = True
 
-    def finished(self) -> list[dict[str, Any]]:
+    def read_trials(self) -> list[dict[str, Any]]:
         """Return the rows of `trials`, each trial once.
 
         Raises:
@@ -181,11 +166,11 @@ class Store:
         self._committed = set(rows)
         return list(rows.values())
 
-    def curves(self, trial_ids: set[str]) -> dict[str, list[dict[str, Any]]]:
+    def read_curves(self, trial_ids: set[str]) -> dict[str, list[dict[str, Any]]]:
         """Return the rows of `epochs` of these trials, by trial and in order.
 
         Raises:
-            InputError: as `finished`.
+            InputError: as `read_trials`.
         """
         curves: dict[str, dict[int, dict[str, Any]]] = {}
         for row in self._read("epochs").to_pylist():
@@ -193,16 +178,16 @@ class Store:
                 curves.setdefault(row["trial_id"], {})[row["epoch"]] = row
         return {trial_id: [curve[epoch] for epoch in sorted(curve)] for trial_id, curve in curves.items()}
 
-    def scores(self, trial_id: str) -> list[dict[str, Any]]:
+    def read_scores(self, trial_id: str) -> list[dict[str, Any]]:
         """Return the rows of `scores` of a trial.
 
         Raises:
-            InputError: as `finished`.
+            InputError: as `read_trials`.
         """
         scores = self._read("scores")
         return scores.filter(pc.equal(scores["trial_id"], trial_id)).to_pylist()  # type: ignore[no-any-return]
 
-    def weights(self, trial_id: str) -> bytes:
+    def read_weights(self, trial_id: str) -> bytes:
         """Return the weights file of a trial.
 
         Raises:
@@ -213,7 +198,7 @@ class Store:
             return self._storage.read(name)
         except OSError as error:
             raise InputError(
-                f"{self.folder}/{name} cannot be read: {reason(error)}",
+                f"{self.folder}/{name} cannot be read: {describe_error(error)}",
                 "the weights file that the study wrote",
                 "restore it, or train the trial again",
             ) from error
@@ -227,7 +212,7 @@ class Store:
             StorageError: the folder could not be written for longer than the store's patience.
         """
         self.keep(trial, others, weights)
-        self._patiently(partial(self._commit, trial["trial_id"]))
+        self._retry(partial(self._commit, trial["trial_id"]))
 
     def keep(
         self, trial: Mapping[str, Any], others: Mapping[str, Sequence[dict[str, Any]]], weights: bytes | None
@@ -235,14 +220,58 @@ class Store:
         """Keep a trial that ended in memory, to be written when the store is closed."""
         trial_id = trial["trial_id"]
         files: list[tuple[str, bytes | pa.Buffer]] = [
-            (f"{name}/{trial_id}.parquet", _parquet(table_of(name, list(rows))))
-            for name, rows in others.items()
-            if rows
+            (f"{name}/{trial_id}.parquet", _encode(table_of(name, list(rows)))) for name, rows in others.items() if rows
         ]
         if weights is not None:
             files.append((f"{WEIGHTS}/{trial_id}.safetensors", weights))
-        files.append((f"trials/{trial_id}.parquet", _parquet(table_of("trials", [dict(trial)]))))
+        files.append((f"trials/{trial_id}.parquet", _encode(table_of("trials", [dict(trial)]))))
         self._unwritten[trial_id] = files
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Write what is handed over in a thread; at the end all of it is written, or kept for the end of the store.
+
+        Raises:
+            StorageError: the folder could not be written for longer than the store's patience.
+        """
+        thread = threading.Thread(target=self._write_waiting, name="writer", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            self._waiting.put(None)
+            thread.join()
+        self.check()
+
+    def hand_over(
+        self, trial: Mapping[str, Any], others: Mapping[str, Sequence[dict[str, Any]]], weights: bytes | None
+    ) -> None:
+        """Let a trial that ended be appended, while there is `writing`.
+
+        Raises:
+            StorageError: an earlier one could not be written.
+        """
+        self.check()
+        self._waiting.put((trial, others, weights))
+
+    def check(self) -> None:
+        """Raise what stopped the writing, if anything did.
+
+        Raises:
+            StorageError: the folder could not be written for longer than the store's patience.
+        """
+        if self._failure is not None:
+            raise self._failure
+
+    def _write_waiting(self) -> None:
+        while (ended := self._waiting.get()) is not None:
+            try:
+                if self._failure is None:
+                    self.append(*ended)
+                else:
+                    self.keep(*ended)
+            except Exception as error:
+                self._failure = self._failure or error
 
     def compact(self) -> None:
         """Join the many small files of each table into one; a reader in between sees a row twice, never not at all.
@@ -252,19 +281,21 @@ class Store:
             StorageError: the folder could not be written.
         """
         self._lock.check()
-        committed = self._known()
+        committed = self._find_committed()
         for name in TABLES:
-            single = [file for file in self._files(name) if file.removesuffix(".parquet") in committed]
+            single = [
+                file for file in list_files(self._storage.names(name)) if file.removesuffix(".parquet") in committed
+            ]
             if len(single) < 2:
                 continue
-            content = _parquet(self._read(name, single))
+            content = _encode(self._read(name, single))
             joined = f"{name}/{_COMPACTED}{uuid.uuid4().hex[:12]}.parquet"
-            self._patiently(partial(self._storage.write, joined, content))
-            self._patiently(partial(self._storage.remove, [f"{name}/{file}" for file in single]))
+            self._retry(partial(self._storage.write, joined, content))
+            self._retry(partial(self._storage.remove, [f"{name}/{file}" for file in single]))
 
-    def _unwritable(self, error: OSError) -> InputError:
+    def _make_refusal(self, error: OSError) -> InputError:
         return InputError(
-            f"results folder {self.folder} cannot be written: {reason(error)}",
+            f"results folder {self.folder} cannot be written: {describe_error(error)}",
             ACCEPTED,
             "check that it exists and its permissions or credentials, or choose another --results-dir",
         )
@@ -276,13 +307,13 @@ class Store:
             except OSError as error:
                 raise StorageError(
                     f"{len(self._unwritten)} trials that had ended could not be written to {self.folder}: "
-                    f"{reason(error)}",
+                    f"{describe_error(error)}",
                     "a folder with free space that this user may write",
                     "put that right, then give the same command: what was written is kept, the rest runs again",
                 ) from error
 
-    def _patiently(self, write: Callable[[], None]) -> None:
-        patiently(write, self.folder, self._patience)
+    def _retry(self, write: Callable[[], None]) -> None:
+        retry_write(write, self.folder, self._patience)
 
     def _commit(self, trial_id: str) -> None:
         self._lock.check()
@@ -292,9 +323,9 @@ class Store:
         if self._committed is not None:
             self._committed.add(trial_id)
 
-    def _known(self) -> set[str]:
+    def _find_committed(self) -> set[str]:
         if self._committed is None:
-            self.finished()
+            self.read_trials()
         assert self._committed is not None
         return self._committed
 
@@ -303,12 +334,12 @@ class Store:
 
         A file that is not ours, by its name or by its schema, stays where it is.
         """
-        committed = self._known()
-        leftovers = [name for name in self._storage.names() if _half_written(name)]
+        committed = self._find_committed()
+        leftovers = [name for name in self._storage.names() if _is_half_written(name)]
         for table in TABLES:
             names = self._storage.names(table)
-            leftovers += [f"{table}/{name}" for name in names if _half_written(name)]
-            files = self._files(table, names)
+            leftovers += [f"{table}/{name}" for name in names if _is_half_written(name)]
+            files = list_files(names)
             joined = [name for name in files if name.startswith(_COMPACTED)]
             single = [name for name in files if not name.startswith(_COMPACTED)]
             compacted = (
@@ -317,40 +348,26 @@ class Store:
             for name in single:
                 trial_id = name.removesuffix(".parquet")
                 uncommitted = trial_id not in committed
-                if trial_id in compacted or (uncommitted and own_schema(self.folder / table / name, table)):
+                if trial_id in compacted or (uncommitted and has_own_schema(self.folder / table / name, table)):
                     leftovers.append(f"{table}/{name}")
         for name in self._storage.names(WEIGHTS):
-            if _half_written(name) or (name.endswith(".safetensors") and name.split(".")[0] not in committed):
+            if _is_half_written(name) or (name.endswith(".safetensors") and name.split(".")[0] not in committed):
                 leftovers.append(f"{WEIGHTS}/{name}")
         self._storage.remove(leftovers)
 
-    def _files(self, table: str, names: Sequence[str] | None = None) -> list[str]:
-        names = self._storage.names(table) if names is None else names
-        return [name for name in names if name.endswith(".parquet") and not name.startswith(".")]
-
     def _read(self, table: str, names: Sequence[str] | None = None, columns: list[str] | None = None) -> pa.Table:
-        """Read the files ``names`` of a table; by default all, listed again where another launcher joined them."""
-        for attempt in range(1, _ATTEMPTS + 1):
-            try:
-                files = self._files(table) if names is None else names
-                return read_files(self.folder / table, table, files, self._study_sha256, columns)
-            except OSError as error:
-                raise InputError(
-                    f"{self.folder / table} cannot be read: {reason(error)}",
-                    ACCEPTED,
-                    "check the network, then try again",
-                ) from error
-            except InputError as error:
-                if not isinstance(error.__cause__, FileNotFoundError) or attempt == _ATTEMPTS:
-                    raise
-        raise AssertionError("every attempt returns or raises")
+        """Return the rows of a table, or of its files ``names``; nothing is left out."""
+        rows, problems = read_table(self.folder, table, {"study_sha256": self._study_sha256}, names, columns)
+        for problem in problems:
+            raise InputError(f"{self.folder}/{problem.received}", problem.accepted, problem.remedy)
+        return rows
 
 
-def _half_written(name: str) -> bool:
+def _is_half_written(name: str) -> bool:
     return name.startswith(".") and name.endswith(PARTIAL)
 
 
-def _parquet(table: pa.Table) -> pa.Buffer:
+def _encode(table: pa.Table) -> pa.Buffer:
     sink = pa.BufferOutputStream()
     pyarrow.parquet.write_table(table, sink, compression="zstd", write_page_checksum=True)
     return sink.getvalue()

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from analysis.results import ResultsError, confirmed, load_studies, load_study, scored
+from study.storage.files import Storage
 from study.storage.schema import SCHEMA_VERSION, TABLES
 from tests.synthetic import true_score, write_synthetic_study
 
@@ -124,7 +125,7 @@ def test_rows_of_another_study_are_named_and_left_out(folder: Path, column: str)
     place = table.column_names.index(column)
     rewrite(file, table.set_column(place, TABLES["trials"].field(column), pa.array(["foreign"])))
     results = load_study(folder)
-    assert results.problems == (f"trials/{file.name}: 1 of its 1 rows belong to another study; those are left out",)
+    assert results.problems == (f"trials/{file.name}: 1 of its 1 rows belong to another study; left out",)
     assert not (results.trials["trial_id"] == file.stem).any()
 
 
@@ -287,17 +288,15 @@ def test_files_that_vanish_while_they_are_read_are_looked_up_again(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A study that compacts its files meanwhile loses no row."""
-    import analysis.reading
-
     before = load_study(folder)
-    listed = analysis.reading._parquet_files
+    listed = Storage.names
     calls: list[str] = []
 
-    def outdated(filesystem: object, path: str) -> list[str]:
-        calls.append(path)
-        return [*listed(filesystem, path), f"{path}/gone.parquet"][: None if len(calls) == 1 else -1]
+    def outdated(storage: Storage, name: str) -> list[str]:
+        calls.append(name)
+        return [*listed(storage, name), "gone.parquet"][: None if len(calls) == 1 else -1]
 
-    monkeypatch.setattr(analysis.reading, "_parquet_files", outdated)
+    monkeypatch.setattr(Storage, "names", outdated)
     after = load_study(folder)
     assert after.problems == ()
     assert len(after.trials) == len(before.trials)

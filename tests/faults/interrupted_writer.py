@@ -81,7 +81,7 @@ def write_study(folder: Path, said: Path) -> None:
     """Write what the study plans, as a launch does; ``said`` gets the id of each trial before it runs and after."""
     with Store(folder) as store:
         store.read_manifest()
-        finished = {row["trial_id"] for row in store.finished()}
+        finished = {row["trial_id"] for row in store.read_trials()}
         store.open(MANIFEST)
         for trial_id in TRIALS:
             if trial_id not in finished:
@@ -115,8 +115,8 @@ def examine(folder: Path, said: Path) -> dict[str, int]:
     if unreadable:
         return {"unreadable": unreadable}
     store = Store(folder)
-    ids = [row["trial_id"] for row in store.finished()]
-    curves = store.curves(set(ids))
+    ids = [row["trial_id"] for row in store.read_trials()]
+    curves = store.read_curves(set(ids))
     whole = [
         trial_id
         for trial_id in ids

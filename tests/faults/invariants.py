@@ -18,7 +18,7 @@ import pyarrow.compute
 import pyarrow.parquet
 
 from study.config.study_config import StudyConfig
-from study.plan.plan import plan_trials
+from study.plan.trials import plan_trials
 from study.storage.schema import TABLES
 
 Seen = Mapping[str, tuple[Any, Any]]

@@ -16,7 +16,8 @@ from study import launch
 from study.config.ablations import FACTORS
 from study.config.presets import PRESETS, study_config
 from study.config.study_config import StudyConfig
-from study.plan.plan import Plan, plan_trials
+from study.plan.plan import Plan
+from study.plan.trials import plan_trials
 from study.storage.schema import PHASES
 from trainables.data.datasets import DATASETS
 from trainables.errors import InputError

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from study.execution.tuner import RETRIES
-from study.plan.plan import plan_trials
+from study.plan.trials import plan_trials
 from tests.faults.invariants import Damage, damage, not_numbers
 from tests.faults.launches import FAULTY, NAME, Launch, small_study, table
 from tests.faults.tally import Tally

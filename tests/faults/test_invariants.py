@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from study.config.study_config import StudyConfig
-from study.plan.plan import plan_trials
-from study.storage.manifest import next_manifest
+from study.plan.identity import next_manifest
+from study.plan.trials import plan_trials
 from study.storage.store import Store
 from tests.faults.invariants import Damage, committed, damage, main
 from tests.studies import row_of, small_config

@@ -84,7 +84,7 @@ def assert_whole(folder: Path, trial_ids: list[str]) -> None:
     for path in folder.rglob("*.parquet"):
         pyarrow.parquet.read_table(path)
     assert not [path for path in folder.rglob("*.partial")]
-    assert sorted(row["trial_id"] for row in Store(folder).finished()) == trial_ids
+    assert sorted(row["trial_id"] for row in Store(folder).read_trials()) == trial_ids
 
 
 @pytest.mark.fault("storage: disk full, then not")
@@ -177,7 +177,7 @@ def test_an_object_store_in_trouble_is_waited_for(answer: int, server: FaultySto
     append(store, "b")
     store.compact()
     server.fault = None
-    assert sorted(row["trial_id"] for row in opened(uri, 1).finished()) == ["a", "b"]
+    assert sorted(row["trial_id"] for row in opened(uri, 1).read_trials()) == ["a", "b"]
     assert len(opened(uri, 1).curves({"b"})["b"]) == 2
 
 
@@ -191,9 +191,9 @@ def test_an_object_store_that_stays_in_trouble_stops_the_study(table: str, serve
         server.fault = lambda method, path: 503 if method in ("PUT", "POST") and f"/{table}/" in path else None
         with pytest.raises(StorageError, match=r"s3://.*tried for 1 s"):
             append(store, "b")
-        assert [row["trial_id"] for row in Store(uri).finished()] == ["a"]
+        assert [row["trial_id"] for row in Store(uri).read_trials()] == ["a"]
         server.fault = None
-    assert sorted(row["trial_id"] for row in opened(uri, 1).finished()) == ["a", "b"]
+    assert sorted(row["trial_id"] for row in opened(uri, 1).read_trials()) == ["a", "b"]
 
 
 @pytest.mark.slow
@@ -208,7 +208,7 @@ def test_a_compaction_of_an_object_store_in_trouble_loses_nothing(server: Faulty
         with pytest.raises(StorageError):
             store.compact()
         server.fault = None
-        assert sorted(row["trial_id"] for row in Store(uri).finished()) == list(trial_ids)
+        assert sorted(row["trial_id"] for row in Store(uri).read_trials()) == list(trial_ids)
     again = opened(uri, 1)
     assert sorted(again._read("trials")["trial_id"].to_pylist()) == list("abcde")
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from analysis.provenance import missing
+from analysis.provenance import list_missing
 from analysis.results import StudyResults, confirmed, load_study
 from study.storage.schema import TABLES
 
@@ -49,7 +49,7 @@ def test_the_study_has_the_rows_asked_for(folder: Path, results: StudyResults) -
     assert len(results.trials) == 7 * 20 + 13 * 3 + 7 * 3 + 2
     assert len(results.epochs) == 7 * (14 * 4 + 4 + 2) + (13 * 3 * 4 - 2 - 4) + 7 * 3 * 4
     assert results.problems == ()
-    assert missing(results) == []
+    assert list_missing(results) == []
     for name, schema in TABLES.items():
         (file,) = (folder / name).iterdir()
         written = pq.read_schema(file)

@@ -12,7 +12,7 @@ import orchestration
 import pytest
 import simulated_scale
 
-from study.plan.plan import plan_trials
+from study.plan.trials import plan_trials
 from study.storage.schema import SCHEMA_VERSION
 from study.storage.store import Store
 
@@ -40,7 +40,7 @@ def test_a_simulated_study_runs_every_trial_once_by_the_real_driver(
     monkeypatch.setattr(simulated_scale, "SEEDS", 1)
     meter, done, files = simulated_scale.measure_scale(20, 120, tmp_path)
     store = Store(tmp_path / "study")
-    rows = store.finished()
+    rows = store.read_trials()
     config = simulated_scale.config_of(120)
     assert sorted(row["trial_id"] for row in rows) == sorted(planned.trial_id for planned in plan_trials(config))
     assert done == len(rows)
@@ -50,7 +50,8 @@ def test_a_simulated_study_runs_every_trial_once_by_the_real_driver(
     assert not {status for phase, status in ends if phase == "confirm"} - {"complete"}
     epochs = sum(row["epochs"] for row in rows)
     assert sum(part.results for part in meter.parts) == epochs + 4  # a report for each epoch and each control
-    assert store.read_manifest() == {"schema_version": SCHEMA_VERSION, "name": config.name}
+    manifest = store.require_study()
+    assert (manifest["schema_version"], manifest["name"]) == (SCHEMA_VERSION, config.name)
 
 
 @pytest.mark.slow

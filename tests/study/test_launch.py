@@ -128,7 +128,7 @@ def test_a_folder_of_another_configuration_is_refused_with_the_difference(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The same name with other epochs is another study."""
-    from study.storage.manifest import next_manifest
+    from study.plan.identity import next_manifest
     from study.storage.store import Store
     from trainables.data.datasets import load_dataset
 

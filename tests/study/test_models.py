@@ -56,7 +56,7 @@ def test_a_trial_gives_the_model_whose_codes_are_in_the_rows(study: Path, digits
 
 def test_the_best_of_a_cell_is_the_tuned_trial_with_the_lowest_training_loss(study: Path) -> None:
     """Nothing is chosen by test images; a tie goes to the first seed."""
-    rows = {row["trial_id"]: row for row in Store(study).finished()}
+    rows = {row["trial_id"]: row for row in Store(study).read_trials()}
     tuned = [rows[f"confirm-model_4-code10-tuned-{number:02d}"] for number in (1, 2)]
     lowest = min(tuned, key=lambda row: row["train_cross_entropy"])
     best = load_model(study, "model_4-code10")

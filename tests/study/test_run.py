@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 
 from study.config.presets import study_config
-from study.plan.plan import plan_trials
+from study.plan.trials import plan_trials
 
 ROOT = Path(__file__).resolve().parents[2]
 ARCHITECTURES = ("model_3", "unpool_only")

@@ -10,14 +10,14 @@ import sys
 import numpy as np
 import pytest
 
-from trainables.node_info import LIBRARIES, read_node_info
+from trainables.node_info import NODE_LIBRARIES, read_node_info
 
 
 def test_a_node_names_itself_and_the_versions_that_decide_rows() -> None:
     """Without the names of builds, which processors and GPUs have of their own."""
     info = read_node_info()
     assert info.host == socket.gethostname()
-    assert set(info.versions) == {"python", *LIBRARIES}
+    assert set(info.versions) == {"python", *NODE_LIBRARIES}
     assert info.versions["python"] == platform.python_version()
     assert info.versions["numpy"] == np.__version__
     assert all(version and "+" not in version for version in info.versions.values())

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import scipy.stats
 
-from analysis.provenance import command, missing, provenance
+from analysis.provenance import command, list_missing, provenance
 from analysis.results import Study, StudyResults, load_studies, load_study
 from analysis.stats.ranking import against_best, marks
 from analysis.tables import diagnostics as comparison
@@ -419,5 +419,5 @@ def test_a_folder_without_a_configuration_still_gives_tables(tmp_path: Path) -> 
     results = load_study(tmp_path / "study")
     assert line(comparison.sizes(results), "model_4")["parameters"] > 0
     assert isinstance(comparison.reconstruction(results), Table)
-    assert missing(results) == []
+    assert list_missing(results) == []
     assert provenance(results)[0][1]["folder"] == str(tmp_path / "study")

@@ -75,13 +75,3 @@ def test_rows_are_found_by_name() -> None:
     config = study_config("quick")
     assert config.find_row("model_2") is config.architecture("model_2") is BUILT_IN["model_2"]
     assert config.find_row("pca") is CONTROLS["pca"]
-
-
-def test_identity_holds_what_may_not_change_and_lets_budgets_grow() -> None:
-    """Trials, seeds, cells and phases may grow; data, recipe, epochs, batch and seed may not."""
-    base = study_config("quick")
-    grown = study_config("quick", trials=9, seeds=9, architectures=("model_1",), code_sizes=(2,), phases=("search",))
-    assert base.identity("sha") == grown.identity("sha")
-    for change in ({"epochs": 99}, {"batch_size": 5}, {"recipe": "caffe"}, {"seed": 1}):
-        assert study_config("quick", **change).identity("sha") != base.identity("sha")
-    assert base.identity("other") != base.identity("sha")

@@ -11,6 +11,7 @@ from study import launch
 from study.config.presets import PRESETS, study_config
 from study.config.study_config import StudyConfig
 from study.config.study_file import format_study_file, read_config
+from study.plan.identity import make_identity
 from study.storage.store import Store
 from trainables.errors import InputError
 
@@ -55,7 +56,7 @@ def test_what_a_study_of_a_file_writes_is_the_same_study(tmp_path: Path) -> None
     config = StudyConfig(**values)
     again = read_config(written(tmp_path, format_study_file(config), "study.toml"))
     assert again.as_dict() == config.as_dict() | {"preset": "study"}
-    assert again.identity("sha") == config.identity("sha")
+    assert make_identity(again, "sha") == make_identity(config, "sha")
 
 
 @pytest.mark.fault("wrong study files, by example")

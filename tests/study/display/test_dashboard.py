@@ -15,7 +15,7 @@ from study.display.dashboard import Mirror
 from study.display.progress import Progress
 from study.plan.plan import Plan
 from study.storage.location import parse_location
-from tests.studies import row_of, small_config
+from tests.studies import row_of, small_config, take_one
 from tests.synthetic import write_synthetic_study
 from trainables.errors import InputError
 
@@ -39,7 +39,7 @@ def test_trials_that_end_are_added_and_trouble_is_said_once(
         assert optuna_trials(url) == 0
         deadline = time.monotonic() + 60
         for _ in range(2):
-            taken = plan.take()
+            taken = take_one(plan)
             assert taken is not None
             plan.finish(row_of(*taken, 100.0))
             time.sleep(0.2)

@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
-import torch
 
-from study.display.dry_run import SHOWN, print_first_configurations
-from study.display.progress import Progress
-from study.execution.disk import room, size
-from study.execution.recorder import TrialRecorder, make_batch, provenance_columns
+from study.display.dry_run import SHOWN, format_size, print_first_configurations
 from study.plan.plan import Plan
-from study.storage.provenance import versions
-from study.storage.store import Store
-from study.storage.writer import Writer
-from tests.studies import row_of, small_config
-from trainables.data.datasets import load_dataset
+from tests.studies import row_of, small_config, take_one
 from trainables.models.architectures import ARCHITECTURES
-from trainables.run_trial import run_trial
 
 
 def preview(plan: Plan, capsys: pytest.CaptureFixture[str]) -> str:
@@ -34,7 +23,7 @@ def test_first_configurations_are_those_that_run(capsys: pytest.CaptureFixture[s
     shown = preview(Plan(small_config(), ()), capsys)
     plan = Plan(small_config(), ())
     for _ in range(2):
-        taken = plan.take()
+        taken = take_one(plan)
         assert taken is not None
         planned, trial_config = taken
         assert trial_config is not None
@@ -53,7 +42,7 @@ def test_the_tuned_arm_is_resolved_once_its_search_is_done(capsys: pytest.Captur
     plan = Plan(small_config(), ())
     rows = []
     for number in range(6):
-        taken = plan.take()
+        taken = take_one(plan)
         assert taken is not None
         rows.append(row_of(*taken, value=100.0 - number))
         plan.finish(rows[-1])
@@ -73,32 +62,9 @@ def test_many_cells_are_shown_by_a_few(capsys: pytest.CaptureFixture[str]) -> No
     assert "best of search-model_1-code10 with learning_rate" in shown
 
 
-@pytest.mark.slow
-def test_the_room_of_a_study_is_about_what_its_files_take(tmp_path: Path) -> None:
-    """A search trial, both arms and the controls, trained and written for real; images of digits compress well."""
-    config = small_config(architectures=("unpool_only",), trials=1, seeds=1, epochs=1)
-    dataset = load_dataset("digits")
-    plan, store = Plan(config, ()), Store(tmp_path / "study")
-    expected = room(plan.missing(), config, len(dataset.test))
-    store.open({"schema_version": 1, "name": config.name})
-    columns = provenance_columns(config.name, "0" * 64, dataset, versions(), ("0" * 40, False))
-    with Writer(store) as writer:
-        recorder = TrialRecorder(plan, writer, Progress(plan, 1), columns)
-        while (taken := recorder.take()) is not None:
-            for report in run_trial(make_batch(*taken, config), dataset, torch.device("cpu")):
-                recorder.receive(report)
-    assert plan.done == plan.total == 5
-    taken_up = {
-        table: sum(path.stat().st_size for path in (tmp_path / "study" / table).iterdir())
-        for table in ("trials", "epochs", "scores", "codes", "weights")
-    }
-    assert expected.weights == pytest.approx(taken_up.pop("weights"), rel=0.2)
-    assert sum(taken_up.values()) < expected.rows < 2 * sum(taken_up.values())
-
-
 @pytest.mark.parametrize(
     ("count", "said"), [(340_000, "340 kB"), (1_250_000, "1.2 MB"), (12_300_000, "12 MB"), (3_400_000_000, "3.4 GB")]
 )
 def test_sizes_are_said_as_a_person_would(count: int, said: str) -> None:
     """Two digits are enough."""
-    assert size(count) == said
+    assert format_size(count) == said

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import pickle
 import re
 import signal
 import subprocess
@@ -17,10 +16,9 @@ import pytest
 from rich.console import Console
 
 from study.display.live import REFRESH_SECONDS, LiveProgress
-from study.display.progress import Progress, Verbosity
 from study.plan.plan import Plan
 from study.storage.location import parse_location
-from tests.studies import row_of, small_config
+from tests.studies import row_of, small_config, take_one
 from trainables.training.training import EpochFigures
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -30,7 +28,7 @@ FIGURES = EpochFigures(1, 0.01, 210.0, 30.0, 190.0, 28.0, 0.5)
 
 def ended(plan: Plan, status: str = "complete", value: float = 100.0, reason: str | None = None) -> dict[str, object]:
     """Take the next trial of a plan, end it, and return its row."""
-    taken = plan.take()
+    taken = take_one(plan)
     assert taken is not None
     planned, trial_config = taken
     row = row_of(planned, trial_config, value, status) | {"seconds": 2.0, "device_seconds": 2.0, "reason": reason}
@@ -55,7 +53,7 @@ def searched() -> LiveProgress:
     for status, value in endings:
         progress.trial_ended(ended(plan, status, value), None)
     progress.epoch_ended("a", FIGURES)
-    plan.take()
+    take_one(plan)
     return progress
 
 
@@ -160,48 +158,6 @@ def test_what_went_wrong_stands_above_the_view() -> None:
     assert shown.index("\x1b[?25h") < shown.index("starts again")
 
 
-def test_a_view_can_be_copied_by_tune(searched: LiveProgress) -> None:
-    """Tune pickles its callbacks, and with them whatever they hold."""
-    pickle.loads(pickle.dumps(searched))
-
-
-@pytest.mark.parametrize(
-    ("verbosity", "told"),
-    [
-        ("quiet", ["starts again", "failed"]),
-        ("normal", ["complete", "starts again", "failed"]),
-        ("verbose", ["epoch 1", "complete", "starts again", "failed"]),
-    ],
-)
-def test_lines_are_as_many_as_asked_for(verbosity: Verbosity, told: list[str]) -> None:
-    """Quiet leaves out what went well; verbose adds epochs; no line has codes of a terminal."""
-    plan, out = Plan(small_config(), ()), io.StringIO()
-    with Progress(plan, 1, out, verbosity) as progress:
-        progress.tick()
-        progress.epoch_ended("search-model_1-code10-0000", FIGURES)
-        progress.trial_ended(ended(plan), None)
-        progress.attempt_failed("search-model_4-code10-0000", "its worker died")
-        progress.trial_ended(ended(plan, "failed", reason="CUDA error"), None)
-    lines = out.getvalue().splitlines()
-    assert len(lines) == len(told)
-    assert all(word in line for word, line in zip(told, lines, strict=True))
-    assert "\x1b" not in out.getvalue()
-
-
-def test_time_left_follows_the_seconds_of_trials_alike(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two search trials of 10 s took 20 s, one at a time: four more, and confirmations of 5 epochs at 2 s an epoch."""
-    plan = Plan(small_config(), ())
-    now = 1000.0
-    monkeypatch.setattr(time, "monotonic", lambda: now)
-    progress = Progress(plan, 1, io.StringIO())
-    assert progress.seconds_left() is None
-    for _ in range(2):
-        now += 10.0
-        progress.trial_ended(ended(plan) | {"device_seconds": 10.0}, None)
-    # 4 searches and 8 trained confirmations of 10 s each; of the two controls nothing is known yet.
-    assert progress.seconds_left() == pytest.approx(120.0)
-
-
 @pytest.mark.slow
 def test_ctrl_c_in_a_terminal_leaves_the_view_and_says_how_to_go_on(tmp_path: Path) -> None:
     """A real study in a terminal: its view is drawn, stays when the study is stopped, and no line is lost."""
@@ -231,25 +187,3 @@ def test_ctrl_c_in_a_terminal_leaves_the_view_and_says_how_to_go_on(tmp_path: Pa
     assert re.sub(CODES, "", shown).rstrip().endswith("the same command goes on with the rest")
     assert shown.rfind("\x1b[?25h") > shown.rfind("\x1b[?25l")
     assert "Traceback" not in shown
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("flag", "epochs", "words_of_ray"), [("--quiet", 0, False), ("--verbose", 3, True)])
-def test_a_launch_says_as_much_as_asked_for(flag: str, epochs: int, words_of_ray: bool, tmp_path: Path) -> None:
-    """To a file: the end and the next command always, the plan and epochs and Ray's words when they are wanted."""
-    study = ("--preset", "quick", "--architectures", "unpool_only", "--trials", "1", "--epochs", "3")
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "study" / "launch.py"), *study, "--phase", "search", flag],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-        env={name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"},
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("search-unpool_only-code10-0000 epoch ") == epochs
-    assert ("estimate:" in done.stdout) is bool(epochs)
-    assert ("Started a local Ray instance" in done.stderr) is words_of_ray
-    assert done.stdout.splitlines()[-1].startswith("next:   python ")
-    assert "\x1b" not in done.stdout
-    assert words_of_ray or not done.stderr

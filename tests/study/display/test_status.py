@@ -12,14 +12,12 @@ from pathlib import Path
 import pytest
 
 from study import launch
-from study.config.presets import study_config
 from study.config.study_config import StudyConfig
-from study.plan.counts import Tally
-from study.plan.pace import Pace
-from study.plan.plan import Plan, plan_trials
-from study.storage.manifest import next_manifest
+from study.plan.identity import next_manifest
+from study.plan.plan import Plan
+from study.plan.trials import plan_trials
 from study.storage.store import Store
-from tests.studies import row_of, small_config
+from tests.studies import row_of, small_config, take_one
 from trainables.data.datasets import load_dataset
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -33,7 +31,7 @@ def begun(results: Path, config: StudyConfig, trials: int, status: str = "comple
     store.open(manifest)
     plan = Plan(config, ())
     for _ in range(trials):
-        taken = plan.take()
+        taken = take_one(plan)
         assert taken is not None
         planned, trial_config = taken
         row = row_of(planned, trial_config, status=status if planned.phase == "search" else "complete")
@@ -115,7 +113,7 @@ def test_missing_prints_the_ids_that_the_rows_lack(tmp_path: Path, capsys: pytes
     """One a line and nothing else; with the rows' own they are the whole plan."""
     store = begun(tmp_path, small_config(), 7)
     missing = shown(capsys, "--results-dir", str(tmp_path), "--missing").splitlines()
-    done = [row["trial_id"] for row in store.finished()]
+    done = [row["trial_id"] for row in store.read_trials()]
     assert len(done) == 7
     assert sorted(missing + done) == sorted(planned.trial_id for planned in plan_trials(small_config()))
 
@@ -164,29 +162,3 @@ def test_every_question_that_the_documents_show_is_answered(
     for line in asked:
         assert launch.main(shlex.split(line, comments=True)[2:]) == 0
         assert capsys.readouterr().out
-
-
-def test_a_tally_counts_what_is_owed_only() -> None:
-    """Rows of a cell that the configuration no longer has are left out, and an ablated code size is its base's."""
-    config = small_config(phases=("search", "confirm", "ablate"), ablated_architectures=("model_1",))
-    rows = [row_of(planned, None) for planned in plan_trials(config)]
-    foreign = [row_of(planned, None) for planned in plan_trials(small_config(architectures=("model_5",)))]
-    rows = [row | ({"code_size": 99, "base_code_size": 10} if row["phase"] == "ablate" else {}) for row in rows]
-    tally = Tally(config, [*rows, *(row for row in foreign if row["architecture"] == "model_5")])
-    assert {(phase, cell): count for (phase, cell, _), count in tally.ended.items()} == tally.planned
-
-
-def test_pace_prefers_trials_alike_then_their_cell_then_any() -> None:
-    """Two cells; one has searched at 2 s an epoch, the other has not begun; full budget is 5 epochs."""
-    config = study_config("quick", architectures=("model_1", "model_4"), trials=2, seeds=1, epochs=5)
-    plan = Plan(config, ())
-    pace = Pace(config.epochs)
-    assert pace.left(plan.left()) is None
-    search = next(planned for planned in plan_trials(config) if planned.cell.architecture == "model_1")
-    pace.add(row_of(search, None) | {"epochs": 3, "device_seconds": 6.0})
-    groups = {(group.phase, group.arm, group.cell.architecture): group for group in plan.left()}
-    seconds = {key: pace.left({group: 1}) for key, group in groups.items()}
-    assert seconds["search", "tuned", "model_1"] == 6.0
-    assert seconds["confirm", "tuned", "model_1"] == seconds["confirm", "published", "model_1"] == 10.0
-    assert seconds["search", "tuned", "model_4"] == 10.0
-    assert seconds["confirm", "control", "pca"] == 0.0

@@ -6,7 +6,14 @@ from typing import Any
 
 import pytest
 
-from study.execution.capacity import gpus_of_a_trial, most_gpus, slots, slots_now, slots_possible, unseen_machines
+from study.execution.capacity import (
+    choose_gpus,
+    count_possible_slots,
+    count_slots,
+    count_slots_now,
+    count_unseen_machines,
+    find_most_gpus,
+)
 from study.execution.nodes import check_gpus, check_versions
 from trainables.errors import InputError
 from trainables.node_info import NodeInfo, read_node_info
@@ -33,16 +40,16 @@ def test_a_node_holds_what_its_cores_and_gpus_allow(
     node: dict[str, float], gpus_per_trial: float, expected: int
 ) -> None:
     """Each trial has one core and its share."""
-    assert slots(node, gpus_per_trial) == expected
+    assert count_slots(node, gpus_per_trial) == expected
 
 
 def test_mixed_nodes_add_up() -> None:
     """A node without GPU holds no trial that wants one."""
     nodes = [{"CPU": 0.0}, {"CPU": 8.0, "GPU": 1.0}, {"CPU": 32.0, "GPU": 8.0}, {"CPU": 64.0}]
-    assert slots_now(nodes, 1) == 9
-    assert slots_now(nodes, 0.5) == 2 + 16
-    assert slots_now(nodes, 2) == 4
-    assert slots_now(nodes, 0) == 8 + 32 + 64
+    assert count_slots_now(nodes, 1) == 9
+    assert count_slots_now(nodes, 0.5) == 2 + 16
+    assert count_slots_now(nodes, 2) == 4
+    assert count_slots_now(nodes, 0) == 8 + 32 + 64
 
 
 CLOUD: dict[str, Any] = {
@@ -65,28 +72,28 @@ OWN: dict[str, Any] = {
 
 def test_a_cloud_may_become_as_large_as_its_file_allows() -> None:
     """Five workers in all: the two large ones and three of the small."""
-    assert slots_possible(CLOUD, [{"CPU": 0.0}], 1) == 2 * 4 + 3 * 1
-    assert slots_possible(CLOUD, [{"CPU": 0.0}], 0) == 2 * 48 + 3 * 4
-    assert most_gpus(CLOUD, [{"CPU": 0.0}]) == 4
-    assert unseen_machines(CLOUD, 1) == 0
+    assert count_possible_slots(CLOUD, [{"CPU": 0.0}], 1) == 2 * 4 + 3 * 1
+    assert count_possible_slots(CLOUD, [{"CPU": 0.0}], 0) == 2 * 48 + 3 * 4
+    assert find_most_gpus(CLOUD, [{"CPU": 0.0}]) == 4
+    assert count_unseen_machines(CLOUD, 1) == 0
 
 
 def test_machines_of_ones_own_are_taken_to_be_like_the_best_that_is_there() -> None:
     """Their file does not say what they hold; a launch waits for them."""
-    assert slots_possible(OWN, [{"CPU": 4.0}, {"CPU": 8.0, "GPU": 2.0}], 1) == 6
-    assert most_gpus(OWN, [{"CPU": 4.0}]) == 0
-    assert [unseen_machines(OWN, count) for count in (1, 2, 3, 4)] == [2, 1, 0, 0]
+    assert count_possible_slots(OWN, [{"CPU": 4.0}, {"CPU": 8.0, "GPU": 2.0}], 1) == 6
+    assert find_most_gpus(OWN, [{"CPU": 4.0}]) == 0
+    assert [count_unseen_machines(OWN, count) for count in (1, 2, 3, 4)] == [2, 1, 0, 0]
 
 
 def test_a_trial_holds_a_gpu_where_there_are_any() -> None:
     """More than any node has is refused, with what there is."""
-    assert gpus_of_a_trial(None, 0) == 0
-    assert gpus_of_a_trial(None, 8) == 1
-    assert gpus_of_a_trial(0.25, 1) == 0.25
+    assert choose_gpus(None, 0) == 0
+    assert choose_gpus(None, 8) == 1
+    assert choose_gpus(0.25, 1) == 0.25
     with pytest.raises(InputError, match="no node has more than 4"):
-        gpus_of_a_trial(8, 4)
+        choose_gpus(8, 4)
     with pytest.raises(InputError, match="there is no GPU"):
-        gpus_of_a_trial(0.5, 0)
+        choose_gpus(0.5, 0)
 
 
 def test_nodes_with_other_versions_are_refused_by_name() -> None:

@@ -18,9 +18,10 @@ import ray
 from ray import tune
 from ray.cluster_utils import Cluster
 
-from study.execution.capacity import slots_now
-from study.execution.nodes import alive_nodes
+from study.execution.capacity import count_slots_now
+from study.execution.nodes import list_alive_nodes
 from study.execution.tuner import PlanSearcher
+from trainables.run_trial import Trial, TrialBatch
 
 ROOT = Path(__file__).resolve().parents[3]
 STUDY = ("--preset", "quick", "--architectures", "unpool_only", "model_4", "--trials", "3", "--seeds", "2")
@@ -118,16 +119,13 @@ class TrialRecorder:
         self.planned = planned
         self.plan = SimpleNamespace(exhausted=False)
 
-    def take(self, seeds_at_once: int) -> tuple[list[Any], None] | None:
+    def take(self, seeds_at_once: int) -> TrialBatch | None:
         """Hand out the next."""
         if not self.planned:
             self.plan.exhausted = True
             return None
         self.planned -= 1
-        cell = SimpleNamespace(architecture="pca", code_size=1)
-        return [
-            SimpleNamespace(phase="confirm", cell=cell, trial_id=str(self.planned), seed=None, keep_codes=False)
-        ], None
+        return TrialBatch("confirm", "pca", 1, None, (Trial(str(self.planned), None),))
 
 
 def occupied(share: float, planned: int, at_once: Any, seconds: float, folder: Path) -> list[Any]:
@@ -157,7 +155,7 @@ def test_shares_of_gpus_are_respected_on_mixed_nodes(cluster: Cluster, tmp_path:
     with_gpu = {worker(cluster, num_cpus=4, num_gpus=1), worker(cluster, num_cpus=4, num_gpus=1)}
     worker(cluster, num_cpus=4)
     cluster.wait_for_nodes()
-    follow = lambda: slots_now([node["Resources"] for node in alive_nodes()], 0.5)  # noqa: E731
+    follow = lambda: count_slots_now([node["Resources"] for node in list_alive_nodes()], 0.5)  # noqa: E731
     assert follow() == 4
     lines = occupied(0.5, 10, follow, 3.0, tmp_path)
     held: collections.Counter[tuple[str, tuple[str, ...]]] = collections.Counter()

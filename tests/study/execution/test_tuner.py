@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from study.execution.tuner import node_died, reason_of
+from study.execution.tuner import find_reason, node_died
 
 RAISED = """Failure # 1 (occurred at 2026-01-01_00-00-00)
 \x1b[36mray::Trial.train()\x1b[39m (pid=1, ip=127.0.0.1)
@@ -21,21 +21,21 @@ The actor is dead because its worker process has died. Worker exit detail: End o
 
 def test_the_last_attempt_gives_the_reason() -> None:
     """What the worker raised, or what Ray says of its death."""
-    assert reason_of(RAISED, 0, 60) == "RuntimeError: CUDA error: an illegal memory access (training.py:100)"
+    assert find_reason(RAISED, 0, 60) == "RuntimeError: CUDA error: an illegal memory access (training.py:100)"
     died = "The actor is dead because its worker process has died. Worker exit detail: End of file."
-    assert reason_of(RAISED + DIED, 0, 60) == died
-    assert reason_of(DIED + RAISED, 90, 60) == reason_of(RAISED, 0, 60)
+    assert find_reason(RAISED + DIED, 0, 60) == died
+    assert find_reason(DIED + RAISED, 90, 60) == find_reason(RAISED, 0, 60)
 
 
 def test_a_worker_that_was_silent_for_too_long_is_said_to_have_been() -> None:
     """It ended itself, which Ray cannot know."""
-    assert reason_of(DIED, 61, 60) == "no report for 61 s; an epoch may take 60 s"
+    assert find_reason(DIED, 61, 60) == "no report for 61 s; an epoch may take 60 s"
 
 
 def test_an_error_without_words_still_has_a_reason() -> None:
     """Never an exception in place of a row."""
-    assert reason_of("Failure # 1 (occurred at 1)\n\n", 0, 60)
-    assert reason_of("", 0, 60)
+    assert find_reason("Failure # 1 (occurred at 1)\n\n", 0, 60)
+    assert find_reason("", 0, 60)
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from study.config.ablations import FACTORS
-from study.config.search_space import Cell
 from study.config.study_config import StudyConfig
 from study.execution.recorder import make_batch
-from study.plan.plan import Plan, PlannedTrial, plan_trials, skipped_levels
-from tests.studies import row_of, small_config
+from study.plan.plan import Plan
+from study.plan.trials import PlannedTrial, plan_trials
+from tests.studies import row_of, small_config, take_one
 from trainables.trial_config import TrialConfig
 
 
@@ -21,28 +21,11 @@ def run_all(
 ) -> list[tuple[PlannedTrial, Any]]:
     """Run the plan one trial at a time and return what was taken, with its settings."""
     taken = []
-    while len(taken) < stop_after and (next_one := plan.take()) is not None:
+    while len(taken) < stop_after and (next_one := take_one(plan)) is not None:
         planned, trial_config = next_one
         taken.append((planned, trial_config))
         plan.finish(row_of(planned, trial_config, (value or {}).get(planned.trial_id, 100.0 + planned.number)))
     return taken
-
-
-def test_a_study_owes_search_confirmation_of_both_arms_and_controls() -> None:
-    """Two cells: 3 search trials each, 2 seeds of 2 arms each, PCA and raw pixels once."""
-    counts = Counter((planned.phase, planned.arm) for planned in plan_trials(small_config()))
-    assert counts == {
-        ("search", "tuned"): 6,
-        ("confirm", "published"): 4,
-        ("confirm", "tuned"): 4,
-        ("confirm", "control"): 2,
-    }
-
-
-def test_classic_autoencoder_has_no_published_arm() -> None:
-    """Nothing of it is published by the paper's authors."""
-    config = small_config(architectures=("classic_autoencoder",))
-    assert {planned.arm for planned in plan_trials(config) if planned.phase == "confirm"} == {"tuned", "control"}
 
 
 def test_every_planned_trial_is_taken_exactly_once() -> None:
@@ -67,16 +50,16 @@ def test_cells_are_searched_evenly_and_confirmed_when_their_search_is_done() -> 
 def test_nothing_starts_that_waits_for_a_running_search() -> None:
     """With all search running, controls and the published arm go ahead; then the plan says: not now."""
     plan = Plan(small_config(trials=1), ())
-    searches = [plan.take(), plan.take()]
+    searches = [take_one(plan), take_one(plan)]
     started = []
-    while (taken := plan.take()) is not None:
+    while (taken := take_one(plan)) is not None:
         started.append(taken[0])
     assert {planned.arm for planned in started} == {"published", "control"}
     assert not plan.exhausted
     assert searches[0] is not None
     planned, trial_config = searches[0]
     plan.finish(row_of(planned, trial_config))
-    following = plan.take()
+    following = take_one(plan)
     assert following is not None
     assert (following[0].arm, following[0].cell) == ("tuned", planned.cell)
 
@@ -94,15 +77,6 @@ def test_confirmation_takes_the_best_configuration_with_fresh_seeds() -> None:
     assert [trial_config for _, trial_config in confirmed] == [best, best]
     search_seeds = {planned.seed for planned, _ in taken if planned.phase == "search"}
     assert not search_seeds & {planned.seed for planned, _ in confirmed}
-
-
-def test_cells_pair_by_seed() -> None:
-    """Confirmation number k has the same seed in every cell and arm."""
-    seeds: dict[int, set[int | None]] = {}
-    for planned in plan_trials(small_config(seeds=3)):
-        if planned.phase == "confirm" and planned.arm != "control":
-            seeds.setdefault(planned.number, set()).add(planned.seed)
-    assert {number: len(found) for number, found in seeds.items()} == {1: 1, 2: 1, 3: 1}
 
 
 def test_published_arm_is_the_authors_recipe_at_the_published_point() -> None:
@@ -142,7 +116,7 @@ def test_pruned_and_diverged_trials_are_done_but_never_the_best() -> None:
     plan = Plan(small_config(architectures=("model_1",), trials=3), ())
     best_settings = None
     for status, value in (("complete", 90.0), ("pruned", 10.0), ("diverged", 5.0)):
-        taken = plan.take()
+        taken = take_one(plan)
         assert taken is not None
         plan.finish(row_of(*taken, value, status))
         if status == "complete":
@@ -154,16 +128,16 @@ def test_pruned_and_diverged_trials_are_done_but_never_the_best() -> None:
 def test_a_cell_whose_search_trials_all_failed_is_named_and_not_confirmed() -> None:
     """The rest of the study goes on."""
     plan = Plan(small_config(trials=1), ())
-    taken = [plan.take(), plan.take()]
+    taken = [take_one(plan), take_one(plan)]
     for next_one, status in zip(taken, ("failed", "complete"), strict=True):
         assert next_one is not None
         plan.finish(row_of(*next_one, status=status))
     assert taken[0] is not None
     failed = taken[0][0].cell
-    assert plan.cells_without_result() == [failed]
-    assert [(group.phase, group.cell) for group in plan.lost()] == [("search", failed)]
-    assert {planned.cell for planned in plan.blocked()} == {failed}
-    assert len(plan.blocked()) == 2
+    assert plan.list_cells_without_result() == [failed]
+    assert [(group.phase, group.cell) for group in plan.find_lost_groups()] == [("search", failed)]
+    assert {planned.cell for planned in plan.list_blocked()} == {failed}
+    assert len(plan.list_blocked()) == 2
     confirmed = {planned.cell for planned, _ in run_all(plan) if planned.arm == "tuned"}
     assert failed not in confirmed
     assert plan.exhausted
@@ -175,16 +149,16 @@ def test_a_group_is_lost_when_its_last_trial_failed_and_not_when_one_diverged() 
     plan = Plan(config, ())
     statuses = {"search": "complete", "control": "failed", "published": "failed", "tuned": "diverged"}
     lost = []
-    while (taken := plan.take()) is not None:
+    while (taken := take_one(plan)) is not None:
         planned = taken[0]
         plan.finish(row_of(*taken, status=statuses["search" if planned.phase == "search" else planned.arm]))
-        lost.append(sorted(map(str, plan.lost())))
+        lost.append(sorted(map(str, plan.find_lost_groups())))
     everything = ["model_1-code10, published", "pca-code10", "raw_pixels-code784"]
     assert lost[-1] == everything
     assert lost[0] == []
     rows = [row_of(planned, None, status=statuses.get(planned.phase, "failed")) for planned in plan_trials(config)]
     resumed = Plan(config, [row | {"learning_rate": 0.01} for row in rows])
-    assert {*map(str, resumed.lost())} == {*everything, "model_1-code10, tuned"}
+    assert {*map(str, resumed.find_lost_groups())} == {*everything, "model_1-code10, tuned"}
 
 
 @pytest.mark.parametrize("change", [{"trials": 5}, {"seeds": 3}, {"architectures": ("model_1", "model_4", "model_5")}])
@@ -223,34 +197,10 @@ def test_ablations_change_one_setting_of_the_best_configuration() -> None:
         assert changed <= accompanying.get(str(planned.factor), {planned.factor})
 
 
-def test_levels_that_make_no_sense_are_left_out_with_their_reason() -> None:
-    """Model 1 neither pools nor unpools; the base's own level is no ablation and needs no reason."""
-    skipped = skipped_levels(ablating())
-    assert {(level["architecture"], level["factor"]) for level in skipped} == {
-        ("model_1", "pooling"),
-        ("model_1", "unpooling"),
-    }
-    assert all(level["reason"] for level in skipped)
-    levels = {(planned.factor, planned.level.label) for planned in plan_trials(ablating()) if planned.level}
-    assert ("activation", "sigmoid") not in levels
-    assert {("unpooling", "switches"), ("pooling", "stride"), ("code_size", "64")} <= levels
-
-
-def test_ablations_pair_with_confirmations_by_seed() -> None:
-    """Seed k of an ablation is seed k of the base."""
-    config = ablating()
-    seeds = {
-        (planned.phase, planned.number): planned.seed
-        for planned in plan_trials(config)
-        if planned.phase == "ablate" or (planned.phase == "confirm" and planned.arm == "tuned")
-    }
-    assert seeds["ablate", 1] == seeds["confirm", 1] != seeds["ablate", 2] == seeds["confirm", 2]
-
-
 def taken_together(plan: Plan, at_once: int) -> list[list[PlannedTrial]]:
     """Run the plan, several seeds at once, and return the trials taken at a time."""
     taken = []
-    while (group := plan.take_batch(at_once)) is not None:
+    while (group := plan.take(at_once)) is not None:
         trials, trial_config = group
         taken.append(trials)
         for planned in trials:
@@ -287,15 +237,3 @@ def test_a_resumed_plan_takes_the_seeds_together_that_are_missing() -> None:
     assert [planned.number for planned in group] == [1, 4, 5]
     batch = make_batch(group, None, config)
     assert [trial.seed for trial in batch.trials] == [planned.seed for planned in group]
-
-
-def test_ids_are_unique_file_names() -> None:
-    """Letters, digits, '-' and '_' alone."""
-    ids = [planned.trial_id for planned in plan_trials(ablating(code_sizes=(2, 10)))]
-    assert len(set(ids)) == len(ids)
-    assert all(letter.isalnum() or letter in "-_" for trial_id in ids for letter in trial_id)
-
-
-def test_cell_order_is_stable() -> None:
-    """A cell's name is part of every id."""
-    assert str(Cell("model_1", 10)) == "model_1-code10"

@@ -9,8 +9,8 @@ from optuna.trial import TrialState
 
 import study.plan.search
 from study.config.search_space import PARAMETER_BUDGET, Cell
-from study.plan.plan import plan_trials
 from study.plan.search import CellSearch
+from study.plan.trials import plan_trials
 from tests.studies import row_of, small_config
 from trainables.models.architectures import ARCHITECTURES
 from trainables.models.layers import count_parameters

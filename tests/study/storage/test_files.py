@@ -16,7 +16,6 @@ from study.storage.schema import TABLES
 from study.storage.store import Store
 from tests.object_store import FaultyStore, object_store, reached
 from tests.study.storage.test_store import append, trial_row
-from trainables.errors import InputError
 
 MANIFEST = {"schema_version": 1, "name": "some"}
 
@@ -64,9 +63,9 @@ def test_rows_come_back_from_every_kind_of_storage(folder: str) -> None:
     for trial_id in "abc":
         append(store, trial_id)
     again = opened(folder)
-    assert [row["trial_id"] for row in again.finished()] == ["a", "b", "c"]
+    assert [row["trial_id"] for row in again.read_trials()] == ["a", "b", "c"]
     again.compact()
-    assert sorted(row["trial_id"] for row in opened(folder).finished()) == ["a", "b", "c"]
+    assert sorted(row["trial_id"] for row in opened(folder).read_trials()) == ["a", "b", "c"]
     assert [row["epoch"] for row in opened(folder).curves({"b"})["b"]] == [1, 2]
     names = files(folder)
     assert [name for name in names if name.startswith("weights/")] == [f"weights/{name}.safetensors" for name in "abc"]
@@ -86,7 +85,7 @@ def test_leftovers_are_cleaned_from_every_kind_of_storage(folder: str) -> None:
         store._storage.write(name, content)
     store._storage.write("epochs/c.parquet", single["epochs/b.parquet"])
     store._storage.write("weights/c.safetensors", b"weights")
-    assert len(opened(folder).finished()) == 2
+    assert len(opened(folder).read_trials()) == 2
     left = files(folder)
     assert not [name for name in left if name.split("/")[-1].split(".")[0] == "c"]
     assert len([name for name in left if name.startswith(("trials/", "epochs/"))]) == 2, place
@@ -106,28 +105,6 @@ def test_a_large_file_is_whole_in_the_object_store(uri: str) -> None:
     store = opened(uri)
     store.append(trial_row("a"), {}, weights)
     assert Store(uri)._storage.read("weights/a.safetensors") == weights
-
-
-@pytest.mark.parametrize(
-    ("address", "expected"),
-    [
-        ("s3://no-such-bucket/results", "does not exist"),
-        ("s3://", "names no folder"),
-        ("ftp://host/folder", "names no folder"),
-        ("s3://bucket/x?region=nowhere", "AWS_REGION"),
-        ("s3://key:secret@bucket/x", "holds credentials"),
-    ],
-)
-def test_an_address_that_cannot_be_used_is_refused_before_anything_starts(
-    address: str, expected: str, uri: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """One screen and exit status 2; a secret is not repeated."""
-    assert launch.main(["--preset", "quick", "--results-dir", address]) == 2
-    shown = capsys.readouterr()
-    assert expected in shown.err
-    assert "secret@" not in shown.err
-    assert shown.out == ""
-    assert len(shown.err.splitlines()) <= 8
 
 
 @pytest.mark.slow
@@ -172,21 +149,34 @@ def test_opening_a_study_reads_its_trials_once(tmp_path: Path, monkeypatch: pyte
     read: list[str] = []
     from study.storage import store as module
 
-    original = module.read_files
+    original = module.read_table
     monkeypatch.setattr(
-        module, "read_files", lambda folder, table, *rest: read.append(table) or original(folder, table, *rest)
+        module, "read_table", lambda folder, table, *rest: read.append(table) or original(folder, table, *rest)
     )
     store = Store(tmp_path)
-    store.finished()
+    store.read_trials()
     store.open(MANIFEST)
     assert read.count("trials") == 1
     assert set(TABLES) >= set(read)
 
 
-def test_a_relative_path_means_the_folder_it_meant_at_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Tune changes the working directory."""
-    monkeypatch.chdir(tmp_path)
-    place = parse_location("results")
-    assert place.local == tmp_path / "results"
-    with pytest.raises(InputError, match="names no folder"):
-        parse_location("hdfs://host/folder")
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("s3://no-such-bucket/results", "does not exist"),
+        ("s3://", "names no folder"),
+        ("ftp://host/folder", "names no folder"),
+        ("s3://bucket/x?region=nowhere", "AWS_REGION"),
+        ("s3://key:secret@bucket/x", "holds credentials"),
+    ],
+)
+def test_an_address_that_cannot_be_used_is_refused_before_anything_starts(
+    address: str, expected: str, uri: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One screen and exit status 2; a secret is not repeated."""
+    assert launch.main(["--preset", "quick", "--results-dir", address]) == 2
+    shown = capsys.readouterr()
+    assert expected in shown.err
+    assert "secret@" not in shown.err
+    assert shown.out == ""
+    assert len(shown.err.splitlines()) <= 8

@@ -203,7 +203,7 @@ def test_a_heart_beats_and_notices_that_the_study_was_taken_over(folder: str, mo
             beating.join(0.1)
         append(store, "a")
     assert json.loads(Storage(parse_location(folder)).read(lock.NAME))["token"] == "theirs"
-    assert Store(folder).finished() == []
+    assert Store(folder).read_trials() == []
 
 
 @pytest.mark.fault("lock: second launcher")

@@ -45,7 +45,7 @@ def test_a_study_on_s3_is_stopped_goes_on_and_is_reported(tmp_path: Path) -> Non
         assert f"in use by process {process.pid}" in second.stderr
         process.send_signal(signal.SIGKILL)
         process.wait()
-        kept = {row["trial_id"]: row["finished_at"] for row in Store(study).finished()}
+        kept = {row["trial_id"]: row["finished_at"] for row in Store(study).read_trials()}
         assert 2 <= len(kept) < TRIALS
 
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)

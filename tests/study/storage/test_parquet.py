@@ -17,7 +17,7 @@ from study.plan.plan import Plan
 from study.plan.search import CellSearch
 from study.storage.schema import TABLES, table_of
 from study.storage.store import Store
-from tests.studies import row_of, small_config
+from tests.studies import row_of, small_config, take_one
 from tests.study.storage.test_store import append, trial_row
 from trainables.errors import InputError
 
@@ -53,11 +53,11 @@ def test_a_column_that_an_older_file_lacks_is_null(folder: Path) -> None:
     older = table_of("trials", [trial_row("c")]).drop_columns(["device", "reason"])
     write(folder / "trials" / "c.parquet", older, schema_version="0")
     store = reopened(folder)
-    rows = {row["trial_id"]: row for row in store.finished()}
+    rows = {row["trial_id"]: row for row in store.read_trials()}
     assert set(rows) == {"a", "b", "c"}
     assert rows["c"]["device"] is None
     store.compact()
-    assert {row["trial_id"] for row in store.finished()} == {"a", "b", "c"}
+    assert {row["trial_id"] for row in store.read_trials()} == {"a", "b", "c"}
     assert pq.read_schema(next((folder / "trials").glob("*.parquet"))).names == TABLES["trials"].names
 
 
@@ -66,15 +66,15 @@ def test_a_newer_file_is_refused_by_name(folder: Path, table: str) -> None:
     """An old program must not guess what new rows mean."""
     path = folder / table / "a.parquet"
     write(path, pq.read_table(path), schema_version="99")
-    with pytest.raises(InputError, match=rf"{table}/a\.parquet has schema version 99"):
-        reopened(folder).curves({"a"})
+    with pytest.raises(InputError, match=rf"{table}/a\.parquet: written with schema version 99"):
+        reopened(folder).read_curves({"a"})
 
 
 def test_a_file_of_another_study_is_named(folder: Path) -> None:
     """By the identity that its rows carry; what it holds is neither run again nor counted."""
     foreign = table_of("trials", [trial_row("c") | {"study_sha256": "theirs"}])
     write(folder / "trials" / "copied.parquet", foreign)
-    with pytest.raises(InputError, match=r"trials/copied\.parquet holds rows of another study"):
+    with pytest.raises(InputError, match=r"trials/copied\.parquet: 1 of its 1 rows belong to another study"):
         reopened(folder)
     assert (folder / "trials" / "copied.parquet").exists()
 
@@ -82,10 +82,10 @@ def test_a_file_of_another_study_is_named(folder: Path) -> None:
 def test_a_file_that_holds_something_else_is_named_and_stays(folder: Path) -> None:
     """Another table's rows, and a table of the user's own."""
     shutil.copy(folder / "epochs" / "a.parquet", folder / "trials" / "moved.parquet")
-    with pytest.raises(InputError, match=r"trials/moved\.parquet holds rows of epochs"):
+    with pytest.raises(InputError, match=r"trials/moved\.parquet: holds rows of epochs"):
         reopened(folder)
     pq.write_table(pa.table({"mine": [1]}), folder / "trials" / "moved.parquet")
-    with pytest.raises(InputError, match=r"trials/moved\.parquet lacks .*trial_id"):
+    with pytest.raises(InputError, match=r"trials/moved\.parquet: lacks .*trial_id"):
         reopened(folder)
     assert (folder / "trials" / "moved.parquet").exists()
 
@@ -98,8 +98,8 @@ def test_a_damaged_file_is_named(folder: Path, damage: str) -> None:
     if damage == "flipped":
         content[content.index(b"model_1", 4) if b"model_1" in content else len(content) // 3] ^= 0xFF
     path.write_bytes({"truncated": content[: len(content) // 2], "flipped": content, "empty": b""}[damage])
-    with pytest.raises(InputError, match=r"trials/b\.parquet cannot be read"):
-        Store(folder).finished()
+    with pytest.raises(InputError, match=r"trials/b\.parquet: cannot be read"):
+        Store(folder).read_trials()
 
 
 def test_files_that_are_joined_while_they_are_read_are_listed_again(
@@ -108,25 +108,25 @@ def test_files_that_are_joined_while_they_are_read_are_listed_again(
     """As by a plan that is printed while another launcher ends."""
     stale = [["a.parquet", "b.parquet", "joined-already.parquet"], ["a.parquet", "b.parquet"]]
     monkeypatch.setattr("study.storage.files.Storage.names", lambda self, name: stale.pop(0))
-    assert [row["trial_id"] for row in Store(folder).finished()] == ["a", "b"]
+    assert [row["trial_id"] for row in Store(folder).read_trials()] == ["a", "b"]
     stale += [["gone.parquet"]] * 3
     with pytest.raises(InputError, match=r"cannot be read.*gone\.parquet"):
-        Store(folder).finished()
+        Store(folder).read_trials()
 
 
 def test_rows_and_manifest_are_all_that_a_study_needs(folder: Path) -> None:
     """Weights, reports, leftovers and lock may go: what is finished stays finished."""
-    before = Store(folder).finished()
+    before = Store(folder).read_trials()
     for path in folder.rglob("*"):
         if path.is_file() and path.suffix != ".parquet" and path.name != "study.json":
             path.unlink()
     shutil.rmtree(folder / "weights")
     shutil.rmtree(folder / "codes")
     store = reopened(folder)
-    assert store.finished() == before
+    assert store.read_trials() == before
     append(store, "c")
     store.compact()
-    assert sorted(row["trial_id"] for row in reopened(folder).finished()) == ["a", "b", "c"]
+    assert sorted(row["trial_id"] for row in reopened(folder).read_trials()) == ["a", "b", "c"]
     assert json.loads((folder / "study.json").read_text())["name"] == "some"
 
 
@@ -137,7 +137,7 @@ def test_an_optuna_study_rebuilt_from_parquet_suggests_what_the_uninterrupted_on
     store = Store(tmp_path / "study")
     store.open({"schema_version": 1, "name": "some"})
     for number in range(13):
-        taken = uninterrupted.take()
+        taken = take_one(uninterrupted)
         assert taken is not None
         planned, trial_config = taken
         status = {3: "diverged", 5: "pruned", 7: "failed"}.get(number, "complete")
@@ -145,7 +145,7 @@ def test_an_optuna_study_rebuilt_from_parquet_suggests_what_the_uninterrupted_on
         store.append(row, {}, None)
         uninterrupted.finish(row)
     store.compact()
-    rebuilt = Plan(config, Store(tmp_path / "study").finished())
+    rebuilt = Plan(config, Store(tmp_path / "study").read_trials())
     ours, theirs = known(config, rebuilt), known(config, uninterrupted)
     assert len(ours) == 13
     assert ours == theirs

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import json
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
+from study.storage.files import Storage, StorageError
 from study.storage.schema import TABLES, table_of
-from study.storage.store import Store
+from study.storage.store import MOST_WAITING, Store
 from trainables.errors import InputError
 
 
@@ -51,8 +52,8 @@ def test_rows_come_back_as_they_were_written(tmp_path: Path) -> None:
     store = opened(tmp_path / "study")
     for trial_id in ("a", "b"):
         append(store, trial_id)
-    assert [row["trial_id"] for row in store.finished()] == ["a", "b"]
-    assert [row["epoch"] for row in store.curves({"b"})["b"]] == [1, 2]
+    assert [row["trial_id"] for row in store.read_trials()] == ["a", "b"]
+    assert [row["epoch"] for row in store.read_curves({"b"})["b"]] == [1, 2]
     frame = pd.read_parquet(tmp_path / "study" / "trials")
     assert frame.groupby(["architecture", "status"]).size().to_dict() == {("model_1", "complete"): 2}
 
@@ -62,15 +63,15 @@ def test_compaction_keeps_every_row_and_leaves_one_file_a_table(tmp_path: Path) 
     store = opened(tmp_path / "study")
     for trial_id in "abc":
         append(store, trial_id)
-    before = store.finished()
+    before = store.read_trials()
     store.compact()
-    assert store.finished() == before
+    assert store.read_trials() == before
     assert len(list((tmp_path / "study" / "trials").iterdir())) == 1
     for trial_id in "de":
         append(store, trial_id)
     store.compact()
-    assert sorted(row["trial_id"] for row in store.finished()) == list("abcde")
-    assert len(store.curves(set("abcde"))) == 5
+    assert sorted(row["trial_id"] for row in store.read_trials()) == list("abcde")
+    assert len(store.read_curves(set("abcde"))) == 5
 
 
 @pytest.mark.fault("rows: leftovers of a stopped writer")
@@ -82,13 +83,13 @@ def test_leftovers_of_a_stopped_writer_are_ignored_and_cleaned(tmp_path: Path) -
     (folder / "trials" / ".b.parquet.partial").write_bytes(b"half")
     pyarrow.parquet.write_table(table_of("epochs", [{"trial_id": "b", "epoch": 1}]), folder / "epochs" / "b.parquet")
     (folder / "weights" / "b.safetensors").write_bytes(b"weights")
-    assert [row["trial_id"] for row in store.finished()] == ["a"]
+    assert [row["trial_id"] for row in store.read_trials()] == ["a"]
     again = opened(folder)
     assert {path.name for table in (*TABLES, "weights") for path in (folder / table).iterdir()} == {
         "a.parquet",
         "a.safetensors",
     }
-    assert [row["trial_id"] for row in again.finished()] == ["a"]
+    assert [row["trial_id"] for row in again.read_trials()] == ["a"]
 
 
 @pytest.mark.fault("rows: compaction stopped midway")
@@ -102,27 +103,10 @@ def test_a_compaction_that_was_stopped_midway_loses_and_doubles_nothing(tmp_path
     store.compact()
     for path, content in single.items():
         path.write_bytes(content)
-    assert sorted(row["trial_id"] for row in store.finished()) == ["a", "b"]
-    assert len(store.curves({"a"})["a"]) == 2
+    assert sorted(row["trial_id"] for row in store.read_trials()) == ["a", "b"]
+    assert len(store.read_curves({"a"})["a"]) == 2
     opened(folder)
     assert len(pd.read_parquet(folder / "trials")) == 2
-
-
-def test_a_row_with_an_unknown_or_missing_column_is_refused() -> None:
-    """A typing mistake must not lose a figure in silence."""
-    with pytest.raises(KeyError, match="learning_rte"):
-        table_of("trials", [trial_row("a") | {"learning_rte": 0.1}])
-    with pytest.raises(pa.ArrowInvalid, match="status"):
-        table_of("trials", [{**trial_row("a"), "status": None}])
-
-
-def test_every_column_says_its_unit_and_meaning() -> None:
-    """In the schema, and in the files that are written from it."""
-    for name, schema in TABLES.items():
-        assert schema.metadata[b"table"] == name.encode()
-        for field in schema:
-            assert field.metadata[b"meaning"], field.name
-            assert b"unit" in field.metadata, field.name
 
 
 def test_files_carry_the_schema(tmp_path: Path) -> None:
@@ -143,27 +127,70 @@ def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.fault("rows: damaged file")
-@pytest.mark.parametrize("content", ["{", "[]", json.dumps({"name": "x"})])
-def test_a_damaged_manifest_is_refused(tmp_path: Path, content: str) -> None:
-    """With the file's path."""
-    (tmp_path / "study.json").write_text(content)
-    with pytest.raises(InputError, match=r"study\.json cannot be read"):
-        Store(tmp_path).read_manifest()
-
-
-@pytest.mark.fault("rows: newer schema")
-def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
-    """An old program must not guess what new rows mean."""
-    (tmp_path / "study.json").write_text(json.dumps({"schema_version": 99}))
-    with pytest.raises(InputError, match="schema version 99"):
-        Store(tmp_path).read_manifest()
-
-
-@pytest.mark.fault("rows: damaged file")
 def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     """Rows cannot be believed when one file is not readable."""
     store = opened(tmp_path / "study")
     append(store, "a")
     (tmp_path / "study" / "trials" / "a.parquet").write_bytes(b"PAR1 not really")
     with pytest.raises(InputError, match=r"a\.parquet"):
-        store.finished()
+        store.read_trials()
+
+
+def hand_over(store: Store, *trial_ids: str) -> None:
+    """Let trials end."""
+    for trial_id in trial_ids:
+        store.hand_over(trial_row(trial_id), {"epochs": [{"trial_id": trial_id, "epoch": 1}]}, None)
+
+
+def finished(folder: Path) -> set[str]:
+    """Return the trials that a reader finds."""
+    return {row["trial_id"] for row in Store(folder).read_trials()}
+
+
+def test_the_driver_goes_on_while_rows_are_written_in_the_order_of_the_ends(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many as may wait are taken without waiting for the disk; at the exit all are there."""
+    store = opened(tmp_path / "study")
+    going, written = threading.Event(), []
+    write: Callable[..., None] = Storage.write
+
+    def slowly(storage: Storage, name: str, content: Any) -> None:
+        assert going.wait(60)
+        write(storage, name, content)
+        written.append(name)
+
+    monkeypatch.setattr(Storage, "write", slowly)
+    trial_ids = [f"trial-{number:03d}" for number in range(MOST_WAITING)]
+    with store.writing():
+        hand_over(store, *trial_ids)
+        assert written == []
+        going.set()
+    assert finished(tmp_path / "study") == set(trial_ids)
+    assert [name for name in written if name.startswith("trials/")] == [f"trials/{i}.parquet" for i in trial_ids]
+
+
+def test_what_cannot_be_written_stops_the_driver_and_is_written_when_the_store_is_closed(tmp_path: Path) -> None:
+    """Also the trials that were handed over in the meantime."""
+    folder = tmp_path / "study"
+    opened(folder)
+    with Store(folder, patience=0.2) as store:
+        with store.writing():
+            hand_over(store, "a")
+        (folder / "epochs").rename(folder / "elsewhere")
+        (folder / "epochs").touch()  # no folder, so that nothing can be written into it, not even by root
+        with pytest.raises(StorageError, match="cannot be written"), store.writing():
+            hand_over(store, "b", "c")
+        with pytest.raises(StorageError, match="cannot be written"):
+            hand_over(store, "d")
+        assert finished(folder) == {"a"}
+        (folder / "epochs").unlink()
+        (folder / "elsewhere").rename(folder / "epochs")
+    assert finished(folder) == {"a", "b", "c"}
+
+
+def test_a_mistake_in_a_row_is_raised_as_it_is(tmp_path: Path) -> None:
+    """It is the program's, so it keeps its kind and its place."""
+    store = opened(tmp_path / "study")
+    with pytest.raises(KeyError, match="no column"), store.writing():
+        store.hand_over(trial_row("a") | {"nonsense": 1}, {}, None)

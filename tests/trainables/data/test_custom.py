@@ -19,6 +19,7 @@ from analysis.tables.table import Absent
 from study import launch
 from study.config.presets import study_config
 from study.config.study_file import read_config
+from study.plan.identity import make_identity
 from tests.synthetic import write_synthetic_study
 from trainables.data.datasets import load_dataset
 from trainables.errors import InputError
@@ -177,7 +178,7 @@ def test_a_study_is_called_after_the_file_and_knows_where_it_lies(
     monkeypatch.chdir(tmp_path)
     config = study_config("quick", dataset="mine.npz")
     assert (config.name, config.dataset) == ("quick-mine", path)
-    assert config.identity("sha")["dataset"] == "mine"
+    assert make_identity(config, "sha")["dataset"] == "mine"
     (tmp_path / "below").mkdir()
     study = tmp_path / "below" / "some.toml"
     study.write_text('preset = "quick"\ndataset = "../mine.npz"\n')

@@ -15,9 +15,9 @@ from study.config.presets import study_config
 from study.config.search_space import Cell
 from study.config.study_config import StudyConfig
 from study.config.study_file import format_study_file, read_config, read_models
-from study.plan.plan import plan_trials
+from study.plan.identity import next_manifest
 from study.plan.search import CellSearch
-from study.storage.manifest import next_manifest
+from study.plan.trials import plan_trials
 from study.storage.store import Store
 from trainables.checkpoint import load_checkpoint, pack_weights
 from trainables.data.datasets import load_dataset

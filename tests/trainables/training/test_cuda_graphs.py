@@ -15,7 +15,7 @@ from torch import Tensor
 
 from study.config.presets import study_config
 from study.execution.estimate import estimate
-from study.plan.plan import plan_trials
+from study.plan.trials import plan_trials
 from trainables.data.datasets import load_dataset
 from trainables.models.architectures import ARCHITECTURES
 from trainables.run_trial import Trial, TrialBatch, run_trial

@@ -1,0 +1,166 @@
+"""What a study is, which may not change under its name, and the study.json that says so at every launch."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import shlex
+import sys
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from study.config.search_space import (
+    FILTERS_RANGE,
+    PARAMETER_BUDGET,
+    REDUCTION_FACTOR,
+    STARTUP_TRIALS,
+    grace_period,
+)
+from study.config.study_config import PUBLISHED_RECIPE, StudyConfig
+from study.plan.trials import list_skipped_levels
+from study.storage import provenance
+from study.storage.location import Location
+from study.storage.schema import SCHEMA_VERSION
+from trainables.data.datasets import Dataset, data_name
+from trainables.errors import InputError
+from trainables.models.custom import load_row
+from trainables.trial_config import RECIPES
+
+
+def make_identity(config: StudyConfig, dataset_sha256: str) -> dict[str, Any]:
+    """Return what may not change under the same name: data, splits, recipe, space, epochs and base seed.
+
+    Budgets, seeds, cells and phases may grow: their trials keep their ids.
+    """
+    return {
+        "dataset": data_name(config.dataset),
+        "dataset_sha256": dataset_sha256,
+        "recipes": {name: dataclasses.asdict(RECIPES[name]) for name in (config.recipe, PUBLISHED_RECIPE)},
+        "epochs": config.epochs,
+        "batch_size": config.batch_size,
+        "seed": config.seed,
+        "filters_range": list(FILTERS_RANGE),
+        "parameter_budget": PARAMETER_BUDGET,
+        "startup_trials": STARTUP_TRIALS,
+        "grace_period": grace_period(config.epochs),
+        "reduction_factor": REDUCTION_FACTOR,
+    }
+
+
+def digest_of(identity: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of an identity, the same for equal values whatever their order."""
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
+def config_of_manifest(manifest: Mapping[str, Any]) -> StudyConfig | None:
+    """Return the configuration of the last launch that study.json tells of; None where it tells too little.
+
+    One that does not say what is ablated, as those of older versions, plans no ablation.
+    """
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in manifest["config"].items()}
+    values = {"name": manifest["name"]} | values
+    if "factors" not in values:
+        values["phases"] = tuple(phase for phase in values.get("phases", ()) if phase != "ablate")
+    try:
+        return StudyConfig(**values | {"models": tuple(map(load_row, values.get("models", ())))})
+    except (InputError, TypeError, ValueError):
+        return None
+
+
+def next_manifest(
+    config: StudyConfig, dataset: Dataset, earlier: dict[str, Any] | None, folder: Location
+) -> dict[str, Any]:
+    """Return study.json with this launch added.
+
+    Raises:
+        InputError: the folder belongs to a study of another identity.
+    """
+    identity = make_identity(config, dataset.sha256)
+    manifest: dict[str, Any] = {
+        "schema_version": SCHEMA_VERSION,
+        "name": config.name,
+        "study_sha256": digest_of(identity),
+        "identity": identity,
+        "config": config.as_dict(),
+        "dataset": {
+            "name": dataset.name,
+            "sha256": dataset.sha256,
+            "train_images": len(dataset.training),
+            "validation_images": len(dataset.validation),
+            "test_images": len(dataset.test),
+            "labelled": dataset.training.labels is not None,
+        },
+        "skipped_levels": list_skipped_levels(config),
+        "models": config.as_dict()["models"],
+    }
+    launches: list[dict[str, Any]] = []
+    commit, dirty = provenance.git_state()
+    if earlier is not None:
+        check_identity(identity, earlier, folder)
+        manifest["models"] = _join_models(earlier.get("models", []), manifest["models"], folder)
+        launches = earlier["launches"]
+        if launches and launches[-1]["git_commit"] != commit:
+            print(
+                f"warning: this study was begun with other code ({launches[-1]['git_commit']}); "
+                "each row says which code made it",
+                file=sys.stderr,
+            )
+    launch = {
+        "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "command": shlex.join(sys.argv),
+        "git_commit": commit,
+        "git_dirty": dirty,
+        "versions": provenance.versions(),
+        **provenance.machine(),
+    }
+    return manifest | {"launches": [*launches, launch]}
+
+
+def check_identity(identity: dict[str, Any], earlier: dict[str, Any], folder: Location) -> None:
+    """Refuse a folder whose study.json, ``earlier``, is that of a study of another identity.
+
+    Raises:
+        InputError: with what differs.
+    """
+    if earlier.get("study_sha256") != digest_of(identity):
+        raise InputError(
+            f"{folder} belongs to another study: {'; '.join(_list_differences(earlier.get('identity', {}), identity))}",
+            "the data, splits, recipe, space, epochs and seed that the study began with",
+            "choose another --name for this study, or repeat the earlier settings",
+        )
+
+
+def _join_models(earlier: list[dict[str, Any]], now: list[dict[str, Any]], folder: Location) -> list[dict[str, Any]]:
+    """Return the rows of the user's own that the study has had so far, and has now; none may change.
+
+    They are no part of the identity, since cells may grow.
+    """
+    known = {row["name"]: row for row in earlier}
+    for row in now:
+        if changes := _list_differences(known.get(row["name"], row), row):
+            raise InputError(
+                f"{folder} has another model called {row['name']}: {'; '.join(changes)}",
+                "the row that the study began with",
+                "give the changed row another name, or choose another --name for the study",
+            )
+    return list((known | {row["name"]: row for row in now}).values())
+
+
+def _list_differences(earlier: dict[str, Any], now: dict[str, Any], prefix: str = "") -> list[str]:
+    found: list[str] = []
+    for name in sorted(earlier.keys() | now.keys()):
+        before, after = earlier.get(name), now.get(name)
+        # Tuples became lists in study.json.
+        after = list(after) if isinstance(after, tuple) else after
+        if isinstance(before, dict) and isinstance(after, dict):
+            found += _list_differences(before, after, f"{prefix}{name}.")
+        elif before != after:
+            found.append(f"{prefix}{name} was {_shorten(before)}, is {_shorten(after)}")
+    return found
+
+
+def _shorten(value: Any) -> str:
+    text = str(value) if not isinstance(value, dict) else "given" if value else "absent"
+    return text if len(text) <= 20 else f"{text[:12]}..."

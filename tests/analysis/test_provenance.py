@@ -1,0 +1,59 @@
+"""What of a study is not there is said by phase, cell and arm or factor, as its plan has it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from analysis.provenance import list_missing
+from analysis.results import load_study
+from study.config.ablations import FACTORS
+from tests.synthetic import write_synthetic_study
+
+
+def write(folder: Path, **config: Any) -> Path:
+    """Write a study of model 4 with three seeds and ablations, whose study.json says ``config`` besides."""
+    write_synthetic_study(
+        folder, architectures=("model_4",), code_sizes=(10,), search_trials=3, ablations=True, mishaps={}
+    )
+    manifest = json.loads((folder / "study.json").read_text())
+    manifest["config"] |= config
+    (folder / "study.json").write_text(json.dumps(manifest))
+    return folder
+
+
+ABLATED = {"ablated_architectures": ["model_4"], "ablated_code_size": 10}
+
+
+def test_missing_ablations_are_named_by_cell_and_factor(tmp_path: Path) -> None:
+    """Of four learning rates two are there, at three seeds each: six of twelve trials are missing."""
+    assert [level.label for level in FACTORS["learning_rate"]] == ["x0.1", "x0.3", "x3", "x10"]
+    folder = write(tmp_path, factors=["learning_rate"], **ABLATED)
+    assert list_missing(load_study(folder)) == [
+        "synthetic: 6 of 12 trials of phase ablate are not there: model_4 at code size 10 (learning_rate: 6). "
+        "To run them: python study/launch.py --preset quick --phase ablate"
+    ]
+
+
+def test_more_seeds_are_missing_of_both_arms_and_the_search_is_whole(tmp_path: Path) -> None:
+    """Two seeds more of each arm; controls, which are there once, are not counted."""
+    folder = write(tmp_path, seeds=5, phases=["search", "confirm"])
+    (sentence,) = list_missing(load_study(folder))
+    assert sentence.startswith("synthetic: 4 of 10 trials of phase confirm are not there: ")
+    assert "(tuned: 2), model_4 at code size 10 (published: 2)" in sentence
+
+
+@pytest.mark.parametrize("config", [{"architectures": ["unheard_of"]}, {"trials": None}, {"seeds": "many"}, {"no": 1}])
+def test_nothing_is_missing_of_a_study_whose_configuration_is_not_understood(
+    tmp_path: Path, config: dict[str, Any]
+) -> None:
+    """A study.json of another version or written by hand is no reason to say what may be wrong."""
+    assert list_missing(load_study(write(tmp_path, **config))) == []
+
+
+def test_a_study_that_does_not_say_what_is_ablated_misses_no_ablation(tmp_path: Path) -> None:
+    """As those of older versions."""
+    assert list_missing(load_study(write(tmp_path))) == []

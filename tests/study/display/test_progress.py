@@ -1,0 +1,77 @@
+"""Lines say what ended, as many as asked for, and how long the rest takes."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from study.config.options import Verbosity
+from study.display.progress import Progress
+from study.plan.plan import Plan
+from tests.studies import small_config
+from tests.study.display.test_live import FIGURES, ROOT, ended
+
+
+@pytest.mark.parametrize(
+    ("verbosity", "told"),
+    [
+        ("quiet", ["starts again", "failed"]),
+        ("normal", ["complete", "starts again", "failed"]),
+        ("verbose", ["epoch 1", "complete", "starts again", "failed"]),
+    ],
+)
+def test_lines_are_as_many_as_asked_for(verbosity: Verbosity, told: list[str]) -> None:
+    """Quiet leaves out what went well; verbose adds epochs; no line has codes of a terminal."""
+    plan, out = Plan(small_config(), ()), io.StringIO()
+    with Progress(plan, 1, out, verbosity) as progress:
+        progress.tick()
+        progress.epoch_ended("search-model_1-code10-0000", FIGURES)
+        progress.trial_ended(ended(plan), None)
+        progress.attempt_failed("search-model_4-code10-0000", "its worker died")
+        progress.trial_ended(ended(plan, "failed", reason="CUDA error"), None)
+    lines = out.getvalue().splitlines()
+    assert len(lines) == len(told)
+    assert all(word in line for word, line in zip(told, lines, strict=True))
+    assert "\x1b" not in out.getvalue()
+
+
+def test_time_left_follows_the_seconds_of_trials_alike(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two search trials of 10 s took 20 s, one at a time: four more, and confirmations of 5 epochs at 2 s an epoch."""
+    plan = Plan(small_config(), ())
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    progress = Progress(plan, 1, io.StringIO())
+    assert progress.estimate_left() is None
+    for _ in range(2):
+        now += 10.0
+        progress.trial_ended(ended(plan) | {"device_seconds": 10.0}, None)
+    # 4 searches and 8 trained confirmations of 10 s each; of the two controls nothing is known yet.
+    assert progress.estimate_left() == pytest.approx(120.0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("flag", "epochs", "words_of_ray"), [("--quiet", 0, False), ("--verbose", 3, True)])
+def test_a_launch_says_as_much_as_asked_for(flag: str, epochs: int, words_of_ray: bool, tmp_path: Path) -> None:
+    """To a file: the end and the next command always, the plan and epochs and Ray's words when they are wanted."""
+    study = ("--preset", "quick", "--architectures", "unpool_only", "--trials", "1", "--epochs", "3")
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "study" / "launch.py"), *study, "--phase", "search", flag],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("search-unpool_only-code10-0000 epoch ") == epochs
+    assert ("estimate:" in done.stdout) is bool(epochs)
+    assert ("Started a local Ray instance" in done.stderr) is words_of_ray
+    assert done.stdout.splitlines()[-1].startswith("next:   python ")
+    assert "\x1b" not in done.stdout
+    assert words_of_ray or not done.stderr

@@ -1,0 +1,54 @@
+"""Where a study runs by default, and how many trials at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from study.execution import cluster
+from trainables.errors import InputError
+
+
+@pytest.fixture(autouse=True)
+def four_cores(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A machine of four cores without a GPU."""
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(4)))
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    yield
+
+
+def test_without_a_gpu_a_trial_a_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or as many as asked for; two GPUs of which a trial holds a half make four."""
+    assert cluster.find_local_resources(None, None).concurrency == 4
+    assert cluster.find_local_resources(None, 7).at_once() == 7
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
+    assert cluster.find_local_resources(0.5, None).concurrency == 4
+    with pytest.raises(InputError, match="no node has more than 2"):
+        cluster.find_local_resources(3, None)
+
+
+def test_ray_is_a_local_one_unless_an_address_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By flag, else by Ray's own variable."""
+    assert cluster.choose_address(None) == "local"
+    monkeypatch.setenv("RAY_ADDRESS", "10.0.0.1:6379")
+    assert cluster.choose_address(None) == "10.0.0.1:6379"
+    assert cluster.choose_address("auto") == "auto"
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:8265", "127.0.0.1", "127.0.0.1:1"])
+def test_an_address_without_a_cluster_is_refused(address: str) -> None:
+    """At once, with what an address is."""
+    with pytest.raises(InputError) as raised:
+        cluster.connect(address, None, None)
+    assert "HOST:PORT" in raised.value.accepted
+
+
+def test_a_file_that_ray_up_did_not_leave_is_not_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It lacks what says how large the cluster may become."""
+    monkeypatch.setattr(cluster, "CLUSTER_FILE", tmp_path / "cluster.yaml")
+    assert cluster._read_cluster_file() is None
+    (tmp_path / "cluster.yaml").write_text("max_workers: 3")
+    assert cluster._read_cluster_file() is None

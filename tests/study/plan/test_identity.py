@@ -1,0 +1,16 @@
+"""What a study is may not change under its name; its study.json says the rest."""
+
+from __future__ import annotations
+
+from study.config.presets import study_config
+from study.plan.identity import make_identity
+
+
+def test_identity_holds_what_may_not_change_and_lets_budgets_grow() -> None:
+    """Trials, seeds, cells and phases may grow; data, recipe, epochs, batch and seed may not."""
+    base = study_config("quick")
+    grown = study_config("quick", trials=9, seeds=9, architectures=("model_1",), code_sizes=(2,), phases=("search",))
+    assert make_identity(base, "sha") == make_identity(grown, "sha")
+    for change in ({"epochs": 99}, {"batch_size": 5}, {"recipe": "caffe"}, {"seed": 1}):
+        assert make_identity(study_config("quick", **change), "sha") != make_identity(base, "sha")  # type: ignore[arg-type]
+    assert make_identity(base, "other") != make_identity(base, "sha")

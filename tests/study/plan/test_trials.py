@@ -1,0 +1,72 @@
+"""Every trial of a study follows from its configuration alone."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from study.config.search_space import Cell
+from study.plan.trials import list_skipped_levels, plan_trials
+from tests.studies import small_config
+from tests.study.plan.test_plan import ablating
+
+
+def test_a_study_plans_search_confirmation_of_both_arms_and_controls() -> None:
+    """Two cells: 3 search trials each, 2 seeds of 2 arms each, PCA and raw pixels once."""
+    counts = Counter((planned.phase, planned.arm) for planned in plan_trials(small_config()))
+    assert counts == {
+        ("search", "tuned"): 6,
+        ("confirm", "published"): 4,
+        ("confirm", "tuned"): 4,
+        ("confirm", "control"): 2,
+    }
+
+
+def test_classic_autoencoder_has_no_published_arm() -> None:
+    """Nothing of it is published by the paper's authors."""
+    config = small_config(architectures=("classic_autoencoder",))
+    assert {planned.arm for planned in plan_trials(config) if planned.phase == "confirm"} == {"tuned", "control"}
+
+
+def test_cells_pair_by_seed() -> None:
+    """Confirmation number k has the same seed in every cell and arm."""
+    seeds: dict[int, set[int | None]] = {}
+    for planned in plan_trials(small_config(seeds=3)):
+        if planned.phase == "confirm" and planned.arm != "control":
+            seeds.setdefault(planned.number, set()).add(planned.seed)
+    assert {number: len(found) for number, found in seeds.items()} == {1: 1, 2: 1, 3: 1}
+
+
+def test_levels_that_make_no_sense_are_left_out_with_their_reason() -> None:
+    """Model 1 neither pools nor unpools; the base's own level is no ablation and needs no reason."""
+    skipped = list_skipped_levels(ablating())
+    assert {(level["architecture"], level["factor"]) for level in skipped} == {
+        ("model_1", "pooling"),
+        ("model_1", "unpooling"),
+    }
+    assert all(level["reason"] for level in skipped)
+    levels = {(planned.factor, planned.level.label) for planned in plan_trials(ablating()) if planned.level}
+    assert ("activation", "sigmoid") not in levels
+    assert {("unpooling", "switches"), ("pooling", "stride"), ("code_size", "64")} <= levels
+
+
+def test_ablations_pair_with_confirmations_by_seed() -> None:
+    """Seed k of an ablation is seed k of the base."""
+    config = ablating()
+    seeds = {
+        (planned.phase, planned.number): planned.seed
+        for planned in plan_trials(config)
+        if planned.phase == "ablate" or (planned.phase == "confirm" and planned.arm == "tuned")
+    }
+    assert seeds["ablate", 1] == seeds["confirm", 1] != seeds["ablate", 2] == seeds["confirm", 2]
+
+
+def test_ids_are_unique_file_names() -> None:
+    """Letters, digits, '-' and '_' alone."""
+    ids = [planned.trial_id for planned in plan_trials(ablating(code_sizes=(2, 10)))]
+    assert len(set(ids)) == len(ids)
+    assert all(letter.isalnum() or letter in "-_" for trial_id in ids for letter in trial_id)
+
+
+def test_cell_order_is_stable() -> None:
+    """A cell's name is part of every id."""
+    assert str(Cell("model_1", 10)) == "model_1-code10"

@@ -1,0 +1,40 @@
+"""Paths and addresses name folders; what names none is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from study.storage.location import describe_error, parse_location
+from trainables.errors import InputError
+
+
+def test_a_relative_path_means_the_folder_it_meant_at_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tune changes the working directory."""
+    monkeypatch.chdir(tmp_path)
+    place = parse_location("results")
+    assert place.local == tmp_path / "results"
+    with pytest.raises(InputError, match="names no folder"):
+        parse_location("hdfs://host/folder")
+
+
+def test_a_file_address_is_the_folder_that_it_names(tmp_path: Path) -> None:
+    """And what lies in it is found from it, as a path and as what the user calls it."""
+    place = parse_location(tmp_path.as_uri()) / "study" / "study.json"
+    assert place.local == tmp_path / "study" / "study.json"
+    assert str(place) == f"{tmp_path}/study/study.json"
+
+
+def test_an_address_with_credentials_is_refused_without_repeating_them() -> None:
+    """They would stand in study.json."""
+    with pytest.raises(InputError, match="holds credentials") as raised:
+        parse_location("s3://key:secret@bucket/x")
+    assert "secret" not in str(raised.value)
+
+
+def test_an_error_of_the_system_is_said_without_its_number() -> None:
+    """In one line."""
+    assert describe_error(OSError(28, "No space left on device")) == "No space left on device"
+    assert describe_error(ValueError("first\nsecond")) == "first"
+    assert describe_error(ValueError()) == "ValueError"
