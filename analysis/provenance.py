@@ -11,15 +11,14 @@ from typing import Any
 import pandas as pd
 
 from analysis.results import Study, StudyResults
-from analysis.tables.table import Absent
-from study.plan.identity import config_of_manifest
+from study.config.study_config import rebuild_config
 from study.plan.trials import plan_trials
 
 NAMED_CELLS = 4
 _MACHINE = ("system", "cores", "gpus", "hardware")
 
 
-def command(study: Study, phase: str, options: str = "") -> str:
+def format_command(study: Study, phase: str, options: str = "") -> str:
     """Return the command that runs ``phase`` of ``study`` as it was launched last.
 
     Args:
@@ -38,19 +37,6 @@ def command(study: Study, phase: str, options: str = "") -> str:
     return " ".join((start, *(flag for flag in flags if re.split("[ =]", flag)[0] not in replaced), *asked))
 
 
-def absent(
-    results: StudyResults, name: str, title: str, what: str, phase: str = "confirm", options: str = ""
-) -> Absent:
-    """Return the record of a table that has no rows, with the command that gives it some."""
-    commands = " and ".join(dict.fromkeys(command(study, phase, options) for study in results.studies))
-    return Absent(name, title, f"{what}. To get it: {commands}")
-
-
-def labelled(study: Study) -> bool:
-    """Whether the data of ``study`` have labels; where nothing says that they have none, they have."""
-    return study.manifest["dataset"].get("labelled") is not False
-
-
 def provenance(results: StudyResults) -> list[tuple[str, dict[str, str]]]:
     """Return for each study its name and what is known of data, code, versions, hardware, dates and seeds."""
     return [
@@ -65,7 +51,7 @@ def list_missing(results: StudyResults) -> list[str]:
     """
     sentences = []
     for study in results.studies:
-        if (config := config_of_manifest(study.manifest)) is None:
+        if (config := rebuild_config(study.manifest)) is None:
             continue
         trials = results.trials[results.trials["study"] == study.name]
         there = _count_groups(trials.astype({"phase": "str", "arm": "str"}).to_dict("records"))
@@ -85,7 +71,7 @@ def list_missing(results: StudyResults) -> list[str]:
                 more = f" and {len(cells) - NAMED_CELLS} more cells" if len(cells) > NAMED_CELLS else ""
                 sentences.append(
                     f"{study.name}: {short.total():,} of {counts.total():,} trials of phase {phase} are "
-                    f"not there: {', '.join(cells[:NAMED_CELLS])}{more}. To run them: {command(study, phase)}"
+                    f"not there: {', '.join(cells[:NAMED_CELLS])}{more}. To run them: {format_command(study, phase)}"
                 )
     return sentences
 

@@ -28,7 +28,7 @@ from study.storage.parquet import read_table
 from study.storage.schema import ARMS, PHASES, STATUSES, TABLES
 from trainables.errors import InputError
 from trainables.models.architectures import BUILT_IN, CONTROLS, Architecture, Control, ConvolutionalAutoencoder
-from trainables.models.custom import row_of
+from trainables.models.custom import check_row, load_row
 
 ResultsError = InputError
 """A results folder cannot be used."""
@@ -76,6 +76,11 @@ class Study:
     name: str
     path: str
     manifest: Mapping[str, Any]
+
+    @property
+    def labelled(self) -> bool:
+        """Whether the data have labels; where nothing says that they have none, they have."""
+        return self.manifest["dataset"].get("labelled") is not False
 
 
 @dataclass(frozen=True, eq=False)
@@ -216,7 +221,8 @@ def _read_models(manifest: Mapping[str, Any], received: str) -> dict[str, Archit
     own: dict[str, Architecture] = {}
     for values in manifest["models"]:
         try:
-            row = row_of(values)
+            row = load_row(values)
+            check_row(row)
         except InputError as error:
             raise ResultsError(f"{received}/study.json: {error.received}", error.accepted, error.remedy) from None
         if row.name in (*BUILT_IN, *CONTROLS) or own.setdefault(row.name, row) != row:

@@ -22,8 +22,8 @@ from seeds_at_once import measure_epochs, pixels_of
 from training_speed import IMAGES, measure_speed
 
 from study.storage import provenance
-from trainables.models.architectures import ARCHITECTURES, ConvolutionalAutoencoder
-from trainables.run_trial import device_name
+from trainables.models.architectures import BUILT_IN, ConvolutionalAutoencoder
+from trainables.run_trial import describe_device
 from trainables.training.devices import SEEDS_AT_ONCE, prepare
 
 HERE = Path(__file__).resolve().parent
@@ -35,7 +35,7 @@ def training() -> Iterator[Row]:
     """Trained images per second of one core, by architecture."""
     prepare(torch.device("cpu"))
     ratios = []
-    for name, row in ARCHITECTURES.items():
+    for name, row in BUILT_IN.items():
         speed = measure_speed(name, "modern", pixels_of(IMAGES, torch.device("cpu")), repetitions=5)
         if isinstance(row, ConvolutionalAutoencoder):
             ratios.append(speed.ratio)
@@ -49,7 +49,7 @@ def seeds(device: torch.device, images: int) -> Iterator[Row]:
     """Seeds trained at once against seeds in turn; on a GPU single trials against stock and the replayed step too."""
     prepare(device)
     count = SEEDS_AT_ONCE["cuda"]
-    for name in ARCHITECTURES if device.type == "cuda" else ("model_1", "model_4"):
+    for name in BUILT_IN if device.type == "cuda" else ("model_1", "model_4"):
         seen = measure_epochs(name, count, pixels_of(images, device), repetitions=3)
         if seen.stock is not None and seen.replayed is not None:
             rates = f"{1 / seen.stock:.2f}", f"{1 / seen.one:.2f}", f"{seen.stock / seen.one:.1f}"
@@ -141,7 +141,7 @@ def main() -> int:
     started = time.perf_counter()
     versions = provenance.versions()
     print(
-        f"{device_name(torch.device('cpu'))}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the start; ",
+        f"{describe_device(torch.device('cpu'))}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} at the start; ",
         end="",
     )
     print(", ".join(f"{name} {versions[name]}" for name in ("python", "torch", "ray", "optuna", "pyarrow")))

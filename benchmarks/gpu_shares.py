@@ -21,18 +21,18 @@ from multiprocessing.connection import Connection
 import torch
 from seeds_at_once import pixels_of
 
-from trainables.models.architectures import ARCHITECTURES, architecture_named
+from trainables.models.architectures import BUILT_IN
 from trainables.training.batched import BatchedTraining
 from trainables.training.devices import prepare
 from trainables.training.training import Training
-from trainables.trial_config import recipe_named
+from trainables.trial_config import RECIPES
 
 
-def train_on_demand(pipe: Connection, device_name: str, architecture: str, seeds: int, images: int) -> None:
+def train_on_demand(pipe: Connection, describe_device: str, architecture: str, seeds: int, images: int) -> None:
     """Prepare a training, say so, and train for as many seconds as are asked for; return epochs a second each time."""
-    device = torch.device(device_name)
+    device = torch.device(describe_device)
     prepare(device)
-    trial_config = recipe_named("modern").trial_config(architecture_named(architecture), 10, 1_000_000)
+    trial_config = RECIPES["modern"].trial_config(BUILT_IN[architecture], 10, 1_000_000)
     pixels = pixels_of(images, device)
     batch = BatchedTraining([Training(trial_config, seed, pixels) for seed in range(1, 1 + seeds)])
     batch.train_epoch()
@@ -75,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Print a row for each number of trials at once."""
     parser = argparse.ArgumentParser(description="Compare trials side by side on one GPU with one alone.")
     parser.add_argument("--device", default="cuda", choices=("cpu", "cuda"))
-    parser.add_argument("--architecture", default="model_4", choices=list(ARCHITECTURES))
+    parser.add_argument("--architecture", default="model_4", choices=list(BUILT_IN))
     parser.add_argument("--at-once", type=int, nargs="+", default=[1, 2, 4, 8, 16])
     parser.add_argument("--seeds", type=int, default=1, help="of each trial (default: %(default)s)")
     parser.add_argument("--images", type=int, default=50_000, help="of an epoch (default: %(default)s)")

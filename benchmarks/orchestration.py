@@ -29,7 +29,7 @@ import stock
 import torch
 from stock_model import StockTraining
 
-from study.config.study_config import study_config
+from study.config.presets import study_config
 from study.display.progress import Progress
 from study.execution import cluster
 from study.execution.early_stopping import CellStopping
@@ -41,9 +41,9 @@ from study.storage.schema import SCHEMA_VERSION
 from study.storage.store import Store
 from trainables.data.datasets import load_dataset
 from trainables.data.images import Dataset, LabelledImages
-from trainables.models.architectures import architecture_named
+from trainables.models.architectures import BUILT_IN
 from trainables.training.training import Training, scale_pixels
-from trainables.trial_config import recipe_named
+from trainables.trial_config import RECIPES
 
 ARCHITECTURE = "unpool_only"
 EPOCHS = 4
@@ -76,7 +76,7 @@ def images_for(seconds: float, side: str) -> int:
     """Return the images on which a trial of ``side``'s training takes about ``seconds`` in a process of its own."""
     torch.set_num_threads(1)
     digits = load_dataset("digits")
-    trial_config = recipe_named("modern").trial_config(architecture_named(ARCHITECTURE), 10, 100)
+    trial_config = RECIPES["modern"].trial_config(BUILT_IN[ARCHITECTURE], 10, 100)
     pixels = torch.from_numpy(digits.training.pixels[:1000].copy())
     training = (
         StockTraining(trial_config, scale_pixels(pixels)) if side == "stock" else Training(trial_config, 0, pixels)

@@ -23,11 +23,11 @@ from stock_model import StockTraining
 from torch import Tensor
 
 from trainables.data.datasets import load_dataset
-from trainables.models.architectures import ARCHITECTURES, architecture_named
+from trainables.models.architectures import BUILT_IN
 from trainables.training.batched import BatchedTraining
 from trainables.training.devices import prepare
 from trainables.training.training import Training, scale_pixels
-from trainables.trial_config import recipe_named
+from trainables.trial_config import RECIPES
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Epochs:
 
 def measure_epochs(name: str, seeds: int, pixels: Tensor, repetitions: int) -> Epochs:
     """Time epochs of ``pixels``, (images, side, side) uint8 on the device, by turns."""
-    trial_config = recipe_named("modern").trial_config(architecture_named(name), 10, 1_000)
+    trial_config = RECIPES["modern"].trial_config(BUILT_IN[name], 10, 1_000)
     on_gpu = pixels.device.type == "cuda"
 
     def alone(seed: int) -> Training | BatchedTraining:
@@ -89,7 +89,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Print a row for each architecture."""
     parser = argparse.ArgumentParser(description="Compare seeds at once with seeds in turn.")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", choices=("cpu", "cuda"))
-    parser.add_argument("--architectures", nargs="+", default=list(ARCHITECTURES), choices=list(ARCHITECTURES))
+    parser.add_argument("--architectures", nargs="+", default=list(BUILT_IN), choices=list(BUILT_IN))
     parser.add_argument("--seeds", type=int, default=8)
     parser.add_argument("--images", type=int, default=400, help="of an epoch (default: %(default)s)")
     parser.add_argument("--repetitions", type=int, default=3)

@@ -30,7 +30,8 @@ import numpy as np
 import ray
 from simulated_actors import installed
 
-from study.config.study_config import StudyConfig, study_config
+from study.config.presets import study_config
+from study.config.study_config import StudyConfig
 from study.display.progress import Progress
 from study.execution import cluster
 from study.execution.early_stopping import CellStopping

@@ -31,9 +31,9 @@ from stock_model import StockTraining
 from study.config.search_space import FILTERS_RANGE, REDUCTION_FACTOR, grace_period
 from trainables.data.datasets import load_dataset
 from trainables.data.images import Dataset
-from trainables.models.architectures import ARCHITECTURES, ConvolutionalAutoencoder, architecture_named
+from trainables.models.architectures import BUILT_IN, ConvolutionalAutoencoder
 from trainables.training.training import scale_pixels
-from trainables.trial_config import recipe_named
+from trainables.trial_config import RECIPES
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +55,8 @@ def train(config: dict[str, Any], search: Search, images: torch.Tensor, validati
     """Train one configuration and report after every epoch."""
     started = time.time()
     torch.set_num_threads(1)
-    trial_config = recipe_named(search.recipe).trial_config(
-        architecture_named(search.architecture),
+    trial_config = RECIPES[search.recipe].trial_config(
+        BUILT_IN[search.architecture],
         search.code_size,
         search.epochs,
         batch_size=search.batch_size,
@@ -73,9 +73,9 @@ def train(config: dict[str, Any], search: Search, images: torch.Tensor, validati
 
 def run_search(search: Search, dataset: Dataset, storage: Path) -> list[dict[str, Any]]:
     """Run the search on the Ray that this process is connected to; return the last report of every trial."""
-    recipe = recipe_named(search.recipe)
+    recipe = RECIPES[search.recipe]
     space: dict[str, Any] = {"learning_rate": tune.loguniform(*recipe.learning_rate_range)}
-    row = architecture_named(search.architecture)
+    row = BUILT_IN[search.architecture]
     if isinstance(row, ConvolutionalAutoencoder) and not search.published_filters_only:
         space |= {name: tune.lograndint(FILTERS_RANGE[0], FILTERS_RANGE[1] + 1) for name in ("filters_1", "filters_2")}
     pixels, held_out = torch.from_numpy(dataset.search_train.pixels), torch.from_numpy(dataset.validation.pixels)
@@ -117,7 +117,7 @@ def connect(concurrency: int) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a search and print what it found and how long it took."""
     parser = argparse.ArgumentParser(description="Search one cell with Ray Tune and PyTorch as in their tutorials.")
-    parser.add_argument("--architecture", default="model_4", choices=list(ARCHITECTURES))
+    parser.add_argument("--architecture", default="model_4", choices=list(BUILT_IN))
     parser.add_argument("--dataset", default="digits")
     parser.add_argument("--data-dir", type=Path)
     parser.add_argument("--trials", type=int, default=8)

@@ -14,7 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from trainables.models.architectures import ConvolutionalAutoencoder, Layer, list_layers
+from trainables.models.architectures import ConvolutionalAutoencoder
+from trainables.models.layers import Layer, list_layers
 from trainables.trial_config import TrialConfig
 
 ACTIVATIONS = {"sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "relu": nn.ReLU, "none": nn.Identity}

@@ -25,9 +25,10 @@ from stock_model import StockTraining
 from torch import Tensor
 
 from trainables.data.datasets import load_dataset
-from trainables.models.architectures import ARCHITECTURES, ConvolutionalAutoencoder, architecture_named, list_layers
+from trainables.models.architectures import BUILT_IN, ConvolutionalAutoencoder
+from trainables.models.layers import list_layers
 from trainables.training.training import Training, scale_pixels
-from trainables.trial_config import RECIPES, recipe_named
+from trainables.trial_config import RECIPES
 
 IMAGES = 1_000
 """Images of an epoch that is timed."""
@@ -54,7 +55,7 @@ def useful_multiply_adds(name: str, code_size: int = 10) -> int:
     """Return the multiply-adds of a forward pass for one image without the products with unpooling's zeros."""
     total = 0
     after_unpooling = False
-    row = architecture_named(name)
+    row = BUILT_IN[name]
     zeros = isinstance(row, ConvolutionalAutoencoder) and row.unpooling in ("corner", "switches")
     for layer in list_layers(row, code_size):
         total += layer.multiply_adds // (4 if after_unpooling and zeros else 1)
@@ -64,7 +65,7 @@ def useful_multiply_adds(name: str, code_size: int = 10) -> int:
 
 def measure_speed(name: str, recipe: str, pixels: Tensor, repetitions: int) -> Speed:
     """Time epochs of ``pixels``, (images, side, side) uint8, by turns."""
-    trial_config = recipe_named(recipe).trial_config(architecture_named(name), 10, 1_000)
+    trial_config = RECIPES[recipe].trial_config(BUILT_IN[name], 10, 1_000)
     contender, champion = StockTraining(trial_config, scale_pixels(pixels)), Training(trial_config, 1, pixels)
     square = torch.randn(PRODUCT_SIDE, PRODUCT_SIDE)
     contestants: list[Callable[[], object]] = [contender.train_epoch, champion.train_epoch, lambda: square @ square]
@@ -84,7 +85,7 @@ def measure_speed(name: str, recipe: str, pixels: Tensor, repetitions: int) -> S
 def main(argv: Sequence[str] | None = None) -> int:
     """Print a row for each architecture and the geometric mean of the convolutional ones' ratios."""
     parser = argparse.ArgumentParser(description="Compare the speed of training on one core.")
-    parser.add_argument("--architectures", nargs="+", default=list(ARCHITECTURES), choices=list(ARCHITECTURES))
+    parser.add_argument("--architectures", nargs="+", default=list(BUILT_IN), choices=list(BUILT_IN))
     parser.add_argument("--recipe", default="modern", choices=list(RECIPES))
     parser.add_argument("--repetitions", type=int, default=5, help="epochs of 1,000 images (default: %(default)s)")
     arguments = parser.parse_args(argv)
@@ -95,7 +96,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     ratios = []
     for name in arguments.architectures:
         speed = measure_speed(name, arguments.recipe, pixels, arguments.repetitions)
-        if isinstance(architecture_named(name), ConvolutionalAutoencoder):
+        if isinstance(BUILT_IN[name], ConvolutionalAutoencoder):
             ratios.append(speed.ratio)
         print(
             f"| {name} | {speed.stock:,.0f} | {speed.ours:,.0f} | {speed.ratio:.2f} | "

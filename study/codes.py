@@ -36,8 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     arguments = flags.parse_args(argv)
     try:
-        table = _codes(arguments)
-        _write(table, Path(arguments.output))
+        table = _encode_data(arguments)
+        _write_table(table, Path(arguments.output))
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -45,24 +45,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _codes(arguments: argparse.Namespace) -> pa.Table:
+def _encode_data(arguments: argparse.Namespace) -> pa.Table:
     # PyTorch takes seconds to import, which a mistake in the flags need not wait for.
-    from study.models import model_of
+    from study.models import find_model
     from study.storage.store import Store
     from trainables.data.datasets import load_dataset
     from trainables.inference import encode
 
     store = Store(arguments.results)
-    row, model = model_of(store, arguments.which)
+    row, model = find_model(store, arguments.which)
     dataset = load_dataset(arguments.dataset or store.require_study()["config"]["dataset"], arguments.data_dir)
     parts = [
-        _table(split, encode(model, images.pixels), images.labels, row, dataset)
+        _make_table(split, encode(model, images.pixels), images.labels, row, dataset)
         for split, images in (("train", dataset.training), ("test", dataset.test))
     ]
     return pa.concat_tables(parts)
 
 
-def _table(split: str, codes: Any, labels: Any, row: Mapping[str, Any], dataset: Dataset) -> pa.Table:
+def _make_table(split: str, codes: Any, labels: Any, row: Mapping[str, Any], dataset: Dataset) -> pa.Table:
     schema = pa.schema(
         [("image", pa.int64()), ("label", pa.int64()), ("split", pa.string()), ("code", pa.list_(pa.float32()))],
         metadata={
@@ -82,7 +82,7 @@ def _table(split: str, codes: Any, labels: Any, row: Mapping[str, Any], dataset:
     return pa.table(columns, schema=schema)
 
 
-def _write(table: pa.Table, path: Path) -> None:
+def _write_table(table: pa.Table, path: Path) -> None:
     partial = path.with_name(f".{path.name}.partial")
     try:
         pq.write_table(table, partial, compression="zstd")

@@ -7,28 +7,31 @@ where a stopped one left off. See README.md.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import dataclasses
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from study.config.ablations import FACTORS
-from study.config.model_file import read_models
 from study.config.options import RunOptions
-from study.config.study_config import PRESETS, StudyConfig
-from study.config.study_file import config_from
+from study.config.presets import PRESETS
+from study.config.study_config import StudyConfig
+from study.config.study_file import read_config, read_models
 from study.signals import STATUS, interruptible, leave, reader_may_leave, say_how_to_go_on
 from study.storage.schema import PHASES
 from trainables.data.datasets import DATASETS
 from trainables.errors import InputError
-from trainables.models.architectures import ARCHITECTURES
+from trainables.models.architectures import BUILT_IN
 from trainables.trial_config import RECIPES
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return 0 done, 1 no result or not the same one, 2 bad input, 130 stopped by the user."""
-    arguments = parser().parse_args(argv)
+    arguments = make_parser().parse_args(argv)
     with interruptible():
         try:
             return _run(arguments)
@@ -40,27 +43,18 @@ def main(argv: Sequence[str] | None = None) -> int:
             return STATUS
 
 
-def config_of(arguments: argparse.Namespace) -> StudyConfig:
+def make_config(arguments: argparse.Namespace) -> StudyConfig:
     """Return the configuration that parsed arguments ask for.
 
     Raises:
         InputError: a value is not accepted.
     """
-    return config_from(
-        arguments.preset,
-        name=arguments.name,
-        dataset=arguments.dataset,
-        recipe=arguments.recipe,
-        phases=_tuple(arguments.phase),
-        architectures=_tuple(arguments.architectures),
-        code_sizes=_tuple(arguments.code_sizes),
-        trials=arguments.trials,
-        seeds=arguments.seeds,
-        epochs=arguments.epochs,
-        seed=arguments.seed,
-        factors=_tuple(arguments.factors),
-        models=None if arguments.models is None else read_models(arguments.models),
-    )
+    fields: dict[str, Any] = {
+        field.name: getattr(arguments, field.name, None) for field in dataclasses.fields(StudyConfig)
+    }
+    if arguments.models is not None:
+        fields["models"] = read_models(arguments.models)
+    return read_config(**fields)
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -69,7 +63,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
         trial_id, results = arguments.reproduce
         return reproduce(trial_id, results, arguments.dataset, arguments.data_dir)
-    config = config_of(arguments)
+    config = make_config(arguments)
     if arguments.status or arguments.missing:
         from study.display import status
 
@@ -82,17 +76,8 @@ def _run(arguments: argparse.Namespace) -> int:
     # Ray, PyTorch and SciPy take seconds to import, which a mistake in the flags need not wait for.
     from study import run as execution
 
-    options = RunOptions(
-        results_dir=arguments.results_dir,
-        data_dir=arguments.data_dir,
-        address=arguments.address,
-        concurrency=arguments.concurrency,
-        gpus_per_trial=arguments.gpus_per_trial,
-        time_budget=arguments.time_budget,
-        epoch_limit=arguments.epoch_limit,
-        optuna_storage=arguments.optuna_storage,
-        verbosity="quiet" if arguments.quiet else "verbose" if arguments.verbose else "normal",
-    )
+    names = [field.name for field in dataclasses.fields(RunOptions)]
+    options = RunOptions(**{name: getattr(arguments, name) for name in names})
     if arguments.dry_run:
         with reader_may_leave():
             execution.describe(config, options)
@@ -100,7 +85,7 @@ def _run(arguments: argparse.Namespace) -> int:
     return execution.run(config, options)
 
 
-def parser() -> argparse.ArgumentParser:
+def make_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     flags = argparse.ArgumentParser(
         prog="launch.py",
@@ -113,49 +98,54 @@ def parser() -> argparse.ArgumentParser:
         default="paper",
         help=f"one of: {', '.join(PRESETS)}, or a study file, *.toml (default: %(default)s)",
     )
-    what.add_argument("--phase", nargs="+", metavar="PHASE", help=f"any of: {' '.join(PHASES)}")
+    what.add_argument("--phase", dest="phases", nargs="+", metavar="PHASE", help=f"any of: {' '.join(PHASES)}")
     what.add_argument("--dataset", help=f"one of: {', '.join(DATASETS)}, or a file of yours: *.npz, *.parquet")
-    what.add_argument("--architectures", nargs="+", metavar="NAME", help=f"any of: {' '.join(ARCHITECTURES)}")
-    what.add_argument("--models", type=_path, metavar="FILE", help="Python file of your own models, docs/extending.md")
-    what.add_argument("--code-sizes", nargs="+", type=_whole, metavar="UNITS", help="sizes of the code layer")
+    what.add_argument("--architectures", nargs="+", metavar="NAME", help=f"any of: {' '.join(BUILT_IN)}")
+    what.add_argument(
+        "--models", type=_parse_path, metavar="FILE", help="Python file of your own models, docs/extending.md"
+    )
+    what.add_argument("--code-sizes", nargs="+", type=_parse_whole, metavar="UNITS", help="sizes of the code layer")
     what.add_argument("--recipe", help=f"training of the tuned arm, one of: {', '.join(RECIPES)}")
-    what.add_argument("--trials", type=_whole, help="search trials of each architecture and code size")
-    what.add_argument("--seeds", type=_whole, help="trainings of each confirmed configuration")
-    what.add_argument("--epochs", type=_whole, help="full budget of a trial, in epochs")
-    what.add_argument("--seed", type=_whole, help="base of all seeds (default: 0)")
+    what.add_argument("--trials", type=_parse_whole, help="search trials of each architecture and code size")
+    what.add_argument("--seeds", type=_parse_whole, help="trainings of each confirmed configuration")
+    what.add_argument("--epochs", type=_parse_whole, help="full budget of a trial, in epochs")
+    what.add_argument("--seed", type=_parse_whole, help="base of all seeds (default: 0)")
     what.add_argument("--factors", nargs="+", metavar="NAME", help=f"of phase ablate, any of: {' '.join(FACTORS)}")
     where = flags.add_argument_group("where it runs and writes")
+    positive = _parse_number("a number above 0 and at most 1,000,000", lambda number: 0 < number <= 1_000_000)
     where.add_argument("--name", help="folder of the study in RESULTS_DIR (default: PRESET-DATASET)")
     where.add_argument(
         "--results-dir",
-        type=_results,
+        type=_parse_results,
         default="results",
         metavar="FOLDER",
         help="or s3://BUCKET/FOLDER, gs://BUCKET/FOLDER (default: results)",
     )
     where.add_argument(
         "--data-dir",
-        type=_path,
+        type=_parse_path,
         metavar="FOLDER",
         help="folder that holds mnist/ (default: CAE_STUDY_DATA, or downloaded)",
     )
     where.add_argument("--address", help="Ray to join, or 'auto' (default: RAY_ADDRESS)")
     where.add_argument(
         "--concurrency",
-        type=_concurrency,
+        type=_parse_number(
+            "a whole number of at least 1 and at most 10,000", lambda count: 1 <= count <= 10_000, _parse_whole
+        ),
         metavar="TRIALS",
         help="trials at once (default: what GPUs or cores hold)",
     )
     where.add_argument(
         "--gpus-per-trial",
-        type=_share,
+        type=_parse_number("0, a fraction below 1, or a whole number", _is_share),
         metavar="GPUS",
         help="whole or fraction (default: 1 where there is a GPU, else 0)",
     )
-    where.add_argument("--time-budget", type=_positive, metavar="HOURS", help="stop after so long; resume later")
+    where.add_argument("--time-budget", type=positive, metavar="HOURS", help="stop after so long; resume later")
     where.add_argument(
         "--epoch-limit",
-        type=_positive,
+        type=positive,
         metavar="MINUTES",
         help="start a trial again whose epoch takes longer (default: 30 and 20 times the estimate)",
     )
@@ -166,8 +156,12 @@ def parser() -> argparse.ArgumentParser:
     )
     shown = flags.add_argument_group("what it says")
     lines = shown.add_mutually_exclusive_group()
-    lines.add_argument("--quiet", action="store_true", help="only warnings, errors and the end")
-    lines.add_argument("--verbose", action="store_true", help="lines of every trial and epoch, and what Ray says")
+    shown.set_defaults(verbosity="normal")
+    for word, says in (
+        ("quiet", "only warnings, errors and the end"),
+        ("verbose", "lines of every trial and epoch, and what Ray says"),
+    ):
+        lines.add_argument(f"--{word}", dest="verbosity", action="store_const", const=word, help=says)
     instead = flags.add_argument_group("instead of running, writing nothing").add_mutually_exclusive_group()
     instead.add_argument("--dry-run", action="store_true", help="plan, first configurations, hours and disk")
     instead.add_argument("--status", action="store_true", help="what is done and missing of a study, and who runs it")
@@ -181,45 +175,29 @@ def parser() -> argparse.ArgumentParser:
     return flags
 
 
-def _tuple(values: Sequence[str] | Sequence[int] | None) -> tuple[str | int, ...] | None:
-    return None if values is None else tuple(values)
-
-
-def _whole(text: str) -> int:
+def _parse_whole(text: str) -> int:
     if not re.fullmatch(r"[+-]?[0-9]{1,18}", text):
         raise argparse.ArgumentTypeError(f"{text[:40]!r}: accepted is a whole number")
     return int(text)
 
 
-def _concurrency(text: str) -> int:
-    value = _whole(text)
-    if not 1 <= value <= 10_000:
-        raise argparse.ArgumentTypeError(f"{text}: accepted is a whole number of at least 1 and at most 10,000")
-    return value
+def _parse_number(
+    accepted: str, accepts: Callable[[float], bool], kind: Callable[[str], float] = float
+) -> Callable[[str], float]:
+    def parse(text: str) -> float:
+        with contextlib.suppress(ValueError):
+            if accepts(value := kind(text)):
+                return value
+        raise argparse.ArgumentTypeError(f"{text[:40]!r}: accepted is {accepted}")
+
+    return parse
 
 
-def _positive(text: str) -> float:
-    value = _number(text)
-    if not 0 < value <= 1_000_000:
-        raise argparse.ArgumentTypeError(f"{text[:40]}: accepted is a number above 0 and at most 1,000,000")
-    return value
+def _is_share(gpus: float) -> bool:
+    return 0 <= gpus < 1 or (gpus.is_integer() and 1 <= gpus <= 1024)
 
 
-def _share(text: str) -> float:
-    value = _number(text)
-    if not (0 <= value < 1 or (value.is_integer() and value <= 1024)):
-        raise argparse.ArgumentTypeError(f"{text[:40]}: accepted is 0, a fraction below 1, or a whole number")
-    return value
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text[:40]!r}: accepted is a number") from None
-
-
-def _path(text: str) -> Path:
+def _parse_path(text: str) -> Path:
     try:
         path = Path(text).resolve()
         path.exists()  # refuses a name that no file system takes
@@ -228,8 +206,8 @@ def _path(text: str) -> Path:
     return path
 
 
-def _results(text: str) -> str:
-    return text if "://" in text else str(_path(text))
+def _parse_results(text: str) -> str:
+    return text if "://" in text else str(_parse_path(text))
 
 
 if __name__ == "__main__":

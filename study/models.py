@@ -25,23 +25,23 @@ def load_model(results: Location | Path | str, which: str) -> Autoencoder:
 
     Args:
         results: folder or URI of a study.
-        which: a trial, or a cell, whose best trial is taken: see `kept_trial`.
+        which: a trial, or a cell, whose best trial is taken: see `find_kept_trial`.
 
     Raises:
         InputError: there is no such study, or it has kept no such model.
     """
-    return model_of(Store(results), which)[1]
+    return find_model(Store(results), which)[1]
 
 
-def model_of(store: Store, which: str) -> tuple[Mapping[str, Any], Autoencoder]:
+def find_model(store: Store, which: str) -> tuple[Mapping[str, Any], Autoencoder]:
     """Return the row of a trial and its module; as `load_model`."""
     store.require_study()
-    row = kept_trial(store.read_trials(), which, str(store.folder))
+    row = find_kept_trial(store.read_trials(), which, str(store.folder))
     received = f"{store.folder}/weights/{row['trial_id']}.safetensors"
     return row, unpack_weights(store.read_weights(row["trial_id"]), received)
 
 
-def kept_trial(rows: list[dict[str, Any]], which: str, received: str) -> dict[str, Any]:
+def find_kept_trial(rows: list[dict[str, Any]], which: str, received: str) -> dict[str, Any]:
     """Return the row of the trial called ``which``, or of the best trial of the cell of that name.
 
     Weights are kept of the trained trials of phase confirm that completed. The best of a cell is the one of its tuned
@@ -59,11 +59,11 @@ def kept_trial(rows: list[dict[str, Any]], which: str, received: str) -> dict[st
     kept = {trial_id: row for trial_id, row in kept.items() if row["arm"] != "control"}
     if which in kept:
         return kept[which]
-    of_cell = [row for row in kept.values() if row["arm"] == "tuned" and _cell(row) == which]
+    of_cell = [row for row in kept.values() if row["arm"] == "tuned" and _name_cell(row) == which]
     if of_cell:
         return min(of_cell, key=lambda row: (row["train_cross_entropy"], row["number"]))
     known = any(row["trial_id"] == which for row in rows)
-    cells = sorted({_cell(row) for row in kept.values()})
+    cells = sorted({_name_cell(row) for row in kept.values()})
     raise InputError(
         f"{received} keeps no weights of {which}" if known else f"{received} has no trial or cell {which}",
         "a trained trial of phase confirm that completed, or a cell, whose best one is taken: "
@@ -72,5 +72,5 @@ def kept_trial(rows: list[dict[str, Any]], which: str, received: str) -> dict[st
     )
 
 
-def _cell(row: Mapping[str, Any]) -> str:
+def _name_cell(row: Mapping[str, Any]) -> str:
     return str(Cell(row["architecture"], row["code_size"]))

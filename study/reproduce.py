@@ -1,4 +1,4 @@
-"""Train one trial again from its row and say, figure by figure, whether it came out the same.
+"""Train one trial again from its row and say, value by value, whether it came out the same.
 
 ``python study/launch.py --reproduce TRIAL_ID RESULTS``: in this process, without Ray, and nothing is written.
 """
@@ -23,28 +23,28 @@ from study.storage.store import Store
 from trainables.data.datasets import load_dataset
 from trainables.data.images import Dataset
 from trainables.errors import InputError
-from trainables.models.architectures import admit
-from trainables.models.custom import row_of
+from trainables.models.architectures import BUILT_IN, CONTROLS, Architecture, Control
+from trainables.models.custom import load_row
 from trainables.node_info import TRIAL_LIBRARIES
-from trainables.run_trial import Outcome, Trial, TrialBatch, device_name, run_trial
+from trainables.run_trial import Outcome, Trial, TrialBatch, describe_device, run_trial
 from trainables.training.devices import prepare
 from trainables.trial_config import TrialConfig
 
 RELATIVE_TOLERANCE, ABSOLUTE_TOLERANCE = 0.02, 0.02
-"""How far figures may lie apart that another machine, version or code made."""
+"""How far values may lie apart that another machine, version or code made."""
 
 _DECISIVE = ("cae-study", "python", *TRIAL_LIBRARIES)
-"""What of a row's versions decides the figures of a trial."""
+"""What of a row's versions decides the values of a trial."""
 
-_EPOCH_FIGURES = (
+_EPOCH_VALUES = (
     "train_cross_entropy",
     "train_squared_error",
     "validation_cross_entropy",
     "validation_squared_error",
 )
 
-Figures = dict[tuple[str, str], float | None]
-"""Figures by where they were taken, such as ``epoch 1`` or ``test k_means``, and by their name."""
+Values = dict[tuple[str, str], float | None]
+"""Values by where they were taken, such as ``epoch 1`` or ``test k_means``, and by their name."""
 
 
 def reproduce(trial_id: str, results: str, dataset_name: str | None = None, data_dir: Path | None = None) -> int:
@@ -58,10 +58,8 @@ def reproduce(trial_id: str, results: str, dataset_name: str | None = None, data
     """
     store = Store(results)
     manifest = store.require_study()
-    for values in manifest.get("models", ()):
-        admit(row_of(values))
-    row = _row_of(store, trial_id)
-    trial_config = read_trial_config(row)
+    row = _find_trial(store, trial_id)
+    architecture = _find_architecture(row["architecture"], manifest)
     dataset = load_dataset(dataset_name or manifest["config"]["dataset"], data_dir)
     if dataset.sha256 != row["dataset_sha256"]:
         raise InputError(
@@ -70,14 +68,14 @@ def reproduce(trial_id: str, results: str, dataset_name: str | None = None, data
             "the images and labels that it was trained on",
             "give the folder that holds them by --data-dir, or a file of your own by --dataset",
         )
-    device = _device_of(row)
-    comparison = ReproductionCheck(differences(row, device))
+    device = _choose_device(row)
+    comparison = ReproductionCheck(find_differences(row, device))
     seed = "" if row["seed"] is None else f" with seed {row['seed']}"
-    print(f"{trial_id}{seed}, on {dataset.name} and {device_name(device)}\n{comparison.rule}", flush=True)
+    print(f"{trial_id}{seed}, on {dataset.name} and {describe_device(device)}\n{comparison.rule}", flush=True)
     epochs = store.read_curves({trial_id}).get(trial_id, [])
-    outcome = _train_again(row, trial_config, dataset, device, epochs, comparison)
+    outcome = _train_again(row, architecture, dataset, device, epochs, comparison)
     comparison.compare(
-        _score_figures(store.read_scores(trial_id)), _score_figures(map(dataclasses.asdict, outcome.scores))
+        _collect_scores(store.read_scores(trial_id)), _collect_scores(map(dataclasses.asdict, outcome.scores))
     )
     print(comparison.verdict)
     return 0 if comparison.different == 0 else 1
@@ -85,10 +83,10 @@ def reproduce(trial_id: str, results: str, dataset_name: str | None = None, data
 
 @dataclass(slots=True)
 class ReproductionCheck:
-    """Compares figures, prints them and counts.
+    """Compares values, prints them and counts.
 
     Args:
-        differences: what is not as it was when the row was made; without any, figures must agree in every bit.
+        differences: what is not as it was when the row was made; without any, values must agree in every bit.
     """
 
     differences: list[str]
@@ -110,49 +108,43 @@ class ReproductionCheck:
     def verdict(self) -> str:
         """What came out."""
         same = self.total - self.different
-        return f"{same} of {self.total} figures came out the same, {self.exact} of them bit for bit"
+        return f"{same} of {self.total} values came out the same, {self.exact} of them bit for bit"
 
-    def compare(self, before: Figures, now: Figures) -> None:
-        """Print the figures, a line for each place, and count those that are the same."""
+    def compare(self, before: Values, now: Values) -> None:
+        """Print the values, a line for each place, and count those that are the same."""
         keys = list(dict.fromkeys([*before, *now]))
         for place, names in groupby(keys, key=lambda key: key[0]):
-            shown = [f"{key[1]} {self._judged(before.get(key), now.get(key))}" for key in names]
+            shown = [f"{key[1]} {self._judge(before.get(key), now.get(key))}" for key in names]
             print(f"{place}: {', '.join(shown)}", flush=True)
 
-    def _judged(self, before: float | None, now: float | None) -> str:
+    def _judge(self, before: float | None, now: float | None) -> str:
         self.total += 1
         if before == now:
             self.exact += 1
             return f"{now:.6g} same" if now is not None else "none same"
-        if self.differences and before is not None and now is not None and close(before, now):
+        if self.differences and before is not None and now is not None and is_close(before, now):
             return f"{now:.6g} close to {before:.6g}"
         self.different += 1
         return f"{now!r} DIFFERS from {before!r}"
 
 
-def close(before: float, now: float) -> bool:
-    """Whether two figures agree within the tolerance."""
+def is_close(before: float, now: float) -> bool:
+    """Whether two values agree within the tolerance."""
     return math.isclose(before, now, rel_tol=RELATIVE_TOLERANCE, abs_tol=ABSOLUTE_TOLERANCE)
 
 
 def read_trial_config(row: Mapping[str, Any]) -> TrialConfig | None:
-    """Return the settings with which the trial of a row was trained; None for a control.
-
-    Raises:
-        InputError: its architecture is not known here.
-    """
+    """Return the settings with which the trial of a row was trained; None for a control."""
     if row["arm"] == "control":
         return None
-    trial_config = TrialConfig(**{setting.name: row[setting.name] for setting in dataclasses.fields(TrialConfig)})
-    trial_config.variant()
-    return trial_config
+    return TrialConfig(**{setting.name: row[setting.name] for setting in dataclasses.fields(TrialConfig)})
 
 
-def differences(row: Mapping[str, Any], device: torch.device) -> list[str]:
-    """Return what decides figures and is not as it was when the row was made."""
+def find_differences(row: Mapping[str, Any], device: torch.device) -> list[str]:
+    """Return what decides values and is not as it was when the row was made."""
     commit, dirty = provenance.git_state()
     before: dict[str, Any] = {"device": row["device"], "git commit": row["git_commit"]}
-    now: dict[str, Any] = {"device": device_name(device), "git commit": commit}
+    now: dict[str, Any] = {"device": describe_device(device), "git commit": commit}
     before |= {name: json.loads(row["versions"] or "{}").get(name) for name in _DECISIVE}
     now |= {name: provenance.versions().get(name) for name in _DECISIVE}
     found = [f"{name} was {before[name]}, is {now[name]}" for name in before if before[name] != now[name]]
@@ -165,7 +157,7 @@ def differences(row: Mapping[str, Any], device: torch.device) -> list[str]:
     return found
 
 
-def _row_of(store: Store, trial_id: str) -> dict[str, Any]:
+def _find_trial(store: Store, trial_id: str) -> dict[str, Any]:
     rows = {row["trial_id"]: row for row in store.read_trials()}
     if trial_id not in rows:
         near = difflib.get_close_matches(trial_id, rows, n=3, cutoff=0)
@@ -179,22 +171,30 @@ def _row_of(store: Store, trial_id: str) -> dict[str, Any]:
         raise InputError(
             f"{trial_id} failed: {row['reason']}",
             "a trial that is complete, pruned or diverged",
-            "choose another; this one left no figures to compare with",
+            "choose another; this one left no values to compare with",
         )
     return row
 
 
-def _device_of(row: Mapping[str, Any]) -> torch.device:
+def _find_architecture(name: str, manifest: Mapping[str, Any]) -> Architecture | Control:
+    """Return the row called ``name``: built in, of a control, or one of the study's own, which study.json holds."""
+    models = {**BUILT_IN, **CONTROLS, **{row.name: row for row in map(load_row, manifest.get("models", ()))}}
+    if name not in models:
+        raise InputError(f"unknown architecture {name!r}", ", ".join(models), "choose a trial of one of these")
+    return models[name]
+
+
+def _choose_device(row: Mapping[str, Any]) -> torch.device:
     """Return the processor if it is the one of the row, else a GPU where there is one."""
     processor = torch.device("cpu")
-    if torch.cuda.is_available() and row["device"] != device_name(processor):
+    if torch.cuda.is_available() and row["device"] != describe_device(processor):
         return torch.device("cuda")
     return processor
 
 
 def _train_again(
     row: Mapping[str, Any],
-    trial_config: TrialConfig | None,
+    architecture: Architecture | Control,
     dataset: Dataset,
     device: torch.device,
     epochs: list[dict[str, Any]],
@@ -202,16 +202,15 @@ def _train_again(
 ) -> Outcome:
     """Train and compare epoch by epoch; return how the trial ended."""
     prepare(device)
-    batch = TrialBatch(
-        row["phase"], row["architecture"], row["code_size"], trial_config, (Trial(row["trial_id"], row["seed"]),)
-    )
+    trials = (Trial(row["trial_id"], row["seed"]),)
+    batch = TrialBatch(row["phase"], architecture, row["code_size"], read_trial_config(row), trials)
     with threadpool_limits(limits=1):  # as Ray's workers have it
         for report in run_trial(batch, dataset, device):
-            figures = report.epoch
-            if figures is not None:
-                before = epochs[figures.epoch - 1] if figures.epoch <= len(epochs) else {"epoch": figures.epoch}
-                comparison.compare(_epoch_figures(before), _epoch_figures(dataclasses.asdict(figures)))
-            stopped = row["status"] == "pruned" and figures is not None and figures.epoch == row["epochs"]
+            values = report.epoch
+            if values is not None:
+                before = epochs[values.epoch - 1] if values.epoch <= len(epochs) else {"epoch": values.epoch}
+                comparison.compare(_collect_epoch(before), _collect_epoch(dataclasses.asdict(values)))
+            stopped = row["status"] == "pruned" and values is not None and values.epoch == row["epochs"]
             outcome = Outcome("pruned") if stopped else report.outcome
             if outcome is not None:
                 same = outcome.status == row["status"]
@@ -223,12 +222,12 @@ def _train_again(
     raise AssertionError("a run ends with an outcome")
 
 
-def _score_figures(scores: Iterable[Mapping[str, Any]]) -> Figures:
+def _collect_scores(scores: Iterable[Mapping[str, Any]]) -> Values:
     return {(f"{score['split']} {score['evaluator']}", score["metric"]): score["value"] for score in scores}
 
 
-def _epoch_figures(epoch: Mapping[str, Any]) -> Figures:
-    """Return the figures of an epoch but those that are not finite, which are null in rows."""
-    values = {name: epoch.get(name) for name in _EPOCH_FIGURES}
+def _collect_epoch(epoch: Mapping[str, Any]) -> Values:
+    """Return the values of an epoch but those that are not finite, which are null in rows."""
+    values = {name: epoch.get(name) for name in _EPOCH_VALUES}
     place = f"epoch {epoch['epoch']}"
     return {(place, name): value for name, value in values.items() if value is not None and math.isfinite(value)}

@@ -12,11 +12,11 @@ from contextlib import nullcontext
 
 from analysis.optuna_export import check_storage, write_optuna
 from analysis.results import load_study
-from study.config.data import data_for
+from study.config.data import load_study_data
 from study.config.options import RunOptions
 from study.config.search_space import Cell
 from study.config.study_config import StudyConfig
-from study.config.study_file import study_file
+from study.config.study_file import format_study_file
 from study.display.dashboard import Mirror
 from study.display.dry_run import print_first_configurations, print_plan
 from study.display.live import choose_progress
@@ -40,7 +40,7 @@ EPOCH_LIMIT_FACTOR = 20
 
 def describe(config: StudyConfig, options: RunOptions) -> None:
     """Print the plan, an estimate for this machine and the first configurations; start nothing and write nothing."""
-    dataset = data_for(config, options.data_dir)
+    dataset = load_study_data(config, options.data_dir)
     resources = cluster.find_local_resources(options.gpus_per_trial, options.concurrency)
     store = Store(parse_location(options.results_dir) / config.name)
     manifest = store.read_manifest()
@@ -60,7 +60,7 @@ def run(config: StudyConfig, options: RunOptions) -> int:
     """
     store = Store(parse_location(options.results_dir) / config.name)
     store.read_manifest()  # refuses what cannot be reached before data is fetched
-    dataset = data_for(config, options.data_dir)
+    dataset = load_study_data(config, options.data_dir)
     address = cluster.choose_address(options.address)
     if address == "local":
         cluster.find_local_resources(options.gpus_per_trial, options.concurrency)  # refuses before anything is written
@@ -81,7 +81,7 @@ def _run(config: StudyConfig, options: RunOptions, store: Store, dataset: Datase
             "add search to --phase",
         )
     if plan.exhausted:
-        store.open(manifest, study_file(config))
+        store.open(manifest, format_study_file(config))
         blocked = f", {len(plan.list_blocked())} cannot run" if plan.list_blocked() else ""
         print(f"study {config.name}: {plan.done} of {plan.total} trials are done already{blocked}")
         return _conclude(plan, store, options)
@@ -92,7 +92,7 @@ def _run(config: StudyConfig, options: RunOptions, store: Store, dataset: Datase
         raise KeyboardInterrupt from None  # While Ray starts, this is its answer to SIGTERM.
     signal.signal(signal.SIGTERM, on_sigterm)  # Ray put its own in its place, which ends without a word.
     try:
-        store.open(manifest, study_file(config))  # not before the cluster is known to take the study
+        store.open(manifest, format_study_file(config))  # not before the cluster is known to take the study
         work = estimate_plan(config, plan, dataset, resources)
         epoch_limit = _choose_epoch_limit(options, work)
         if options.verbosity != "quiet":

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
-
-from trainables.models import architectures
 
 pytest_plugins = ["tests.faults.tally"]
 
@@ -25,11 +22,3 @@ def data_dir() -> Path:
     if not (folder / "mnist").is_dir():
         pytest.skip("needs the files of MNIST: set CAE_STUDY_DATA to the folder that holds mnist/")
     return folder
-
-
-@pytest.fixture
-def forgotten() -> Iterator[None]:
-    """Own models that become known are known for the time of the test."""
-    yield
-    for name in set(architectures.ARCHITECTURES) - set(architectures.BUILT_IN):
-        del architectures._table[name]

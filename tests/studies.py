@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from study.config.study_config import StudyConfig, study_config
+from study.config.presets import study_config
+from study.config.study_config import StudyConfig
 from study.display.progress import Progress
 from study.execution.recorder import TrialRecorder, make_provenance_columns
 from study.plan.identity import next_manifest

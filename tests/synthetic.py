@@ -24,7 +24,8 @@ import pyarrow.parquet as pq
 import safetensors.numpy
 
 from study.storage.schema import SCHEMA_VERSION, table_of
-from trainables.models.architectures import ARCHITECTURES, ConvolutionalAutoencoder, count_parameters
+from trainables.models.architectures import BUILT_IN, ConvolutionalAutoencoder
+from trainables.models.layers import count_parameters
 
 MEAN_IMAGE_CROSS_ENTROPY = 206.0
 DIGEST = "5" * 64
@@ -131,7 +132,7 @@ def write_synthetic_study(
     folder: Path,
     *,
     name: str = "synthetic",
-    architectures: Iterable[str] = tuple(ARCHITECTURES),
+    architectures: Iterable[str] = tuple(BUILT_IN),
     code_sizes: Sequence[int] = (2, 10, 30),
     arms: Sequence[str] = ("tuned", "published"),
     seeds: int = 3,
@@ -151,7 +152,7 @@ def write_synthetic_study(
     Args:
         folder: written anew; made where it is missing.
         name: name of the study.
-        architectures: names of trained models; one that `ARCHITECTURES` lacks is a user's own.
+        architectures: names of trained models; one that `BUILT_IN` lacks is a user's own.
         code_sizes: code sizes of the cells.
         arms: arms of confirm; the classic auto-encoder has ``tuned`` only.
         seeds: confirmed trials a cell and arm; the part of a seed comes again after ten.
@@ -225,7 +226,7 @@ def _write(folder: Path, table: str, rows: list[dict[str, Any]], one_file_a_tria
 def _trial(
     study: str, phase: str, arm: str, architecture: str, code_size: int, number: int, epochs: int, fate: str
 ) -> dict[str, Any]:
-    row = ARCHITECTURES.get(architecture)
+    row = BUILT_IN.get(architecture)
     filters = row.published_filters if isinstance(row, ConvolutionalAutoencoder) else (26, 36)
     if arm == "tuned" and (phase, number) != ("search", 0):
         filters = (filters[0] - 1, filters[1] - 1) if phase != "search" else (filters[0] - number % 7, filters[1] - 1)
@@ -380,7 +381,7 @@ def _is_kept(trial: Mapping[str, Any]) -> bool:
 def _write_filters(folder: Path, trials: Iterable[Mapping[str, Any]]) -> None:
     folder.mkdir(exist_ok=True)
     for trial in filter(_is_kept, trials):
-        row = ARCHITECTURES.get(trial["architecture"])
+        row = BUILT_IN.get(trial["architecture"])
         if isinstance(row, ConvolutionalAutoencoder):
             generator = np.random.default_rng(zlib.crc32(trial["trial_id"].encode()))
             shape = (trial["filters_1"], 1, *[row.encoder.kernels[0]] * 2)

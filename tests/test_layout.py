@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -14,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from study import launch
+from study.config.study_file import format_study_file, read_config, read_models
 from tests.documents import write_shown_files
 from tests.synthetic import write_synthetic_study
 
@@ -98,17 +98,17 @@ def shown_commands(documents: Iterable[Path] = DOCUMENTS) -> list[list[str]]:
     return commands
 
 
-@pytest.mark.usefixtures("forgotten")
 def test_every_launch_that_the_documents_show_is_accepted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its flags exist and its values make a configuration, where the files are that they show."""
     write_shown_files("docs/extending.md", tmp_path)
-    (tmp_path / "results" / "my_study-my_images").mkdir(parents=True)
-    shutil.copy(tmp_path / "my_study.toml", tmp_path / "results" / "my_study-my_images" / "study.toml")
     monkeypatch.chdir(tmp_path)
+    written = tmp_path / "results" / "my_study-my_images" / "study.toml"
+    written.parent.mkdir(parents=True)
+    written.write_text(format_study_file(read_config("my_study.toml", models=read_models(tmp_path / "my_models.py"))))
     launches = [command[2:] for command in shown_commands() if command[:2] == ["python", "study/launch.py"]]
     assert len(launches) >= 4
     for arguments in launches:
-        launch.config_of(launch.parser().parse_args(arguments))
+        launch.make_config(launch.make_parser().parse_args(arguments))
 
 
 def test_every_make_target_that_the_documents_show_exists() -> None:

@@ -12,7 +12,7 @@ import safetensors.torch
 from trainables.errors import InputError
 from trainables.models.architectures import BUILT_IN
 from trainables.models.autoencoder import Autoencoder
-from trainables.models.custom import row_of, values_of
+from trainables.models.custom import dump_row, load_row
 from trainables.trial_config import TrialConfig
 
 
@@ -20,7 +20,7 @@ def pack_weights(model: Autoencoder, trial_config: TrialConfig, trial_id: str) -
     """Return the weights with the row and settings that rebuild the module, as the bytes of a safetensors file."""
     header = {
         "trial_id": trial_id,
-        "architecture": values_of(model.architecture),
+        "architecture": dump_row(model.architecture),
         "settings": trial_config.as_dict(),
         "image_size": model.image_size,
     }
@@ -56,7 +56,7 @@ def unpack_weights(content: bytes, received: str) -> Autoencoder:
         trial_config = TrialConfig(**header["settings"])
         # A user's own row stands in the file itself, which so needs no other.
         own = trial_config.architecture not in BUILT_IN and "architecture" in header
-        row = row_of(header["architecture"]) if own else trial_config.variant()
+        row = load_row(header["architecture"]) if own else trial_config.variant()
         model = Autoencoder(row, trial_config.code_size, trial_config.filters, header["image_size"])
         model.load_state_dict(state)
     except (safetensors.SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:

@@ -30,10 +30,12 @@ class NodeInfo:
 def read_node_info() -> NodeInfo:
     """Return what this process finds on its node."""
     versions: dict[str, str | None] = {"python": platform.python_version()}
-    return NodeInfo(socket.gethostname(), versions | {name: _version(name) for name in NODE_LIBRARIES}, _gpus())
+    return NodeInfo(
+        socket.gethostname(), versions | {name: _find_version(name) for name in NODE_LIBRARIES}, _list_gpus()
+    )
 
 
-def _version(name: str) -> str | None:
+def _find_version(name: str) -> str | None:
     """Return a version without the name of its build: processors and GPUs have builds of their own."""
     try:
         return version(name).partition("+")[0]
@@ -41,7 +43,7 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _gpus() -> tuple[str, ...]:
+def _list_gpus() -> tuple[str, ...]:
     # Ray hides the GPUs from a task that asked for none; the question is what trials will find here.
     hidden = os.environ.pop("CUDA_VISIBLE_DEVICES", None)
     try:

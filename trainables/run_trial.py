@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from trainables.data.images import Dataset
 from trainables.evaluation.scores import Score, make_scores
-from trainables.models.architectures import CONTROLS
+from trainables.models.architectures import Architecture, Control
 from trainables.training.batched import BatchedTraining
 from trainables.training.devices import SEEDS_AT_ONCE
 from trainables.training.training import EpochMetrics, Training, mean_image_cross_entropy, move_pixels
@@ -46,12 +46,12 @@ class Trial:
 class TrialBatch:
     """What a worker needs to know of a trial: one configuration and the trials that share it.
 
-    ``settings`` is None for a control, which trains nothing. A trial of phase search trains without the validation
+    ``trial_config`` is None for a control, which trains nothing. A trial of phase search trains without the validation
     images and is measured on them; any other trains on all training images and is measured, once, on the test images.
     """
 
     phase: str
-    architecture: str
+    row: Architecture | Control
     code_size: int
     trial_config: TrialConfig | None
     trials: tuple[Trial, ...]
@@ -105,27 +105,28 @@ def run_trial(
         trials = batch.trials[first : first + at_once]
         clock = _Clock(device, devices_held / len(trials))
         if batch.trial_config is None:
-            yield from (_control(batch, trial, dataset, clock) for trial in trials)
+            yield from (_measure_control(batch, trial, dataset, clock) for trial in trials)
         else:
-            yield from _train(batch.trial_config, batch.phase, trials, dataset, clock)
+            yield from _train(batch.trial_config, batch, trials, dataset, clock)
 
 
 def _train(
-    trial_config: TrialConfig, phase: str, trials: tuple[Trial, ...], dataset: Dataset, clock: _Clock
+    trial_config: TrialConfig, batch: TrialBatch, trials: tuple[Trial, ...], dataset: Dataset, clock: _Clock
 ) -> Iterator[Report]:
-    searching = phase == "search"
+    assert not isinstance(batch.row, Control)
+    searching = batch.phase == "search"
     train_images = dataset.search_train if searching else dataset.training
     train_pixels = move_pixels(train_images.pixels, clock.device)
     validation_pixels = move_pixels(dataset.validation.pixels, clock.device) if searching else None
     seeds = [trial.seed for trial in trials if trial.seed is not None]
-    trainings = [Training(trial_config, seed, train_pixels, validation_pixels) for seed in seeds]
+    trainings = [Training(trial_config, seed, train_pixels, validation_pixels, batch.row) for seed in seeds]
     columns = {
         "train_images": len(train_pixels),
         "parameters": sum(parameter.numel() for parameter in trainings[0].model.parameters()),
         "mean_image_cross_entropy": mean_image_cross_entropy(train_images.pixels),
     }
     going = dict(zip(trials, trainings, strict=True))
-    for epoch in _epochs(trainings, clock.device):
+    for epoch in _train_epochs(trainings, clock.device):
         for trial, figures in zip(trials, epoch, strict=True):
             if trial not in going:
                 continue
@@ -133,7 +134,7 @@ def _train(
             if not figures.finite:
                 outcome = Outcome("diverged", f"a loss of epoch {figures.epoch} is not finite")
             elif training.done:
-                outcome = Outcome("complete") if searching else _measured(training, phase, trial, dataset)
+                outcome = Outcome("complete") if searching else _measure_test(training, batch.phase, trial, dataset)
             yield Report(trial.trial_id, columns | clock.columns(), figures, outcome)
             if outcome is not None:
                 del going[trial]
@@ -141,7 +142,7 @@ def _train(
             return
 
 
-def _epochs(trainings: list[Training], device: torch.device) -> Iterator[list[EpochMetrics]]:
+def _train_epochs(trainings: list[Training], device: torch.device) -> Iterator[list[EpochMetrics]]:
     """Train epoch by epoch, several seeds as one model; on a GPU also a single one, whose steps are captured so."""
     if len(trainings) == 1 and device.type == "cpu":
         while True:
@@ -151,7 +152,7 @@ def _epochs(trainings: list[Training], device: torch.device) -> Iterator[list[Ep
         yield batch.train_epoch()
 
 
-def _measured(training: Training, phase: str, trial: Trial, dataset: Dataset) -> Outcome:
+def _measure_test(training: Training, phase: str, trial: Trial, dataset: Dataset) -> Outcome:
     # Imported here because scikit-learn takes a second that search trials need not wait for.
     from trainables.checkpoint import pack_weights
     from trainables.evaluation.evaluate import evaluate_codes
@@ -170,26 +171,25 @@ def _measured(training: Training, phase: str, trial: Trial, dataset: Dataset) ->
     return Outcome(
         "complete",
         scores=scores,
-        kept=_kept(test.codes, test.reconstructions, dataset) if trial.keep_codes else None,
+        kept=_keep_codes(test.codes, test.reconstructions, dataset) if trial.keep_codes else None,
         weights=pack_weights(model, training.trial_config, trial.trial_id) if phase == "confirm" else None,
     )
 
 
-def _control(batch: TrialBatch, trial: Trial, dataset: Dataset, clock: _Clock) -> Report:
+def _measure_control(batch: TrialBatch, trial: Trial, dataset: Dataset, clock: _Clock) -> Report:
     from trainables.evaluation.baselines import pca, raw_pixels
     from trainables.evaluation.evaluate import evaluate_codes
 
-    assert batch.architecture in CONTROLS
-    if batch.architecture == "pca":
-        control = pca(dataset.training.pixels, dataset.test.pixels, batch.code_size)
-    else:
+    if batch.row.lossless:
         control = raw_pixels(dataset.training.pixels, dataset.test.pixels)
+    else:
+        control = pca(dataset.training.pixels, dataset.test.pixels, batch.code_size)
     scores = make_scores("reconstruction", {"squared_error": control.squared_error})
     scores += evaluate_codes(
         control.train_codes, dataset.training.labels, control.test_codes, dataset.test.labels, seed=0
     )
-    kept = _kept(control.test_codes, control.reconstructions, dataset) if trial.keep_codes else None
-    if kept is not None and batch.architecture == "raw_pixels":
+    kept = _keep_codes(control.test_codes, control.reconstructions, dataset) if trial.keep_codes else None
+    if kept is not None and batch.row.lossless:
         # Its codes are the images, which stand beside the reconstructions in figures; a few are enough.
         kept = KeptCodes(kept.codes[:KEPT_RECONSTRUCTIONS], kept.reconstructions, kept.labels)
     outcome = Outcome("complete", scores=scores, kept=kept)
@@ -197,7 +197,7 @@ def _control(batch: TrialBatch, trial: Trial, dataset: Dataset, clock: _Clock) -
     return Report(trial.trial_id, columns, None, outcome)
 
 
-def _kept(codes: NDArray[np.float32], reconstructions: NDArray[np.floating[Any]], dataset: Dataset) -> KeptCodes:
+def _keep_codes(codes: NDArray[np.float32], reconstructions: NDArray[np.floating[Any]], dataset: Dataset) -> KeptCodes:
     labels = dataset.test.labels
     return KeptCodes(
         codes[:KEPT_CODES].astype(np.float16),
@@ -220,12 +220,12 @@ class _Clock:
             "started_at": self.started_at,
             "seconds": seconds,
             "device_seconds": seconds * self.devices_held,
-            "device": device_name(self.device),
+            "device": describe_device(self.device),
             "host": socket.gethostname(),
         }
 
 
-def device_name(device: torch.device) -> str:
+def describe_device(device: torch.device) -> str:
     """Return the model of the GPU or processor."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)

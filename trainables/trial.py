@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import faulthandler
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,6 @@ from ray import tune
 
 from trainables.data.images import Dataset
 from trainables.errors import InputError
-from trainables.models.architectures import Architecture, admit
 from trainables.run_trial import Report, TrialBatch, run_trial
 from trainables.training.devices import prepare
 
@@ -30,8 +29,7 @@ class TrialError(Exception):
 class BatchTrainable(tune.Trainable):
     """Runs the `TrialBatch` in ``config["batch"]``; a step is an epoch of one of its seeds.
 
-    Pass by ``tune.with_parameters`` the data, the seconds that an epoch may take, measuring included, and the rows of
-    the user's own models, which the worker's code does not hold.
+    Pass by ``tune.with_parameters`` the data and the seconds that an epoch may take, measuring included.
     """
 
     _dataset: Dataset
@@ -40,13 +38,9 @@ class BatchTrainable(tune.Trainable):
     _ended: int
     _reports: Iterator[Report]
 
-    def setup(  # type: ignore[override]
-        self, config: dict[str, Any], dataset: Dataset, epoch_limit: float, models: Sequence[Architecture] = ()
-    ) -> None:
+    def setup(self, config: dict[str, Any], dataset: Dataset, epoch_limit: float) -> None:  # type: ignore[override]
         """Keep the data, which stays in the node's object store, and prepare the first trial."""
-        prepare(granted_device())
-        for row in models:
-            admit(row)
+        prepare(find_device())
         self._dataset, self._epoch_limit = dataset, epoch_limit
         self.reset_config(config)
 
@@ -56,8 +50,8 @@ class BatchTrainable(tune.Trainable):
         self._ended = 0
         held = self.trial_resources.required_resources if self.trial_resources else {}
         devices_held = held.get("GPU") or held.get("CPU", 1.0)
-        with _told_in_one_line():
-            self._reports = run_trial(self._batch, self._dataset, granted_device(), devices_held)
+        with _tell_in_one_line():
+            self._reports = run_trial(self._batch, self._dataset, find_device(), devices_held)
         return True
 
     def step(self) -> dict[str, Any]:
@@ -65,7 +59,7 @@ class BatchTrainable(tune.Trainable):
         # A thread of C watches: it ends a process whose interpreter hangs as well.
         faulthandler.dump_traceback_later(self._epoch_limit, exit=True)
         try:
-            with _told_in_one_line():
+            with _tell_in_one_line():
                 report = next(self._reports)
         finally:
             faulthandler.cancel_dump_traceback_later()
@@ -79,7 +73,7 @@ class BatchTrainable(tune.Trainable):
 
 
 @contextmanager
-def _told_in_one_line() -> Iterator[None]:
+def _tell_in_one_line() -> Iterator[None]:
     """Raise what goes wrong as a `TrialError`.
 
     An exception of any kind would reach the driver as a pickle, if it can be pickled at all.
@@ -93,7 +87,7 @@ def _told_in_one_line() -> Iterator[None]:
         raise TrialError(f"{message[:400]} ({Path(place.filename).name}:{place.lineno})") from None
 
 
-def granted_device() -> torch.device:
+def find_device() -> torch.device:
     """Return the device that Ray gave to this worker: its GPU where it got one or a share of one, else the processor.
 
     Raises:

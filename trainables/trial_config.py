@@ -11,15 +11,13 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
 
-from trainables.errors import InputError
 from trainables.models.architectures import (
+    BUILT_IN,
     Activation,
     Architecture,
-    ConvolutionalAutoencoder,
     Filters,
     Pooling,
     Unpooling,
-    architecture_named,
     with_variant,
 )
 
@@ -62,12 +60,9 @@ class TrialConfig:
             return None
         return self.filters_1, self.filters_2
 
-    def variant(self) -> Architecture:
-        """Return the row of the architecture with this trial's activation, pooling and unpooling."""
-        row = architecture_named(self.architecture)
-        if isinstance(row, ConvolutionalAutoencoder):
-            return with_variant(row, self.activation, self.pooling, self.unpooling)
-        return with_variant(row, self.activation)
+    def variant(self, row: Architecture | None = None) -> Architecture:
+        """Return ``row``, by default the built-in one, with this trial's activation, pooling and unpooling."""
+        return with_variant(row or BUILT_IN[self.architecture], self.activation, self.pooling, self.unpooling)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the settings as columns."""
@@ -106,35 +101,29 @@ class Recipe:
         filters: Filters | None = None,
     ) -> TrialConfig:
         """Return the settings of one trial; what is None is the recipe's or the published value."""
-        if isinstance(architecture, ConvolutionalAutoencoder):
-            filters = filters or architecture.published_filters
-            pooling, unpooling = architecture.pooling, architecture.unpooling
-        else:
-            filters, pooling, unpooling = None, None, None
-        own = self.tanh_learning_rate if architecture.activation == "tanh" else self.learning_rate
+        filters = filters or architecture.published_filters
+        training = self.training(architecture.activation)
+        if learning_rate is not None:
+            training["learning_rate"] = learning_rate
         return TrialConfig(
             architecture=architecture.name,
             code_size=code_size,
             filters_1=filters[0] if filters else None,
             filters_2=filters[1] if filters else None,
             activation=architecture.activation,
-            pooling=pooling,
-            unpooling=unpooling,
-            recipe=self.name,
-            loss=self.loss,
-            optimizer=self.optimizer,
-            learning_rate=own if learning_rate is None else learning_rate,
-            bias_learning_rate_factor=self.bias_learning_rate_factor,
-            momentum=self.momentum,
-            second_moment_decay=self.second_moment_decay,
-            weight_decay=self.weight_decay,
-            schedule=self.schedule,
-            warmup_fraction=self.warmup_fraction,
-            gradient_norm_limit=self.gradient_norm_limit,
-            starting_weights=self.starting_weights,
+            pooling=architecture.pooling,
+            unpooling=architecture.unpooling,
             batch_size=batch_size or self.batch_size,
             epochs_planned=epochs,
+            **training,
         )
+
+    def training(self, activation: Activation) -> dict[str, Any]:
+        """Return the settings of a trial that are the recipe's own whatever is trained, but for the batch size."""
+        shared = {field.name for field in dataclasses.fields(TrialConfig)} - {"batch_size"}
+        values = {name: value for name, value in dataclasses.asdict(self).items() if name in shared}
+        rate = self.tanh_learning_rate if activation == "tanh" else self.learning_rate
+        return values | {"recipe": self.name, "learning_rate": rate}
 
 
 _CAFFE = Recipe(
@@ -172,14 +161,3 @@ _MODERN = Recipe(
 )
 
 RECIPES: Mapping[str, Recipe] = MappingProxyType({recipe.name: recipe for recipe in (_CAFFE, _MODERN)})
-
-
-def recipe_named(name: str) -> Recipe:
-    """Return the recipe called ``name``.
-
-    Raises:
-        InputError: there is none.
-    """
-    if name not in RECIPES:
-        raise InputError(f"unknown recipe {name!r}", ", ".join(RECIPES), "choose one of these")
-    return RECIPES[name]

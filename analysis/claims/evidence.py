@@ -11,7 +11,6 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from analysis.provenance import labelled
 from analysis.results import StudyResults
 from analysis.stats.aggregate import CELL, count_runs, select_test_scores
 from analysis.stats.intervals import LEVEL, half_width, p_value
@@ -194,7 +193,7 @@ def collect_rows(results: StudyResults) -> dict[str, Rows]:
     """Return what claims are tested on by name of the study: full-budget trials of confirm and ablate, and controls."""
     values, runs = _collect_values(results), _count_runs(results)
     return {
-        study.name: Rows(results.models, values.get(study.name, {}), runs.get(study.name, {}), labelled(study))
+        study.name: Rows(results.models, values.get(study.name, {}), runs.get(study.name, {}), study.labelled)
         for study in results.studies
     }
 

@@ -23,7 +23,7 @@ import pandas as pd
 
 from analysis.claims.claims import CLAIMS, Claim
 from analysis.claims.evidence import NO_LABELS, Evidence, Judgement, Rows, collect_rows
-from analysis.provenance import command
+from analysis.provenance import format_command
 from analysis.results import Study, StudyResults
 from analysis.stats.intervals import holm
 from analysis.stats.ranking import SIGNIFICANCE
@@ -80,7 +80,7 @@ def _judge_claim(study: Study, claim: Claim, rows: Rows) -> Finding:
         return Finding(study.name, claim, "not testable", {}, f"A definition. Confirmed here: {there}.")
     found = list(claim.evidence(rows))
     if not found:
-        run = command(study, claim.phase)
+        run = format_command(study, claim.phase)
         return Finding(
             study.name, claim, "not testable", {}, "No run that it compares is confirmed.", (), ("confirmed runs",), run
         )
@@ -103,7 +103,7 @@ def _judge_claim(study: Study, claim: Claim, rows: Rows) -> Finding:
         " ".join(reasons),
         tuple(evidence),
         tuple(dict.fromkeys(each.missing for each in lacking)),
-        command(study, claim.phase, _join_options(lacking))
+        format_command(study, claim.phase, _join_options(lacking))
         if any(each.missing != NO_LABELS for each in lacking)
         else "",
     )

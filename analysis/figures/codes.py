@@ -14,10 +14,9 @@ from matplotlib.ticker import MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
 from analysis.figures.style import CLASS_COLOURS, Drawing, make_heading, make_panels, spread_code_sizes, use_style
-from analysis.provenance import absent
 from analysis.results import StudyResults
 from analysis.stats.tsne import EMBEDDED_IMAGES, PERPLEXITY, Floats, embed_codes
-from analysis.tables.table import Absent
+from analysis.tables.table import Absent, make_absent
 
 COLUMNS = 4
 SHOWN_EMBEDDINGS = 2
@@ -34,7 +33,7 @@ def codes_2d(results: StudyResults) -> Drawing | Absent:
     kept = kept[kept["code_size"] == 2]
     if kept.empty:
         what = "no confirmed run of code size 2 kept its codes"
-        return absent(results, name, title, what, "search confirm", "--code-sizes 2")
+        return make_absent(results, name, title, what, "search confirm", "--code-sizes 2")
     codes, labels = read_codes(results, kept["trial_id"])
     return _panels(
         results,
@@ -64,12 +63,12 @@ def codes_tsne(results: StudyResults, cache: Path | None = None) -> Drawing | Ab
     kept = kept[(kept["code_size"] > 2) & (kept["arm"] != "published") & ~kept["architecture"].isin(lossless)]
     kept = kept[kept["code_size"].isin(spread_code_sizes(kept["code_size"], SHOWN_EMBEDDINGS))]
     if kept.empty:
-        return absent(results, name, title, "no confirmed run of the tuned arm with a larger code kept its codes")
+        return make_absent(results, name, title, "no confirmed run of the tuned arm with a larger code kept its codes")
     codes, labels = read_codes(results, kept["trial_id"])
     points = embed_codes(codes, cache)
     kept = kept[kept["trial_id"].isin(points)]
     if kept.empty:
-        return absent(results, name, title, "the kept codes are too few, or not finite")
+        return make_absent(results, name, title, "the kept codes are too few, or not finite")
     return _panels(
         results,
         kept,

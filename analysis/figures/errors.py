@@ -25,12 +25,11 @@ from analysis.figures.style import (
     select_rows,
     use_style,
 )
-from analysis.provenance import absent
 from analysis.results import StudyResults
 from analysis.stats.aggregate import estimate_means, select_confirmed_scores
 from analysis.stats.metrics import K_MEANS_ACCURACY, LINEAR_ERROR, SQUARED_ERROR, Metric, select_metric
 from analysis.tables.costs import cost
-from analysis.tables.table import Absent
+from analysis.tables.table import Absent, make_absent
 
 SHOWN = (SQUARED_ERROR, LINEAR_ERROR, K_MEANS_ACCURACY)
 _IN_SIGHT = (0.4, 2.5)
@@ -51,7 +50,7 @@ def error_by_code_size(results: StudyResults) -> Drawing | Absent:
         if (frame["arm"] != "control").any():
             shown.append((metric, frame, logarithmic))
     if not shown:
-        return absent(results, name, title, "no confirmed run has scores")
+        return make_absent(results, name, title, "no confirmed run has scores")
     everything = pd.concat(frame for _, frame, _ in shown)
     models = everything[everything["arm"] != "control"]
     panels = list_keys(models, ["study", "arm"])
@@ -151,7 +150,7 @@ def error_by_cost(results: StudyResults) -> Drawing | Absent:
     frame = frame[frame["device_seconds"] > 0]
     shown = [metric for metric in (SQUARED_ERROR, LINEAR_ERROR) if frame[metric.name].notna().any()]
     if frame.empty or not shown:
-        return absent(results, name, title, "no confirmed run has both device seconds and scores")
+        return make_absent(results, name, title, "no confirmed run has both device seconds and scores")
     panels = list_keys(frame, ["study", "arm"])
     styles = choose_styles(results, frame)
     figure, rows = make_grid(len(shown), len(panels), 4.2, 2.9, sharex="all", sharey="row")

@@ -28,10 +28,9 @@ from analysis.figures.style import (
     spread_code_sizes,
     use_style,
 )
-from analysis.provenance import absent
 from analysis.results import StudyResults, select_confirmed
 from analysis.stats.metrics import SQUARED_ERROR, select_metric
-from analysis.tables.table import Absent
+from analysis.tables.table import Absent, make_absent
 from study.storage.files import Storage
 from study.storage.location import parse_location
 
@@ -51,7 +50,7 @@ def reconstructions(results: StudyResults) -> Drawing | Absent:
     kept = kept[kept["trial_id"].isin(pictures)]
     models = kept[kept["arm"] != "control"]
     if models.empty:
-        return absent(results, name, title, "no confirmed run kept its reconstructions")
+        return make_absent(results, name, title, "no confirmed run kept its reconstructions")
     sizes = spread_code_sizes(models["code_size"])
     columns = list_keys(models, ["study", "arm"])
     errors = _format_squared_errors(results)
@@ -131,7 +130,7 @@ def learned_filters(results: StudyResults) -> Drawing | Absent:
     }
     runs = runs[runs["trial_id"].isin(filters)]
     if runs.empty:
-        return absent(results, name, title, "no weights of a confirmed run can be read from the folder weights")
+        return make_absent(results, name, title, "no weights of a confirmed run can be read from the folder weights")
     several_arms = len(list_keys(runs, ["arm"])) > 1
     cells = list_keys(runs, ["study", "architecture", "code_size", *(["arm"] if several_arms else [])])
     across = len(list_keys(runs, ["study", "code_size"]))

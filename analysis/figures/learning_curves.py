@@ -23,9 +23,8 @@ from analysis.figures.style import (
     spread_code_sizes,
     use_style,
 )
-from analysis.provenance import absent
 from analysis.results import StudyResults, select_confirmed
-from analysis.tables.table import Absent
+from analysis.tables.table import Absent, make_absent
 
 SHOWN_EPOCHS = 200
 """Epochs of a curve that are drawn, evenly spaced, where there are more."""
@@ -48,7 +47,7 @@ def learning_curves(results: StudyResults) -> Drawing | Absent:
     name, title = "learning_curves", "Learning curves"
     curves = average_curves(results)
     if curves.empty:
-        return absent(results, name, title, "no confirmed run, and no complete search trial, has rows of epochs")
+        return make_absent(results, name, title, "no confirmed run, and no complete search trial, has rows of epochs")
     sizes = spread_code_sizes(curves["code_size"])
     columns = list_keys(curves, ["study", "run"])
     styles = choose_styles(results, curves)

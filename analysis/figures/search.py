@@ -26,10 +26,9 @@ from analysis.figures.style import (
     spread_code_sizes,
     use_style,
 )
-from analysis.provenance import absent
 from analysis.results import SEARCHED, StudyResults
 from analysis.stats.importance import MINIMUM_TRIALS, TARGET_QUANTILE, compute_importances
-from analysis.tables.table import Absent
+from analysis.tables.table import Absent, make_absent
 
 SHOWN_TRIALS = 150
 """Trials of a cell that are drawn, its best ones among them, where there are more."""
@@ -55,7 +54,7 @@ def learning_rate(results: StudyResults) -> Drawing | Absent:
     name, title = "learning_rate", "Learning rate against loss"
     trials = results.trials.loc[(results.trials["phase"] == "search") & (results.trials["learning_rate"] > 0), _DRAWN]
     if not (trials["full_budget"] & trials[_LOSS].notna()).any():
-        return absent(results, name, title, "no search trial is complete", "search")
+        return make_absent(results, name, title, "no search trial is complete", "search")
     sizes = spread_code_sizes(trials["code_size"])
     trials = trials[trials["code_size"].isin(sizes)]
     cells = list_keys(trials, ["study", "architecture", "code_size"])
@@ -130,7 +129,7 @@ def hyperparameter_importance(results: StudyResults) -> Drawing | Absent:
     frame = compute_importances(results.trials)
     if frame.empty:
         what = f"no model has {MINIMUM_TRIALS} search trials that can be compared"
-        return absent(results, name, title, what, "search", "--trials N")
+        return make_absent(results, name, title, what, "search", "--trials N")
     panels = list_keys(frame, ["study"])
     styles = choose_styles(results, results.trials[results.trials["architecture"].isin(frame["architecture"])])
     figure, (row,) = make_grid(1, len(panels), 6.4 if len(panels) == 1 else 4.6, 3.2, sharey="row")

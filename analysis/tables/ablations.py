@@ -9,7 +9,6 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.provenance import absent
 from analysis.results import StudyResults, join_scores, select_confirmed
 from analysis.stats.aggregate import CELL, add_labels, count_runs
 from analysis.stats.intervals import compare_pairs
@@ -30,6 +29,7 @@ from analysis.tables.table import (
     Column,
     Table,
     list_study_sections,
+    make_absent,
 )
 
 METRICS = (SQUARED_ERROR, LINEAR_ERROR, CROSS_ENTROPY, MLP_ERROR, K_MEANS_ACCURACY)
@@ -42,7 +42,7 @@ def ablations(results: StudyResults) -> Table | Absent:
     """Return one row a level of a factor: its scores minus those of the confirmed configuration."""
     title = "Ablations"
     if not (results.trials["phase"] == "ablate").any():
-        return absent(results, "ablations", title, "no ablation was run", "ablate", "--factors FACTOR ...")
+        return make_absent(results, "ablations", title, "no ablation was run", "ablate", "--factors FACTOR ...")
     # A trial belongs to the code size of its configuration: its own but where that is the factor.
     base_sizes = results.trials["base_code_size"].fillna(results.trials["code_size"]).astype("int64")
     results = dataclasses.replace(results, trials=results.trials.assign(code_size=base_sizes))

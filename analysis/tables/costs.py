@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import pandas as pd
 
-from analysis.provenance import absent
 from analysis.results import StudyResults, select_confirmed
 from analysis.stats.aggregate import CELL, add_labels, count_runs, estimate_means, join_frames, select_confirmed_scores
 from analysis.stats.intervals import compare_pairs
 from analysis.stats.metrics import LINEAR_ERROR, SQUARED_ERROR, select_metric
 from analysis.tables.models import compute_size, get_filters
-from analysis.tables.table import ESTIMATE_CAPTION, Absent, Column, Table, list_group_sections, list_study_sections
+from analysis.tables.table import (
+    ESTIMATE_CAPTION,
+    Absent,
+    Column,
+    Table,
+    list_group_sections,
+    list_study_sections,
+    make_absent,
+)
 
 
 def cost(results: StudyResults) -> Table | Absent:
@@ -19,7 +26,7 @@ def cost(results: StudyResults) -> Table | Absent:
     trials = select_confirmed(results.trials)
     trials = trials[trials["arm"] != "control"]
     if trials.empty:
-        return absent(results, "cost", title, "no run is confirmed")
+        return make_absent(results, "cost", title, "no run is confirmed")
     first = trials.drop_duplicates(CELL).sort_values(CELL, ignore_index=True)
     sizes = [
         compute_size(results, trial["architecture"], trial["code_size"], get_filters(trial))
@@ -67,7 +74,7 @@ def search(results: StudyResults) -> Table | Absent:
     title = "Search"
     trials = results.trials[results.trials["phase"] == "search"]
     if trials.empty:
-        return absent(results, "search", title, "no search trial is there", "search")
+        return make_absent(results, "search", title, "no search trial is there", "search")
     cell = ["study", "code_size", "architecture"]
     counts = count_runs(results, "search").drop(columns=["arm", "collapsed", "converged"])
     value = "validation_cross_entropy"

@@ -7,7 +7,6 @@ scores; all three are counted in every table.
 
 from __future__ import annotations
 
-from analysis.provenance import absent
 from analysis.results import StudyResults
 from analysis.stats.aggregate import CELL, add_labels, count_runs, estimate_means, join_frames, select_confirmed_scores
 from analysis.stats.intervals import summarise
@@ -21,6 +20,7 @@ from analysis.tables.table import (
     Column,
     Table,
     list_group_sections,
+    make_absent,
 )
 
 _RELIANCE_EVALUATORS = ("mean_code", "other_switches")
@@ -32,7 +32,7 @@ def reliance(results: StudyResults) -> Table | Absent:
     scores = select_confirmed_scores(results)
     replaced = list_metrics(scores, _RELIANCE_EVALUATORS)
     if not replaced:
-        return absent(results, "reliance", title, "no confirmed run was reconstructed with a replaced code")
+        return make_absent(results, "reliance", title, "no confirmed run was reconstructed with a replaced code")
     frames, columns = [], []
     for metric in sorted({each.metric for each in replaced}, reverse=True):  # squared error first
         main = metric == "squared_error"
@@ -68,7 +68,7 @@ def stability(results: StudyResults) -> Table | Absent:
     title = "Stability over seeds"
     counts = count_runs(results)
     if counts.empty:
-        return absent(results, "stability", title, "no run is confirmed")
+        return make_absent(results, "stability", title, "no run is confirmed")
     counts["converged_share"] = counts["converged"] / counts["runs"]
     scores = select_confirmed_scores(results)
     scores = scores[~scores["collapsed"] & (scores["arm"] != "control")]
@@ -98,7 +98,7 @@ def layer_values(results: StudyResults) -> Table | Absent:
     scores = select_confirmed_scores(results)
     scores = scores[scores["evaluator"].astype("str").str.startswith("layer_")]
     if scores.empty:
-        return absent(results, "layers", title, "no confirmed run has scores of its layers")
+        return make_absent(results, "layers", title, "no confirmed run has scores of its layers")
     by = [*CELL, "evaluator"]
     means = summarise(scores, [*by, "metric"]).assign(metric=lambda frame: frame["metric"].astype("str"))
     order = list(dict.fromkeys(scores["metric"].astype("str")))

@@ -11,15 +11,8 @@ import pandas as pd
 from analysis.results import StudyResults
 from analysis.stats.aggregate import add_labels
 from analysis.tables.table import Column, Table, list_study_sections
-from trainables.models.architectures import (
-    IMAGE_SIZE,
-    Control,
-    Filters,
-    Layer,
-    count_multiply_adds,
-    count_parameters,
-    list_layers,
-)
+from trainables.models.architectures import IMAGE_SIZE, Control, Filters
+from trainables.models.layers import Layer, count_multiply_adds, count_parameters, list_layers
 
 
 def architectures(results: StudyResults) -> Table:

@@ -8,7 +8,6 @@ from functools import lru_cache
 
 import pandas as pd
 
-from analysis.provenance import absent, labelled
 from analysis.results import StudyResults
 from analysis.stats.aggregate import (
     CELL,
@@ -47,6 +46,7 @@ from analysis.tables.table import (
     Column,
     Table,
     list_group_sections,
+    make_absent,
 )
 from trainables.models.architectures import IMAGE_SIZE
 
@@ -137,10 +137,12 @@ def score_table(results: StudyResults, spec: ScoreTable) -> Table | Absent:
         lossless = [name for name, row in results.models.items() if row.lossless]
         scores = scores[~scores["architecture"].isin(lossless)]
     metrics = list_metrics(scores, spec.evaluators, spec.main)
-    if not metrics and not any(map(labelled, results.studies)):
+    if not metrics and not any(study.labelled for study in results.studies):
         return Absent(spec.name, spec.title, NO_LABELS)
     if not metrics:
-        return absent(results, spec.name, spec.title, f"no confirmed run has scores of {' or '.join(spec.evaluators)}")
+        return make_absent(
+            results, spec.name, spec.title, f"no confirmed run has scores of {' or '.join(spec.evaluators)}"
+        )
     main = {metric.key for metric in spec.main}
     groups = summarise_groups(scores[scores["evaluator"].isin(spec.evaluators)], [*CELL, *METRIC])
     marked = _mark(results, spec)
@@ -154,7 +156,7 @@ def score_table(results: StudyResults, spec: ScoreTable) -> Table | Absent:
     several = len({metric.evaluator for metric in metrics}) > 1
     ranking = (MARKS_CAPTION,) if len(marked) else ()
     footnotes: tuple[str, ...] = (SWITCHES_FOOTNOTE,) if (marked["mark"] == "unranked").any() else ()
-    if spec is CLUSTERING and not all(map(labelled, results.studies)):
+    if spec is CLUSTERING and not all(study.labelled for study in results.studies):
         footnotes += (NO_LABELS,)
     return Table(
         spec.name,
@@ -184,7 +186,9 @@ def differences(results: StudyResults) -> Table | Absent:
     """Return the tests behind the marks: every ranked model against the best of its code size and arm."""
     frame = pd.concat([compare_ranked(results, spec) for spec in SCORE_TABLES], ignore_index=True)
     if frame.empty:
-        return absent(results, "differences", "Differences from the best", "no two confirmed models can be compared")
+        return make_absent(
+            results, "differences", "Differences from the best", "no two confirmed models can be compared"
+        )
     frame = frame.sort_values(GROUP, kind="stable", ignore_index=True)
     frame = add_labels(results, frame).assign(best_label=frame["best"].map(results.get_label).astype("str"))
     frame = frame.rename(columns={part: f"difference_{part}" for part in ("half_width", "low", "high", "n")})

@@ -10,7 +10,6 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from analysis.provenance import absent
 from analysis.results import StudyResults
 from analysis.stats.aggregate import CELL, add_labels, join_frames
 from analysis.stats.metrics import SQUARED_ERROR, SUMMARY
@@ -33,6 +32,7 @@ from analysis.tables.table import (
     Column,
     Table,
     list_study_sections,
+    make_absent,
 )
 
 _ARMS = ("tuned", "control")
@@ -45,7 +45,7 @@ def summary(results: StudyResults) -> Table | Absent:
     wholes = [score_table(results, spec) for spec in _SPECS]
     tables = [table for table in wholes if isinstance(table, Table)]
     if not tables or not (tables[0].frame["arm"] == "tuned").any():
-        return absent(results, "summary", title, "no run of the tuned arm is confirmed")
+        return make_absent(results, "summary", title, "no run of the tuned arm is confirmed")
     columns = [Column("label", "Model")]
     frames = [tables[0].frame[[*CELL, *FAILURES.name.split("/")]]]
     for metric in SUMMARY:

@@ -10,6 +10,7 @@ from typing import Literal
 
 import pandas as pd
 
+from analysis.provenance import format_command
 from analysis.results import StudyResults
 
 Kind = Literal["text", "count", "counts", "fixed", "general", "estimate", "difference"]
@@ -68,6 +69,14 @@ class Absent:
     name: str
     title: str
     reason: str
+
+
+def make_absent(
+    results: StudyResults, name: str, title: str, what: str, phase: str = "confirm", options: str = ""
+) -> Absent:
+    """Return the record of a table that has no rows, with the command that gives it some."""
+    commands = " and ".join(dict.fromkeys(format_command(study, phase, options) for study in results.studies))
+    return Absent(name, title, f"{what}. To get it: {commands}")
 
 
 MARKS = {"best": "*", "tie": "=", "unranked": "†", "significant": "*"}

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from trainables.models.architectures import ConvolutionalAutoencoder, architecture_named
-from trainables.trial_config import Optimizer, TrialConfig, recipe_named
+from trainables.models.architectures import Architecture
+from trainables.trial_config import RECIPES, Optimizer, TrialConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,18 +20,18 @@ class Level:
     apply: Callable[[TrialConfig], TrialConfig]
 
 
-def _set(name: str, *values: Any) -> tuple[Level, ...]:
+def _set_to(name: str, *values: Any) -> tuple[Level, ...]:
     def change(value: Any) -> Callable[[TrialConfig], TrialConfig]:
         return lambda base: dataclasses.replace(base, **{name: value})
 
     return tuple(Level(str(value), change(value)) for value in values)
 
 
-def _learning_rate(factor: float) -> Level:
+def _scale_learning_rate(factor: float) -> Level:
     return Level(f"x{factor:g}", lambda base: dataclasses.replace(base, learning_rate=base.learning_rate * factor))
 
 
-def _filters(factor: float) -> Level:
+def _scale_filters(factor: float) -> Level:
     def change(base: TrialConfig) -> TrialConfig:
         assert base.filters is not None
         first, second = (max(1, round(count * factor)) for count in base.filters)
@@ -40,7 +40,7 @@ def _filters(factor: float) -> Level:
     return Level(f"x{factor:g}", change)
 
 
-def _optimizer(name: Optimizer, momentum: float, second: float | None, learning_rate: float | None) -> Level:
+def _change_optimizer(name: Optimizer, momentum: float, second: float | None, learning_rate: float | None) -> Level:
     def change(base: TrialConfig) -> TrialConfig:
         rate = base.learning_rate if learning_rate is None else learning_rate
         return dataclasses.replace(
@@ -50,48 +50,41 @@ def _optimizer(name: Optimizer, momentum: float, second: float | None, learning_
     return Level(name, change)
 
 
-def _recipe(name: str) -> Level:
+def _change_recipe(name: str) -> Level:
     def change(base: TrialConfig) -> TrialConfig:
-        return recipe_named(name).trial_config(
-            architecture_named(base.architecture),
-            base.code_size,
-            base.epochs_planned,
-            batch_size=base.batch_size,
-            filters=base.filters,
-        )
+        return dataclasses.replace(base, **RECIPES[name].training(base.activation))
 
     return Level(name, change)
 
 
 FACTORS: Mapping[str, tuple[Level, ...]] = MappingProxyType(
     {
-        "learning_rate": tuple(_learning_rate(factor) for factor in (0.1, 0.3, 3.0, 10.0)),
-        "code_size": _set("code_size", 2, 4, 10, 16, 30, 64),
-        "filters": tuple(_filters(factor) for factor in (0.5, 2.0, 4.0)),
-        "activation": _set("activation", "sigmoid", "tanh", "relu"),
-        "loss": _set("loss", "cross_entropy", "euclidean", "both"),
-        "starting_weights": _set("starting_weights", "caffe", "data_scaled"),
+        "learning_rate": tuple(_scale_learning_rate(factor) for factor in (0.1, 0.3, 3.0, 10.0)),
+        "code_size": _set_to("code_size", 2, 4, 10, 16, 30, 64),
+        "filters": tuple(_scale_filters(factor) for factor in (0.5, 2.0, 4.0)),
+        "activation": _set_to("activation", "sigmoid", "tanh", "relu"),
+        "loss": _set_to("loss", "cross_entropy", "euclidean", "both"),
+        "starting_weights": _set_to("starting_weights", "caffe", "data_scaled"),
         # Learning rates of their own: one that suits Adam leaves plain gradient descent where it started.
         "optimizer": (
-            _optimizer("sgd", 0.0, None, 0.006),
-            _optimizer("nesterov", 0.9, None, 0.006),
-            _optimizer("adam", 0.9, 0.99, 0.01),
+            _change_optimizer("sgd", 0.0, None, 0.006),
+            _change_optimizer("nesterov", 0.9, None, 0.006),
+            _change_optimizer("adam", 0.9, 0.99, 0.01),
         ),
-        "unpooling": _set("unpooling", "corner", "tile", "average", "switches"),
-        "pooling": _set("pooling", "max", "average", "stride"),
-        "recipe": (_recipe("caffe"), _recipe("modern")),
+        "unpooling": _set_to("unpooling", "corner", "tile", "average", "switches"),
+        "pooling": _set_to("pooling", "max", "average", "stride"),
+        "recipe": (_change_recipe("caffe"), _change_recipe("modern")),
     }
 )
 """Every factor that can be ablated; filter counts may leave the parameter budget, which only the search keeps to."""
 
 
-def skipped(factor: str, level: Level, base: TrialConfig) -> str | None:
-    """Return why ``level`` makes no sense from ``base``, or None where it does.
+def explain_skip(factor: str, level: Level, base: TrialConfig, row: Architecture) -> str | None:
+    """Return why ``level`` makes no sense from ``base``, a trial of model ``row``, or None where it does.
 
     The base's own level is no ablation and is skipped with an empty reason.
     """
-    row = architecture_named(base.architecture)
-    if not isinstance(row, ConvolutionalAutoencoder) and factor in ("filters", "pooling", "unpooling"):
+    if row.published_filters is None and factor in ("filters", "pooling", "unpooling"):
         return f"{row.name} has no convolutions"
     if factor == "pooling" and base.pooling == "none":
         return f"the encoder of {row.name} does not pool"
@@ -101,7 +94,7 @@ def skipped(factor: str, level: Level, base: TrialConfig) -> str | None:
     if changed == base:
         return ""
     try:
-        changed.variant()
+        changed.variant(row)
     except ValueError as error:
         return str(error)
     return None

@@ -8,10 +8,11 @@ from study.config.study_config import StudyConfig
 from trainables.data.datasets import load_dataset
 from trainables.data.images import Dataset
 from trainables.errors import InputError
-from trainables.models.architectures import IMAGE_SIZE, architecture_named, list_layers
+from trainables.models.architectures import IMAGE_SIZE
+from trainables.models.layers import list_layers
 
 
-def data_for(config: StudyConfig, data_dir: Path | None) -> Dataset:
+def load_study_data(config: StudyConfig, data_dir: Path | None) -> Dataset:
     """Return the images and labels of a study.
 
     Raises:
@@ -21,7 +22,7 @@ def data_for(config: StudyConfig, data_dir: Path | None) -> Dataset:
     side = dataset.training.pixels.shape[1]
     if side != IMAGE_SIZE:
         for name in config.architectures:
-            list_layers(architecture_named(name), 1, image_size=side)  # shows the sizes layer by layer
+            list_layers(config.architecture(name), 1, image_size=side)  # shows the sizes layer by layer
         raise InputError(
             f"{config.dataset} has images of {side}x{side}", f"{IMAGE_SIZE}x{IMAGE_SIZE} pixels", "scale or pad them"
         )

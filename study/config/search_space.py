@@ -6,12 +6,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from trainables.errors import InputError
-from trainables.models.architectures import (
-    ConvolutionalAutoencoder,
-    Filters,
-    architecture_named,
-    count_parameters,
-)
+from trainables.models.architectures import Architecture, Filters
+from trainables.models.layers import count_parameters
 
 FILTERS_RANGE = (2, 64)
 """Filter counts of either convolution, searched on a logarithmic scale."""
@@ -44,19 +40,13 @@ class Cell:
         return f"{self.architecture}-code{self.code_size}"
 
 
-def published_filters(cell: Cell) -> Filters | None:
-    """Return the published filter counts; None for an architecture without."""
-    row = architecture_named(cell.architecture)
-    return row.published_filters if isinstance(row, ConvolutionalAutoencoder) else None
-
-
-def within_budget(cell: Cell, filters: Filters) -> bool:
-    """Whether the cell's model with these filter counts keeps to the parameter budget."""
-    return count_parameters(architecture_named(cell.architecture), cell.code_size, filters) <= PARAMETER_BUDGET
+def within_budget(row: Architecture, code_size: int, filters: Filters) -> bool:
+    """Whether the model with these filter counts keeps to the parameter budget."""
+    return count_parameters(row, code_size, filters) <= PARAMETER_BUDGET
 
 
 @lru_cache(maxsize=100_000)
-def widest(cell: Cell, filters_1: int | None = None) -> int:
+def widest(row: Architecture, code_size: int, filters_1: int | None = None) -> int:
     """Return the largest filter count of the second convolution beside ``filters_1``, or of the first beside the least.
 
     Parameters grow with either count, so halving the range finds it.
@@ -67,11 +57,11 @@ def widest(cell: Cell, filters_1: int | None = None) -> int:
     least, most = FILTERS_RANGE
 
     def fits(count: int) -> bool:
-        return within_budget(cell, (count, least) if filters_1 is None else (filters_1, count))
+        return within_budget(row, code_size, (count, least) if filters_1 is None else (filters_1, count))
 
     if not fits(least):
         raise InputError(
-            f"{cell} has more than {PARAMETER_BUDGET:,} parameters at the least filter counts",
+            f"{Cell(row.name, code_size)} has more than {PARAMETER_BUDGET:,} parameters at the least filter counts",
             "cells that fit the parameter budget",
             "choose a smaller code size",
         )

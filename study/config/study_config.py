@@ -1,39 +1,30 @@
-"""A study's configuration: one frozen record, checked when it is made; presets are named values of it."""
+"""A study's configuration: one frozen record, checked when it is made by what its annotations say."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import os
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from types import MappingProxyType
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Mapping
+from typing import Annotated, Any
+
+from pydantic import ConfigDict, Field, StrictStr, ValidationError, model_validator
+from pydantic.dataclasses import dataclass
+from pydantic.fields import FieldInfo
 
 from study.config.ablations import FACTORS
 from study.config.search_space import (
     FILTERS_RANGE,
     PARAMETER_BUDGET,
     Cell,
-    published_filters,
     widest,
     within_budget,
 )
 from study.storage.schema import PHASES
-from trainables.data.datasets import DATASETS, OWN_DATA, data_name, is_own_data
+from trainables.data.datasets import DATASETS, OWN_DATA, is_own_data
 from trainables.errors import FieldError, InputError
-from trainables.models.architectures import (
-    ARCHITECTURES,
-    BUILT_IN,
-    Architecture,
-    ClassicAutoencoder,
-    ConvolutionalAutoencoder,
-    admit,
-    list_layers,
-)
-from trainables.models.custom import values_of
-from trainables.trial_config import RECIPES, Recipe, recipe_named
+from trainables.models.architectures import BUILT_IN, CONTROLS, Architecture, Control
+from trainables.models.custom import check_row, dump_row, field_error, load_row
+from trainables.trial_config import RECIPES, Recipe
 
 PUBLISHED_RECIPE = "caffe"
 """Recipe of the published arm: the authors' own."""
@@ -42,7 +33,24 @@ SEEDS_OF_A_STUDY = 1_000_000
 """Seeds that belong to one base seed, so that studies of different base seeds share none."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+def _whole(least: int, most: int) -> FieldInfo:
+    text = f"a whole number from {least} to {most:,}"
+    return Field(strict=True, ge=least, le=most, description=text)  # type: ignore[no-any-return]
+
+
+CodeSize = Annotated[int, _whole(1, 784)]
+Names = Annotated[tuple[StrictStr, ...], Field(min_length=1)]
+Name = Annotated[
+    str,
+    Field(
+        strict=True,
+        pattern="^[A-Za-z0-9_-][A-Za-z0-9_.-]{0,99}$",
+        description="letters, digits, '-', '_' and '.', not starting with '.', at most 100",
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class StudyConfig:
     """What a study plans: cells, trials and seeds of each, and how they are trained.
 
@@ -68,72 +76,94 @@ class StudyConfig:
         InputError: a value that is not accepted, with what is.
     """
 
-    name: str
-    preset: str
-    dataset: str
-    architectures: tuple[str, ...]
-    code_sizes: tuple[int, ...]
-    phases: tuple[str, ...] = ("search", "confirm")
-    recipe: str = "modern"
-    trials: int
-    seeds: int
-    epochs: int
-    batch_size: int | None = None
-    seed: int = 0
-    factors: tuple[str, ...] = tuple(FACTORS)
-    ablated_architectures: tuple[str, ...] = ("model_1", "model_3", "model_4")
-    ablated_code_size: int = 10
-    models: tuple[Architecture, ...] = ()
+    name: Name
+    preset: Name
+    dataset: Annotated[StrictStr, Field(description=f"{', '.join(DATASETS)}, or a file: {', '.join(OWN_DATA)}")]
+    architectures: Annotated[Names, Field(description=f"a list of: {', '.join(BUILT_IN)}, or models of your own")]
+    code_sizes: Annotated[
+        tuple[CodeSize, ...], Field(min_length=1, description="a list of at least one, whole numbers from 1 to 784")
+    ]
+    phases: Annotated[Names, Field(description=f"a list of: {', '.join(PHASES)}")] = ("search", "confirm")
+    recipe: StrictStr = "modern"
+    trials: Annotated[int, _whole(1, 100_000)]
+    seeds: Annotated[int, _whole(1, 1_000)]
+    epochs: Annotated[int, _whole(1, 100_000)]
+    batch_size: Annotated[int | None, _whole(1, 1_000)] = None
+    seed: Annotated[int, _whole(0, 1_000_000_000)] = 0
+    factors: Annotated[Names, Field(description=f"a list of: {', '.join(FACTORS)}")] = tuple(FACTORS)
+    ablated_architectures: Annotated[Names, Field(description="a list of architectures")] = (
+        "model_1",
+        "model_3",
+        "model_4",
+    )
+    ablated_code_size: CodeSize = 10
+    models: Annotated[tuple[Architecture, ...], Field(description="rows of models, as docs/extending.md shows")] = ()
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _explain(cls, values: Any, handler: Callable[[Any], StudyConfig]) -> StudyConfig:
+        try:
+            return handler(values)
+        except ValidationError as error:
+            raise field_error(error, cls) from None
 
     def __post_init__(self) -> None:
-        _check_models(self.models)
-        if not is_own_data(self.dataset):
-            _check_choices("dataset", "data set", (self.dataset,), (*DATASETS, *(f"FILE{end}" for end in OWN_DATA)))
-        _check_name("name", self.name)
-        _check_name("preset", self.preset)
-        _check_choices("architectures", "architecture", self.architectures, tuple(ARCHITECTURES))
-        _check_choices("phases", "phase", self.phases, PHASES)
-        _check_choices("recipe", "recipe", (self.recipe,), tuple(RECIPES))
-        _check_choices("factors", "factor", self.factors, tuple(FACTORS))
-        _check_choices(
-            "ablated_architectures", "ablated architecture", self.ablated_architectures, tuple(ARCHITECTURES)
-        )
-        if not isinstance(self.code_sizes, tuple) or not self.code_sizes:
-            raise FieldError(
-                "code_sizes", f"code sizes {_shown(self.code_sizes)}", "a list of at least one", "give code sizes"
-            )
-        for size in self.code_sizes:
-            _check_number("code_sizes", size, 1, 784, "code size")
-        if len(set(self.code_sizes)) < len(self.code_sizes):
-            raise FieldError(
-                "code_sizes", f"code sizes {_shown(self.code_sizes)}", "each code size once", "remove the second"
-            )
-        _check_number("ablated_code_size", self.ablated_code_size, 1, 784, "ablated code size")
-        _check_number("trials", self.trials, 1, 100_000)
-        _check_number("seeds", self.seeds, 1, 1_000)
-        _check_number("epochs", self.epochs, 1, 100_000)
-        _check_number("seed", self.seed, 0, 1_000_000_000)
-        if self.batch_size is not None:
-            _check_number("batch_size", self.batch_size, 1, 1_000)
+        own = [row.name for row in self.models]
+        datasets = (self.dataset,) if is_own_data(self.dataset) else (*DATASETS, *(f"FILE{end}" for end in OWN_DATA))
+        _check_choices("models", own, own)
+        _check_choices("dataset", (self.dataset,), datasets)
+        _check_choices("architectures", self.architectures, (*BUILT_IN, *own))
+        _check_choices("phases", self.phases, PHASES)
+        _check_choices("recipe", (self.recipe,), RECIPES)
+        _check_choices("factors", self.factors, FACTORS)
+        _check_choices("ablated_architectures", self.ablated_architectures, (*BUILT_IN, *own))
+        _check_choices("code_sizes", self.code_sizes, self.code_sizes)
+        for row in self.models:
+            self._check_row(row)
         for name in self.architectures:
-            cell = Cell(name, max(self.code_sizes))
-            if filters := published_filters(cell):
+            row = self.architecture(name)
+            if row.ranked:
                 try:
-                    widest(cell)  # refuses a cell over the parameter budget, which its search would do too late
+                    widest(row, max(self.code_sizes))  # refuses a cell which its search would refuse too late
                 except InputError as error:
                     raise FieldError("code_sizes", error.received, error.accepted, error.remedy) from None
-                if name not in BUILT_IN and not within_budget(cell, filters):
-                    raise FieldError(
-                        "models",
-                        f"{cell} has more than {PARAMETER_BUDGET:,} parameters at its published_filters {filters}",
-                        "rows that fit the parameter budget at every code size of the study",
-                        "give it fewer filters, or choose smaller code sizes",
-                    )
+
+    def _check_row(self, row: Architecture) -> None:
+        """Refuse a row of the user's own whose published filter counts the search could not try."""
+        try:
+            check_row(row)
+        except InputError as error:
+            raise FieldError("models", error.received, error.accepted, error.remedy) from None
+        filters, (least, most) = row.published_filters, FILTERS_RANGE
+        if filters and not all(least <= count <= most for count in filters):
+            raise FieldError(
+                "models",
+                f"{row.name}: published_filters {filters}",
+                f"counts from {least} to {most}, the range of the search",
+                "change them",
+            )
+        largest = max(self.code_sizes)
+        if filters and row.name in self.architectures and not within_budget(row, largest, filters):
+            raise FieldError(
+                "models",
+                f"{Cell(row.name, largest)} has more than {PARAMETER_BUDGET:,} parameters at its "
+                f"published_filters {filters}",
+                "rows that fit the parameter budget at every code size of the study",
+                "give it fewer filters, or choose smaller code sizes",
+            )
+
+    def architecture(self, name: str) -> Architecture:
+        """Return the row of the trained model called ``name``: built in, or one of the study's own."""
+        return BUILT_IN.get(name) or next(row for row in self.models if row.name == name)
+
+    def find_row(self, name: str) -> Architecture | Control:
+        """Return the row of the model or control called ``name``."""
+        return CONTROLS.get(name) or self.architecture(name)
 
     @property
     def tuned_recipe(self) -> Recipe:
         """The recipe of the tuned arm."""
-        return recipe_named(self.recipe)
+        return RECIPES[self.recipe]
 
     @property
     def ablated_cells(self) -> tuple[Cell, ...]:
@@ -152,137 +182,29 @@ class StudyConfig:
     def as_dict(self) -> dict[str, Any]:
         """Return the configuration as plain values, for study.json."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        values["models"] = [values_of(row) for row in self.models]
+        values["models"] = [dump_row(row) for row in self.models]
         return json.loads(json.dumps(values))  # type: ignore[no-any-return]
 
 
-PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
-    {
-        # Minutes on two cores without a download; small batches, since 1,437 images make few steps.
-        "quick": {
-            "dataset": "digits",
-            "architectures": tuple(BUILT_IN),
-            "code_sizes": (10,),
-            "trials": 3,
-            "seeds": 3,
-            "epochs": 10,
-            "batch_size": 10,
-        },
-        # Within an hour on two cores.
-        "sample": {
-            "dataset": "mnist",
-            "architectures": tuple(BUILT_IN),
-            "code_sizes": (10,),
-            "trials": 4,
-            "seeds": 3,
-            "epochs": 4,
-        },
-        # The paper's own: 20,000 iterations of 100 images are 33 epochs.
-        "paper": {
-            "dataset": "mnist",
-            "architectures": tuple(BUILT_IN),
-            "code_sizes": (2, 10, 30),
-            "trials": 30,
-            "seeds": 5,
-            "epochs": 33,
-        },
-        # The paper's epochs in all three phases, with a search of a GPU's few hours.
-        "reference": {
-            "dataset": "mnist",
-            "architectures": tuple(BUILT_IN),
-            "code_sizes": (2, 10, 30),
-            "phases": PHASES,
-            "trials": 10,
-            "seeds": 5,
-            "epochs": 33,
-        },
-    }
-)
-
-
-def study_config(preset: str, **changes: Any) -> StudyConfig:
-    """Return the configuration of ``preset`` with ``changes``; a change that is None leaves the preset's value.
-
-    Models of one's own join those of the preset, unless ``architectures`` says which are meant.
-
-    Raises:
-        InputError: there is no such preset, or a value is not accepted.
-    """
-    _check_choices("preset", "preset", (preset,), tuple(PRESETS))
-    given = {name: value for name, value in changes.items() if value is not None}
-    values = dict(PRESETS[preset]) | given
-    if "architectures" not in given:
-        values["architectures"] += names_of(values.get("models", ()))
-    values["dataset"] = placed(values["dataset"], Path())
-    values.setdefault("name", f"{preset}-{data_name(values['dataset'])}")
-    return StudyConfig(preset=preset, **values)
-
-
-def placed(dataset: Any, folder: Path) -> Any:
-    """Return a data set's name as it is, and the path of a file of one's own, seen from ``folder``, from the root."""
-    return os.path.abspath(folder / dataset) if is_own_data(dataset) else dataset
-
-
-def names_of(models: Iterable[Architecture]) -> tuple[str, ...]:
-    """Return the names of rows."""
-    return tuple(row.name for row in models)
-
-
-def _check_models(models: tuple[Architecture, ...]) -> None:
-    kinds = (ConvolutionalAutoencoder, ClassicAutoencoder)
-    if not isinstance(models, tuple) or not all(isinstance(row, kinds) for row in models):
-        raise FieldError("models", f"models {_shown(models)}", "rows of models", "see docs/extending.md")
-    names = names_of(models)
-    if len(set(names)) < len(names):
-        raise FieldError("models", f"models {' '.join(names)}", "each name once", "give one of them another name")
-    least, most = FILTERS_RANGE
-    for row in models:
-        try:
-            list_layers(row, 1)
-            admit(row)
-        except InputError as error:
-            raise FieldError("models", error.received, error.accepted, error.remedy) from None
-        filters = row.published_filters if isinstance(row, ConvolutionalAutoencoder) else ()
-        if not all(least <= count <= most for count in filters):
-            raise FieldError(
-                "models",
-                f"{row.name}: published_filters {filters}",
-                f"counts from {least} to {most}, the range of the search",
-                "change them",
-            )
-
-
-def _check_name(field: str, name: str) -> None:
-    accepted = "letters, digits, '-', '_' and '.', not starting with '.', at most 100"
-    if not isinstance(name, str) or not 0 < len(name) <= 100 or not all(map(_in_names, name)) or name[0] == ".":
-        raise FieldError(field, f"{field} {_shown(name)}", accepted, f"choose another {field}")
-
-
-def _in_names(letter: str) -> bool:
-    return letter.isascii() and (letter.isalnum() or letter in "-_.")
-
-
-def _check_choices(field: str, what: str, given: tuple[str, ...], accepted: tuple[str, ...]) -> None:
-    if not isinstance(given, tuple):
-        raise FieldError(field, f"{what} {_shown(given)}", f"a list of: {', '.join(accepted)}", "give a list")
-    if not given:
-        raise FieldError(field, f"no {what}", ", ".join(accepted), f"give at least one {what}")
-    for name in given:
-        if name not in accepted:
-            raise FieldError(field, f"unknown {what} {_shown(name)}", ", ".join(accepted), "choose from these")
+def _check_choices(field: str, given: Collection[Any], known: Iterable[Any]) -> None:
+    """Refuse what is not known, and anything that is given twice."""
+    what = field.removesuffix("s").replace("_", " ")
+    if wrong := [value for value in given if value not in known]:
+        raise FieldError(field, f"unknown {what} {wrong[0]!r:.60}", ", ".join(known), "choose from these")
     if len(set(given)) < len(given):
-        raise FieldError(field, f"{what} given twice: {' '.join(given)}", f"each {what} once", "remove the second")
+        raise FieldError(field, f"{what} given twice: {' '.join(map(str, given))}", f"each {what} once", "remove one")
 
 
-def _check_number(field: str, value: int, least: int, most: int, what: str = "") -> None:
-    what = what or field
-    if type(value) is not int or not least <= value <= most:
-        raise FieldError(
-            field, f"{what} {_shown(value)}", f"a whole number from {least} to {most:,}", f"choose another {what}"
-        )
+def rebuild_config(manifest: Mapping[str, Any]) -> StudyConfig | None:
+    """Return the configuration of the last launch that study.json tells of; None where it tells too little.
 
-
-def _shown(value: object) -> str:
-    """Return what was received, in at most a line."""
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:60]}..."
+    One that does not say what is ablated, as those of older versions, plans no ablation.
+    """
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in manifest["config"].items()}
+    values = {"name": manifest["name"]} | values
+    if "factors" not in values:
+        values["phases"] = tuple(phase for phase in values.get("phases", ()) if phase != "ablate")
+    try:
+        return StudyConfig(**values | {"models": tuple(map(load_row, values.get("models", ())))})
+    except (InputError, TypeError, ValueError):
+        return None

@@ -1,4 +1,6 @@
-"""A study described in a small TOML file, whose keys are the fields of `StudyConfig`.
+"""Files of the user's own that describe a study: TOML for its configuration, Python for rows of models.
+
+The keys of the TOML file are the fields of `StudyConfig`.
 
 ::
 
@@ -8,28 +10,33 @@
 
 It stands where a preset does, ``--preset my_study.toml``. Every study writes one of its own, study.toml, which says
 all that was asked for, so that it can be launched again as it is.
+
+The Python file, ``--models my_models.py``, defines a list `ROWS`. It is run here, by the launcher, and nowhere else:
+trials get the rows themselves.
 """
 
 from __future__ import annotations
 
-import dataclasses
+import ast
 import json
 import re
+import runpy
 import tomllib
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from study.config.study_config import PRESETS, StudyConfig, names_of, placed, study_config
-from trainables.data.datasets import data_name
+from study.config.presets import PRESETS, change_preset, study_config
+from study.config.study_config import StudyConfig
 from trainables.errors import FieldError, InputError
 from trainables.models.architectures import Architecture
-from trainables.models.custom import row_of
+from trainables.models.custom import check_row, load_row
 
-_FIELDS = {field.name: field for field in dataclasses.fields(StudyConfig)}
+ROWS = "MODELS"
 
 
-def config_from(preset: str, **changes: Any) -> StudyConfig:
+def read_config(preset: str, **changes: Any) -> StudyConfig:
     """Return the configuration of a preset, or of a study file (``preset`` ends in .toml), with ``changes``.
 
     A change that is None leaves the value of the preset or file. A study without a name is called after its preset or
@@ -42,38 +49,26 @@ def config_from(preset: str, **changes: Any) -> StudyConfig:
         return study_config(preset, **changes)
     path = Path(preset)
     text = _read(path)
-    values = _parsed(path, text)
-    for name in values:
-        if name not in _FIELDS:
-            raise _at(path, text, name, f"unknown key {name!r}", ", ".join(_FIELDS), "correct or remove it")
+    values = _parse(path, text)
     start = values.get("preset")
     if start is not None and (not isinstance(start, str) or start not in PRESETS):
-        raise _at(path, text, "preset", f"unknown preset {start!r}", ", ".join(PRESETS), "start from one of these")
-    if "models" in values:
-        values["models"] = _models(path, text, values["models"])
-    given = {name: value for name, value in changes.items() if value is not None}
-    explicit = values | given
-    values = {"preset": path.stem} | dict(PRESETS.get(start or "", {})) | explicit
-    if "architectures" in values and "architectures" not in explicit:
-        values["architectures"] += names_of(values.get("models", ()))
-    if missing := [name for name, field in _FIELDS.items() if _required(field) and name not in values]:
-        raise InputError(
-            f"{path}: no {', '.join(missing)}",
-            "a value for each key that has none of its own",
-            'give them, or start from a preset: preset = "sample"',
+        raise _at(
+            path, _find_key(text, "preset"), f"unknown preset {start!r}", ", ".join(PRESETS), "start from one of these"
         )
-    values["dataset"] = placed(values["dataset"], Path() if "dataset" in given else path.parent)
-    values.setdefault("name", f"{path.stem}-{data_name(str(values['dataset']))}")
+    if "models" in values:
+        values["models"] = _read_rows(path, text, values["models"])
+    given = {name: value for name, value in changes.items() if value is not None}
+    folder = Path() if "dataset" in given else path.parent
     try:
-        return StudyConfig(**values)
+        return change_preset(PRESETS.get(start or "", {}), values | given, path.stem, folder)
     except FieldError as error:
         if error.field in given:
             raise
-        raise _at(path, text, error.field, error.received, error.accepted, error.remedy) from None
+        raise _at(path, _find_key(text, error.field), error.received, error.accepted, error.remedy) from None
 
 
-def study_file(config: StudyConfig) -> str:
-    """Return the study file that `config_from` makes ``config`` of."""
+def format_study_file(config: StudyConfig) -> str:
+    """Return the study file that `read_config` makes ``config`` of."""
     values = config.as_dict()
     if config.preset not in PRESETS:
         del values["preset"]
@@ -94,24 +89,22 @@ def _toml(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False)  # Texts, numbers and lists of them are written alike.
 
 
-def _models(path: Path, text: str, tables: Any) -> tuple[Architecture, ...]:
+def _read_rows(path: Path, text: str, tables: Any) -> tuple[Architecture, ...]:
     """Return the rows that the tables [[models]] describe."""
-    if not isinstance(tables, tuple) or not all(isinstance(table, dict) for table in tables):
-        raise _at(path, text, "models", f"models {tables!r:.60}", "tables [[models]], one a row", "see --models")
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        raise _at(
+            path, _find_key(text, "models"), f"models {tables!r:.60}", "tables [[models]], one a row", "see --models"
+        )
     rows = []
     for number, table in enumerate(tables):
         # The lines of other rows are blanked, so that the key that is found is this row's.
         parts = re.split(r"(?m)^(?=[ \t]*\[\[\s*models\s*\]\])", text)
         own = "".join(part if place == number + 1 else "\n" * part.count("\n") for place, part in enumerate(parts))
         try:
-            rows.append(row_of(table))
+            rows.append(load_row(table))
         except FieldError as error:
-            raise _at(path, own, error.field, error.received, error.accepted, error.remedy) from None
+            raise _at(path, _find_key(own, error.field), error.received, error.accepted, error.remedy) from None
     return tuple(rows)
-
-
-def _required(field: dataclasses.Field[Any]) -> bool:
-    return field.default is dataclasses.MISSING and field.name != "name"
 
 
 def _read(path: Path) -> str:
@@ -123,9 +116,9 @@ def _read(path: Path) -> str:
         ) from None
 
 
-def _parsed(path: Path, text: str) -> dict[str, Any]:
+def _parse(path: Path, text: str) -> dict[str, Any]:
     try:
-        values = tomllib.loads(text)
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         message, _, place = str(error).partition(" (at ")
         line = re.match(r"line (\d+)", place)
@@ -133,12 +126,82 @@ def _parsed(path: Path, text: str) -> dict[str, Any]:
         raise InputError(
             f"{path}, line {number}: {message}", 'TOML: each key once, text in "quotes"', "correct the line"
         ) from None
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
 
 
-def _at(path: Path, text: str, key: str, received: str, accepted: str, remedy: str) -> InputError:
-    """Return the mistake in the value of ``key`` with its line, where it is the file that says the value."""
+def _find_key(text: str, key: str) -> int | None:
+    """Return the line that gives the value of ``key``; None where it is not the file that says it."""
     found = re.compile(rf"""\s*\[*\s*["']?{re.escape(key)}["']?\s*[=.\]]""")
-    lines = (number for number, line in enumerate(text.splitlines(), start=1) if found.match(line))
-    line = next(lines, None)
+    return next((number for number, line in enumerate(text.splitlines(), start=1) if found.match(line)), None)
+
+
+def read_models(path: Path) -> tuple[Architecture, ...]:
+    """Return the rows of the sequence `ROWS` that the file defines, each checked.
+
+    Raises:
+        InputError: the file cannot be read or run, or a row is not accepted, with its line.
+    """
+    try:
+        tree = ast.parse(path.read_bytes(), str(path))
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error})", "a Python file", "check the path") from None
+    except (SyntaxError, ValueError) as error:
+        line = getattr(error, "lineno", None) or 1
+        raise InputError(f"{path}, line {line}: {error.args[0]}", "a Python file", "correct the line") from None
+    rows = _run(path).get(ROWS)
+    if not isinstance(rows, list | tuple) or not rows:
+        raise _at(
+            path,
+            _find_rows(tree),
+            f"{ROWS} is {'missing' if rows is None else f'{rows!r:.60}'}",
+            f"a list {ROWS} = [ConvolutionalAutoencoder(...), ...]",
+            "see docs/extending.md",
+        )
+    checked: dict[str, Architecture] = {}
+    for row in rows:
+        if not isinstance(row, Architecture):
+            raise _at(
+                path,
+                _find_rows(tree),
+                f"{ROWS} holds {row!r:.60}",
+                "rows made by ConvolutionalAutoencoder or ClassicAutoencoder",
+                "see docs/extending.md",
+            )
+        try:
+            made = load_row(row)
+            check_row(made)
+            if made.name in checked:
+                raise InputError(f"a second model called {made.name}", "each name once", "give it another name")
+        except InputError as error:
+            line = _find_name(tree, row.name) or _find_rows(tree)
+            raise _at(path, line, error.received, error.accepted, error.remedy) from None
+        checked[made.name] = made
+    return tuple(checked.values())
+
+
+def _run(path: Path) -> dict[str, object]:
+    try:
+        return runpy.run_path(str(path), run_name=path.stem)
+    except (Exception, SystemExit) as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        line = next((frame.lineno for frame in frames if frame.filename == str(path)), None)
+        message = str(error).splitlines() or [""]
+        raise _at(
+            path, line or 1, f"{type(error).__name__}: {message[0][:200]}", "a Python file that runs", "correct it"
+        ) from None
+
+
+def _find_rows(tree: ast.Module) -> int:
+    """Return the line in which `ROWS` is assigned; the first where it is not."""
+    names = (node for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id == ROWS)
+    return max((name.lineno for name in names if isinstance(name.ctx, ast.Store)), default=1)
+
+
+def _find_name(tree: ast.Module, name: object) -> int | None:
+    """Return the last line in which a row's name stands, which is the wrong one where it stands twice."""
+    texts = (node for node in ast.walk(tree) if isinstance(node, ast.Constant) and node.value == name)
+    return max((text.lineno for text in texts), default=None)
+
+
+def _at(path: Path, line: int | None, received: str, accepted: str, remedy: str) -> InputError:
+    """Return the mistake with its place."""
     return InputError(f"{path}{f', line {line}' if line else ''}: {received}", accepted, remedy)

@@ -50,7 +50,7 @@ def print_plan(
     )
     hours = seconds / 3600 * resources.concurrency * (resources.gpus_per_trial or 1)
     print(f"  estimate:  {format_duration(seconds)} ({hours:.1f} {unit}-hours), measured on this machine")
-    disk = estimate_room(plan.list_pending(), config.epochs, len(dataset.test))
+    disk = estimate_room(plan.list_pending(), config, len(dataset.test))
     weights, all_of_it = format_size(disk.weights), format_size(disk.rows + disk.weights)
     print(f"  disk:      {all_of_it}, {weights} of them weights; a report adds some MB")
     print(f"  limit:     {format_duration(epoch_limit)} an epoch; then its trial starts again")

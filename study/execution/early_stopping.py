@@ -82,4 +82,4 @@ class CellStopping(FIFOScheduler):
 
 def _find_searched_cell(trial: Any) -> Cell | None:
     batch: TrialBatch = trial.config["batch"]
-    return Cell(batch.architecture, batch.code_size) if batch.phase == "search" else None
+    return Cell(batch.row.name, batch.code_size) if batch.phase == "search" else None

@@ -16,7 +16,8 @@ from study.execution.tuner import Resources
 from study.plan.plan import Plan
 from study.plan.trials import PlannedTrial
 from trainables.data.images import Dataset
-from trainables.models.architectures import CONTROLS, IMAGE_SIZE, architecture_named, count_parameters
+from trainables.models.architectures import IMAGE_SIZE, Control
+from trainables.models.layers import count_parameters
 from trainables.run_trial import KEPT_CODES, KEPT_RECONSTRUCTIONS
 from trainables.training.batched import BatchedTraining
 from trainables.training.devices import SEEDS_AT_ONCE
@@ -133,13 +134,12 @@ class _Pace:
 def _measure_pace(config: StudyConfig, cell: Cell, dataset: Dataset, device: torch.device, at_once: int) -> _Pace:
     """Train a little as a trial on ``device`` does, and measure."""
     steps = _STEPS[device.type]
-    trial_config = config.tuned_recipe.trial_config(
-        architecture_named(cell.architecture), cell.code_size, 2 * steps, batch_size=config.batch_size
-    )
+    row = config.architecture(cell.architecture)
+    trial_config = config.tuned_recipe.trial_config(row, cell.code_size, 2 * steps, batch_size=config.batch_size)
     pixels = torch.from_numpy(np.array(dataset.training.pixels[: trial_config.batch_size * steps])).to(device)
 
     def trainings(seeds: int) -> list[Training]:
-        return [Training(trial_config, seed, pixels) for seed in range(seeds)]
+        return [Training(trial_config, seed, pixels, row=row) for seed in range(seeds)]
 
     one = trainings(1)
     captured = device.type != "cpu"
@@ -167,21 +167,21 @@ class Room:
     weights: int
 
 
-def estimate_room(planned: Iterable[PlannedTrial], epochs: int, test_images: int) -> Room:
+def estimate_room(planned: Iterable[PlannedTrial], config: StudyConfig, test_images: int) -> Room:
     """Return the room that trials will take, with weights as many as at the published filter counts."""
     rows = weights = 0
     kept = min(KEPT_CODES, test_images)
     for trial in planned:
+        row = config.find_row(trial.cell.architecture)
         rows += TRIAL_BYTES
         if trial.arm != "control":
-            rows += EPOCHS_BYTES + epochs * EPOCH_BYTES
+            rows += EPOCHS_BYTES + config.epochs * EPOCH_BYTES
         if trial.phase != "search":
             rows += SCORES_BYTES
         if trial.keep_codes:
-            codes = KEPT_RECONSTRUCTIONS if trial.cell.architecture == "raw_pixels" else kept
+            codes = KEPT_RECONSTRUCTIONS if row.lossless else kept
             values = codes * trial.cell.code_size + KEPT_RECONSTRUCTIONS * IMAGE_SIZE**2
             rows += CODES_BYTES + codes * IMAGE_BYTES + HALF_BYTES * values
-        if trial.phase == "confirm" and trial.cell.architecture not in CONTROLS:
-            model = architecture_named(trial.cell.architecture)
-            weights += WEIGHT_BYTES * count_parameters(model, trial.cell.code_size)
+        if trial.phase == "confirm" and not isinstance(row, Control):
+            weights += WEIGHT_BYTES * count_parameters(row, trial.cell.code_size)
     return Room(rows, weights)

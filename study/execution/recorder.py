@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
+from study.config.study_config import StudyConfig
 from study.plan.plan import Plan
 from study.plan.trials import Group, PlannedTrial
 from study.storage.store import Store
@@ -18,12 +19,12 @@ from trainables.training.training import EpochMetrics
 from trainables.trial_config import TrialConfig
 
 
-def make_batch(trials: Sequence[PlannedTrial], trial_config: TrialConfig | None) -> TrialBatch:
+def make_batch(trials: Sequence[PlannedTrial], trial_config: TrialConfig | None, config: StudyConfig) -> TrialBatch:
     """Return what a worker needs to run trials of one group with ``settings``, None for a control."""
     first = trials[0]
     batch = tuple(Trial(planned.trial_id, planned.seed, planned.keep_codes) for planned in trials)
     code_size = first.cell.code_size if trial_config is None else trial_config.code_size
-    return TrialBatch(first.phase, first.cell.architecture, code_size, trial_config, batch)
+    return TrialBatch(first.phase, config.find_row(first.cell.architecture), code_size, trial_config, batch)
 
 
 class ProgressListener(Protocol):
@@ -80,7 +81,7 @@ class TrialRecorder:
             return None
         trials, trial_config = taken
         self._running |= {planned.trial_id: _Running(planned, trial_config) for planned in trials}
-        return make_batch(trials, trial_config)
+        return make_batch(trials, trial_config, self.plan.config)
 
     def receive(self, report: Report) -> None:
         """Keep what a worker reports; commit the trial when it has ended.

@@ -165,9 +165,7 @@ def run_plan(
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(MOST_TRIALS_AT_ONCE)
     gpus = resources.gpus_per_trial
     trainable = tune.with_resources(
-        tune.with_parameters(
-            BatchTrainable, dataset=dataset, epoch_limit=epoch_limit, models=recorder.plan.config.models
-        ),
+        tune.with_parameters(BatchTrainable, dataset=dataset, epoch_limit=epoch_limit),
         {"cpu": 1, "gpu": gpus} if gpus else {"cpu": 1},
     )
     with tempfile.TemporaryDirectory(prefix="cae-study-") as folder:

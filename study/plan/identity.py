@@ -26,8 +26,7 @@ from study.storage.schema import SCHEMA_VERSION
 from trainables.data.datasets import data_name
 from trainables.data.images import Dataset
 from trainables.errors import InputError
-from trainables.models.custom import row_of
-from trainables.trial_config import recipe_named
+from trainables.trial_config import RECIPES
 
 
 def make_identity(config: StudyConfig, dataset_sha256: str) -> dict[str, Any]:
@@ -38,7 +37,7 @@ def make_identity(config: StudyConfig, dataset_sha256: str) -> dict[str, Any]:
     return {
         "dataset": data_name(config.dataset),
         "dataset_sha256": dataset_sha256,
-        "recipes": {name: dataclasses.asdict(recipe_named(name)) for name in (config.recipe, PUBLISHED_RECIPE)},
+        "recipes": {name: dataclasses.asdict(RECIPES[name]) for name in (config.recipe, PUBLISHED_RECIPE)},
         "epochs": config.epochs,
         "batch_size": config.batch_size,
         "seed": config.seed,
@@ -53,21 +52,6 @@ def make_identity(config: StudyConfig, dataset_sha256: str) -> dict[str, Any]:
 def digest_of(identity: Mapping[str, Any]) -> str:
     """Return the SHA-256 of an identity, the same for equal values whatever their order."""
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-
-
-def config_of_manifest(manifest: Mapping[str, Any]) -> StudyConfig | None:
-    """Return the configuration of the last launch that study.json tells of; None where it tells too little.
-
-    One that does not say what is ablated, as those of older versions, plans no ablation.
-    """
-    values = {name: tuple(value) if isinstance(value, list) else value for name, value in manifest["config"].items()}
-    values = {"name": manifest["name"]} | values
-    if "factors" not in values:
-        values["phases"] = tuple(phase for phase in values.get("phases", ()) if phase != "ablate")
-    try:
-        return StudyConfig(**values | {"models": tuple(map(row_of, values.get("models", ())))})
-    except (InputError, TypeError, ValueError):
-        return None
 
 
 def next_manifest(

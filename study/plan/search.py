@@ -12,7 +12,7 @@ import optuna
 from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState
 
-from study.config.search_space import FILTERS_RANGE, STARTUP_TRIALS, Cell, published_filters, widest, within_budget
+from study.config.search_space import FILTERS_RANGE, STARTUP_TRIALS, Cell, widest, within_budget
 from study.config.study_config import StudyConfig
 from study.plan.trials import make_trial_config
 from study.storage.schema import OPTUNA_STATES
@@ -38,6 +38,7 @@ class CellSearch:
 
     def __init__(self, config: StudyConfig, cell: Cell) -> None:
         self.config, self.cell = config, cell
+        self._row = config.architecture(cell.architecture)
         self._recipe = config.tuned_recipe
         self._make_config = partial(make_trial_config, config, cell, config.recipe)
         self._study = optuna.create_study(direction="minimize")
@@ -51,10 +52,10 @@ class CellSearch:
         self._study.sampler = optuna.samplers.TPESampler(
             seed=seed, n_startup_trials=STARTUP_TRIALS, multivariate=False, constant_liar=True
         )
-        published = published_filters(self.cell)
+        published = self._row.published_filters
         if number == 0:
             point: dict[str, Any] = {"learning_rate": self._make_config().learning_rate}
-            if published and within_budget(self.cell, published):
+            if published and within_budget(self._row, self.cell.code_size, published):
                 point |= {"filters_1": published[0], "filters_2": published[1]}
             self._study.enqueue_trial(point)
         trial = self._study.ask()
@@ -63,8 +64,10 @@ class CellSearch:
         if published is None:
             return self._make_config(learning_rate)
         # The second range depends on the first count, so that no suggestion is over the parameter budget.
-        filters_1 = trial.suggest_int("filters_1", FILTERS_RANGE[0], widest(self.cell), log=True)
-        filters_2 = trial.suggest_int("filters_2", FILTERS_RANGE[0], widest(self.cell, filters_1), log=True)
+        filters_1 = trial.suggest_int("filters_1", FILTERS_RANGE[0], widest(self._row, self.cell.code_size), log=True)
+        filters_2 = trial.suggest_int(
+            "filters_2", FILTERS_RANGE[0], widest(self._row, self.cell.code_size, filters_1), log=True
+        )
         return self._make_config(learning_rate, (filters_1, filters_2))
 
     def tell(self, row: Mapping[str, Any]) -> None:
@@ -112,8 +115,10 @@ class CellSearch:
         }
         if row["filters_1"] is not None:
             least = FILTERS_RANGE[0]
-            distributions["filters_1"] = IntDistribution(least, widest(self.cell), log=True)
-            distributions["filters_2"] = IntDistribution(least, widest(self.cell, row["filters_1"]), log=True)
+            distributions["filters_1"] = IntDistribution(least, widest(self._row, self.cell.code_size), log=True)
+            distributions["filters_2"] = IntDistribution(
+                least, widest(self._row, self.cell.code_size, row["filters_1"]), log=True
+            )
         return distributions
 
 

@@ -6,13 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from study.config.ablations import FACTORS, Level, skipped
+from study.config.ablations import FACTORS, Level, explain_skip
 from study.config.search_space import Cell
 from study.config.study_config import StudyConfig
-from trainables.models.architectures import ConvolutionalAutoencoder, Filters, architecture_named
-from trainables.trial_config import TrialConfig, recipe_named
-
-RAW_PIXELS_SIZE = 784
+from trainables.models.architectures import CONTROLS, Filters
+from trainables.trial_config import RECIPES, TrialConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +61,14 @@ def plan_trials(config: StudyConfig) -> Iterator[PlannedTrial]:
                     f"search-{cell}-{number:04d}", "search", "tuned", cell, number, config.search_seed(number)
                 )
     if "confirm" in config.phases:
-        for cell in [Cell("raw_pixels", RAW_PIXELS_SIZE), *(Cell("pca", size) for size in config.code_sizes)]:
+        fixed = [Cell(row.name, row.fixed_code_size) for row in CONTROLS.values() if row.fixed_code_size]
+        for cell in [*fixed, *(Cell("pca", size) for size in config.code_sizes)]:
             yield PlannedTrial(f"confirm-{cell}", "confirm", "control", cell, 1, None, keep_codes=True)
         for arm in ("published", "tuned"):
             for number in range(1, config.seeds + 1):
                 for cell in cells:
                     # The classic auto-encoder is a control: nothing of it is published by the paper's authors.
-                    if arm == "tuned" or isinstance(architecture_named(cell.architecture), ConvolutionalAutoencoder):
+                    if arm == "tuned" or config.architecture(cell.architecture).published_filters:
                         yield PlannedTrial(
                             f"confirm-{cell}-{arm}-{number:02d}",
                             "confirm",
@@ -117,10 +116,10 @@ def list_skipped_levels(config: StudyConfig) -> list[dict[str, Any]]:
 
 def _list_levels(config: StudyConfig, cell: Cell) -> Iterator[tuple[str, Level, str | None]]:
     """Yield factor, level and, where the level is skipped, the reason; known before the search has found the base."""
-    base = make_trial_config(config, cell, config.recipe)
+    base, row = make_trial_config(config, cell, config.recipe), config.architecture(cell.architecture)
     for factor in config.factors:
         for level in FACTORS[factor]:
-            yield factor, level, skipped(factor, level, base)
+            yield factor, level, explain_skip(factor, level, base, row)
 
 
 def make_trial_config(
@@ -131,8 +130,8 @@ def make_trial_config(
     filters: Filters | None = None,
 ) -> TrialConfig:
     """Return the settings of a trial of ``cell``; what is None is the recipe's or the published value."""
-    return recipe_named(recipe).trial_config(
-        architecture_named(cell.architecture),
+    return RECIPES[recipe].trial_config(
+        config.architecture(cell.architecture),
         cell.code_size,
         config.epochs,
         batch_size=config.batch_size,

@@ -20,7 +20,7 @@ from study.storage.files import Storage
 from study.storage.schema import SCHEMA_VERSION, TABLES
 from tests.synthetic import true_score, write_synthetic_study
 from trainables.models.architectures import BUILT_IN, CONTROLS, count_parameters
-from trainables.models.custom import values_of
+from trainables.models.custom import dump_row
 
 CELLS = {"architectures": ("model_1", "model_4"), "code_sizes": (10,), "search_trials": 3, "mishaps": {}}
 
@@ -321,7 +321,7 @@ def with_models(folder: Path, name: str, *rows: object) -> Path:
 
 def test_the_models_of_a_study_travel_with_its_rows(tmp_path: Path) -> None:
     """Label, notation and sizes are its own; the paper's claims are about the paper's models."""
-    results = load_study(with_models(tmp_path, "study", values_of(OWN)))
+    results = load_study(with_models(tmp_path, "study", dump_row(OWN)))
     assert list(results.models) == [*BUILT_IN, "own", *CONTROLS]
     assert results.get_label("own") == "Own model"
     assert list(results.trials["architecture"].cat.categories) == list(results.models)
@@ -339,13 +339,13 @@ def test_two_models_of_one_name_are_compared_as_two(tmp_path: Path) -> None:
     """The later study's is renamed in rows, label and what was asked for; the same row under one name stays one."""
     other = dataclasses.replace(OWN, published_filters=(7, 11))
     paths = [
-        with_models(tmp_path, "a", values_of(OWN)),
-        with_models(tmp_path, "b", values_of(other)),
-        with_models(tmp_path, "c", values_of(OWN)),
+        with_models(tmp_path, "a", dump_row(OWN)),
+        with_models(tmp_path, "b", dump_row(other)),
+        with_models(tmp_path, "c", dump_row(OWN)),
     ]
     results = load_studies(paths)
     assert list(results.models) == [*BUILT_IN, "own", "own (b)", *CONTROLS]
-    assert values_of(results.models["own (b)"]) == values_of(other) | {"name": "own (b)", "label": "Own model (b)"}  # type: ignore[arg-type]
+    assert dump_row(results.models["own (b)"]) == dump_row(other) | {"name": "own (b)", "label": "Own model (b)"}  # type: ignore[arg-type]
     names = results.trials.groupby("study", observed=True)["architecture"].agg(lambda each: set(each.astype("str")))
     assert names["a"] == names["c"] == {"model_4", "own", "pca", "raw_pixels"}
     assert names["b"] == {"model_4", "own (b)", "pca", "raw_pixels"}
@@ -361,10 +361,10 @@ def test_two_models_of_one_name_are_compared_as_two(tmp_path: Path) -> None:
     [
         [3],
         [{"name": "own"}],
-        [values_of(OWN) | {"name": "model_1"}],
-        [values_of(OWN) | {"name": "pca"}],
-        [values_of(OWN) | {"activation": "step"}],
-        [values_of(OWN), values_of(OWN) | {"label": "Other"}],
+        [dump_row(OWN) | {"name": "model_1"}],
+        [dump_row(OWN) | {"name": "pca"}],
+        [dump_row(OWN) | {"activation": "step"}],
+        [dump_row(OWN), dump_row(OWN) | {"label": "Other"}],
     ],
 )
 def test_models_that_are_none_are_refused(rows: list[object], tmp_path: Path) -> None:

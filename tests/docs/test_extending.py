@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from study.config.model_file import read_models
+from study.config.study_file import read_models
 from tests.documents import ROOT, write_shown_files
 
 
@@ -25,7 +25,6 @@ def commands(heading: str) -> list[list[str]]:
     return [shlex.split(line, comments=True) for line in lines if line]
 
 
-@pytest.mark.usefixtures("forgotten")
 def test_the_readme_adds_a_model_in_five_lines(tmp_path: Path) -> None:
     """Its row is accepted."""
     assert write_shown_files("README.md", tmp_path) == ["my_models.py"]

@@ -46,7 +46,7 @@ def test_the_page_runs_from_top_to_bottom(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "(360, 10) (360, 28, 28)" in done.stdout
-    (verdict,) = re.findall(r"^(\d+) of (\d+) figures came out the same, (\d+) of them bit for bit$", done.stdout, re.M)
+    (verdict,) = re.findall(r"^(\d+) of (\d+) values came out the same, (\d+) of them bit for bit$", done.stdout, re.M)
     assert len(set(verdict)) == 1
     (accuracy,) = re.findall(r"^([\d.]+)% of the test images$", done.stdout, re.M)
     assert float(accuracy) > 80

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from study.config.study_config import StudyConfig, study_config
+from study.config.presets import study_config
+from study.config.study_config import StudyConfig
 
 ROOT = Path(__file__).resolve().parents[2]
 LAUNCH = ROOT / "study" / "launch.py"

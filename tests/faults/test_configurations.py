@@ -14,13 +14,14 @@ from hypothesis import strategies as st
 
 from study import launch
 from study.config.ablations import FACTORS
-from study.config.study_config import PRESETS, StudyConfig, study_config
+from study.config.presets import PRESETS, study_config
+from study.config.study_config import StudyConfig
 from study.plan.plan import Plan
 from study.plan.trials import plan_trials
 from study.storage.schema import PHASES
 from trainables.data.datasets import DATASETS
 from trainables.errors import InputError
-from trainables.models.architectures import ARCHITECTURES
+from trainables.models.architectures import BUILT_IN
 from trainables.trial_config import RECIPES
 
 # What a shell can pass: any characters but NUL.
@@ -47,7 +48,7 @@ FLAGS: dict[str, st.SearchStrategy[list[str]]] = {
     "--preset": names(PRESETS).map(lambda word: [word]),
     "--phase": several(names(PHASES)),
     "--dataset": names(DATASETS).map(lambda word: [word]),
-    "--architectures": several(names(ARCHITECTURES)),
+    "--architectures": several(names(BUILT_IN)),
     "--models": WORDS.map(lambda word: [word]),
     "--code-sizes": several(NUMBERS),
     "--recipe": names(RECIPES).map(lambda word: [word]),
@@ -88,7 +89,7 @@ def has_a_plan(config: StudyConfig) -> bool:
 
 def test_every_flag_of_the_command_line_is_tried() -> None:
     """A new flag needs its values here."""
-    flags = {word for action in launch.parser()._actions for word in action.option_strings}
+    flags = {word for action in launch.make_parser()._actions for word in action.option_strings}
     assert set(FLAGS) == flags - {"-h", "--help"}
 
 
@@ -108,7 +109,7 @@ def test_any_command_line_makes_a_plan_or_one_screen_of_what_is_accepted(
     planned_configs: list[StudyConfig] = []
 
     def run(arguments: Any) -> int:
-        planned_configs.append(launch.config_of(arguments))
+        planned_configs.append(launch.make_config(arguments))
         return 0
 
     monkeypatch.setattr(launch, "_run", run)
@@ -138,7 +139,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "name": WORDS,
     "preset": names(PRESETS),
     "dataset": names(DATASETS),
-    "architectures": several(names(ARCHITECTURES)).map(tuple),
+    "architectures": several(names(BUILT_IN)).map(tuple),
     "code_sizes": st.lists(st.integers(-1, 900), max_size=4).map(tuple),
     "phases": several(names(PHASES)).map(tuple),
     "recipe": names(RECIPES),
@@ -148,7 +149,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "batch_size": st.one_of(st.none(), st.integers()),
     "seed": st.integers(),
     "factors": several(names(FACTORS)).map(tuple),
-    "ablated_architectures": several(names(ARCHITECTURES)).map(tuple),
+    "ablated_architectures": several(names(BUILT_IN)).map(tuple),
     "ablated_code_size": st.integers(),
     "models": st.just(()),
 }

@@ -9,17 +9,17 @@ import torch
 from stock_model import StockAutoencoder, StockTraining
 from training_speed import measure_speed, useful_multiply_adds
 
-from trainables.models.architectures import ARCHITECTURES
+from trainables.models.architectures import BUILT_IN
 from trainables.models.autoencoder import Autoencoder
 from trainables.training.training import Training, scale_pixels, scheduled_learning_rate
 from trainables.trial_config import RECIPES
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", BUILT_IN)
 def test_the_stock_model_computes_what_ours_computes(name: str) -> None:
     """The same weights by the same names give the same logits."""
     torch.manual_seed(0)
-    trial_config = RECIPES["modern"].trial_config(ARCHITECTURES[name], 10, 1)
+    trial_config = RECIPES["modern"].trial_config(BUILT_IN[name], 10, 1)
     stock = StockAutoencoder(trial_config)
     ours = Autoencoder(trial_config.variant(), 10, trial_config.filters)
     ours.load_state_dict(stock.state_dict())
@@ -31,7 +31,7 @@ def test_the_stock_model_computes_what_ours_computes(name: str) -> None:
 def test_the_opponent_follows_the_recipe(recipe: str) -> None:
     """One step from our starting weights ends at our weights, and its schedule is ours."""
     pixels = torch.randint(0, 256, (20, 28, 28), dtype=torch.uint8)
-    trial_config = RECIPES[recipe].trial_config(ARCHITECTURES["unpool_only"], 4, 5, batch_size=20, filters=(3, 2))
+    trial_config = RECIPES[recipe].trial_config(BUILT_IN["unpool_only"], 4, 5, batch_size=20, filters=(3, 2))
     trial_config = dataclasses.replace(trial_config, gradient_norm_limit=trial_config.gradient_norm_limit and 1.0)
     ours = Training(trial_config, 1, pixels)
     stock = StockTraining(trial_config, scale_pixels(pixels), scale_pixels(pixels))

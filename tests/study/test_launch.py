@@ -12,8 +12,7 @@ from pathlib import Path
 import pytest
 
 from study import launch
-from study.config.study_config import PRESETS, study_config
-from trainables.errors import InputError
+from study.config.presets import study_config
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -38,7 +37,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     [
         (["--architectures", "model_9"], "model_1, model_2"),
         (["--architectures", "model_1", "model_1"], "twice"),
-        (["--code-sizes", "0"], "code size 0"),
+        (["--code-sizes", "0"], "code_sizes 0"),
         (["--code-sizes", "10", "10"], "each code size once"),
         (["--code-sizes", "ten"], "'ten': accepted is a whole number"),
         (["--preset", "fast"], "quick, sample, paper, reference"),
@@ -180,18 +179,3 @@ def test_help_fits_a_screen(capsys: pytest.CaptureFixture[str]) -> None:
     shown = capsys.readouterr().out
     assert "--preset" in shown
     assert len(shown.splitlines()) <= 60
-
-
-@pytest.mark.parametrize("preset", PRESETS)
-def test_presets_are_valid_and_named_after_preset_and_data(preset: str) -> None:
-    """The same command resumes the same folder."""
-    config = study_config(preset)
-    assert config.name == f"{preset}-{config.dataset}"
-
-
-def test_unknown_preset_key_is_a_programming_error() -> None:
-    """A configuration refuses keys that it does not know."""
-    with pytest.raises(TypeError):
-        study_config("quick", epochz=3)
-    with pytest.raises(InputError):
-        study_config("quick", epochs=0)

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from study import codes
-from study.models import kept_trial, load_model
+from study.models import find_kept_trial, load_model
 from study.storage.store import Store
 from tests.studies import run_here, small_config
 from trainables.data.datasets import load_dataset
@@ -56,11 +56,11 @@ def test_the_best_of_a_cell_is_the_tuned_trial_with_the_lowest_training_loss(stu
     named = load_model(study, lowest["trial_id"])
     assert torch.equal(best.get_parameter("code.weight"), named.get_parameter("code.weight"))
     alike = [row | {"train_cross_entropy": 80.0} for row in reversed(tuned)]
-    assert kept_trial(alike, "model_4-code10", "here")["number"] == 1
+    assert find_kept_trial(alike, "model_4-code10", "here")["number"] == 1
     published = rows["confirm-model_4-code10-published-01"] | {"train_cross_entropy": 1.0}
-    assert kept_trial([*tuned, published], "model_4-code10", "here") == lowest
+    assert find_kept_trial([*tuned, published], "model_4-code10", "here") == lowest
     diverged = lowest | {"train_cross_entropy": 1.0, "status": "diverged", "trial_id": "another"}
-    assert kept_trial([*tuned, diverged], "model_4-code10", "here") == lowest
+    assert find_kept_trial([*tuned, diverged], "model_4-code10", "here") == lowest
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""A trial is trained again from its row and compared figure by figure."""
+"""A trial is trained again from its row and compared value by value."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_a_trial_comes_out_the_same_in_every_bit(
     assert status == 0, shown
     rows = pq.read_table(study / "scores").to_pylist() if (study / "scores").exists() else []
     count += sum(row["trial_id"] == trial_id for row in rows)
-    assert shown.splitlines()[-1] == f"{count} of {count} figures came out the same, {count} of them bit for bit"
+    assert shown.splitlines()[-1] == f"{count} of {count} values came out the same, {count} of them bit for bit"
     assert "the same bits are expected" in shown
     assert sorted(path for path in study.rglob("*")) == before
 
@@ -129,9 +129,9 @@ def test_changes_that_no_commit_holds_are_named(study: Path, tmp_path: Path, mon
     """In the row and here."""
     row = pq.read_table(study / "trials" / f"{TRIAL}.parquet").to_pylist()[0]
     device = reproduction.torch.device("cpu")
-    assert reproduction.differences(row, device) == []
+    assert reproduction.find_differences(row, device) == []
     monkeypatch.setattr(provenance, "git_state", lambda: ("c" * 40, True))
-    assert len(reproduction.differences(row | {"git_dirty": True}, device)) == 2
+    assert len(reproduction.find_differences(row | {"git_dirty": True}, device)) == 2
 
 
 def test_a_trial_that_ends_otherwise_differs(study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

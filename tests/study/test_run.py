@@ -14,7 +14,7 @@ import optuna
 import pandas as pd
 import pytest
 
-from study.config.study_config import study_config
+from study.config.presets import study_config
 from study.plan.trials import plan_trials
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -10,7 +10,7 @@ from trainables.data.datasets import load_dataset
 from trainables.data.images import Dataset
 from trainables.errors import InputError
 from trainables.inference import decode, encode
-from trainables.models.architectures import ARCHITECTURES
+from trainables.models.architectures import BUILT_IN
 from trainables.models.autoencoder import Autoencoder
 from trainables.training.training import Training
 from trainables.trial_config import RECIPES
@@ -25,7 +25,7 @@ def digits() -> Dataset:
 @pytest.fixture(scope="module")
 def model(digits: Dataset) -> Autoencoder:
     """Model 4 after two epochs."""
-    trial_config = RECIPES["modern"].trial_config(ARCHITECTURES["model_4"], 10, 2, batch_size=100)
+    trial_config = RECIPES["modern"].trial_config(BUILT_IN["model_4"], 10, 2, batch_size=100)
     training = Training(trial_config, 1, torch.tensor(digits.training.pixels))
     while not training.done:
         training.train_epoch()
@@ -55,7 +55,7 @@ def test_codes_become_the_images_of_the_model(model: Autoencoder, digits: Datase
 def test_a_code_without_switches_is_not_decoded() -> None:
     """Model 3 needs those of an image."""
     with pytest.raises(InputError, match="switches of an image"):
-        decode(Autoencoder(ARCHITECTURES["model_3"], 10), np.zeros((1, 10)))
+        decode(Autoencoder(BUILT_IN["model_3"], 10), np.zeros((1, 10)))
 
 
 @pytest.mark.parametrize(
@@ -74,11 +74,11 @@ def test_a_code_without_switches_is_not_decoded() -> None:
 def test_images_of_another_kind_are_refused(images: object) -> None:
     """What is accepted is said."""
     with pytest.raises(InputError, match=r"\(n, 28, 28\): uint8, or floats in \[0, 1\]"):
-        encode(Autoencoder(ARCHITECTURES["model_4"], 10), images)  # type: ignore[arg-type]
+        encode(Autoencoder(BUILT_IN["model_4"], 10), images)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("given", [np.zeros(10), np.zeros((2, 9)), np.zeros((2, 10), int), np.full((2, 10), np.inf)])
 def test_codes_of_another_kind_are_refused(given: object) -> None:
     """What is accepted is said."""
     with pytest.raises(InputError, match=r"\(n, 10\), finite floats"):
-        decode(Autoencoder(ARCHITECTURES["model_4"], 10), given)  # type: ignore[arg-type]
+        decode(Autoencoder(BUILT_IN["model_4"], 10), given)  # type: ignore[arg-type]

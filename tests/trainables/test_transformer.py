@@ -14,7 +14,7 @@ from sklearn.utils import estimator_checks
 from trainables.data.datasets import load_dataset
 from trainables.data.images import Dataset
 from trainables.inference import encode
-from trainables.models.architectures import ARCHITECTURES
+from trainables.models.architectures import BUILT_IN
 from trainables.models.autoencoder import Autoencoder
 from trainables.training.training import Training
 from trainables.transformer import CodeTransformer
@@ -30,7 +30,7 @@ def digits() -> Dataset:
 @pytest.fixture(scope="module")
 def model(digits: Dataset) -> Autoencoder:
     """Model 4 after two epochs."""
-    trial_config = RECIPES["modern"].trial_config(ARCHITECTURES["model_4"], 10, 2, batch_size=100)
+    trial_config = RECIPES["modern"].trial_config(BUILT_IN["model_4"], 10, 2, batch_size=100)
     training = Training(trial_config, 1, torch.tensor(digits.training.pixels))
     while not training.done:
         training.train_epoch()
@@ -64,4 +64,4 @@ def test_the_transformer_is_a_step_of_a_pipeline(model: Autoencoder, digits: Dat
 )
 def test_the_transformer_passes_the_checks_of_scikit_learn_that_bring_no_data(check: object) -> None:
     """The others give it random data, which are no images."""
-    check("CodeTransformer", CodeTransformer(Autoencoder(ARCHITECTURES["model_4"], 10)))  # type: ignore[operator]
+    check("CodeTransformer", CodeTransformer(Autoencoder(BUILT_IN["model_4"], 10)))  # type: ignore[operator]

@@ -10,16 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trainables.errors import InputError
-from trainables.models.architectures import (
-    IMAGE_SIZE,
-    Architecture,
-    ConvolutionalAutoencoder,
-    Filters,
-    Layer,
-    Pooling,
-    Unpooling,
-    list_layers,
-)
+from trainables.models.architectures import IMAGE_SIZE, Architecture, Filters, Pooling, Unpooling
+from trainables.models.layers import Layer, list_layers
 from trainables.ops import convolution
 
 Switches = dict[int, Tensor]
@@ -72,13 +64,11 @@ class Autoencoder(nn.Module):
         self.architecture = architecture
         self.code_size = code_size
         self.image_size = image_size
-        stages = tuple(_stages(list_layers(architecture, code_size, filters, image_size)))
+        stages = tuple(_pair_layers(list_layers(architecture, code_size, filters, image_size)))
         after_code = 1 + next(index for index, stage in enumerate(stages) if stage.layer.name == "code")
         self.encoder_stages, self.decoder_stages = stages[:after_code], stages[after_code:]
-        self.pooling: Pooling = "none"
-        self.unpooling: Unpooling = "none"
-        if isinstance(architecture, ConvolutionalAutoencoder):
-            self.pooling, self.unpooling = architecture.pooling, architecture.unpooling
+        self.pooling: Pooling = architecture.pooling or "none"
+        self.unpooling: Unpooling = architecture.unpooling or "none"
         for stage in stages:
             self.add_module(stage.layer.name, _Parameters(stage.layer))
 
@@ -163,7 +153,7 @@ class Autoencoder(nn.Module):
         return maps
 
 
-def _stages(stack: tuple[Layer, ...]) -> Iterator[Stage]:
+def _pair_layers(stack: tuple[Layer, ...]) -> Iterator[Stage]:
     unpool_level: int | None = None
     for index, layer in enumerate(stack):
         level = int(layer.name[-1]) if layer.kind in ("pool", "unpool") else None

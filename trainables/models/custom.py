@@ -3,151 +3,108 @@
 from __future__ import annotations
 
 import dataclasses
-import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, get_args
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
-from trainables.errors import FieldError
+from pydantic import TypeAdapter, ValidationError
+
+from trainables.errors import FieldError, InputError
 from trainables.models.architectures import (
-    Activation,
+    BUILT_IN,
+    CONTROLS,
     Architecture,
     ClassicAutoencoder,
     ConvolutionalAutoencoder,
-    Decoder,
-    Encoder,
-    Pooling,
-    Unpooling,
 )
+from trainables.models.layers import list_layers
 
-MOST_UNITS = 10_000
-"""Filter counts, widths and kernels at most, far above what fits."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Accepted:
-    """What a value may be: ``made`` returns the value of the row, or raises ValueError or TypeError."""
-
-    made: Callable[[Any], Any]
-    text: str
+_KINDS: dict[type[Architecture], TypeAdapter[Architecture]] = {
+    kind: TypeAdapter(kind) for kind in (ConvolutionalAutoencoder, ClassicAutoencoder)
+}
 
 
-def values_of(row: Architecture | Encoder | Decoder) -> dict[str, Any]:
-    """Return a row as plain values of JSON, without the facts that are declared of those built in."""
-    names = [field.name for field in dataclasses.fields(row) if not field.name.startswith("declared_")]
-    return {name: _plain(getattr(row, name)) for name in names}
+def dump_row(row: Architecture) -> dict[str, Any]:
+    """Return a row as plain values of JSON."""
+    return _KINDS[type(row)].dump_python(row, mode="json")  # type: ignore[no-any-return]
 
 
-def row_of(values: Mapping[str, Any]) -> Architecture:
+def load_row(values: Mapping[str, Any] | Architecture) -> Architecture:
     """Return the row that ``values`` describe: a classic auto-encoder where they have widths, else a convolutional one.
+
+    A row, whose values nobody has checked yet, is checked as its values are.
 
     Raises:
         FieldError: a value is missing, unknown or not accepted.
     """
-    if not isinstance(values, Mapping):
-        raise FieldError("models", f"{values!r:.60}", "the values of a row, by name", "see docs/extending.md")
-    received = str(values.get("name", "a model without a name"))[:60]
-    row: Architecture
-    if "widths" in values:
-        row = _record(ClassicAutoencoder, _CLASSIC, values, received)
+    if isinstance(values, Architecture):
+        kind, name = type(values), values.name
+    elif isinstance(values, Mapping):
+        kind = ClassicAutoencoder if "widths" in values else ConvolutionalAutoencoder
+        name = values.get("name", "a model without a name")
     else:
-        row = _record(ConvolutionalAutoencoder, _CONVOLUTIONAL, values, received)
-    return row
-
-
-def _record(kind: Callable[..., Any], accepted: Mapping[str, _Accepted], values: Any, received: str) -> Any:
-    """Return the record of ``kind`` that ``values`` make; messages call it ``received``."""
-    if not isinstance(values, Mapping):
-        raise TypeError
-    optional = {field.name for field in dataclasses.fields(kind) if field.default is not dataclasses.MISSING}  # type: ignore[arg-type]
-    for name in values:
-        if name not in accepted:
-            raise FieldError(name, f"{received}: unknown key {name!r}", ", ".join(accepted), "correct or remove it")
-    for name in accepted:
-        if name not in values and name not in optional:
-            raise FieldError("name", f"{received}: no {name}", ", ".join(accepted), f"give it {name}")
-    made = {}
-    for name, value in values.items():
-        try:
-            made[name] = accepted[name].made(value)
-        except FieldError as error:
-            raise FieldError(name, f"{received}, {error.received}", error.accepted, error.remedy) from None
-        except (TypeError, ValueError):
-            raise FieldError(
-                name, f"{received}: {name} {repr(value)[:60]}", accepted[name].text, f"correct {name}"
-            ) from None
+        raise FieldError("models", f"{values!r:.60}", "the values of a row, by name", "see docs/extending.md")
     try:
-        return kind(**made)
-    except ValueError as error:
-        raise FieldError(
-            "name", str(error), "halves that go with their pooling and unpooling", "change one of them"
-        ) from None
+        return _KINDS[kind].validate_python(values)
+    except ValidationError as error:
+        raise field_error(error, kind, str(name)[:60]) from None
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, Encoder | Decoder):
-        return values_of(value)
-    return list(value) if isinstance(value, tuple) else value
+def check_row(row: Architecture) -> None:
+    """Refuse a row of the user's own whose name is taken by the table, or whose sizes do not work out.
+
+    Raises:
+        InputError: with what is accepted.
+    """
+    list_layers(row, 1)
+    if row.name in BUILT_IN or row.name in CONTROLS:
+        raise InputError(
+            f"a model called {row.name}, which is built in",
+            f"a name of its own, none of {', '.join((*BUILT_IN, *CONTROLS))}",
+            "give the row another name",
+        )
 
 
-def _matches(pattern: str) -> Callable[[Any], str]:
-    def made(value: Any) -> str:
-        if not re.fullmatch(pattern, value):
-            raise ValueError
-        return str(value)
+def field_error(error: ValidationError, kind: type, received: str = "") -> FieldError:
+    """Return the first of the mistakes that pydantic found in the values of a record of ``kind``.
 
-    return made
+    What is accepted is said by the field's annotation: its description, or its choices.
 
-
-def _one_of(literal: Any) -> _Accepted:
-    names = get_args(literal)
-
-    def made(value: Any) -> Any:
-        if value not in names:
-            raise ValueError
-        return value
-
-    return _Accepted(made, f"one of: {', '.join(names)}")
-
-
-def _counts(least: int, most: int) -> _Accepted:
-    def made(value: Any) -> tuple[int, ...]:
-        if not isinstance(value, list | tuple) or not least <= len(value) <= most:
-            raise ValueError
-        if not all(type(count) is int and 1 <= count <= MOST_UNITS for count in value):
-            raise ValueError
-        return tuple(value)
-
-    return _Accepted(made, f"{least if least == most else f'{least} to {most}'} whole numbers from 1")
-
-
-def _bool(value: Any) -> bool:
-    if not isinstance(value, bool):
-        raise TypeError
-    return value
+    Args:
+        error: pydantic's.
+        kind: a dataclass, whose fields may be dataclasses in their turn.
+        received: what messages call the record, where there are several.
+    """
+    # A key that is not known comes before those that are missing, since it may be one of them, misspelt.
+    first = min(error.errors(include_url=False), key=lambda each: each["type"] != "unexpected_keyword_argument")
+    path = [part for part in first["loc"] if isinstance(part, str)]
+    if not path:  # what the record itself refuses
+        return FieldError(
+            "name", str(first["ctx"]["error"]), "halves that go with their pooling and unpooling", "change one of them"
+        )
+    fields, (name, *inner) = _hints(kind), path
+    while inner and dataclasses.is_dataclass(fields.get(name)):
+        received = f"{received}, {name}"
+        fields, (name, *inner) = _hints(fields[name]), inner
+    prefix = f"{received}: " if received else ""
+    if first["type"] == "unexpected_keyword_argument" and first["loc"][-1] == name:
+        return FieldError(path[0], f"{prefix}unknown key {name!r}", ", ".join(fields), "correct or remove it")
+    if first["type"] == "missing" and first["loc"][-1] == name:
+        holder = "name" if name == path[0] else path[0]
+        return FieldError(holder, f"{prefix}no {name}", ", ".join(fields), f"give it {name}")
+    value = f"{prefix}{name} {first['input']!r:.60}"
+    return FieldError(path[0], value, _describe(fields[name]), f"correct {name}")
 
 
-def _half(kind: type[Encoder] | type[Decoder], kernels: int, doubled: str) -> _Accepted:
-    accepted = {"name": _TEXT, "kernels": _counts(kernels, kernels), doubled: _YES, "source": _NOTE}
-
-    def made(value: Any) -> Encoder | Decoder:
-        values = values_of(value) if isinstance(value, kind) else value
-        half: Encoder | Decoder = _record(kind, accepted, values, kind.__name__.lower())
-        return half
-
-    return _Accepted(made, f"name, {kernels} kernels and whether it is {doubled}")
+def _hints(kind: Any) -> dict[str, Any]:
+    hints = get_type_hints(kind, include_extras=True)
+    return {field.name: hints[field.name] for field in dataclasses.fields(kind)}
 
 
-_NAME = _Accepted(_matches(r"[a-z][a-z0-9_]{0,39}"), "small letters, digits and '_', from a letter on, at most 40")
-_TEXT = _Accepted(_matches(r"[^\x00-\x1f\x7f]{1,100}"), "a text of 1 to 100 characters, without line breaks")
-_NOTE = _Accepted(_matches(r"[^\x00-\x1f\x7f]{0,200}"), "a text of at most 200 characters, without line breaks")
-_YES = _Accepted(_bool, "true or false")
-_SHARED = {"name": _NAME, "label": _TEXT, "notation": _TEXT, "source": _NOTE, "activation": _one_of(Activation)}
-_CONVOLUTIONAL = _SHARED | {
-    "encoder": _half(Encoder, 2, "pooled"),
-    "decoder": _half(Decoder, 3, "unpooled"),
-    "published_filters": _counts(2, 2),
-    "pooling": _one_of(Pooling),
-    "unpooling": _one_of(Unpooling),
-}
-_CLASSIC = _SHARED | {"widths": _counts(1, 10)}
+def _describe(hint: Any) -> str:
+    """Return what a field of this annotation accepts."""
+    if get_origin(hint) is Literal:
+        return f"one of: {', '.join(get_args(hint))}"
+    if get_origin(hint) is Annotated:
+        described = (getattr(extra, "description", None) for extra in hint.__metadata__)
+        return next(filter(None, described), "true or false")
+    return f"{', '.join(_hints(hint))}"

@@ -7,34 +7,27 @@ import math
 import torch
 from torch import Tensor
 
-from trainables.models.architectures import ClassicAutoencoder, Layer
 from trainables.models.autoencoder import Autoencoder, Switches
-
-SPARSE_INPUTS = 25
-"""Mean number of non-zero weights of an input of a fully connected layer. Source: [file], filler's ``sparse``."""
-
-CLASSIC_SPARSE_INPUTS = 15
-"""The same in the classic auto-encoder. Source: Caffe's example mnist_autoencoder."""
+from trainables.models.layers import Layer
 
 PREACTIVATION_DEVIATION = {"sigmoid": 1.5, "tanh": 1.0, "relu": 1.0, "none": 1.0}
-"""Standard deviation to which `data_scaled` brings what an activation is applied to; ``none`` is code and output."""
+"""Standard deviation that `draw_data_scaled` gives to what an activation is applied to; ``none``: code and output."""
 
 
 @torch.no_grad()
-def caffe(model: Autoencoder, generator: torch.Generator) -> None:
+def draw_caffe(model: Autoencoder, generator: torch.Generator) -> None:
     """Draw Caffe's starting weights: "xavier" for convolutions and deconvolutions, sparse Gaussian for the rest.
 
     xavier is uniform within sqrt(3 / fan_in), where Caffe takes fan_in as the elements of one slice of the weight's
     first axis (for a deconvolution's (in, out, k, k) that is out x k^2). The Gaussian has standard deviation 1, each
-    weight being kept with probability min(1, sparse / outputs). Biases are 0. Source: [file].
+    weight being kept with probability min(1, sparse_inputs / outputs). Biases are 0. Source: [file].
     """
-    sparse = CLASSIC_SPARSE_INPUTS if isinstance(model.architecture, ClassicAutoencoder) else SPARSE_INPUTS
     for stage in model.stages:
         weight = model.weight(stage.layer)
         model.bias(stage.layer).zero_()
         if stage.layer.kind == "linear":
             weight.normal_(generator=generator)
-            kept = min(1.0, sparse / weight.shape[0])
+            kept = min(1.0, model.architecture.sparse_inputs / weight.shape[0])
             weight.mul_(torch.rand(weight.shape, generator=generator) < kept)
         else:
             bound = math.sqrt(3 / weight[0].numel())
@@ -42,7 +35,7 @@ def caffe(model: Autoencoder, generator: torch.Generator) -> None:
 
 
 @torch.no_grad()
-def data_scaled(model: Autoencoder, generator: torch.Generator, images: Tensor) -> None:
+def draw_data_scaled(model: Autoencoder, generator: torch.Generator, images: Tensor) -> None:
     """Draw orthogonal (fully connected) or Gaussian weights, then rescale them layer by layer on ``images``.
 
     Each layer in turn is brought to the standard deviation of `PREACTIVATION_DEVIATION` before its activation, with

@@ -15,8 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from trainables.models.architectures import Layer
 from trainables.models.autoencoder import Autoencoder, Stage, Switches
+from trainables.models.layers import Layer
 from trainables.ops.convolution import unpool_tile
 from trainables.training.cuda_graphs import StepRunner
 from trainables.training.training import EpochMetrics, Training, make_optimizer, scheduled_learning_rate, select_loss

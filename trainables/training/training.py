@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from trainables.errors import InputError
 from trainables.models import initialization
+from trainables.models.architectures import Architecture
 from trainables.models.autoencoder import Autoencoder
 from trainables.trial_config import TrialConfig
 
@@ -58,7 +59,12 @@ class Training:
     """
 
     def __init__(
-        self, trial_config: TrialConfig, seed: int, train_pixels: Tensor, validation_pixels: Tensor | None = None
+        self,
+        trial_config: TrialConfig,
+        seed: int,
+        train_pixels: Tensor,
+        validation_pixels: Tensor | None = None,
+        row: Architecture | None = None,
     ) -> None:
         if len(train_pixels) < trial_config.batch_size:
             raise InputError(
@@ -70,7 +76,7 @@ class Training:
         self.train_pixels, self.validation_pixels = train_pixels, validation_pixels
         weights_seed, order_seed = np.random.SeedSequence(seed).generate_state(2, np.uint64)
         self._order = torch.Generator().manual_seed(int(order_seed))
-        self.model = _initialize_model(trial_config, int(weights_seed), train_pixels)
+        self.model = _initialize_model(trial_config.variant(row), trial_config, int(weights_seed), train_pixels)
         self.optimizer = make_optimizer(trial_config, self.model)
         self.epoch = 0
         # Images that do not fill a batch wait for the next epoch's order: every step has the same shape.
@@ -195,15 +201,15 @@ def scheduled_learning_rate(trial_config: TrialConfig, step: int, steps_per_epoc
     return trial_config.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warmup) / (total - warmup)))
 
 
-def _initialize_model(trial_config: TrialConfig, seed: int, train_pixels: Tensor) -> Autoencoder:
-    model = Autoencoder(trial_config.variant(), trial_config.code_size, trial_config.filters, train_pixels.shape[-1])
+def _initialize_model(row: Architecture, trial_config: TrialConfig, seed: int, train_pixels: Tensor) -> Autoencoder:
+    model = Autoencoder(row, trial_config.code_size, trial_config.filters, train_pixels.shape[-1])
     generator = torch.Generator().manual_seed(seed % 2**63)
     if trial_config.starting_weights == "caffe":
-        initialization.caffe(model, generator)
+        initialization.draw_caffe(model, generator)
     else:
         chosen = torch.randperm(len(train_pixels), generator=generator)[:SCALING_IMAGES]
         images = scale_pixels(train_pixels[chosen.to(train_pixels.device)].cpu())
-        initialization.data_scaled(model, generator, images)
+        initialization.draw_data_scaled(model, generator, images)
     return model.to(train_pixels.device)
 
 

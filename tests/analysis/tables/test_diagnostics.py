@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from analysis.provenance import command
+from analysis.provenance import format_command
 from analysis.results import Study, StudyResults
 from analysis.tables.diagnostics import layer_values, other_scores
 from analysis.tables.scores import CLUSTERING, score_table
@@ -54,10 +54,10 @@ def test_the_command_for_missing_rows_gives_no_flag_twice() -> None:
     """What is asked for replaces what the last launch asked for; its factors mean nothing outside phase ablate."""
     last = "study/launch.py --preset sample --phase ablate --architectures model_4 model_1 --factors loss --seeds 2"
     study = Study("sample-mnist", "results/sample-mnist", {"launches": [{"command": last}]})
-    assert command(study, "search confirm", "--architectures model_2") == (
+    assert format_command(study, "search confirm", "--architectures model_2") == (
         "python study/launch.py --preset sample --seeds 2 --phase search confirm --architectures model_2"
     )
-    assert command(study, "ablate", "--factors activation") == (
+    assert format_command(study, "ablate", "--factors activation") == (
         "python study/launch.py --preset sample --architectures model_4 model_1 --seeds 2 --phase ablate "
         "--factors activation"
     )

@@ -63,7 +63,7 @@ def test_the_room_of_a_study_is_about_what_its_files_take(tmp_path: Path) -> Non
     config = small_config(architectures=("unpool_only",), trials=1, seeds=1, epochs=1)
     dataset = load_dataset("digits")
     plan, store = Plan(config, ()), Store(tmp_path / "study")
-    expected = estimate.estimate_room(plan.list_pending(), config.epochs, len(dataset.test))
+    expected = estimate.estimate_room(plan.list_pending(), config, len(dataset.test))
     store.open({"schema_version": 1, "name": config.name})
     columns = make_provenance_columns(config.name, "0" * 64, dataset, versions(), ("0" * 40, False))
     with store.writing():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from study.config.study_config import study_config
+from study.config.presets import study_config
 from study.plan.identity import make_identity
 
 

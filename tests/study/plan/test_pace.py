@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from study.config.study_config import study_config
+from study.config.presets import study_config
 from study.plan.pace import Pace
 from study.plan.plan import Plan
 from study.plan.trials import plan_trials

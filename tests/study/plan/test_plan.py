@@ -235,5 +235,5 @@ def test_a_resumed_plan_takes_the_seeds_together_that_are_missing() -> None:
     taken = taken_together(Plan(config, kept), 8)
     (group,) = [trials for trials in taken if trials[0].arm == "tuned"]
     assert [planned.number for planned in group] == [1, 4, 5]
-    batch = make_batch(group, None)
+    batch = make_batch(group, None, config)
     assert [trial.seed for trial in batch.trials] == [planned.seed for planned in group]

@@ -8,12 +8,12 @@ import pytest
 from optuna.trial import TrialState
 
 import study.plan.search
-from study.config.search_space import FILTERS_RANGE, PARAMETER_BUDGET, Cell, widest, within_budget
+from study.config.search_space import PARAMETER_BUDGET, Cell
 from study.plan.search import CellSearch
 from study.plan.trials import plan_trials
 from tests.studies import row_of, small_config
-from trainables.errors import InputError
-from trainables.models.architectures import ARCHITECTURES, count_parameters
+from trainables.models.architectures import BUILT_IN
+from trainables.models.layers import count_parameters
 from trainables.trial_config import TrialConfig
 
 
@@ -31,31 +31,15 @@ def searched(cell: Cell, count: int, statuses: list[str] | None = None) -> tuple
     return search, suggested
 
 
-@pytest.mark.parametrize("architecture", [name for name in ARCHITECTURES if name != "classic_autoencoder"])
+@pytest.mark.parametrize("architecture", [name for name in BUILT_IN if name != "classic_autoencoder"])
 @pytest.mark.parametrize("code_size", [2, 30])
 def test_no_suggestion_is_over_the_parameter_budget(architecture: str, code_size: int) -> None:
     """Counted from the layers, for forty suggestions a cell."""
     _, suggested = searched(Cell(architecture, code_size), 40)
-    row = ARCHITECTURES[architecture]
+    row = BUILT_IN[architecture]
     counts = [count_parameters(row, code_size, trial_config.filters) for trial_config in suggested]
     assert max(counts) <= PARAMETER_BUDGET
     assert len({trial_config.filters for trial_config in suggested}) > 10
-
-
-def test_widest_is_the_last_count_within_the_budget() -> None:
-    """One more map is over it, or over the range."""
-    for name in ("model_1", "model_2", "model_4", "unpool_only"):
-        cell = Cell(name, 30)
-        for first in (2, 8, widest(cell)):
-            second = widest(cell, first)
-            assert within_budget(cell, (first, second))
-            assert second == FILTERS_RANGE[1] or not within_budget(cell, (first, second + 1))
-
-
-def test_a_cell_over_the_budget_at_its_least_counts_is_refused() -> None:
-    """A code of 784 units alone joins 392,000 weights."""
-    with pytest.raises(InputError, match="360,000"):
-        widest(Cell("model_4", 784))
 
 
 def test_classic_autoencoder_searches_its_learning_rate_alone() -> None:

@@ -17,9 +17,8 @@ from analysis.report import comparison_tables
 from analysis.results import load_study
 from analysis.tables.table import Absent
 from study import launch
-from study.config.data import data_for
-from study.config.study_config import study_config
-from study.config.study_file import config_from
+from study.config.presets import study_config
+from study.config.study_file import read_config
 from study.plan.identity import make_identity
 from tests.synthetic import write_synthetic_study
 from trainables.data.datasets import load_dataset
@@ -184,27 +183,10 @@ def test_a_study_is_called_after_the_file_and_knows_where_it_lies(
     study = tmp_path / "below" / "some.toml"
     study.write_text('preset = "quick"\ndataset = "../mine.npz"\n')
     monkeypatch.chdir("/")
-    assert config_from(str(study)) == study_config("quick", name="some-mine", dataset=path)
+    assert read_config(str(study)) == study_config("quick", name="some-mine", dataset=path)
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    assert config_from(str(study), dataset="other.npz").dataset == str(tmp_path / "elsewhere" / "other.npz")
-
-
-def test_images_of_another_size_are_refused_with_the_sizes_of_the_layers(tmp_path: Path) -> None:
-    """Before anything starts."""
-    path = npz(tmp_path, {"train_images": np.zeros((60, 32, 32)), "test_images": np.zeros((20, 32, 32))})
-    with pytest.raises(InputError, match="conv1 32 -> 24"):
-        data_for(study_config("quick", dataset=path), None)
-    with pytest.raises(InputError, match="images of 32x32\n  accepted: 28x28 pixels"):
-        data_for(study_config("quick", dataset=path, architectures=("classic_autoencoder",)), None)
-
-
-def test_a_batch_larger_than_the_search_trains_on_is_refused(tmp_path: Path) -> None:
-    """It would fail in every trial."""
-    path = npz(tmp_path)
-    assert data_for(study_config("quick", dataset=path), None).name == "mine"
-    with pytest.raises(InputError, match="batch_size 100 with 50 training images"):
-        data_for(study_config("sample", dataset=path), None)
+    assert read_config(str(study), dataset="other.npz").dataset == str(tmp_path / "elsewhere" / "other.npz")
 
 
 def test_tables_say_that_scores_need_labels(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import torch
 
 from trainables.evaluation.reconstruction import encode_pixels, measure_layers, measure_test
 from trainables.models import initialization
-from trainables.models.architectures import ARCHITECTURES
+from trainables.models.architectures import BUILT_IN
 from trainables.models.autoencoder import Autoencoder
 from trainables.training.training import measure
 
@@ -17,7 +17,7 @@ PIXELS = torch.randint(0, 256, (40, 28, 28), dtype=torch.uint8, generator=torch.
 
 def make_model(name: str) -> Autoencoder:
     """Return a model with starting weights."""
-    model = Autoencoder(ARCHITECTURES[name], 3)
+    model = Autoencoder(BUILT_IN[name], 3)
     initialization.caffe(model, torch.Generator().manual_seed(0))
     return model.eval()
 

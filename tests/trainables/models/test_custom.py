@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 
 from study import launch
-from study.config.model_file import read_models
+from study.config.presets import study_config
 from study.config.search_space import Cell
-from study.config.study_config import StudyConfig, study_config
-from study.config.study_file import config_from, study_file
+from study.config.study_config import StudyConfig
+from study.config.study_file import format_study_file, read_config, read_models
 from study.plan.identity import next_manifest
 from study.plan.search import CellSearch
 from study.plan.trials import plan_trials
@@ -22,10 +22,11 @@ from study.storage.store import Store
 from trainables.checkpoint import load_checkpoint, pack_weights
 from trainables.data.datasets import load_dataset
 from trainables.errors import FieldError, InputError
-from trainables.models import architectures, initialization
+from trainables.models import initialization
 from trainables.models.architectures import BUILT_IN, Architecture, ConvolutionalAutoencoder, Decoder, Encoder
 from trainables.models.autoencoder import Autoencoder
-from trainables.models.custom import row_of, values_of
+from trainables.models.custom import dump_row, load_row
+from trainables.models.layers import list_layers
 from trainables.training.training import Training
 from trainables.trial_config import RECIPES
 
@@ -50,9 +51,6 @@ def row(name, **changes):
 """
 
 
-pytestmark = pytest.mark.usefixtures("forgotten")
-
-
 def written(folder: Path, rows: str, before: str = FILE.replace('notation=""', 'notation="(conv)"')) -> Path:
     """Write a file of models and return its path."""
     path = folder / "my_models.py"
@@ -63,20 +61,20 @@ def written(folder: Path, rows: str, before: str = FILE.replace('notation=""', '
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_a_row_comes_back_from_its_plain_values(name: str) -> None:
     """Through JSON, as in study.json and the header of weights."""
-    values = values_of(BUILT_IN[name])
-    row = row_of(json.loads(json.dumps(values)))
-    assert values_of(row) == values
-    assert architectures.list_layers(row, 10) == architectures.list_layers(BUILT_IN[name], 10)
+    values = dump_row(BUILT_IN[name])
+    row = load_row(json.loads(json.dumps(values)))
+    assert dump_row(row) == values
+    assert list_layers(row, 10) == list_layers(BUILT_IN[name], 10)
     assert pickle.loads(pickle.dumps(row)) == row  # it travels to the workers
 
 
 @pytest.mark.parametrize("unpooling", ["corner", "tile", "average"])
 def test_an_own_row_is_computed_as_stock_layers_do(unpooling: str) -> None:
     """With odd maps, whose last row and column pooling drops."""
-    row = row_of(values_of(ODD) | {"unpooling": unpooling})
+    row = load_row(dump_row(ODD) | {"unpooling": unpooling})
     model = Autoencoder(row, 5)
     images = torch.rand(8, 1, 28, 28, generator=torch.Generator().manual_seed(0))
-    initialization.data_scaled(model, torch.Generator().manual_seed(0), images)
+    initialization.draw_data_scaled(model, torch.Generator().manual_seed(0), images)
     state = {name: (model.state_dict()[f"{name}.weight"], model.state_dict()[f"{name}.bias"]) for name in names(row)}
     maps = images
     for conv in ("conv1", "conv2"):
@@ -96,20 +94,18 @@ def test_an_own_row_is_computed_as_stock_layers_do(unpooling: str) -> None:
 
 def names(row: Architecture) -> list[str]:
     """Return the layers of a row that have weights."""
-    return [layer.name for layer in architectures.list_layers(row, 5) if layer.weight_shape]
+    return [layer.name for layer in list_layers(row, 5) if layer.weight_shape]
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_an_own_row_trains_and_its_weights_load_without_it(recipe: str, tmp_path: Path) -> None:
     """The header of the file describes the row."""
-    architectures.admit(ODD)
     trial_config = RECIPES[recipe].trial_config(ODD, 5, 1, batch_size=20)
     pixels = torch.from_numpy(load_dataset("digits").test.pixels[:200].copy())
-    training = Training(trial_config, 0, pixels)
+    training = Training(trial_config, 0, pixels, row=ODD)
     assert training.train_epoch().finite
     path = tmp_path / "some.safetensors"
     path.write_bytes(pack_weights(training.model, trial_config, "some"))
-    del architectures._table["odd"]
     again = load_checkpoint(path)
     assert again.architecture == ODD
     images = torch.rand(3, 1, 28, 28)
@@ -120,9 +116,9 @@ def test_a_file_of_rows_joins_the_models_of_a_preset(tmp_path: Path) -> None:
     """Or is picked from by name; its search tries its own filter counts first, and it has a published arm."""
     path = written(tmp_path, "MODELS = [row('one'), row('two', activation='relu')]\n")
     arguments = ["--preset", "quick", "--models", str(path)]
-    config = launch.config_of(launch.parser().parse_args(arguments))
+    config = launch.make_config(launch.make_parser().parse_args(arguments))
     assert config.architectures == (*BUILT_IN, "one", "two")
-    config = launch.config_of(launch.parser().parse_args([*arguments, "--architectures", "two", "model_1"]))
+    config = launch.make_config(launch.make_parser().parse_args([*arguments, "--architectures", "two", "model_1"]))
     assert config.architectures == ("two", "model_1")
     first = CellSearch(config, Cell("two", 10)).suggest(0)
     assert (first.filters, first.activation) == ((4, 4), "relu")
@@ -133,8 +129,8 @@ def test_the_file_that_a_study_writes_holds_its_rows(tmp_path: Path) -> None:
     """It is launched again without the file of models."""
     config = study_config("quick", models=(ODD,), architectures=("model_1", "odd"))
     path = tmp_path / "study.toml"
-    path.write_text(study_file(config))
-    again = config_from(str(path))
+    path.write_text(format_study_file(config))
+    again = read_config(str(path))
     assert again == config
     assert again.models == (ODD,)
 
@@ -153,14 +149,14 @@ def test_a_mistake_in_a_row_of_a_study_file_is_told_with_its_line(
     line: str, wrong: str, expected: str, tmp_path: Path
 ) -> None:
     """That of the second row, though the first has the same keys."""
-    second = row_of(values_of(ODD) | {"name": "second"})
-    lines = study_file(study_config("quick", models=(ODD, second))).splitlines()
+    second = load_row(dump_row(ODD) | {"name": "second"})
+    lines = format_study_file(study_config("quick", models=(ODD, second))).splitlines()
     number = max(place for place, text in enumerate(lines) if text.startswith(f"{line} ="))
     lines[number] = wrong
     path = tmp_path / "mine.toml"
     path.write_text("\n".join(lines))
     with pytest.raises(InputError) as raised:
-        config_from(str(path))
+        read_config(str(path))
     assert str(raised.value).startswith(f"{path}, line {number + 1}: second")
     assert expected in str(raised.value)
 
@@ -224,9 +220,9 @@ def test_a_missing_file_of_models_is_named(tmp_path: Path) -> None:
 )
 def test_filter_counts_outside_the_search_are_refused(changes: dict[str, tuple[int, int]], expected: str) -> None:
     """The published point is the search's first."""
-    row = row_of(
-        values_of(ODD)
-        | {"name": "wide", "encoder": values_of(BUILT_IN["model_1"])["encoder"]}
+    row = load_row(
+        dump_row(ODD)
+        | {"name": "wide", "encoder": dump_row(BUILT_IN["model_1"])["encoder"]}
         | changes
         | {"pooling": "none"}
     )
@@ -244,19 +240,22 @@ def test_a_study_keeps_its_rows_and_refuses_a_changed_one(tmp_path: Path) -> Non
     """Others may join, as cells may; the identity stays."""
     store = Store(tmp_path / "study")
     first = manifest_of(study_config("quick", models=(ODD,)), None, store)
-    second_row = row_of(values_of(ODD) | {"name": "second"})
+    second_row = load_row(dump_row(ODD) | {"name": "second"})
     second = manifest_of(study_config("quick", models=(second_row,)), first, store)
     assert second["study_sha256"] == first["study_sha256"]
     assert [row["name"] for row in second["models"]] == ["odd", "second"]  # type: ignore[attr-defined]
-    del architectures._table["odd"]  # as in the process of another launch
-    changed = row_of(values_of(ODD) | {"published_filters": [7, 9]})
+    changed = load_row(dump_row(ODD) | {"published_filters": [7, 9]})
     with pytest.raises(InputError, match=r"another model called odd: published_filters was \[6, 9\], is \[7, 9\]"):
         manifest_of(study_config("quick", models=(changed,)), second, store)
 
 
-def test_a_name_means_one_model_in_a_process() -> None:
-    """Another row under it would change what rows and tables mean."""
-    architectures.admit(ODD)
-    architectures.admit(row_of(values_of(ODD)))
-    with pytest.raises(InputError, match="another model here already"):
-        architectures.admit(row_of(values_of(ODD) | {"label": "other"}))
+def test_a_name_means_one_model_in_a_study_and_another_in_the_next() -> None:
+    """Each study of a process plans, suggests and refuses by its own row."""
+    first = study_config("quick", models=(ODD,))
+    other = load_row(dump_row(ODD) | {"published_filters": [7, 9], "unpooling": "corner"})
+    second = study_config("quick", models=(other,))
+    assert (first.architecture("odd"), second.architecture("odd")) == (ODD, other)
+    suggested = [CellSearch(config, Cell("odd", 10)).suggest(0) for config in (first, second)]
+    assert [(point.filters, point.unpooling) for point in suggested] == [((6, 9), "tile"), ((7, 9), "corner")]
+    with pytest.raises(FieldError, match="each model once"):
+        study_config("quick", models=(ODD, other))

@@ -9,10 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from trainables.data.datasets import load_dataset
-from trainables.data.images import Dataset
-from trainables.models.architectures import ARCHITECTURES
-from trainables.run_trial import Trial, TrialBatch, run_trial
+from trainables.models.architectures import BUILT_IN
 from trainables.training.batched import BatchedTraining
 from trainables.training.cuda_graphs import StepRunner
 from trainables.training.training import EpochMetrics, Training
@@ -33,7 +30,7 @@ def pixels() -> Tensor:
 def make_trial_config(name: str, recipe: str = "modern", **changes: object) -> TrialConfig:
     """Return settings of a small model."""
     filters = None if name == "classic_autoencoder" else (3, 2)
-    trial_config = RECIPES[recipe].trial_config(ARCHITECTURES[name], 4, 3, batch_size=20, filters=filters)
+    trial_config = RECIPES[recipe].trial_config(BUILT_IN[name], 4, 3, batch_size=20, filters=filters)
     return dataclasses.replace(trial_config, **changes)  # type: ignore[arg-type]
 
 
@@ -52,7 +49,7 @@ def assert_close(ours: EpochMetrics, theirs: EpochMetrics, rel: float = 1e-4) ->
 
 
 CASES = [
-    *((name, recipe, {}) for name in ARCHITECTURES for recipe in RECIPES),
+    *((name, recipe, {}) for name in BUILT_IN for recipe in RECIPES),
     ("model_4", "modern", {"unpooling": "tile"}),
     ("model_4", "modern", {"unpooling": "average"}),
     ("model_3", "modern", {"pooling": "max"}),
@@ -144,96 +141,3 @@ def test_a_step_reads_everything_from_tensors_that_stay(pixels: Tensor) -> None:
     before = [tensor.data_ptr() for tensor in batch._list_changed()]
     batch.train_epoch()
     assert [tensor.data_ptr() for tensor in batch._list_changed()] == before
-
-
-def spec_of(trial_config: TrialConfig) -> TrialBatch:
-    """Return a confirmed trial of three seeds."""
-    runs = tuple(Trial(f"confirm-{seed}", seed, keep_codes=seed == 1) for seed in SEEDS)
-    return TrialBatch("confirm", trial_config.architecture, trial_config.code_size, trial_config, runs)
-
-
-def few_digits() -> Dataset:
-    """Return a hundred digits to train on and forty to test."""
-    digits = load_dataset("digits")
-    return Dataset("digits", digits.training.select(0, 100), 20, digits.test.select(0, 40), "0" * 64)
-
-
-def test_seeds_of_a_trial_end_with_the_rows_that_they_have_alone() -> None:
-    """One trial reports every epoch of every seed; outcomes, scores and weights are each seed's own."""
-    trial_config = dataclasses.replace(make_trial_config("model_4"), epochs_planned=2)
-    cpu = torch.device("cpu")
-    ours = list(run_trial(spec_of(trial_config), few_digits(), cpu, at_once=3))
-    theirs = list(run_trial(spec_of(trial_config), few_digits(), cpu, at_once=1))
-    assert [report.trial_id for report in ours] == [f"confirm-{seed}" for seed in SEEDS] * 2
-    assert [report.trial_id for report in theirs] == [f"confirm-{seed}" for seed in SEEDS for _ in range(2)]
-    for report in theirs:
-        (same,) = [
-            other
-            for other in ours
-            if (other.trial_id, other.epoch and other.epoch.epoch)
-            == (report.trial_id, report.epoch and report.epoch.epoch)
-        ]
-        assert same.epoch is not None
-        assert report.epoch is not None
-        assert_close(same.epoch, report.epoch, rel=2e-3)
-        assert same.columns["parameters"] == report.columns["parameters"]
-        assert same.columns["device_seconds"] == pytest.approx(same.columns["seconds"] / 3)
-        if report.outcome is None:
-            assert same.outcome is None
-            continue
-        assert same.outcome is not None
-        assert same.outcome.status == report.outcome.status == "complete"
-        assert (same.outcome.kept is None) == (report.outcome.kept is None)
-        errors = [
-            [score.value for score in outcome.scores if score.metric == "squared_error"]
-            for outcome in (same.outcome, report.outcome)
-        ]
-        assert errors[0] == pytest.approx(errors[1], rel=1e-2)
-        assert same.outcome.weights is not None
-    weights = {report.outcome.weights for report in ours if report.outcome is not None}
-    assert len(weights) == len(SEEDS)
-
-
-def test_a_seed_that_diverges_ends_and_the_others_are_trained_to_their_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its report says so in its epoch, and no other report of it follows."""
-    trial_config = make_trial_config("unpool_only")
-    train_epoch = BatchedTraining.train_epoch
-
-    def breaks(batch: BatchedTraining) -> list[EpochMetrics]:
-        if batch.epoch == 1:
-            with torch.no_grad():
-                batch.trainings[2].model.get_parameter("code.weight").fill_(float("inf"))
-        return train_epoch(batch)
-
-    monkeypatch.setattr(BatchedTraining, "train_epoch", breaks)
-    reports = list(run_trial(spec_of(trial_config), few_digits(), torch.device("cpu"), at_once=3))
-    ends = {report.trial_id: (report.outcome.status, report.epoch.epoch) for report in reports if report.outcome}  # type: ignore[union-attr]
-    assert ends == {"confirm-1": ("complete", 3), "confirm-2": ("complete", 3), "confirm-3": ("diverged", 2)}
-    assert [report.trial_id for report in reports].count("confirm-3") == 2
-
-
-@pytest.mark.parametrize(
-    ("parameter", "reason"),
-    [("code.bias", "a code is not finite"), ("output.bias", "cross_entropy of reconstruction on test is not finite")],
-)
-def test_a_trial_whose_codes_or_scores_are_not_finite_is_diverged(
-    parameter: str, reason: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its losses were finite to the last epoch; none of its scores becomes a row."""
-    trial_config = dataclasses.replace(make_trial_config("unpool_only"), epochs_planned=1)
-    train_epoch = Training.train_epoch
-
-    def breaks_after(training: Training) -> EpochMetrics:
-        figures = train_epoch(training)
-        with torch.no_grad():
-            training.model.get_parameter(parameter).fill_(float("inf"))
-        return figures
-
-    monkeypatch.setattr(Training, "train_epoch", breaks_after)
-    *_, last = run_trial(spec_of(trial_config), few_digits(), torch.device("cpu"), at_once=1)
-    assert last.epoch is not None
-    assert last.epoch.finite
-    assert last.outcome is not None
-    assert (last.outcome.status, last.outcome.reason) == ("diverged", reason)
-    assert not last.outcome.scores
-    assert last.outcome.weights is None

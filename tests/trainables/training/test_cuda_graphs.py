@@ -13,11 +13,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from study.config.study_config import study_config
+from study.config.presets import study_config
 from study.execution.estimate import estimate
 from study.plan.trials import plan_trials
 from trainables.data.datasets import load_dataset
-from trainables.models.architectures import ARCHITECTURES
+from trainables.models.architectures import BUILT_IN
 from trainables.run_trial import Trial, TrialBatch, run_trial
 from trainables.training.batched import BatchedTraining
 from trainables.training.devices import prepare
@@ -32,7 +32,7 @@ SEEDS = (1, 2, 3)
 # On these images caffe's published rate throws model 5 about: rounding alone moves its second epoch by a fifth.
 CALM: dict[str, dict[str, object]] = {"caffe": {"learning_rate": 0.001}, "modern": {}}
 CASES = [
-    *((name, recipe, CALM[recipe]) for name in ARCHITECTURES for recipe in RECIPES),
+    *((name, recipe, CALM[recipe]) for name in BUILT_IN for recipe in RECIPES),
     ("model_4", "modern", {"unpooling": "tile"}),
     ("model_4", "modern", {"unpooling": "average"}),
     ("model_2", "modern", {"pooling": "average"}),
@@ -51,7 +51,7 @@ def pixels() -> Tensor:
 
 def make_trial_config(name: str, recipe: str = "modern", **changes: object) -> TrialConfig:
     """Return settings at the published filters."""
-    trial_config = RECIPES[recipe].trial_config(ARCHITECTURES[name], 4, 3, batch_size=50)
+    trial_config = RECIPES[recipe].trial_config(BUILT_IN[name], 4, 3, batch_size=50)
     return dataclasses.replace(trial_config, **changes)  # type: ignore[arg-type]
 
 
@@ -94,7 +94,9 @@ def test_a_confirmed_trial_is_measured_on_the_gpu() -> None:
     dataset = load_dataset("digits")
     trial_config = make_trial_config("model_3")
     runs = tuple(Trial(f"confirm-{seed}", seed, keep_codes=seed == 1) for seed in SEEDS)
-    reports = list(run_trial(TrialBatch("confirm", "model_3", 4, trial_config, runs), dataset, torch.device("cuda")))
+    reports = list(
+        run_trial(TrialBatch("confirm", BUILT_IN["model_3"], 4, trial_config, runs), dataset, torch.device("cuda"))
+    )
     ended = {report.trial_id: report for report in reports if report.outcome is not None}
     assert sorted(ended) == [run.trial_id for run in runs]
     for report in ended.values():

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from trainables.errors import InputError
-from trainables.models.architectures import ARCHITECTURES
+from trainables.models.architectures import BUILT_IN
 from trainables.training.training import (
     EpochMetrics,
     Training,
@@ -20,7 +20,7 @@ from trainables.training.training import (
     reconstruction_losses,
     scheduled_learning_rate,
 )
-from trainables.trial_config import RECIPES, TrialConfig, recipe_named
+from trainables.trial_config import RECIPES, TrialConfig
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def make_trial_config(
     name: str = "unpool_only", recipe: str = "modern", epochs: int = 3, **changes: object
 ) -> TrialConfig:
     """Return settings of a small, quick model."""
-    row = ARCHITECTURES[name]
+    row = BUILT_IN[name]
     filters = None if name == "classic_autoencoder" else (3, 2)
     trial_config = RECIPES[recipe].trial_config(row, 4, epochs, batch_size=20, filters=filters)
     return dataclasses.replace(trial_config, **changes)  # type: ignore[arg-type]
@@ -113,7 +113,7 @@ def test_every_setting_reaches_the_training(change: dict[str, object], pixels: T
 
 def test_caffe_recipe_is_the_authors_solver() -> None:
     """Facts of the authors' file."""
-    recipe = recipe_named("caffe")
+    recipe = RECIPES["caffe"]
     assert (recipe.optimizer, recipe.learning_rate, recipe.momentum) == ("sgd", 0.006, 0.0)
     assert (recipe.weight_decay, recipe.bias_learning_rate_factor, recipe.batch_size) == (0.0005, 3.0, 100)
     assert (recipe.starting_weights, recipe.schedule, recipe.loss) == ("caffe", "constant", "cross_entropy")

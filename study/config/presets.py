@@ -1,0 +1,88 @@
+"""Presets: named values of a study's configuration, from which a launch or a study file starts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from study.config.study_config import StudyConfig
+from study.storage.schema import PHASES
+from trainables.data.datasets import data_name, is_own_data
+from trainables.errors import FieldError
+from trainables.models.architectures import BUILT_IN
+
+PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
+    {
+        # Minutes on two cores without a download; small batches, since 1,437 images make few steps.
+        "quick": {
+            "dataset": "digits",
+            "architectures": tuple(BUILT_IN),
+            "code_sizes": (10,),
+            "trials": 3,
+            "seeds": 3,
+            "epochs": 10,
+            "batch_size": 10,
+        },
+        # Within an hour on two cores.
+        "sample": {
+            "dataset": "mnist",
+            "architectures": tuple(BUILT_IN),
+            "code_sizes": (10,),
+            "trials": 4,
+            "seeds": 3,
+            "epochs": 4,
+        },
+        # The paper's own: 20,000 iterations of 100 images are 33 epochs.
+        "paper": {
+            "dataset": "mnist",
+            "architectures": tuple(BUILT_IN),
+            "code_sizes": (2, 10, 30),
+            "trials": 30,
+            "seeds": 5,
+            "epochs": 33,
+        },
+        # The paper's epochs in all three phases, with a search of a GPU's few hours.
+        "reference": {
+            "dataset": "mnist",
+            "architectures": tuple(BUILT_IN),
+            "code_sizes": (2, 10, 30),
+            "phases": PHASES,
+            "trials": 10,
+            "seeds": 5,
+            "epochs": 33,
+        },
+    }
+)
+
+
+def study_config(preset: str, **changes: Any) -> StudyConfig:
+    """Return the configuration of ``preset`` with ``changes``; a change that is None leaves the preset's value.
+
+    Models of one's own join those of the preset, unless ``architectures`` says which are meant.
+
+    Raises:
+        InputError: there is no such preset, or a value is not accepted.
+    """
+    if preset not in PRESETS:
+        raise FieldError("preset", f"unknown preset {preset!r:.60}", ", ".join(PRESETS), "choose one of these")
+    return change_preset(PRESETS[preset], {name: value for name, value in changes.items() if value is not None}, preset)
+
+
+def change_preset(
+    preset: Mapping[str, Any], changes: Mapping[str, Any], called: str, folder: Path = Path()
+) -> StudyConfig:
+    """Return the configuration of a preset's values with ``changes``, named after what it is ``called`` and its data.
+
+    A file of data of one's own is looked for from ``folder`` on.
+    """
+    values = {"preset": called} | dict(preset) | dict(changes)
+    if "architectures" in preset and "architectures" not in changes:
+        values["architectures"] += tuple(row.name for row in values.get("models", ()))
+    dataset: Any = values.get("dataset")
+    if is_own_data(dataset):
+        values["dataset"] = os.path.abspath(folder / dataset)
+    values.setdefault("name", f"{called}-{data_name(dataset)}" if isinstance(dataset, str) else called)
+    return StudyConfig(**values)

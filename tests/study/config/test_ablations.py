@@ -1,0 +1,74 @@
+"""Factors of ablations and what each level makes of a configuration."""
+
+from __future__ import annotations
+
+import pytest
+
+from study.config.ablations import FACTORS, explain_skip
+from trainables.models.architectures import BUILT_IN
+from trainables.trial_config import RECIPES, TrialConfig
+
+
+def make_base(name: str = "model_4", recipe: str = "modern") -> TrialConfig:
+    """Return the published point, trained by small batches."""
+    return RECIPES[recipe].trial_config(BUILT_IN[name], 10, 33, batch_size=20)
+
+
+def change(factor: str, label: str, base: TrialConfig) -> dict[str, tuple[object, object]]:
+    """Return the settings that a level changes, before and after."""
+    (level,) = [level for level in FACTORS[factor] if level.label == label]
+    before, after = base.as_dict(), level.apply(base).as_dict()
+    return {name: (before[name], after[name]) for name in before if before[name] != after[name]}
+
+
+@pytest.mark.parametrize(
+    ("factor", "label", "changed"),
+    [
+        ("learning_rate", "x0.3", {"learning_rate": (0.01, 0.003)}),
+        ("code_size", "64", {"code_size": (10, 64)}),
+        ("filters", "x0.5", {"filters_1": (26, 13), "filters_2": (36, 18)}),
+        ("unpooling", "tile", {"unpooling": ("corner", "tile")}),
+        (
+            "optimizer",
+            "nesterov",
+            {"optimizer": ("adam", "nesterov"), "second_moment_decay": (0.99, None), "learning_rate": (0.01, 0.006)},
+        ),
+    ],
+)
+def test_a_level_changes_its_factor_alone(factor: str, label: str, changed: dict[str, tuple[object, object]]) -> None:
+    """An optimizer brings its own learning rate."""
+    found = change(factor, label, make_base())
+    assert {name: pair for name, pair in found.items() if name != "learning_rate"} == {
+        name: pair for name, pair in changed.items() if name != "learning_rate"
+    }
+    if "learning_rate" in changed:
+        assert found["learning_rate"] == pytest.approx(changed["learning_rate"])
+
+
+def test_a_recipe_is_changed_as_a_whole_but_for_the_model_and_the_budget() -> None:
+    """What it gives is what that recipe gives itself."""
+    (caffe,) = [level for level in FACTORS["recipe"] if level.label == "caffe"]
+    assert caffe.apply(make_base()) == make_base(recipe="caffe")
+    assert caffe.apply(make_base("model_5")).learning_rate == 0.006
+
+
+@pytest.mark.parametrize(
+    ("name", "factor", "label", "reason"),
+    [
+        ("model_4", "pooling", "max", ""),
+        ("model_4", "pooling", "stride", None),
+        ("model_1", "pooling", "max", "the encoder of model_1 does not pool"),
+        ("model_2", "unpooling", "tile", "the decoder of model_2 does not unpool"),
+        ("unpool_only", "unpooling", "switches", "unpool_only: switches are the positions of maxima"),
+        ("classic_autoencoder", "filters", "x2", "classic_autoencoder has no convolutions"),
+        ("classic_autoencoder", "activation", "tanh", None),
+    ],
+)
+def test_a_level_that_makes_no_sense_is_skipped_with_its_reason(
+    name: str, factor: str, label: str, reason: str | None
+) -> None:
+    """The base's own level has an empty one."""
+    (level,) = [level for level in FACTORS[factor] if level.label == label]
+    explained = explain_skip(factor, level, make_base(name), BUILT_IN[name])
+    assert (explained or "").startswith(reason or "") and (explained is None) == (reason is None)
+    assert explained != "" or reason == ""

@@ -1,0 +1,36 @@
+"""The data of a study are refused where they do not fit what it is going to train."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from study.config.data import load_study_data
+from study.config.presets import study_config
+from trainables.errors import InputError
+
+
+def save(folder: Path, side: int = 28) -> str:
+    """Write 60 images to train on and 20 to test, and return the path."""
+    path = folder / "mine.npz"
+    np.savez(path, train_images=np.zeros((60, side, side)), test_images=np.zeros((20, side, side)))
+    return str(path)
+
+
+def test_images_of_another_size_are_refused_with_the_sizes_of_the_layers(tmp_path: Path) -> None:
+    """Before anything starts."""
+    path = save(tmp_path, 32)
+    with pytest.raises(InputError, match="conv1 32 -> 24"):
+        load_study_data(study_config("quick", dataset=path), None)
+    with pytest.raises(InputError, match="images of 32x32\n  accepted: 28x28 pixels"):
+        load_study_data(study_config("quick", dataset=path, architectures=("classic_autoencoder",)), None)
+
+
+def test_a_batch_larger_than_the_search_trains_on_is_refused(tmp_path: Path) -> None:
+    """It would fail in every trial."""
+    path = save(tmp_path)
+    assert load_study_data(study_config("quick", dataset=path), None).name == "mine"
+    with pytest.raises(InputError, match="batch_size 100 with 50 training images"):
+        load_study_data(study_config("sample", dataset=path), None)

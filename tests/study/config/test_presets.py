@@ -1,0 +1,45 @@
+"""Presets: named values from which a configuration starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from study.config.presets import PRESETS, change_preset, study_config
+from trainables.errors import InputError
+from trainables.models.architectures import BUILT_IN
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_presets_are_valid_and_named_after_preset_and_data(preset: str) -> None:
+    """The same command resumes the same folder."""
+    config = study_config(preset)
+    assert config.name == f"{preset}-{config.dataset}"
+    assert config.architectures == tuple(BUILT_IN)
+
+
+def test_the_papers_epochs_are_its_iterations() -> None:
+    """20,000 steps of 100 of 60,000 images."""
+    assert study_config("paper").epochs == 20_000 * 100 // 60_000
+
+
+def test_a_change_that_is_none_leaves_the_presets_value() -> None:
+    """Any other change takes its place, a zero too."""
+    assert study_config("quick", seeds=None) == study_config("quick")
+    assert study_config("quick", seeds=7, seed=0).seeds == 7
+
+
+def test_an_unknown_preset_or_key_is_answered_with_those_there_are() -> None:
+    """As a value that is not accepted is."""
+    with pytest.raises(InputError, match=r"unknown preset 'fast'\n  accepted: quick, sample, paper, reference"):
+        study_config("fast")
+    with pytest.raises(InputError, match=r"unknown key 'epochz'\n  accepted: name, preset, dataset"):
+        study_config("quick", epochz=3)
+
+
+def test_a_file_of_data_is_found_from_the_folder_of_what_names_it(tmp_path: Path) -> None:
+    """Names of data sets are left as they are."""
+    config = change_preset(PRESETS["quick"], {"dataset": "mine.npz"}, "mine", tmp_path)
+    assert (config.dataset, config.name) == (str(tmp_path / "mine.npz"), "mine-mine")
+    assert change_preset(PRESETS["quick"], {}, "mine", tmp_path).dataset == "digits"

@@ -1,0 +1,77 @@
+"""A study's configuration: what it refuses, and what follows from its fields."""
+
+from __future__ import annotations
+
+import dataclasses
+import pickle
+from typing import Any
+
+import pytest
+
+from study.config.presets import study_config
+from study.config.search_space import Cell
+from trainables.errors import FieldError
+from trainables.models.architectures import BUILT_IN, CONTROLS
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "received", "accepted"),
+    [
+        ("trials", 100_001, "trials 100001", "a whole number from 1 to 100,000"),
+        ("seeds", 1.0, "seeds 1.0", "a whole number from 1 to 1,000"),
+        ("seed", -1, "seed -1", "a whole number from 0 to 1,000,000,000"),
+        ("batch_size", "20", "batch_size '20'", "a whole number from 1 to 1,000"),
+        ("ablated_code_size", 785, "ablated_code_size 785", "a whole number from 1 to 784"),
+        ("code_sizes", (2, True), "code_sizes True", "a list of at least one, whole numbers from 1 to 784"),
+        ("phases", (), "phases ()", "a list of: search, confirm, ablate"),
+        ("phases", ("train",), "unknown phase 'train'", "search, confirm, ablate"),
+        ("recipe", "secret", "unknown recipe 'secret'", "caffe, modern"),
+        ("name", ".hidden", "name '.hidden'", "letters, digits, '-', '_' and '.', not starting with '.', at most 100"),
+        ("name", "a" * 101, None, "letters, digits, '-', '_' and '.', not starting with '.', at most 100"),
+        ("models", (3,), "models 3", "rows of models, as docs/extending.md shows"),
+        ("architectures", ("pca",), "unknown architecture 'pca'", ", ".join(BUILT_IN)),
+    ],
+)
+def test_a_value_that_is_not_accepted_is_told_with_what_is(
+    field: str, value: Any, received: str | None, accepted: str
+) -> None:
+    """In three parts, and with the field, by which a file's line is found."""
+    with pytest.raises(FieldError) as raised:
+        dataclasses.replace(study_config("quick"), **{field: value})
+    error = raised.value
+    assert error.field == field
+    assert error.accepted == accepted
+    assert error.received == received or (received is None and len(error.received) < 80)
+    assert error.remedy
+
+
+def test_a_configuration_is_a_value() -> None:
+    """It compares, travels, cannot be changed, and is plain in study.json."""
+    config = study_config("quick", code_sizes=[2, 10])
+    assert pickle.loads(pickle.dumps(config)) == config == study_config("quick", code_sizes=(2, 10))
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        config.seeds = 4  # type: ignore[misc]
+    values = config.as_dict()
+    assert (values["code_sizes"], values["models"], values["batch_size"]) == ([2, 10], [], 10)
+
+
+def test_seeds_of_search_and_confirmation_never_meet() -> None:
+    """A million belong to a base seed: confirmations count from its start, search trials from its middle."""
+    config = study_config("quick", seed=3)
+    assert (config.confirm_seed(1), config.confirm_seed(1_000)) == (3_000_001, 3_001_000)
+    assert (config.search_seed(0), config.search_seed(99_999)) == (3_500_000, 3_599_999)
+    assert study_config("quick", seed=4).confirm_seed(1) > config.search_seed(99_999)
+
+
+def test_ablated_cells_are_those_that_the_study_has() -> None:
+    """At its own code size where it lacks the one asked for."""
+    config = study_config("quick", architectures=("model_4", "model_5"), code_sizes=(4, 16))
+    assert config.ablated_cells == (Cell("model_4", 4),)
+    assert study_config("quick", code_sizes=(4, 10)).ablated_cells[0] == Cell("model_1", 10)
+
+
+def test_rows_are_found_by_name() -> None:
+    """Built in ones and controls; those of the user's own see tests/trainables/models/test_custom.py."""
+    config = study_config("quick")
+    assert config.find_row("model_2") is config.architecture("model_2") is BUILT_IN["model_2"]
+    assert config.find_row("pca") is CONTROLS["pca"]
