@@ -19,8 +19,9 @@ from analysis.tables.models import compute_size
 from study.storage.files import Storage
 from study.storage.schema import SCHEMA_VERSION, TABLES
 from tests.synthetic import true_score, write_synthetic_study
-from trainables.models.architectures import BUILT_IN, CONTROLS, count_parameters
+from trainables.models.architectures import BUILT_IN, CONTROLS
 from trainables.models.custom import dump_row
+from trainables.models.layers import count_parameters
 
 CELLS = {"architectures": ("model_1", "model_4"), "code_sizes": (10,), "search_trials": 3, "mishaps": {}}
 

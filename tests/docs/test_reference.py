@@ -16,8 +16,8 @@ from PIL import Image
 
 from analysis.drawing import Illustration, write_figures
 from analysis.rendering.html import render_page
+from analysis.report import comparison_tables
 from analysis.results import ResultsError, StudyResults, load_study
-from analysis.tables.diagnostics import comparison_tables
 from analysis.tables.table import Absent, Table
 from study.storage.schema import TABLES
 from tests.synthetic import write_synthetic_study

@@ -41,7 +41,7 @@ def spec_of(trial_config: TrialConfig) -> TrialBatch:
 def few_digits() -> Dataset:
     """Return a hundred digits to train on and forty to test."""
     digits = load_dataset("digits")
-    return Dataset("digits", digits.training.between(0, 100), 20, digits.test.between(0, 40), "0" * 64)
+    return Dataset("digits", digits.training.select(0, 100), 20, digits.test.select(0, 40), "0" * 64)
 
 
 def test_seeds_of_a_trial_end_with_the_rows_that_they_have_alone() -> None:

@@ -32,7 +32,7 @@ def actor(monkeypatch: pytest.MonkeyPatch) -> BatchTrainable:
     made: Any = BatchTrainable.__new__(BatchTrainable)
     made._trial_info = None
     digits = load_dataset("digits")
-    dataset = Dataset("digits", digits.training.between(0, 60), 20, digits.test.between(0, 20), "0" * 64)
+    dataset = Dataset("digits", digits.training.select(0, 60), 20, digits.test.select(0, 20), "0" * 64)
     made.setup({"batch": make_batch(1)}, dataset, 60.0)
     return made  # type: ignore[no-any-return]
 

@@ -10,8 +10,8 @@ from rich.console import Console
 
 from analysis.rendering import text as rendering
 from analysis.rendering.terminal import print_table
+from analysis.report import comparison_tables
 from analysis.results import load_study
-from analysis.tables.diagnostics import comparison_tables
 from analysis.tables.table import Absent, Table
 from tests.synthetic import write_synthetic_study
 

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from analysis.rendering.text import CellText, format_cell, format_latex, format_markdown
+from analysis.report import comparison_tables
 from analysis.results import load_study
-from analysis.tables.diagnostics import comparison_tables
 from analysis.tables.table import Absent, Column, Table
 from tests.synthetic import write_synthetic_study
 

@@ -18,7 +18,7 @@ PIXELS = torch.randint(0, 256, (40, 28, 28), dtype=torch.uint8, generator=torch.
 def make_model(name: str) -> Autoencoder:
     """Return a model with starting weights."""
     model = Autoencoder(BUILT_IN[name], 3)
-    initialization.caffe(model, torch.Generator().manual_seed(0))
+    initialization.draw_caffe(model, torch.Generator().manual_seed(0))
     return model.eval()
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from study.config.presets import study_config
-from study.execution.estimate import estimate
+from study.execution.estimate import estimate_work
 from study.plan.trials import plan_trials
 from trainables.data.datasets import load_dataset
 from trainables.models.architectures import BUILT_IN
@@ -110,7 +110,7 @@ def test_the_time_of_a_study_is_estimated_by_captured_steps() -> None:
     """Several seeds at once cost less each than one alone."""
     dataset, config = load_dataset("digits"), study_config("quick", architectures=("model_4",), seeds=8)
     search, confirm = (
-        estimate(
+        estimate_work(
             config,
             [planned for planned in plan_trials(config) if planned.phase == phase and planned.arm == "tuned"],
             dataset,
