@@ -133,13 +133,6 @@ def is_close(before: float, now: float) -> bool:
     return math.isclose(before, now, rel_tol=RELATIVE_TOLERANCE, abs_tol=ABSOLUTE_TOLERANCE)
 
 
-def read_trial_config(row: Mapping[str, Any]) -> TrialConfig | None:
-    """Return the settings with which the trial of a row was trained; None for a control."""
-    if row["arm"] == "control":
-        return None
-    return TrialConfig(**{setting.name: row[setting.name] for setting in dataclasses.fields(TrialConfig)})
-
-
 def find_differences(row: Mapping[str, Any], device: torch.device) -> list[str]:
     """Return what decides values and is not as it was when the row was made."""
     commit, dirty = provenance.git_state()
@@ -202,8 +195,11 @@ def _train_again(
 ) -> Outcome:
     """Train and compare epoch by epoch; return how the trial ended."""
     prepare(device)
+    trial_config = None
+    if row["arm"] != "control":
+        trial_config = TrialConfig(**{setting.name: row[setting.name] for setting in dataclasses.fields(TrialConfig)})
     trials = (Trial(row["trial_id"], row["seed"]),)
-    batch = TrialBatch(row["phase"], architecture, row["code_size"], read_trial_config(row), trials)
+    batch = TrialBatch(row["phase"], architecture, row["code_size"], trial_config, trials)
     with threadpool_limits(limits=1):  # as Ray's workers have it
         for report in run_trial(batch, dataset, device):
             values = report.epoch

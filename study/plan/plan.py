@@ -162,10 +162,10 @@ class Plan:
 
     def can_start(self, planned: PlannedTrial) -> bool:
         """Whether nothing that ``planned`` depends on is still pending: the search of its cell, where it is tuned."""
-        state = self._cells.get(planned.cell)
-        return (
-            planned.phase == "search" or state is None or planned.arm != "tuned" or bool(state.searched and state.best)
-        )
+        if planned.phase == "search" or planned.arm != "tuned":
+            return True
+        state = self._cells[planned.cell]
+        return bool(state.searched and state.best)
 
     def find_lost_groups(self) -> list[Group]:
         """Return the groups whose trials have all ended without one that the tables can use.

@@ -63,11 +63,8 @@ class CellSearch:
         learning_rate = trial.suggest_float("learning_rate", *self._recipe.learning_rate_range, log=True)
         if published is None:
             return self._make_config(learning_rate)
-        # The second range depends on the first count, so that no suggestion is over the parameter budget.
-        filters_1 = trial.suggest_int("filters_1", FILTERS_RANGE[0], widest(self._row, self.cell.code_size), log=True)
-        filters_2 = trial.suggest_int(
-            "filters_2", FILTERS_RANGE[0], widest(self._row, self.cell.code_size, filters_1), log=True
-        )
+        filters_1 = trial.suggest_int("filters_1", *self._filters_range(), log=True)
+        filters_2 = trial.suggest_int("filters_2", *self._filters_range(filters_1), log=True)
         return self._make_config(learning_rate, (filters_1, filters_2))
 
     def tell(self, row: Mapping[str, Any]) -> None:
@@ -83,13 +80,13 @@ class CellSearch:
         known = value is not None and state != TrialState.FAIL
         trial = self._asked.pop(row["number"], None)
         if trial is None:
-            params = {name: row[name] for name in self._make_distributions(row)}
+            distributions = self._make_distributions(row)
             self._study.add_trial(
                 optuna.trial.create_trial(
                     state=state,
                     value=value if known else None,  # Optuna gives a pruned trial its last value, too.
-                    params=params,
-                    distributions=self._make_distributions(row),
+                    params={name: row[name] for name in distributions},
+                    distributions=distributions,
                     intermediate_values={row["epochs"]: value} if known else {},
                 )
             )
@@ -114,12 +111,13 @@ class CellSearch:
             "learning_rate": FloatDistribution(*self._recipe.learning_rate_range, log=True)
         }
         if row["filters_1"] is not None:
-            least = FILTERS_RANGE[0]
-            distributions["filters_1"] = IntDistribution(least, widest(self._row, self.cell.code_size), log=True)
-            distributions["filters_2"] = IntDistribution(
-                least, widest(self._row, self.cell.code_size, row["filters_1"]), log=True
-            )
+            distributions["filters_1"] = IntDistribution(*self._filters_range(), log=True)
+            distributions["filters_2"] = IntDistribution(*self._filters_range(row["filters_1"]), log=True)
         return distributions
+
+    def _filters_range(self, filters_1: int | None = None) -> tuple[int, int]:
+        """Return the range of the first count, or of the second, in which no suggestion is over the budget."""
+        return FILTERS_RANGE[0], widest(self._row, self.cell.code_size, filters_1)
 
 
 def _rank(trial: optuna.trial.FrozenTrial) -> tuple[bool, int, float]:

@@ -206,7 +206,7 @@ def _is_running(process: int) -> bool:
     except ProcessLookupError:
         return False
     except PermissionError:
-        return True
+        pass  # It runs as another user.
     return True
 
 
