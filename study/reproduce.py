@@ -19,6 +19,7 @@ import torch
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from study.storage import provenance
+from study.storage.schema import LOSSES
 from study.storage.store import Store
 from trainables.data.datasets import load_dataset
 from trainables.data.images import Dataset
@@ -35,13 +36,6 @@ RELATIVE_TOLERANCE, ABSOLUTE_TOLERANCE = 0.02, 0.02
 
 _DECISIVE = ("cae-study", "python", *TRIAL_LIBRARIES)
 """What of a row's versions decides the values of a trial."""
-
-_EPOCH_VALUES = (
-    "train_cross_entropy",
-    "train_squared_error",
-    "validation_cross_entropy",
-    "validation_squared_error",
-)
 
 Values = dict[tuple[str, str], float | None]
 """Values by where they were taken, such as ``epoch 1`` or ``test k_means``, and by their name."""
@@ -224,6 +218,6 @@ def _collect_scores(scores: Iterable[Mapping[str, Any]]) -> Values:
 
 def _collect_epoch(epoch: Mapping[str, Any]) -> Values:
     """Return the values of an epoch but those that are not finite, which are null in rows."""
-    values = {name: epoch.get(name) for name in _EPOCH_VALUES}
+    values = {name: epoch.get(name) for name in LOSSES}
     place = f"epoch {epoch['epoch']}"
     return {(place, name): value for name, value in values.items() if value is not None and math.isfinite(value)}

@@ -69,12 +69,6 @@ class CellSearch:
 
     def tell(self, row: Mapping[str, Any]) -> None:
         """Learn how a search trial of this cell ended, from its row of `trials`."""
-        self._learn(row)
-        self._ended += 1
-        if self._ended > MOST_TRIALS:
-            self._thin_out()
-
-    def _learn(self, row: Mapping[str, Any]) -> None:
         state = TrialState[OPTUNA_STATES[row["status"]]]
         value = row["validation_cross_entropy"]
         known = value is not None and state != TrialState.FAIL
@@ -90,10 +84,13 @@ class CellSearch:
                     intermediate_values={row["epochs"]: value} if known else {},
                 )
             )
-            return
-        if known:
-            trial.report(value, row["epochs"])
-        self._study.tell(trial, value if state == TrialState.COMPLETE else None, state=state)
+        else:
+            if known:
+                trial.report(value, row["epochs"])
+            self._study.tell(trial, value if state == TrialState.COMPLETE else None, state=state)
+        self._ended += 1
+        if self._ended > MOST_TRIALS:
+            self._thin_out()
 
     def _thin_out(self) -> None:
         """Go on with a new Optuna study of the best trials, every second of the others, and those that run."""

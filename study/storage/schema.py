@@ -19,6 +19,8 @@ OPTUNA_STATES = {"complete": "COMPLETE", "pruned": "PRUNED", "diverged": "FAIL",
 STATUSES = tuple(OPTUNA_STATES)
 PHASES = ("search", "confirm", "ablate")
 ARMS = ("tuned", "published", "control")
+LOSSES = ("train_cross_entropy", "train_squared_error", "validation_cross_entropy", "validation_squared_error")
+"""What is recorded of an epoch and, for the last one, of a trial."""
 
 
 def _column(name: str, dtype: pa.DataType, unit: str, meaning: str, *, nullable: bool = True) -> pa.Field:
