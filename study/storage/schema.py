@@ -145,10 +145,8 @@ def table_of(name: str, rows: list[dict[str, Any]]) -> pa.Table:
         pyarrow.ArrowInvalid: a value does not fit its column.
     """
     schema = TABLES[name]
-    known = set(schema.names)
-    for row in rows:
-        if unknown := set(row) - known:
-            raise KeyError(f"table {name} has no column {sorted(unknown)}")
+    if unknown := set[str]().union(*rows) - set(schema.names):
+        raise KeyError(f"table {name} has no column {sorted(unknown)}")
     table = pa.Table.from_pylist(rows, schema=schema)
     for field in schema:
         if not field.nullable and table[field.name].null_count:
