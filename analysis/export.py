@@ -18,10 +18,8 @@ import pandas as pd
 
 from analysis.optuna_export import write_optuna
 from analysis.results import SEARCHED, StudyResults, load_study
+from study.storage.schema import LOSSES
 from trainables.errors import InputError
-
-LOSSES = ("train_cross_entropy", "train_squared_error", "validation_cross_entropy", "validation_squared_error")
-"""What is recorded of an epoch."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -19,6 +19,7 @@ import torch
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from study.storage import provenance
+from study.storage.schema import LOSSES
 from study.storage.store import Store
 from trainables.data.datasets import load_dataset
 from trainables.data.images import Dataset
@@ -35,13 +36,6 @@ RELATIVE_TOLERANCE, ABSOLUTE_TOLERANCE = 0.02, 0.02
 
 _DECISIVE = ("cae-study", "python", *TRIAL_LIBRARIES)
 """What of a row's versions decides the values of a trial."""
-
-_EPOCH_VALUES = (
-    "train_cross_entropy",
-    "train_squared_error",
-    "validation_cross_entropy",
-    "validation_squared_error",
-)
 
 Values = dict[tuple[str, str], float | None]
 """Values by where they were taken, such as ``epoch 1`` or ``test k_means``, and by their name."""
@@ -133,13 +127,6 @@ def is_close(before: float, now: float) -> bool:
     return math.isclose(before, now, rel_tol=RELATIVE_TOLERANCE, abs_tol=ABSOLUTE_TOLERANCE)
 
 
-def read_trial_config(row: Mapping[str, Any]) -> TrialConfig | None:
-    """Return the settings with which the trial of a row was trained; None for a control."""
-    if row["arm"] == "control":
-        return None
-    return TrialConfig(**{setting.name: row[setting.name] for setting in dataclasses.fields(TrialConfig)})
-
-
 def find_differences(row: Mapping[str, Any], device: torch.device) -> list[str]:
     """Return what decides values and is not as it was when the row was made."""
     commit, dirty = provenance.git_state()
@@ -202,8 +189,11 @@ def _train_again(
 ) -> Outcome:
     """Train and compare epoch by epoch; return how the trial ended."""
     prepare(device)
+    trial_config = None
+    if row["arm"] != "control":
+        trial_config = TrialConfig(**{setting.name: row[setting.name] for setting in dataclasses.fields(TrialConfig)})
     trials = (Trial(row["trial_id"], row["seed"]),)
-    batch = TrialBatch(row["phase"], architecture, row["code_size"], read_trial_config(row), trials)
+    batch = TrialBatch(row["phase"], architecture, row["code_size"], trial_config, trials)
     with threadpool_limits(limits=1):  # as Ray's workers have it
         for report in run_trial(batch, dataset, device):
             values = report.epoch
@@ -228,6 +218,6 @@ def _collect_scores(scores: Iterable[Mapping[str, Any]]) -> Values:
 
 def _collect_epoch(epoch: Mapping[str, Any]) -> Values:
     """Return the values of an epoch but those that are not finite, which are null in rows."""
-    values = {name: epoch.get(name) for name in _EPOCH_VALUES}
+    values = {name: epoch.get(name) for name in LOSSES}
     place = f"epoch {epoch['epoch']}"
     return {(place, name): value for name, value in values.items() if value is not None and math.isfinite(value)}

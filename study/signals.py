@@ -30,11 +30,7 @@ def interruptible() -> Iterator[None]:
     lingering = threading.Timer(STOP_SECONDS, _end)
     lingering.daemon = True
 
-    stopped = False
-
     def stop(*_: Any) -> None:
-        nonlocal stopped
-        stopped = True
         for name in _SIGNALS:
             signal.signal(name, signal.SIG_IGN)
         lingering.start()
@@ -44,7 +40,7 @@ def interruptible() -> Iterator[None]:
     try:
         yield
     finally:
-        if not stopped:
+        if not lingering.is_alive():
             for name, handler in zip(_SIGNALS, before, strict=True):
                 signal.signal(name, handler)
 

@@ -19,7 +19,6 @@ from rich.text import Text
 from study.config.options import Verbosity
 from study.config.search_space import Cell
 from study.display.progress import Progress
-from study.plan.counts import Tally
 from study.plan.pace import format_duration
 from study.plan.plan import Plan
 from study.storage.location import Location
@@ -52,7 +51,6 @@ class LiveProgress(Progress):
     ) -> None:
         super().__init__(plan, slots, out or sys.stdout, "quiet", finished)
         self._folder = folder
-        self._tally = Tally(plan.config, finished)
         self._epoch_ends: deque[float] = deque(maxlen=_EPOCHS)
         self._drawn_at = 0.0
         self._console = Console(file=self._out)
@@ -86,16 +84,11 @@ class LiveProgress(Progress):
         """Count an epoch."""
         self._epoch_ends.append(time.monotonic())
 
-    def trial_ended(self, row: Mapping[str, Any], squared_error: float | None) -> None:
-        """Count a trial; say so where it failed."""
-        self._tally.add(row)
-        super().trial_ended(row, squared_error)
-
     def view(self) -> RenderableType:
         """Return what is drawn: whole at 80 columns, its tables side by side where there is room."""
         plan = self._plan
         tables = [Group(Text("trials", "bold"), self._make_phase_table())]
-        if self._tally.count_planned("search"):
+        if plan.count_trials("search")[0]:
             title = Text("best validation cross-entropy (nats/image)", "bold")
             tables.append(Group(title, self._make_best_table()))
         return Group(
@@ -121,10 +114,10 @@ class LiveProgress(Progress):
         table = _make_table("phase", "done", "running", "pruned", "diverged", "failed")
         running = Counter(planned.phase for planned in self._plan.running.values())
         for phase in self._plan.config.phases:
-            ended = {status: self._tally.count_ended(phase, status) for status in ("pruned", "diverged", "failed")}
+            planned, ended = self._plan.count_trials(phase)
             table.add_row(
                 phase,
-                f"{self._tally.count_ended(phase)}/{self._tally.count_planned(phase)}",
+                f"{ended.total()}/{planned}",
                 str(running[phase]),
                 str(ended["pruned"]),
                 Text(str(ended["diverged"]), "yellow" if ended["diverged"] else ""),
@@ -136,8 +129,8 @@ class LiveProgress(Progress):
         config = self._plan.config
         table = _make_table("architecture", *(f"code {size}" for size in config.code_sizes))
         for architecture in config.architectures:
-            best = [self._tally.best.get(Cell(architecture, size)) for size in config.code_sizes]
-            table.add_row(architecture, *("" if value is None else f"{value:.1f}" for value in best))
+            best = [self._plan.find_best(Cell(architecture, size)) for size in config.code_sizes]
+            table.add_row(architecture, *(f"{row['validation_cross_entropy']:.1f}" if row else "" for row in best))
         return table
 
 

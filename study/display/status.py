@@ -8,7 +8,6 @@ from rich.console import Console
 from rich.table import Table
 
 from study.config.study_config import StudyConfig
-from study.plan.counts import Tally
 from study.plan.identity import check_identity, make_identity
 from study.plan.pace import Pace, format_duration
 from study.plan.plan import Plan
@@ -29,7 +28,7 @@ def print_status(config: StudyConfig, results_dir: str) -> None:
     missing = plan.list_pending()
     done = f"{plan.done} of {plan.total} trials are done, {len(missing)} missing"
     print(f"study {config.name} on {config.dataset}: {done}")
-    Console().print(_make_table(plan, Tally(config, rows)))
+    Console().print(_make_table(plan))
     for group in plan.find_lost_groups():
         print(f"no result: {group}; see column `reason` of trials")
     if blocked := len(plan.list_blocked()):
@@ -76,14 +75,14 @@ def _describe_time(plan: Plan, pace: Pace, rows: list[dict[str, object]]) -> str
     )
 
 
-def _make_table(plan: Plan, tally: Tally) -> Table:
+def _make_table(plan: Plan) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for name in ("phase", "cell"):
         table.add_column(name, overflow="fold")
     for name in ("done", *STATUSES, "missing"):
         table.add_column(name, justify="right")
-    missing = Counter((planned.phase, planned.cell) for planned in plan.list_pending())
-    for (phase, cell), count in tally.planned.items():
-        ended = [tally.ended[phase, cell, status] for status in STATUSES]
-        table.add_row(phase, str(cell), f"{sum(ended)}/{count}", *map(str, ended), str(missing[phase, cell]))
+    for phase, cell in plan.list_cells():
+        planned, ended = plan.count_trials(phase, cell)
+        statuses = [str(ended[status]) for status in STATUSES]
+        table.add_row(phase, str(cell), f"{ended.total()}/{planned}", *statuses, str(planned - ended.total()))
     return table

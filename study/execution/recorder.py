@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from study.config.study_config import StudyConfig
 from study.plan.plan import Plan
 from study.plan.trials import Group, PlannedTrial
+from study.storage.schema import LOSSES
 from study.storage.store import Store
 from trainables.data.images import Dataset
 from trainables.run_trial import Outcome, Report, Trial, TrialBatch
@@ -147,12 +148,7 @@ class TrialRecorder:
         if running.trial_config is not None:
             row |= running.trial_config.as_dict()
         last = running.epochs[-1] if running.epochs else None
-        for name in (
-            "train_cross_entropy",
-            "train_squared_error",
-            "validation_cross_entropy",
-            "validation_squared_error",
-        ):
+        for name in LOSSES:
             row[name] = _drop_infinite(getattr(last, name)) if last else None
         return row | running.columns | self._provenance
 

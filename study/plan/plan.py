@@ -51,14 +51,15 @@ class Plan:
         self.running: dict[str, PlannedTrial] = {}
         self._free: list[PlannedTrial] = []
         self._cells: dict[Cell, _CellState] = {}
-        self._open: Counter[Group] = Counter()  # trials of each group that have not ended
-        self._usable: set[Group] = set()
+        self._planned: Counter[Group] = Counter()
+        self._ended: dict[Group, Counter[str]] = {}  # by status
         for planned in plan_trials(config):
             self.total += 1
-            self._open[planned.group] += 1
+            self._planned[planned.group] += 1
+            ended = self._ended.setdefault(planned.group, Counter())
             if planned.trial_id in rows:
                 self.done += 1
-                self._count(planned, rows[planned.trial_id])
+                ended[rows[planned.trial_id]["status"]] += 1
             elif planned.phase == "search":
                 self._state(planned.cell).waiting.append(planned)
             elif planned.arm == "tuned":
@@ -101,7 +102,7 @@ class Plan:
         """Count a running trial as done and learn from its row."""
         planned = self.running.pop(row["trial_id"])
         self.done += 1
-        self._count(planned, row)
+        self._ended[planned.group][row["status"]] += 1
         if planned.phase == "search":
             self._state(planned.cell).running -= 1
         self._learn(row)
@@ -125,10 +126,24 @@ class Plan:
         """
         without = set(self.list_cells_without_result())
         return {
-            group: count
-            for group, count in self._open.items()
-            if count and not (group.arm == "tuned" and group.cell in without)
+            group: left
+            for group, count in self._planned.items()
+            if (left := count - self._ended[group].total()) and not (group.arm == "tuned" and group.cell in without)
         }
+
+    def count_trials(self, phase: str, cell: Cell | None = None) -> tuple[int, Counter[str]]:
+        """Return how many trials of a phase, or of a cell in it, are planned in all, and how many ended by status."""
+        groups = [group for group in self._planned if group.phase == phase and cell in (None, group.cell)]
+        ended = sum((self._ended[group] for group in groups), Counter())
+        return sum(self._planned[group] for group in groups), ended
+
+    def list_cells(self) -> list[tuple[str, Cell]]:
+        """Return phases and cells that have trials, in the order of the plan."""
+        return list(dict.fromkeys((group.phase, group.cell) for group in self._planned))
+
+    def find_best(self, cell: Cell) -> Mapping[str, Any] | None:
+        """Return the row of the best search trial of a cell that trained its full budget: what is confirmed."""
+        return self._cells[cell].best if cell in self._cells else None
 
     def resolve_config(self, planned: PlannedTrial) -> TrialConfig | None:
         """Return the settings of a trial that `can_start`, None for a control; a search suggests them now."""
@@ -147,10 +162,10 @@ class Plan:
 
     def can_start(self, planned: PlannedTrial) -> bool:
         """Whether nothing that ``planned`` depends on is still pending: the search of its cell, where it is tuned."""
-        state = self._cells.get(planned.cell)
-        return (
-            planned.phase == "search" or state is None or planned.arm != "tuned" or bool(state.searched and state.best)
-        )
+        if planned.phase == "search" or planned.arm != "tuned":
+            return True
+        state = self._cells[planned.cell]
+        return bool(state.searched and state.best)
 
     def find_lost_groups(self) -> list[Group]:
         """Return the groups whose trials have all ended without one that the tables can use.
@@ -160,8 +175,9 @@ class Plan:
         """
         return [
             group
-            for group, left in self._open.items()
-            if not left and group not in self._usable and not (group.phase == "search" and self._state(group.cell).best)
+            for group, count in self._planned.items()
+            if self._ended[group].total() == count
+            and (not self._state(group.cell).best if group.phase == "search" else self._ended[group]["failed"] == count)
         ]
 
     def list_blocked(self) -> list[PlannedTrial]:
@@ -178,11 +194,6 @@ class Plan:
         if cell not in self._cells:
             self._cells[cell] = _CellState(CellSearch(self.config, cell))
         return self._cells[cell]
-
-    def _count(self, planned: PlannedTrial, row: Mapping[str, Any]) -> None:
-        self._open[planned.group] -= 1
-        if planned.phase != "search" and row["status"] != "failed":
-            self._usable.add(planned.group)
 
     def _learn(self, row: Mapping[str, Any]) -> None:
         if row["phase"] != "search":

@@ -63,40 +63,34 @@ class CellSearch:
         learning_rate = trial.suggest_float("learning_rate", *self._recipe.learning_rate_range, log=True)
         if published is None:
             return self._make_config(learning_rate)
-        # The second range depends on the first count, so that no suggestion is over the parameter budget.
-        filters_1 = trial.suggest_int("filters_1", FILTERS_RANGE[0], widest(self._row, self.cell.code_size), log=True)
-        filters_2 = trial.suggest_int(
-            "filters_2", FILTERS_RANGE[0], widest(self._row, self.cell.code_size, filters_1), log=True
-        )
+        filters_1 = trial.suggest_int("filters_1", *self._filters_range(), log=True)
+        filters_2 = trial.suggest_int("filters_2", *self._filters_range(filters_1), log=True)
         return self._make_config(learning_rate, (filters_1, filters_2))
 
     def tell(self, row: Mapping[str, Any]) -> None:
         """Learn how a search trial of this cell ended, from its row of `trials`."""
-        self._learn(row)
-        self._ended += 1
-        if self._ended > MOST_TRIALS:
-            self._thin_out()
-
-    def _learn(self, row: Mapping[str, Any]) -> None:
         state = TrialState[OPTUNA_STATES[row["status"]]]
         value = row["validation_cross_entropy"]
         known = value is not None and state != TrialState.FAIL
         trial = self._asked.pop(row["number"], None)
         if trial is None:
-            params = {name: row[name] for name in self._make_distributions(row)}
+            distributions = self._make_distributions(row)
             self._study.add_trial(
                 optuna.trial.create_trial(
                     state=state,
                     value=value if known else None,  # Optuna gives a pruned trial its last value, too.
-                    params=params,
-                    distributions=self._make_distributions(row),
+                    params={name: row[name] for name in distributions},
+                    distributions=distributions,
                     intermediate_values={row["epochs"]: value} if known else {},
                 )
             )
-            return
-        if known:
-            trial.report(value, row["epochs"])
-        self._study.tell(trial, value if state == TrialState.COMPLETE else None, state=state)
+        else:
+            if known:
+                trial.report(value, row["epochs"])
+            self._study.tell(trial, value if state == TrialState.COMPLETE else None, state=state)
+        self._ended += 1
+        if self._ended > MOST_TRIALS:
+            self._thin_out()
 
     def _thin_out(self) -> None:
         """Go on with a new Optuna study of the best trials, every second of the others, and those that run."""
@@ -114,12 +108,13 @@ class CellSearch:
             "learning_rate": FloatDistribution(*self._recipe.learning_rate_range, log=True)
         }
         if row["filters_1"] is not None:
-            least = FILTERS_RANGE[0]
-            distributions["filters_1"] = IntDistribution(least, widest(self._row, self.cell.code_size), log=True)
-            distributions["filters_2"] = IntDistribution(
-                least, widest(self._row, self.cell.code_size, row["filters_1"]), log=True
-            )
+            distributions["filters_1"] = IntDistribution(*self._filters_range(), log=True)
+            distributions["filters_2"] = IntDistribution(*self._filters_range(row["filters_1"]), log=True)
         return distributions
+
+    def _filters_range(self, filters_1: int | None = None) -> tuple[int, int]:
+        """Return the range of the first count, or of the second, in which no suggestion is over the budget."""
+        return FILTERS_RANGE[0], widest(self._row, self.cell.code_size, filters_1)
 
 
 def _rank(trial: optuna.trial.FrozenTrial) -> tuple[bool, int, float]:

@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pyarrow as pa
@@ -44,7 +45,8 @@ class Storage:
 
     def exists(self, name: str = "") -> bool:
         """Whether there is such a file or folder; by default the folder itself."""
-        return bool(self._info(name).type != pyarrow.fs.FileType.NotFound)
+        info = self.folder.filesystem.get_file_info(self._path(name))
+        return bool(info.type != pyarrow.fs.FileType.NotFound)
 
     def names(self, name: str = "") -> list[str]:
         """Return the sorted names of files and folders in folder ``name``; none where it is missing."""
@@ -67,11 +69,9 @@ class Storage:
 
     def unmake(self, folders: Iterable[Path]) -> None:
         """Remove folders that `make` made, as far as they are empty."""
-        for folder in folders:
-            try:
+        with suppress(OSError):
+            for folder in folders:
                 folder.rmdir()
-            except OSError:
-                return
 
     def write(self, name: str, content: bytes | pa.Buffer) -> None:
         """Write at once: a reader, or a writer that was stopped, sees the whole file or what was there before."""
@@ -89,7 +89,8 @@ class Storage:
             os.replace(partial, path)
             _flush_folder(path.parent)  # The name, too, outlives a power failure.
         except OSError:
-            _unlink(partial)
+            with suppress(OSError):  # What led here says more; leftovers are cleaned when the study is opened.
+                partial.unlink(missing_ok=True)
             raise
 
     def remove(self, names: Iterable[str]) -> None:
@@ -98,19 +99,14 @@ class Storage:
             list(pool.map(self._remove, names))
 
     def _remove(self, name: str) -> None:
-        try:
+        with suppress(FileNotFoundError):
             self.folder.filesystem.delete_file(self._path(name))
-        except FileNotFoundError:
-            return
 
     def _path(self, name: str) -> str:
         return f"{self.folder.path}/{name}".rstrip("/")
 
-    def _info(self, name: str) -> pyarrow.fs.FileInfo:
-        return self.folder.filesystem.get_file_info(self._path(name))
 
-
-def retry_write(write: Callable[[], None], folder: Location, patience: float = PATIENCE_SECONDS) -> None:
+def retry_write(write: Callable[[], None], folder: Location, patience: float) -> None:
     """Call ``write`` until it succeeds, with growing pauses, for ``patience`` seconds.
 
     Raises:
@@ -138,13 +134,6 @@ def retry_write(write: Callable[[], None], folder: Location, patience: float = P
             if warned:
                 print(f"results are written to {folder} again", file=sys.stderr)
             return
-
-
-def _unlink(path: Path) -> None:
-    try:
-        path.unlink(missing_ok=True)
-    except OSError:
-        return  # The error that led here says more; leftovers are cleaned when the study is opened.
 
 
 def _flush_folder(folder: Path) -> None:

@@ -37,7 +37,6 @@ class Lock:
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
-        self._path: Path | None = None if storage.folder.local is None else storage.folder.local / NAME
         self._handle: int | None = None
         self._mine: dict[str, Any] = {}
         self._released = threading.Event()
@@ -57,8 +56,8 @@ class Lock:
             "since": datetime.now(UTC).isoformat(timespec="seconds"),
             "token": uuid.uuid4().hex,
         }
-        if self._path is not None:
-            self._handle = self._lock_file(self._path)
+        if (folder := self._storage.folder.local) is not None:
+            self._handle = self._lock_file(folder / NAME)
         else:
             self._refuse_living(self._read())
             self._write()
@@ -206,7 +205,7 @@ def _is_running(process: int) -> bool:
     except ProcessLookupError:
         return False
     except PermissionError:
-        return True
+        pass  # It runs as another user.
     return True
 
 

@@ -19,6 +19,8 @@ OPTUNA_STATES = {"complete": "COMPLETE", "pruned": "PRUNED", "diverged": "FAIL",
 STATUSES = tuple(OPTUNA_STATES)
 PHASES = ("search", "confirm", "ablate")
 ARMS = ("tuned", "published", "control")
+LOSSES = ("train_cross_entropy", "train_squared_error", "validation_cross_entropy", "validation_squared_error")
+"""What is recorded of an epoch and, for the last one, of a trial."""
 
 
 def _column(name: str, dtype: pa.DataType, unit: str, meaning: str, *, nullable: bool = True) -> pa.Field:
@@ -143,10 +145,8 @@ def table_of(name: str, rows: list[dict[str, Any]]) -> pa.Table:
         pyarrow.ArrowInvalid: a value does not fit its column.
     """
     schema = TABLES[name]
-    known = set(schema.names)
-    for row in rows:
-        if unknown := set(row) - known:
-            raise KeyError(f"table {name} has no column {sorted(unknown)}")
+    if unknown := set[str]().union(*rows) - set(schema.names):
+        raise KeyError(f"table {name} has no column {sorted(unknown)}")
     table = pa.Table.from_pylist(rows, schema=schema)
     for field in schema:
         if not field.nullable and table[field.name].null_count:

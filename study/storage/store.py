@@ -62,7 +62,6 @@ class Store:
         self._storage = Storage(self.folder)
         self._lock = Lock(self._storage)
         self._patience = PATIENCE_SECONDS if patience is None else patience
-        self._begun = False
         self._made: list[Path] = []
         self._study_sha256: str | None = None
         self._committed: set[str] | None = None
@@ -93,8 +92,7 @@ class Store:
             self._write_rest()
         finally:
             self._lock.release()
-            if not self._begun:
-                self._storage.unmake(self._made)  # A launch that was refused leaves nothing behind.
+            self._storage.unmake(self._made)  # A launch that was refused leaves nothing behind.
 
     def find_holder(self) -> str | None:
         """Return which launcher writes the study now; None for none."""
@@ -107,16 +105,14 @@ class Store:
             InputError: the folder cannot be reached or holds something else, or study.json cannot be read.
         """
         manifest = read_manifest(self.folder)
-        if manifest is None:
-            if any(not name.startswith(".") for name in self._storage.names()):
-                raise InputError(
-                    f"{self.folder} holds files but no {MANIFEST}",
-                    "a folder of a study, an empty one, or one that does not exist",
-                    "choose another --results-dir or --name",
-                )
-            return None
-        self._study_sha256 = manifest.get("study_sha256")
-        self._begun = True
+        if manifest is not None:
+            self._study_sha256 = manifest.get("study_sha256")
+        elif any(not name.startswith(".") for name in self._storage.names()):
+            raise InputError(
+                f"{self.folder} holds files but no {MANIFEST}",
+                "a folder of a study, an empty one, or one that does not exist",
+                "choose another --results-dir or --name",
+            )
         return manifest
 
     def require_study(self) -> dict[str, Any]:
@@ -141,7 +137,9 @@ class Store:
         """
         try:
             self._storage.make()
-            self.write_manifest(manifest)  # First: a folder that holds anything else without it is taken for another's.
+            # First: a folder that holds anything else without it is taken for another's.
+            self._storage.write(MANIFEST, (json.dumps(manifest, indent=2) + "\n").encode())
+            self._study_sha256 = manifest.get("study_sha256")
             if study_file is not None:
                 self._storage.write(STUDY_FILE, study_file.encode())
             for name in (*TABLES, WEIGHTS):
@@ -149,12 +147,6 @@ class Store:
             self._clean()
         except OSError as error:
             raise self._make_refusal(error) from error
-
-    def write_manifest(self, manifest: Mapping[str, Any]) -> None:
-        """Replace study.json at once."""
-        self._storage.write(MANIFEST, (json.dumps(manifest, indent=2) + "\n").encode())
-        self._study_sha256 = manifest.get("study_sha256")
-        self._begun = True
 
     def read_trials(self) -> list[dict[str, Any]]:
         """Return the rows of `trials`, each trial once.

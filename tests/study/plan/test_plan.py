@@ -11,7 +11,7 @@ from study.config.ablations import FACTORS
 from study.config.study_config import StudyConfig
 from study.execution.recorder import make_batch
 from study.plan.plan import Plan
-from study.plan.trials import PlannedTrial, plan_trials
+from study.plan.trials import PlannedTrial, make_trial_config, plan_trials
 from tests.studies import row_of, small_config, take_one
 from trainables.trial_config import TrialConfig
 
@@ -237,3 +237,26 @@ def test_a_resumed_plan_takes_the_seeds_together_that_are_missing() -> None:
     assert [planned.number for planned in group] == [1, 4, 5]
     batch = make_batch(group, None, config)
     assert [trial.seed for trial in batch.trials] == [planned.seed for planned in group]
+
+
+def test_what_is_planned_only_is_counted() -> None:
+    """Rows of a cell that the configuration no longer has are left out, and an ablated code size is its base's."""
+    config = small_config(phases=("search", "confirm", "ablate"), ablated_architectures=("model_1",))
+    other = small_config(architectures=("model_5",))
+    rows, foreign = (
+        [
+            row_of(planned, make_trial_config(own, planned.cell, own.recipe) if planned.phase == "search" else None)
+            for planned in plan_trials(own)
+        ]
+        for own in (config, other)
+    )
+    rows = [row | ({"code_size": 99, "base_code_size": 10} if row["phase"] == "ablate" else {}) for row in rows]
+    plan = Plan(config, [*rows, *(row for row in foreign if row["architecture"] == "model_5")])
+    expected = Counter((planned.phase, planned.cell) for planned in plan_trials(config))
+    assert plan.list_cells() == list(expected)
+    for (phase, cell), count in expected.items():
+        planned, ended = plan.count_trials(phase, cell)
+        assert planned == ended.total() == count
+    for phase in config.phases:
+        planned, ended = plan.count_trials(phase)
+        assert planned == ended.total() == sum(count for (of, _), count in expected.items() if of == phase)
