@@ -63,8 +63,11 @@ class Finding:
 
 def findings(results: StudyResults) -> list[Finding]:
     """Return the finding on every claim, study by study."""
-    rows = collect_rows(results)
-    return [_judge_claim(study, claim, rows[study.name]) for study in results.studies for claim in CLAIMS]
+    found = []
+    for study in results.studies:
+        rows = collect_rows(results, study)
+        found += [_judge_claim(study, claim, rows) for claim in CLAIMS]
+    return found
 
 
 def tabulate_findings(results: StudyResults) -> tuple[Table, Table]:
