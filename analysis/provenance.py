@@ -98,6 +98,12 @@ def _facts(study: Study, trials: pd.DataFrame) -> dict[str, str]:
         for split in ("train", "validation", "test")
         if f"{split}_images" in dataset
     )
+    machines = [
+        f"{launch.get('host', '?')}: " + ", ".join(f"{name} {launch[name]}" for name in _MACHINE if launch.get(name))
+        for launch in launches
+    ]
+    started, finished = trials["started_at"].min(), trials["finished_at"].max()
+    unfinished = pd.isna(started) or pd.isna(finished)
     seeds = trials.loc[trials["phase"] == "confirm", "seed"].dropna().unique()
     facts = {
         "folder": study.path,
@@ -112,8 +118,8 @@ def _facts(study: Study, trials: pd.DataFrame) -> dict[str, str]:
         ),
         "code": _listed(_commits(trials)),
         "versions": _listed(f"{name} {version}" for name, version in dict(last.get("versions", {})).items()),
-        "hardware": _listed(dict.fromkeys(_hardware(launches) + _listed_devices(trials))),
-        "dates": _dates(trials),
+        "hardware": _listed(dict.fromkeys([*machines, *trials["device"].dropna().unique()])),
+        "dates": "" if unfinished else f"{started:%Y-%m-%d %H:%M} to {finished:%Y-%m-%d %H:%M} UTC",
         "launches": _listed(dict.fromkeys(str(launch.get("command")) for launch in launches)),
     }
     return {name: text for name, text in facts.items() if text}
@@ -125,24 +131,6 @@ def _commits(trials: pd.DataFrame) -> list[str]:
         f"{commit[:12]}{' (with local changes)' if dirty is not pd.NA and dirty else ''}"
         for commit, dirty in known.itertuples(index=False)
     ]
-
-
-def _hardware(launches: Iterable[Mapping[str, Any]]) -> list[str]:
-    return [
-        f"{launch.get('host', '?')}: " + ", ".join(f"{name} {launch[name]}" for name in _MACHINE if launch.get(name))
-        for launch in launches
-    ]
-
-
-def _listed_devices(trials: pd.DataFrame) -> list[str]:
-    return [str(device) for device in trials["device"].dropna().unique()]
-
-
-def _dates(trials: pd.DataFrame) -> str:
-    started, finished = trials["started_at"].min(), trials["finished_at"].max()
-    if pd.isna(started) or pd.isna(finished):
-        return ""
-    return f"{started:%Y-%m-%d %H:%M} to {finished:%Y-%m-%d %H:%M} UTC"
 
 
 def _listed(items: Iterable[object]) -> str:

@@ -96,14 +96,12 @@ def _group_lines(table: Table, columns: Sequence[Column]) -> list[tuple[str, lis
 
 def _class_columns(columns: Sequence[Column], groups: Iterable[tuple[str, Sequence[Line]]]) -> list[str]:
     """Return each column's class: of text, of text that is long, or none."""
-    longest = [0] * len(columns)
-    for _, group in groups:
-        for line in group:
-            longest = [max(length, len(cell.text)) for length, cell in zip(longest, line.cells, strict=True)]
-    return [
-        "" if column.kind != "text" else "text long" if length > _LONG else "text"
-        for column, length in zip(columns, longest, strict=True)
-    ]
+    lines = [line for _, group in groups for line in group]
+    classes = []
+    for place, column in enumerate(columns):
+        long = any(len(line.cells[place].text) > _LONG for line in lines)
+        classes.append("" if column.kind != "text" else "text long" if long else "text")
+    return classes
 
 
 def _describe_claims(findings: Table | None, comparisons: Table | None) -> list[tuple[dict[Any, Any], Table | None]]:

@@ -30,7 +30,8 @@ def print_table(table: Table, console: Console) -> None:
         max([len(row[place]) for row in texts] + [len(word) for word in column.header.split()])
         for place, column in enumerate(columns)
     ]
-    kept, left_out = _fit_columns(columns, widths, console.width)
+    kept = _fit_columns(columns, widths, console.width)
+    left_out = [column.header for place, column in enumerate(columns) if place not in kept]
     columns, widths = [columns[place] for place in kept], [widths[place] for place in kept]
     console.print(Text(table.title, "bold"))
     console.print(_make_grid(columns, widths, show_header=True))
@@ -49,24 +50,19 @@ def print_table(table: Table, console: Console) -> None:
     console.print()
 
 
-def _fit_columns(columns: Sequence[Column], widths: Sequence[int], room: int) -> tuple[list[int], list[str]]:
-    """Return the places of the columns that fit into ``room``, and the headers of those left out, the last ones first.
-
-    Text, which wraps, and counts of runs stay.
-    """
+def _fit_columns(columns: Sequence[Column], widths: Sequence[int], room: int) -> list[int]:
+    """Return the places of the columns that fit into ``room``; text, which wraps, and counts of runs stay."""
     kept = list(range(len(columns)))
     needed = [
         min(width, _TEXT_LEAST) if column.kind == "text" else width
         for column, width in zip(columns, widths, strict=True)
     ]
-    left_out: list[str] = []
     for place in reversed(range(len(columns))):
         if sum(needed[one] + _GAP for one in kept) - _GAP <= room:
             break
         if columns[place].kind not in ("text", "counts"):
             kept.remove(place)
-            left_out.insert(0, columns[place].header)
-    return kept, left_out
+    return kept
 
 
 def _make_grid(columns: Sequence[Column], widths: Sequence[int], *, show_header: bool) -> Grid:

@@ -59,12 +59,11 @@ def sizes(results: StudyResults) -> Table:
         size = compute_size(results, trial["architecture"], trial["code_size"], get_filters(trial))
         recorded = {} if pd.isna(trial["parameters"]) else {"parameters": trial["parameters"]}
         rows[tuple(trial[name] for name in key)] = size | recorded
-    frame = pd.DataFrame([dict(zip(key, cell, strict=True)) | size for cell, size in rows.items()])
-    if frame.empty:
-        frame = pd.DataFrame(columns=[*key, "filters_1", "filters_2", "parameters", "multiply_adds"])
+    counts = ["filters_1", "filters_2", "parameters", "multiply_adds"]
+    cells = [dict(zip(key, cell, strict=True)) | size for cell, size in rows.items()]
+    frame = pd.DataFrame(cells, columns=[*key, *counts])
     for column in ("study", "arm", "architecture"):
         frame[column] = frame[column].astype(trials[column].dtype)
-    counts = ["filters_1", "filters_2", "parameters", "multiply_adds"]
     frame = frame.astype(dict.fromkeys(counts, "Int64")).sort_values(key, ignore_index=True)
     return Table(
         "sizes",
