@@ -153,7 +153,7 @@ def load_study(path: str | Path) -> StudyResults:
 
 
 def load_studies(paths: Sequence[str | Path]) -> StudyResults:
-    """Read one study, or several side by side, which column ``study`` of ``trials`` tells apart by name or else by path.
+    """Read one study, or several side by side: column ``study`` of ``trials`` tells them apart, by name or by path.
 
     Trial ids are unique in a study only, so each is prefixed by the study's name when there are several. Where studies
     have different models of one name, the later study's is called ``NAME (STUDY)``.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -54,7 +55,6 @@ CONTROLS_FOOTNOTE = (
     "Controls are never ranked: the classic auto-encoder is outside the parameter budget; PCA and raw pixels are "
     "computed once, so they have no interval."
 )
-
 
 NO_LABELS = "Without labels of the data there are no classifiers, and no agreement of clusters with classes."
 
@@ -144,18 +144,11 @@ def score_table(results: StudyResults, spec: ScoreTable) -> Table | Absent:
             results, spec.name, spec.title, f"no confirmed run has scores of {' or '.join(spec.evaluators)}"
         )
     main = {metric.key for metric in spec.main}
-    groups = summarise_groups(scores[scores["evaluator"].isin(spec.evaluators)], [*CELL, *METRIC])
-    marked = _mark(results, spec)
-    frames = [count_runs(results)]
-    for metric in metrics:
-        frames.append(name_estimate(select_metric(groups, metric), metric.name))
-        if metric.key in main and metric.direction != "none":
-            found = select_metric(marked, metric)[[*CELL, "mark"]]
-            frames.append(found.rename(columns={"mark": f"{metric.name}_mark"}))
-    frame = add_labels(results, join_frames(frames))
+    frame = tabulate_scores(results, scores, metrics, spec.main)
+    marks = frame.filter(regex="_mark$")
     several = len({metric.evaluator for metric in metrics}) > 1
-    ranking = (MARKS_CAPTION,) if len(marked) else ()
-    footnotes: tuple[str, ...] = (SWITCHES_FOOTNOTE,) if (marked["mark"] == "unranked").any() else ()
+    ranking = (MARKS_CAPTION,) if marks.notna().any(axis=None) else ()
+    footnotes: tuple[str, ...] = (SWITCHES_FOOTNOTE,) if (marks == "unranked").any(axis=None) else ()
     if spec is CLUSTERING and not all(study.labelled for study in results.studies):
         footnotes += (NO_LABELS,)
     return Table(
@@ -182,9 +175,27 @@ def score_table(results: StudyResults, spec: ScoreTable) -> Table | Absent:
     )
 
 
+def tabulate_scores(
+    results: StudyResults, scores: pd.DataFrame, metrics: Sequence[Metric], ranked: tuple[Metric, ...]
+) -> pd.DataFrame:
+    """Return one row a model, code size and arm: runs counted, ``metrics`` of ``scores``, and marks of those ranked."""
+    evaluators = {metric.evaluator for metric in metrics}
+    groups = summarise_groups(scores[scores["evaluator"].isin(evaluators)], [*CELL, *METRIC])
+    rows = _select_ranked_scores(results, ranked)
+    unranked = rows.loc[is_past_code(rows), [*METRIC, *CELL]].drop_duplicates()
+    marks = pd.concat([mark_models(compare_ranked(results, ranked)), unranked.assign(mark="unranked")])
+    frames = [count_runs(results)]
+    for metric in metrics:
+        frames.append(name_estimate(select_metric(groups, metric), metric.name))
+        if metric.direction != "none" and metric.key in [each.key for each in ranked]:
+            found = select_metric(marks, metric)[[*CELL, "mark"]]
+            frames.append(found.rename(columns={"mark": f"{metric.name}_mark"}))
+    return add_labels(results, join_frames(frames))
+
+
 def differences(results: StudyResults) -> Table | Absent:
     """Return the tests behind the marks: every ranked model against the best of its code size and arm."""
-    frame = pd.concat([compare_ranked(results, spec) for spec in SCORE_TABLES], ignore_index=True)
+    frame = pd.concat([compare_ranked(results, spec.main) for spec in SCORE_TABLES], ignore_index=True)
     if frame.empty:
         return make_absent(
             results, "differences", "Differences from the best", "no two confirmed models can be compared"
@@ -215,19 +226,12 @@ def differences(results: StudyResults) -> Table | Absent:
 
 
 @lru_cache(maxsize=2 * len(SCORE_TABLES))
-def compare_ranked(results: StudyResults, spec: ScoreTable) -> pd.DataFrame:
-    """Return `compare_with_best` of the main metrics of ``spec``: what its marks rest on."""
-    return compare_with_best(select_ranked(results, _select_ranked_scores(results, spec)))
+def compare_ranked(results: StudyResults, metrics: tuple[Metric, ...]) -> pd.DataFrame:
+    """Return `compare_with_best` of ``metrics``: what marks rest on."""
+    return compare_with_best(select_ranked(results, _select_ranked_scores(results, metrics)))
 
 
-def _select_ranked_scores(results: StudyResults, spec: ScoreTable) -> pd.DataFrame:
+def _select_ranked_scores(results: StudyResults, metrics: tuple[Metric, ...]) -> pd.DataFrame:
     scores = select_confirmed_scores(results)
     keys = pd.MultiIndex.from_frame(scores[METRIC])
-    return scores[keys.isin([metric.key for metric in spec.main]) & (scores["direction"] != "none")]
-
-
-def _mark(results: StudyResults, spec: ScoreTable) -> pd.DataFrame:
-    rows = _select_ranked_scores(results, spec)
-    unranked = rows.loc[is_past_code(rows), [*METRIC, *CELL]]
-    ranked = mark_models(compare_ranked(results, spec))
-    return pd.concat([ranked, unranked.drop_duplicates().assign(mark="unranked")], ignore_index=True)
+    return scores[keys.isin([metric.key for metric in metrics]) & (scores["direction"] != "none")]
