@@ -120,17 +120,16 @@ def _compare_with_classic(rows: Rows) -> Iterator[Evidence]:
         if gaps := {each.missing: each for each in found if each.missing}:
             yield from gaps.values()
             continue
-        known = {
-            key: rows.get_seeds(make_key(key, size, arm), SQUARED_ERROR) for key in (*THROUGH_CODE, classic, "pca")
+        errors = {
+            name: rows.get_seeds(make_key(name, size, arm), SQUARED_ERROR) for name in (*THROUGH_CODE, classic, "pca")
         }
-        bar = {seed: value + MARGIN * max(0.0, known["pca"][-1] - value) for seed, value in known[classic].items()}
-        candidates = [(each, known[name]) for each, name in zip(found, THROUGH_CODE, strict=False) if each.n]
-        tests = [
-            compare_seeds(
-                dataclasses.replace(each, reference=f"{each.reference} and margin"), own, bar, len(candidates)
-            )
-            for each, own in candidates
+        bar = {seed: value + MARGIN * max(0.0, errors["pca"][-1] - value) for seed, value in errors[classic].items()}
+        candidates = [
+            (dataclasses.replace(each, reference=f"{each.reference} and margin"), errors[name])
+            for each, name in zip(found, THROUGH_CODE, strict=False)
+            if each.n
         ]
+        tests = [compare_seeds(each, own, bar, len(candidates)) for each, own in candidates]
         yield min(tests, key=lambda test: test.difference, default=found[0])
 
 
@@ -143,22 +142,20 @@ def _judge_stability(rows: Rows) -> Iterator[Evidence]:
             counts = rows.runs.get(key, {"runs": 0, "failed": 0, "converged": 0})
             runs, converged = counts["runs"] - counts["failed"], counts["converged"]
             label, values = rows.models[name].label, list(rows.get_seeds(key, SQUARED_ERROR).values())
-            blank = Evidence(
-                arm, size, label, "lower", f"{limit:g} %", "spread of squared error (%)", name in DEFINED, len(values)
-            )
+            measure = "spread of squared error (%)"
+            blank = Evidence(arm, size, label, "lower", f"{limit:g} %", measure, name in DEFINED)
             if counts["runs"] < STABLE_RUNS:
                 what = f"{STABLE_RUNS} runs of {label} at code size {size} ({arm})"
-                yield dataclasses.replace(
-                    blank, n=0, missing=what, option=f"--seeds {STABLE_RUNS} --architectures {name}"
-                )
+                yield dataclasses.replace(blank, missing=what, option=f"--seeds {STABLE_RUNS} --architectures {name}")
             elif runs < STABLE_RUNS:
-                yield dataclasses.replace(blank, n=0, note=f"{counts['failed']} runs failed, which is not training's")
+                yield dataclasses.replace(blank, note=f"{counts['failed']} runs failed, which is not training's")
             elif converged == runs and len(values) < STABLE_RUNS:
-                yield dataclasses.replace(blank, n=0, missing=f"squared error of {label} at code size {size} ({arm})")
+                yield dataclasses.replace(blank, missing=f"squared error of {label} at code size {size} ({arm})")
             else:
                 spread = 100 * statistics.stdev(values) / statistics.mean(values) if len(values) > 1 else float("nan")
                 yield dataclasses.replace(
                     blank,
+                    n=len(values),
                     difference=spread - limit,
                     note=f"{converged} of {runs} runs converged",
                     outcome="holds" if converged == runs and spread <= limit else "fails",

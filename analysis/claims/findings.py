@@ -38,14 +38,9 @@ NAMED = 2
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The verdict on a claim.
+    """The verdict of a study on a claim, that of each arm, and a sentence why.
 
     Attributes:
-        study: name of the study.
-        claim: what is claimed.
-        verdict: on the claim.
-        arms: the verdict of each arm.
-        reason: a sentence.
         evidence: every comparison, those that do not decide included.
         missing: what the rows lack.
         command: what makes it; empty where nothing is missing.

@@ -19,7 +19,7 @@ import jinja2
 import pandas as pd
 
 from analysis.provenance import list_missing, provenance
-from analysis.rendering.text import FORMATS, Line, format_heading, format_lines
+from analysis.rendering.text import FORMATS, Line, format_lines
 from analysis.results import StudyResults
 from analysis.tables.summary import answers
 from analysis.tables.table import Absent, Column, Table
@@ -91,7 +91,7 @@ def _load_template() -> jinja2.Template:
 def _group_lines(table: Table, columns: Sequence[Column]) -> list[tuple[str, list[Line]]]:
     """Return the heading and the lines of each section."""
     sections = itertools.groupby(format_lines(table, columns), lambda line: line.section)
-    return [(format_heading(table, section), list(group)) for section, group in sections]
+    return [(heading, list(group)) for heading, group in sections]
 
 
 def _class_columns(columns: Sequence[Column], groups: Iterable[tuple[str, Sequence[Line]]]) -> list[str]:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
-from analysis.rendering.text import CellText, format_heading, format_lines
+from analysis.rendering.text import CellText, format_lines
 from analysis.tables.table import Column, Table
 
 _GAP = 2
@@ -38,7 +38,7 @@ def print_table(table: Table, console: Console) -> None:
     # Each section is a grid of its own, so that its heading may be wider than a column; the widths are the same.
     for section, group in itertools.groupby(zip(shown, texts, strict=True), lambda pair: pair[0].section):
         if section:
-            console.print(Text(format_heading(table, section), "italic"))
+            console.print(Text(section, "italic"))
         grid = _make_grid(columns, widths, show_header=False)
         for line, row in group:
             grid.add_row(*(Text(row[place], "bold" if line.cells[place].bold else "") for place in kept))

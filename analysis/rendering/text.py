@@ -48,9 +48,9 @@ class CellText:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line: the values of the sections that it stands in, and of the columns."""
+    """One line: the heading of the section that it stands in, such as ``code size 10, tuned``, and what it shows."""
 
-    section: tuple[str, ...]
+    section: str
     cells: tuple[CellText, ...]
 
 
@@ -58,7 +58,8 @@ def format_lines(table: Table, columns: Sequence[Column] | None = None) -> Itera
     """Yield the lines of ``table`` with all of its columns, or some."""
     shown = table.columns if columns is None else columns
     for row in table.frame.to_dict("records"):
-        section = tuple(format_cell(row, column).text for column in table.sections)
+        texts = ((column, format_cell(row, column).text) for column in table.sections)
+        section = ", ".join(text if column.kind == "text" else f"{column.header} {text}" for column, text in texts)
         yield Line(section, tuple(format_cell(row, column) for column in shown))
 
 
@@ -96,17 +97,14 @@ def format_markdown(table: Table) -> str:
 def format_latex(table: Table) -> str:
     """Return the main columns as a LaTeX table for booktabs, with headings of sections, what stands out in bold."""
     columns = [column for column in table.columns if column.main]
-    width = len(columns)
     alignment = "".join("l" if column.kind == "text" else "r" for column in columns)
     body: list[str] = []
-    section: tuple[str, ...] = ()
+    section = ""
     for line in format_lines(table, columns):
         if line.section != section:
             section = line.section
-            body += [
-                r"\midrule",
-                rf"\multicolumn{{{width}}}{{l}}{{\emph{{{format_heading(table, section).translate(_LATEX)}}}}} \\",
-            ]
+            body.append(r"\midrule")
+            body.append(rf"\multicolumn{{{len(columns)}}}{{l}}{{\emph{{{section.translate(_LATEX)}}}}} \\")
         body.append(" & ".join(_format_latex_cell(cell) for cell in line.cells) + r" \\")
     if not table.sections:
         body.insert(0, r"\midrule")
@@ -138,12 +136,6 @@ def format_csv(table: Table) -> str:
 
 FORMATS = {"csv": format_csv, "md": format_markdown, "tex": format_latex}
 """What writes a table's file, by the file's suffix."""
-
-
-def format_heading(table: Table, section: Sequence[str]) -> str:
-    """Return the heading of a section, such as ``code size 10, tuned``."""
-    texts = zip(table.sections, section, strict=True)
-    return ", ".join(text if column.kind == "text" else f"{column.header} {text}" for column, text in texts)
 
 
 def _format_number(row: dict[Any, Any], column: Column, value: float) -> str:
