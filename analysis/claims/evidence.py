@@ -200,7 +200,13 @@ def collect_rows(results: StudyResults, study: Study) -> Rows:
 
 
 def _collect_values(scores: pd.DataFrame) -> dict[tuple[Key, Metric], dict[int, float]]:
-    scores = _add_keys(scores[scores["phase"].isin(["confirm", "ablate"])])
+    """Return values by key, metric and seed: what is no ablation has an empty factor, and a fixed code size is 0."""
+    scores = scores[scores["phase"].isin(["confirm", "ablate"])]
+    apart = [name for name, row in CONTROLS.items() if row.fixed_code_size]
+    size = scores["code_size"].mask(scores["architecture"].isin(apart), 0)
+    seed = scores["seed"].mask(scores["arm"] == "control", -1).fillna(-1).astype("int64")
+    labels = {name: scores[name].fillna("") for name in ("factor", "level")}
+    scores = scores.assign(**labels, code_size=size, seed=seed)
     values: dict[tuple[Key, Metric], dict[int, float]] = {}
     for metric in _READ:
         rows = select_metric(scores, metric)
@@ -210,12 +216,3 @@ def _collect_values(scores: pd.DataFrame) -> dict[tuple[Key, Metric], dict[int, 
         own, replaced = values.get((run, SQUARED_ERROR), {}), values[run, MEAN_CODE]
         values[run, INCREASE] = {seed: value - own[seed] for seed, value in replaced.items() if seed in own}
     return values
-
-
-def _add_keys(scores: pd.DataFrame) -> pd.DataFrame:
-    """Give every row a full key: what is no ablation has an empty factor, and a fixed code size is none."""
-    apart = [name for name, row in CONTROLS.items() if row.fixed_code_size]
-    size = scores["code_size"].mask(scores["architecture"].isin(apart), 0)
-    seed = scores["seed"].mask(scores["arm"] == "control", -1).fillna(-1).astype("int64")
-    labels = {name: scores[name].fillna("") for name in ("factor", "level")}
-    return scores.assign(**labels, code_size=size, seed=seed)

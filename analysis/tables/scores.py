@@ -117,16 +117,10 @@ def reconstruction(results: StudyResults) -> Table | Absent:
     table = score_table(results, RECONSTRUCTION)
     if isinstance(table, Absent):
         return table
-    name = SQUARED_ERROR.name
-    per_pixel = f"{name}_per_pixel"
-    pixels = IMAGE_SIZE**2
-    scaled = {
-        per_pixel: table.frame[name] / pixels,
-        f"{per_pixel}_half_width": table.frame[f"{name}_half_width"] / pixels,
-    }
-    frame = table.frame.assign(**scaled)
+    name, per_pixel = SQUARED_ERROR.name, f"{SQUARED_ERROR.name}_per_pixel"
+    scaled = {f"{per_pixel}{part}": table.frame[f"{name}{part}"] / IMAGE_SIZE**2 for part in ("", "_half_width")}
     columns = (*table.columns[:-1], Column(per_pixel, "Per pixel", "fixed", 4), table.columns[-1])
-    return dataclasses.replace(table, frame=frame, columns=columns)
+    return dataclasses.replace(table, frame=table.frame.assign(**scaled), columns=columns)
 
 
 def score_table(results: StudyResults, spec: ScoreTable) -> Table | Absent:
@@ -137,16 +131,19 @@ def score_table(results: StudyResults, spec: ScoreTable) -> Table | Absent:
         lossless = [name for name, row in results.models.items() if row.lossless]
         scores = scores[~scores["architecture"].isin(lossless)]
     metrics = list_metrics(scores, spec.evaluators, spec.main)
-    if not metrics and not any(study.labelled for study in results.studies):
-        return Absent(spec.name, spec.title, NO_LABELS)
     if not metrics:
-        return make_absent(
-            results, spec.name, spec.title, f"no confirmed run has scores of {' or '.join(spec.evaluators)}"
-        )
+        if not any(study.labelled for study in results.studies):
+            return Absent(spec.name, spec.title, NO_LABELS)
+        what = f"no confirmed run has scores of {' or '.join(spec.evaluators)}"
+        return make_absent(results, spec.name, spec.title, what)
     main = {metric.key for metric in spec.main}
     frame = tabulate_scores(results, scores, metrics, spec.main)
     marks = frame.filter(regex="_mark$")
-    several = len({metric.evaluator for metric in metrics}) > 1
+    columns = [Column("label", "Model")]
+    for metric in metrics:
+        several = any(other.evaluator != metric.evaluator for other in metrics)
+        header = metric.header if several else metric.short_header
+        columns.append(Column(metric.name, header, "estimate", metric.digits, metric.key in main))
     ranking = (MARKS_CAPTION,) if marks.notna().any(axis=None) else ()
     footnotes: tuple[str, ...] = (SWITCHES_FOOTNOTE,) if (marks == "unranked").any(axis=None) else ()
     if spec is CLUSTERING and not all(study.labelled for study in results.studies):
@@ -156,20 +153,7 @@ def score_table(results: StudyResults, spec: ScoreTable) -> Table | Absent:
         spec.title,
         " ".join((spec.caption, ESTIMATE_CAPTION, *ranking, FAILURES_CAPTION)),
         frame,
-        (
-            Column("label", "Model"),
-            *(
-                Column(
-                    metric.name,
-                    metric.header if several else metric.short_header,
-                    "estimate",
-                    metric.digits,
-                    metric.key in main,
-                )
-                for metric in metrics
-            ),
-            FAILURES,
-        ),
+        (*columns, FAILURES),
         sections=list_group_sections(results),
         footnotes=(*footnotes, CONTROLS_FOOTNOTE),
     )
@@ -196,17 +180,16 @@ def tabulate_scores(
 def differences(results: StudyResults) -> Table | Absent:
     """Return the tests behind the marks: every ranked model against the best of its code size and arm."""
     frame = pd.concat([compare_ranked(results, spec.main) for spec in SCORE_TABLES], ignore_index=True)
+    title = "Differences from the best"
     if frame.empty:
-        return make_absent(
-            results, "differences", "Differences from the best", "no two confirmed models can be compared"
-        )
+        return make_absent(results, "differences", title, "no two confirmed models can be compared")
     frame = frame.sort_values(GROUP, kind="stable", ignore_index=True)
     frame = add_labels(results, frame).assign(best_label=frame["best"].map(results.get_label).astype("str"))
     frame = frame.rename(columns={part: f"difference_{part}" for part in ("half_width", "low", "high", "n")})
     frame["difference_mark"] = frame["worse"].map({True: "significant", False: ""})
     return Table(
         "differences",
-        "Differences from the best",
+        title,
         "Model minus the best of its code size and arm, paired by seed: mean ± half of the 95 % t interval (pairs); p "
         "of the paired t test, Holm-adjusted over the metric; d is Cohen's d_z with Hedges's factor. * worse at 5 %.",
         frame,

@@ -74,12 +74,9 @@ def answers(results: StudyResults) -> list[str]:
             prefix = f"{study.name}: " if len(results.studies) > 1 else ""
             places = _count_places(rows)
             rows = rows[rows["metric"] == SQUARED_ERROR.metric]
-            labels = results.get_label
-            sentences += [
-                f"{prefix}{_say_which(places, labels)}",
-                _say_how_much(rows, str(places.index[0]), labels),
-                _say_luck(places, labels),
-            ]
+            how_much = _say_how_much(rows, str(places.index[0]), results.get_label)
+            places = places.rename(index=results.get_label)
+            sentences += [f"{prefix}{_say_which(places)}", how_much, _say_luck(places)]
     return sentences
 
 
@@ -94,10 +91,10 @@ def _count_places(tests: pd.DataFrame) -> pd.DataFrame:
     return places.sort_values(["held", "leads"], ascending=False)
 
 
-def _say_which(places: pd.DataFrame, label_of: Callable[[str], str]) -> str:
+def _say_which(places: pd.DataFrame) -> str:
     first = places.iloc[0]
     return (
-        f"{label_of(str(places.index[0]))} is the best or not told apart from the best in {first['held']} of "
+        f"{places.index[0]} is the best or not told apart from the best in {first['held']} of "
         f"{first['compared']} comparisons; it has the best mean in {first['leads']} and is better than every other "
         f"model in {first['alone']}."
     )
@@ -122,13 +119,10 @@ def _say_how_much(tests: pd.DataFrame, architecture: str, label_of: Callable[[st
     return f"The nearest other model's squared error, less that of {label_of(architecture)}: {'; '.join(parts)}."
 
 
-def _say_luck(places: pd.DataFrame, label_of: Callable[[str], str]) -> str:
-    told = [
-        f"{label_of(str(name))} in {row['worse']} of {row['compared']}"
-        for name, row in places.iterrows()
-        if row["worse"]
-    ]
-    never = [label_of(str(name)) for name, row in places.iterrows() if not row["worse"]]
+def _say_luck(places: pd.DataFrame) -> str:
+    worse = places[places["worse"] > 0]
+    told = [f"{name} in {row['worse']} of {row['compared']}" for name, row in worse.iterrows()]
+    never = places.index.difference(worse.index, sort=False)
     return (
         "Worse than the best by more than luck explains (paired t test by seed, Holm-adjusted over the column, 5 %): "
         f"{', '.join(told) or 'no model'}; in none: {', '.join(never) or 'no model'}."
