@@ -184,12 +184,11 @@ def load_studies(paths: Sequence[str | Path]) -> StudyResults:
         if "architectures" in config:
             config["architectures"] = [other.get(name, name) for name in config["architectures"]]
         studies.append(Study(study, part.path, {**part.manifest, "config": config}))
+        architectures = part.trials["architecture"].astype("str").replace(other)
+        renamed = replace(part, trials=part.trials.assign(study=study, architecture=architectures))
         for name in TABLES:
-            frame: pd.DataFrame = getattr(part, name)
+            frame: pd.DataFrame = getattr(renamed, name)
             tables[name].append(frame.assign(trial_id=(study + ":") + frame["trial_id"].astype("str")))
-        trials = tables["trials"][-1]
-        architectures = trials["architecture"].astype("str").replace(other)
-        tables["trials"][-1] = trials.assign(study=study, architecture=architectures)
     models |= CONTROLS
     joined = {
         name: _order_labels(pd.concat(frames, ignore_index=True), name, models) for name, frames in tables.items()

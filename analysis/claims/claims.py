@@ -121,7 +121,8 @@ def _compare_with_classic(rows: Rows) -> Iterator[Evidence]:
             yield from gaps.values()
             continue
         errors = {
-            name: rows.get_seeds(make_key(name, size, arm), SQUARED_ERROR) for name in (*THROUGH_CODE, classic, "pca")
+            name: rows.scores.get((make_key(name, size, arm), SQUARED_ERROR), {})
+            for name in (*THROUGH_CODE, classic, "pca")
         }
         bar = {seed: value + MARGIN * max(0.0, errors["pca"][-1] - value) for seed, value in errors[classic].items()}
         candidates = [
@@ -141,7 +142,7 @@ def _judge_stability(rows: Rows) -> Iterator[Evidence]:
             key = make_key(name, size, arm)
             counts = rows.runs.get(key, {"runs": 0, "failed": 0, "converged": 0})
             runs, converged = counts["runs"] - counts["failed"], counts["converged"]
-            label, values = rows.models[name].label, list(rows.get_seeds(key, SQUARED_ERROR).values())
+            label, values = rows.models[name].label, list(rows.scores.get((key, SQUARED_ERROR), {}).values())
             measure = "spread of squared error (%)"
             blank = Evidence(arm, size, label, "lower", f"{limit:g} %", measure, name in DEFINED)
             if counts["runs"] < STABLE_RUNS:

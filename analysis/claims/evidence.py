@@ -119,10 +119,6 @@ class Rows:
         found = {(size, arm) for factor, _, _, size, arm in self.runs if not factor and arm in ARMS}
         return sorted(found, key=lambda group: (ARMS.index(group[1]), group[0]))
 
-    def get_seeds(self, key: Key, metric: Metric) -> Seeds:
-        """Return the values of ``metric``; none where nothing was measured."""
-        return self.scores.get((key, metric), {})
-
     def compare(self, comparison: Comparison, code_size: int, arm: str) -> Evidence:
         """Return ``comparison`` at one code size of one arm."""
         subject, reference = comparison.subject, comparison.reference
@@ -140,10 +136,10 @@ class Rows:
 
     def test(self, blank: Evidence, first: tuple[Key, Metric], second: tuple[Key, Metric]) -> Evidence:
         """Return ``blank`` with the paired test of two metrics, or with what there is instead."""
-        for key, metric in (first, second):
-            if not self.get_seeds(key, metric):
-                return self._explain_gap(blank, key, metric)
-        own, other = self.get_seeds(*first), self.get_seeds(*second)
+        for key in (first, second):
+            if not self.scores.get(key):
+                return self._explain_gap(blank, *key)
+        own, other = self.scores[first], self.scores[second]
         return compare_seeds(blank, own, dict.fromkeys(own, other[-1]) if second[0][2] in CONTROLS else other)
 
     def _explain_gap(self, blank: Evidence, key: Key, metric: Metric) -> Evidence:

@@ -139,9 +139,9 @@ def score_table(results: StudyResults, spec: ScoreTable) -> Table | Absent:
     main = {metric.key for metric in spec.main}
     frame = tabulate_scores(results, scores, metrics, spec.main)
     marks = frame.filter(regex="_mark$")
+    several = len({metric.evaluator for metric in metrics}) > 1
     columns = [Column("label", "Model")]
     for metric in metrics:
-        several = any(other.evaluator != metric.evaluator for other in metrics)
         header = metric.header if several else metric.short_header
         columns.append(Column(metric.name, header, "estimate", metric.digits, metric.key in main))
     ranking = (MARKS_CAPTION,) if marks.notna().any(axis=None) else ()

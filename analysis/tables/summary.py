@@ -120,9 +120,9 @@ def _say_how_much(tests: pd.DataFrame, architecture: str, label_of: Callable[[st
 
 
 def _say_luck(places: pd.DataFrame) -> str:
-    worse = places[places["worse"] > 0]
-    told = [f"{name} in {row['worse']} of {row['compared']}" for name, row in worse.iterrows()]
-    never = places.index.difference(worse.index, sort=False)
+    worse = places["worse"] > 0
+    told = [f"{name} in {row['worse']} of {row['compared']}" for name, row in places[worse].iterrows()]
+    never = places.index[~worse]
     return (
         "Worse than the best by more than luck explains (paired t test by seed, Holm-adjusted over the column, 5 %): "
         f"{', '.join(told) or 'no model'}; in none: {', '.join(never) or 'no model'}."
