@@ -64,8 +64,6 @@ class ScoreTable:
     """A table that shows every metric of some evaluators.
 
     Attributes:
-        name: of the table.
-        title: of the table.
         caption: what the metrics are, with units.
         evaluators: whose scores are shown.
         main: the metrics that are ranked and shown where space is short.
