@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -60,7 +60,7 @@ def list_missing(results: StudyResults) -> list[str]:
             for trial in plan_trials(config)
         )
         for phase, counts in planned.items():
-            if short := counts - there.get(phase, Counter()):
+            if short := counts - there[phase]:
                 # Cells as in the tables, the tuned arm first.
                 order = sorted(
                     short, key=lambda group: (config.architectures.index(group[0]), group[1], group[2] != "tuned")
@@ -78,13 +78,13 @@ def list_missing(results: StudyResults) -> list[str]:
 
 def _count_groups(trials: Iterable[Mapping[Any, Any]]) -> dict[str, Counter[tuple[str, int, str]]]:
     """Count trials that train, by phase, then by cell and arm, or factor where they ablate."""
-    counts: dict[str, Counter[tuple[str, int, str]]] = {}
+    counts: dict[str, Counter[tuple[str, int, str]]] = defaultdict(Counter)
     for trial in trials:
         if trial["arm"] != "control":
             base = trial.get("base_code_size")
             size = int(trial["code_size"] if pd.isna(base) else base)
             group = (str(trial["architecture"]), size, trial["factor"] if trial["phase"] == "ablate" else trial["arm"])
-            counts.setdefault(trial["phase"], Counter())[group] += 1
+            counts[trial["phase"]][group] += 1
     return counts
 
 
