@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -60,7 +60,7 @@ def list_missing(results: StudyResults) -> list[str]:
             for trial in plan_trials(config)
         )
         for phase, counts in planned.items():
-            if short := counts - there.get(phase, Counter()):
+            if short := counts - there[phase]:
                 # Cells as in the tables, the tuned arm first.
                 order = sorted(
                     short, key=lambda group: (config.architectures.index(group[0]), group[1], group[2] != "tuned")
@@ -78,13 +78,13 @@ def list_missing(results: StudyResults) -> list[str]:
 
 def _count_groups(trials: Iterable[Mapping[Any, Any]]) -> dict[str, Counter[tuple[str, int, str]]]:
     """Count trials that train, by phase, then by cell and arm, or factor where they ablate."""
-    counts: dict[str, Counter[tuple[str, int, str]]] = {}
+    counts: dict[str, Counter[tuple[str, int, str]]] = defaultdict(Counter)
     for trial in trials:
         if trial["arm"] != "control":
             base = trial.get("base_code_size")
             size = int(trial["code_size"] if pd.isna(base) else base)
             group = (str(trial["architecture"]), size, trial["factor"] if trial["phase"] == "ablate" else trial["arm"])
-            counts.setdefault(trial["phase"], Counter())[group] += 1
+            counts[trial["phase"]][group] += 1
     return counts
 
 
@@ -98,6 +98,12 @@ def _facts(study: Study, trials: pd.DataFrame) -> dict[str, str]:
         for split in ("train", "validation", "test")
         if f"{split}_images" in dataset
     )
+    machines = [
+        f"{launch.get('host', '?')}: " + ", ".join(f"{name} {launch[name]}" for name in _MACHINE if launch.get(name))
+        for launch in launches
+    ]
+    started, finished = trials["started_at"].min(), trials["finished_at"].max()
+    unfinished = pd.isna(started) or pd.isna(finished)
     seeds = trials.loc[trials["phase"] == "confirm", "seed"].dropna().unique()
     facts = {
         "folder": study.path,
@@ -112,8 +118,8 @@ def _facts(study: Study, trials: pd.DataFrame) -> dict[str, str]:
         ),
         "code": _listed(_commits(trials)),
         "versions": _listed(f"{name} {version}" for name, version in dict(last.get("versions", {})).items()),
-        "hardware": _listed(dict.fromkeys(_hardware(launches) + _listed_devices(trials))),
-        "dates": _dates(trials),
+        "hardware": _listed(dict.fromkeys([*machines, *trials["device"].dropna().unique()])),
+        "dates": "" if unfinished else f"{started:%Y-%m-%d %H:%M} to {finished:%Y-%m-%d %H:%M} UTC",
         "launches": _listed(dict.fromkeys(str(launch.get("command")) for launch in launches)),
     }
     return {name: text for name, text in facts.items() if text}
@@ -125,24 +131,6 @@ def _commits(trials: pd.DataFrame) -> list[str]:
         f"{commit[:12]}{' (with local changes)' if dirty is not pd.NA and dirty else ''}"
         for commit, dirty in known.itertuples(index=False)
     ]
-
-
-def _hardware(launches: Iterable[Mapping[str, Any]]) -> list[str]:
-    return [
-        f"{launch.get('host', '?')}: " + ", ".join(f"{name} {launch[name]}" for name in _MACHINE if launch.get(name))
-        for launch in launches
-    ]
-
-
-def _listed_devices(trials: pd.DataFrame) -> list[str]:
-    return [str(device) for device in trials["device"].dropna().unique()]
-
-
-def _dates(trials: pd.DataFrame) -> str:
-    started, finished = trials["started_at"].min(), trials["finished_at"].max()
-    if pd.isna(started) or pd.isna(finished):
-        return ""
-    return f"{started:%Y-%m-%d %H:%M} to {finished:%Y-%m-%d %H:%M} UTC"
 
 
 def _listed(items: Iterable[object]) -> str:

@@ -75,10 +75,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def comparison_tables(results: StudyResults) -> tuple[Table | Absent, ...]:
     """Return every table in the order of the report."""
     return (
-        summary(results),
-        architectures(results),
-        sizes(results),
-        reconstruction(results),
+        *(table(results) for table in (summary, architectures, sizes, reconstruction)),
         *(score_table(results, spec) for spec in (CLASSIFICATION, CLUSTERING, CODE)),
         *(table(results) for table in (reliance, stability, ablations, cost, search)),
         *(table(results) for table in (differences, layer_values, other_scores)),

@@ -14,7 +14,7 @@ is named in ``problems``; the rest is read.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +66,6 @@ _LABELS = {
     "trials": ["study", "phase", "arm", "dataset", "architecture", "status"],
     "scores": ["split", "evaluator", "metric", "unit", "direction"],
 }
-_ORDERS = {"arm": ARMS, "phase": PHASES, "status": STATUSES}
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,7 @@ class Study:
 
 @dataclass(frozen=True, eq=False)
 class StudyResults:
-    """The rows of a study, or of several side by side (`side_by_side`), as frames.
+    """The rows of a study, or of several side by side (`load_studies`), as frames.
 
     Compared and hashed by identity, so that what is worked out from it can be kept; change no frame in place.
 
@@ -105,7 +104,7 @@ class StudyResults:
     epochs: pd.DataFrame
     scores: pd.DataFrame
     codes: pd.DataFrame
-    problems: tuple[str, ...] = field(default=())
+    problems: tuple[str, ...] = ()
 
     @property
     def path(self) -> str:
@@ -141,8 +140,11 @@ def load_study(path: str | Path) -> StudyResults:
         problems += [f"{problem.received}; left out" for problem in found]
         if name == "trials":
             committed = table["trial_id"].combine_chunks()
-        if name == "scores":
-            table = _keep_finite(table, problems)
+        if name == "scores":  # No mean may contain what is not finite; a writer that keeps to the schema writes none.
+            finite = table.filter(pc.is_finite(table["value"]))
+            if lost := len(table) - len(finite):
+                problems.append(f"scores: {lost} values are not finite; left out")
+            table = finite
         frames[name] = _type_columns(table.filter(pc.is_in(table["trial_id"], value_set=committed)), name, models)
     frames["trials"] = _add_flags(frames["trials"])
     return StudyResults(
@@ -151,7 +153,10 @@ def load_study(path: str | Path) -> StudyResults:
 
 
 def load_studies(paths: Sequence[str | Path]) -> StudyResults:
-    """Read one study, or several for a comparison of studies.
+    """Read one study, or several side by side: column ``study`` of ``trials`` tells them apart, by name or by path.
+
+    Trial ids are unique in a study only, so each is prefixed by the study's name when there are several. Where studies
+    have different models of one name, the later study's is called ``NAME (STUDY)``.
 
     Raises:
         ResultsError: as `load_study`, or a folder is given twice.
@@ -159,15 +164,7 @@ def load_studies(paths: Sequence[str | Path]) -> StudyResults:
     given = [str(path).rstrip("/") for path in paths]
     if twice := [path for path in given if given.count(path) > 1]:
         raise ResultsError(f"{twice[0]}: given {len(twice)} times", "each study once", "remove all but one")
-    return side_by_side([load_study(path) for path in paths])
-
-
-def side_by_side(parts: Sequence[StudyResults]) -> StudyResults:
-    """Join the rows of several studies; column ``study`` of ``trials`` tells them apart, by name or else by path.
-
-    Trial ids are unique in a study only, so each is prefixed by the study's name when there are several. Where studies
-    have different models of one name, the later study's is called ``NAME (STUDY)``.
-    """
+    parts = [load_study(path) for path in paths]
     if len(parts) == 1:
         return parts[0]
     names = [part.studies[0].name for part in parts]
@@ -187,12 +184,11 @@ def side_by_side(parts: Sequence[StudyResults]) -> StudyResults:
         if "architectures" in config:
             config["architectures"] = [other.get(name, name) for name in config["architectures"]]
         studies.append(Study(study, part.path, {**part.manifest, "config": config}))
+        architectures = part.trials["architecture"].astype("str").replace(other)
+        renamed = replace(part, trials=part.trials.assign(study=study, architecture=architectures))
         for name in TABLES:
-            frame: pd.DataFrame = getattr(part, name)
+            frame: pd.DataFrame = getattr(renamed, name)
             tables[name].append(frame.assign(trial_id=(study + ":") + frame["trial_id"].astype("str")))
-        trials = tables["trials"][-1]
-        architectures = trials["architecture"].astype("str").replace(other)
-        tables["trials"][-1] = trials.assign(study=study, architecture=architectures)
     models |= CONTROLS
     joined = {
         name: _order_labels(pd.concat(frames, ignore_index=True), name, models) for name, frames in tables.items()
@@ -234,14 +230,6 @@ def _read_models(manifest: Mapping[str, Any], received: str) -> dict[str, Archit
     return {**BUILT_IN, **own, **CONTROLS}
 
 
-def _keep_finite(scores: pa.Table, problems: list[str]) -> pa.Table:
-    """Leave out values that no mean may contain; a writer that keeps to the schema writes none."""
-    finite = scores.filter(pc.is_finite(scores["value"]))
-    if len(finite) < len(scores):
-        problems.append(f"scores: {len(scores) - len(finite)} values are not finite; left out")
-    return finite
-
-
 def _type_columns(table: pa.Table, name: str, models: Iterable[str]) -> pd.DataFrame:
     """Return ``table`` as a frame: integers stay integers, labels are categories, each key is there once."""
     nullable = {pa.int64(): pd.Int64Dtype(), pa.bool_(): pd.BooleanDtype()}
@@ -255,7 +243,8 @@ def _order_labels(frame: pd.DataFrame, name: str, models: Iterable[str]) -> pd.D
     """Make labels categories; those of trials have the order of tables and figures, unknown names last, sorted."""
     frame = frame.astype(dict.fromkeys(_LABELS.get(name, ()), "category"))
     if name == "trials":
-        for column, order in {"architecture": (*models,), **_ORDERS}.items():
+        orders = {"architecture": (*models,), "arm": ARMS, "phase": PHASES, "status": STATUSES}
+        for column, order in orders.items():
             labels = frame[column].cat
             unknown = sorted(set(labels.categories) - set(order))
             frame[column] = labels.set_categories([*order, *unknown], ordered=True)

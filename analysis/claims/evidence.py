@@ -6,12 +6,12 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
-from analysis.results import StudyResults
+from analysis.results import Study, StudyResults
 from analysis.stats.aggregate import CELL, count_runs, select_test_scores
 from analysis.stats.intervals import LEVEL, half_width, p_value
 from analysis.stats.metrics import (
@@ -24,6 +24,7 @@ from analysis.stats.metrics import (
     SQUARED_ERROR,
     Direction,
     Metric,
+    select_metric,
 )
 from study.storage.schema import ARMS
 from trainables.models.architectures import CONTROLS, Architecture, Control
@@ -34,9 +35,7 @@ Seeds = Mapping[int, float]
 Key = tuple[str, str, str, int, str]
 """Factor and level, both empty but for ablations; architecture, code size, arm."""
 
-
-_KEY = ["study", "factor", "level", "architecture", "code_size", "arm"]
-_COUNTS = ("runs", "complete", "failed", "converged")
+_KEY = ["factor", "level", "architecture", "code_size", "arm"]
 _OF_LABELS = (LINEAR_ERROR, MLP_ERROR, K_MEANS_ACCURACY)
 NO_LABELS = "labels, which the data do not have"
 _READ = (SQUARED_ERROR, *_OF_LABELS, OTHER_SWITCHES, MEAN_CODE)
@@ -107,22 +106,18 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """What claims are tested on, of one study: test scores by key, evaluator and metric; by key how runs ended."""
+    """What claims are tested on, of one study: test scores by key and metric; by key how many runs ended how."""
 
     models: Mapping[str, Architecture | Control]
-    scores: Mapping[tuple[Key, str, str], Seeds]
+    scores: Mapping[tuple[Key, Metric], Seeds]
     runs: Mapping[Key, Mapping[str, int]]
-    labelled: bool = True
+    labelled: bool
 
     @property
     def groups(self) -> list[tuple[int, str]]:
         """Code sizes and arms that have confirmed runs."""
         found = {(size, arm) for factor, _, _, size, arm in self.runs if not factor and arm in ARMS}
         return sorted(found, key=lambda group: (ARMS.index(group[1]), group[0]))
-
-    def get_seeds(self, key: Key, metric: Metric) -> Seeds:
-        """Return the values of ``metric``; none where nothing was measured."""
-        return self.scores.get((key, *metric.key), {})
 
     def compare(self, comparison: Comparison, code_size: int, arm: str) -> Evidence:
         """Return ``comparison`` at one code size of one arm."""
@@ -141,10 +136,10 @@ class Rows:
 
     def test(self, blank: Evidence, first: tuple[Key, Metric], second: tuple[Key, Metric]) -> Evidence:
         """Return ``blank`` with the paired test of two metrics, or with what there is instead."""
-        for key, metric in (first, second):
-            if not self.get_seeds(key, metric):
-                return self._explain_gap(blank, key, metric)
-        own, other = self.get_seeds(*first), self.get_seeds(*second)
+        for key in (first, second):
+            if not self.scores.get(key):
+                return self._explain_gap(blank, *key)
+        own, other = self.scores[first], self.scores[second]
         return compare_seeds(blank, own, dict.fromkeys(own, other[-1]) if second[0][2] in CONTROLS else other)
 
     def _explain_gap(self, blank: Evidence, key: Key, metric: Metric) -> Evidence:
@@ -189,46 +184,31 @@ def compare_seeds(blank: Evidence, first: Seeds, second: Seeds, chosen_from: int
     )
 
 
-def collect_rows(results: StudyResults) -> dict[str, Rows]:
-    """Return what claims are tested on by name of the study: full-budget trials of confirm and ablate, and controls."""
-    values, runs = _collect_values(results), _count_runs(results)
-    return {
-        study.name: Rows(results.models, values.get(study.name, {}), runs.get(study.name, {}), study.labelled)
-        for study in results.studies
-    }
-
-
-def _collect_values(results: StudyResults) -> dict[str, dict[tuple[Key, str, str], dict[int, float]]]:
+def collect_rows(results: StudyResults, study: Study) -> Rows:
+    """Return what claims on ``study`` are tested on: full-budget trials of confirm and ablate, and controls."""
     scores = select_test_scores(results)
-    read = scores["evaluator"].isin({metric.evaluator for metric in _READ})
-    read &= scores["metric"].isin({metric.metric for metric in _READ})
-    scores = _add_keys(scores[read & scores["full_budget"] & scores["phase"].isin(["confirm", "ablate"])])
-    values: dict[str, dict[tuple[Key, str, str], dict[int, float]]] = {}
-    columns = [*_KEY, "evaluator", "metric", "seed", "value"]
-    for study, *key, evaluator, metric, seed, value in scores[columns].itertuples(index=False):
-        values.setdefault(study, {}).setdefault((tuple(key), evaluator, metric), {})[seed] = value
-    for of_study in values.values():
-        for run, replaced in [(key[0], seeds) for key, seeds in of_study.items() if key[1:] == MEAN_CODE.key]:
-            own = of_study.get((run, *SQUARED_ERROR.key), {})
-            increase = {seed: value - own[seed] for seed, value in replaced.items() if seed in own}
-            of_study[run, *INCREASE.key] = increase
-    return values
-
-
-def _count_runs(results: StudyResults) -> dict[str, dict[Key, Mapping[str, int]]]:
+    scores = scores[(scores["study"] == study.name) & scores["full_budget"]]
     confirmed, ablated = count_runs(results), count_runs(results, "ablate", [*CELL, "factor", "level"])
     counts = pd.concat([confirmed.assign(factor="", level=""), ablated])
-    runs: dict[str, dict[Key, Mapping[str, int]]] = {}
-    for row in counts.to_dict("records"):
-        study, *key = (row[name] for name in _KEY)
-        runs.setdefault(study, {})[tuple(key)] = {name: int(row[name]) for name in _COUNTS}
-    return runs
+    rows: list[dict[Any, Any]] = counts[counts["study"] == study.name].to_dict("records")
+    runs: dict[Key, Mapping[str, int]] = {tuple(row[name] for name in _KEY): row for row in rows}
+    return Rows(results.models, _collect_values(scores), runs, study.labelled)
 
 
-def _add_keys(scores: pd.DataFrame) -> pd.DataFrame:
-    """Give every row a full key: what is no ablation has an empty factor, and a fixed code size is none."""
+def _collect_values(scores: pd.DataFrame) -> dict[tuple[Key, Metric], dict[int, float]]:
+    """Return values by key, metric and seed: what is no ablation has an empty factor, and a fixed code size is 0."""
+    scores = scores[scores["phase"].isin(["confirm", "ablate"])]
     apart = [name for name, row in CONTROLS.items() if row.fixed_code_size]
     size = scores["code_size"].mask(scores["architecture"].isin(apart), 0)
     seed = scores["seed"].mask(scores["arm"] == "control", -1).fillna(-1).astype("int64")
     labels = {name: scores[name].fillna("") for name in ("factor", "level")}
-    return scores.assign(**labels, code_size=size, seed=seed)
+    scores = scores.assign(**labels, code_size=size, seed=seed)
+    values: dict[tuple[Key, Metric], dict[int, float]] = {}
+    for metric in _READ:
+        rows = select_metric(scores, metric)
+        for *key, seed, value in rows[[*_KEY, "seed", "value"]].itertuples(index=False):
+            values.setdefault((tuple(key), metric), {})[seed] = value
+    for run in [key for key, metric in values if metric == MEAN_CODE]:
+        own, replaced = values.get((run, SQUARED_ERROR), {}), values[run, MEAN_CODE]
+        values[run, INCREASE] = {seed: value - own[seed] for seed, value in replaced.items() if seed in own}
+    return values

@@ -38,14 +38,9 @@ NAMED = 2
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The verdict on a claim.
+    """The verdict of a study on a claim, that of each arm, and a sentence why.
 
     Attributes:
-        study: name of the study.
-        claim: what is claimed.
-        verdict: on the claim.
-        arms: the verdict of each arm.
-        reason: a sentence.
         evidence: every comparison, those that do not decide included.
         missing: what the rows lack.
         command: what makes it; empty where nothing is missing.
@@ -63,8 +58,11 @@ class Finding:
 
 def findings(results: StudyResults) -> list[Finding]:
     """Return the finding on every claim, study by study."""
-    rows = collect_rows(results)
-    return [_judge_claim(study, claim, rows[study.name]) for study in results.studies for claim in CLAIMS]
+    found = []
+    for study in results.studies:
+        rows = collect_rows(results, study)
+        found += [_judge_claim(study, claim, rows) for claim in CLAIMS]
+    return found
 
 
 def tabulate_findings(results: StudyResults) -> tuple[Table, Table]:
@@ -112,16 +110,13 @@ def _judge_claim(study: Study, claim: Claim, rows: Rows) -> Finding:
 def _judge(evidence: Sequence[Evidence]) -> list[Evidence]:
     """Return the comparisons of a claim and arm with their outcomes."""
     tests = [place for place, each in enumerate(evidence) if each.decides and math.isfinite(each.p_value)]
-    adjusted = dict(zip(tests, map(float, holm([evidence[place].p_value for place in tests])), strict=True))
-    return [
-        dataclasses.replace(
-            each, p_holm=adjusted.get(place, math.nan), outcome=_decide_outcome(each, adjusted.get(place))
-        )
-        for place, each in enumerate(evidence)
-    ]
+    judged = list(evidence)
+    for place, p_holm in zip(tests, holm([evidence[place].p_value for place in tests]), strict=True):
+        judged[place] = dataclasses.replace(evidence[place], p_holm=float(p_holm))
+    return [dataclasses.replace(each, outcome=_decide_outcome(each)) for each in judged]
 
 
-def _decide_outcome(each: Evidence, p_holm: float | None) -> Judgement:
+def _decide_outcome(each: Evidence) -> Judgement:
     if each.missing:
         return "missing"
     if each.outcome is not None:  # not by a test
@@ -130,7 +125,8 @@ def _decide_outcome(each: Evidence, p_holm: float | None) -> Judgement:
     # A p value that is NaN is not below the level, so the comparison stays open.
     if as_claimed:
         return "holds" if each.p_value < SIGNIFICANCE else "open"
-    return "fails" if (each.p_value if p_holm is None else p_holm) < SIGNIFICANCE else "open"
+    p_value = each.p_holm if each.decides else each.p_value
+    return "fails" if p_value < SIGNIFICANCE else "open"
 
 
 def _decide_verdict(deciding: Iterable[Evidence]) -> Verdict:

@@ -19,7 +19,7 @@ import jinja2
 import pandas as pd
 
 from analysis.provenance import list_missing, provenance
-from analysis.rendering.text import FORMATS, Line, format_heading, format_lines
+from analysis.rendering.text import FORMATS, Line, format_lines
 from analysis.results import StudyResults
 from analysis.tables.summary import answers
 from analysis.tables.table import Absent, Column, Table
@@ -91,19 +91,17 @@ def _load_template() -> jinja2.Template:
 def _group_lines(table: Table, columns: Sequence[Column]) -> list[tuple[str, list[Line]]]:
     """Return the heading and the lines of each section."""
     sections = itertools.groupby(format_lines(table, columns), lambda line: line.section)
-    return [(format_heading(table, section), list(group)) for section, group in sections]
+    return [(heading, list(group)) for heading, group in sections]
 
 
 def _class_columns(columns: Sequence[Column], groups: Iterable[tuple[str, Sequence[Line]]]) -> list[str]:
     """Return each column's class: of text, of text that is long, or none."""
-    longest = [0] * len(columns)
-    for _, group in groups:
-        for line in group:
-            longest = [max(length, len(cell.text)) for length, cell in zip(longest, line.cells, strict=True)]
-    return [
-        "" if column.kind != "text" else "text long" if length > _LONG else "text"
-        for column, length in zip(columns, longest, strict=True)
-    ]
+    lines = [line for _, group in groups for line in group]
+    classes = []
+    for place, column in enumerate(columns):
+        long = any(len(line.cells[place].text) > _LONG for line in lines)
+        classes.append("" if column.kind != "text" else "text long" if long else "text")
+    return classes
 
 
 def _describe_claims(findings: Table | None, comparisons: Table | None) -> list[tuple[dict[Any, Any], Table | None]]:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
-from analysis.rendering.text import CellText, format_heading, format_lines
+from analysis.rendering.text import CellText, format_lines
 from analysis.tables.table import Column, Table
 
 _GAP = 2
@@ -30,14 +30,15 @@ def print_table(table: Table, console: Console) -> None:
         max([len(row[place]) for row in texts] + [len(word) for word in column.header.split()])
         for place, column in enumerate(columns)
     ]
-    kept, left_out = _fit_columns(columns, widths, console.width)
+    kept = _fit_columns(columns, widths, console.width)
+    left_out = [column.header for place, column in enumerate(columns) if place not in kept]
     columns, widths = [columns[place] for place in kept], [widths[place] for place in kept]
     console.print(Text(table.title, "bold"))
     console.print(_make_grid(columns, widths, show_header=True))
     # Each section is a grid of its own, so that its heading may be wider than a column; the widths are the same.
     for section, group in itertools.groupby(zip(shown, texts, strict=True), lambda pair: pair[0].section):
         if section:
-            console.print(Text(format_heading(table, section), "italic"))
+            console.print(Text(section, "italic"))
         grid = _make_grid(columns, widths, show_header=False)
         for line, row in group:
             grid.add_row(*(Text(row[place], "bold" if line.cells[place].bold else "") for place in kept))
@@ -49,24 +50,19 @@ def print_table(table: Table, console: Console) -> None:
     console.print()
 
 
-def _fit_columns(columns: Sequence[Column], widths: Sequence[int], room: int) -> tuple[list[int], list[str]]:
-    """Return the places of the columns that fit into ``room``, and the headers of those left out, the last ones first.
-
-    Text, which wraps, and counts of runs stay.
-    """
+def _fit_columns(columns: Sequence[Column], widths: Sequence[int], room: int) -> list[int]:
+    """Return the places of the columns that fit into ``room``; text, which wraps, and counts of runs stay."""
     kept = list(range(len(columns)))
     needed = [
         min(width, _TEXT_LEAST) if column.kind == "text" else width
         for column, width in zip(columns, widths, strict=True)
     ]
-    left_out: list[str] = []
     for place in reversed(range(len(columns))):
         if sum(needed[one] + _GAP for one in kept) - _GAP <= room:
             break
         if columns[place].kind not in ("text", "counts"):
             kept.remove(place)
-            left_out.insert(0, columns[place].header)
-    return kept, left_out
+    return kept
 
 
 def _make_grid(columns: Sequence[Column], widths: Sequence[int], *, show_header: bool) -> Grid:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,23 +15,25 @@ import pandas as pd
 from analysis.tables.table import MARKS, Column, Table
 
 ABSENT = "—"
-_LATEX = {
-    "\\": r"\textbackslash{}",
-    "&": r"\&",
-    "%": r"\%",
-    "$": r"\$",
-    "#": r"\#",
-    "_": r"\_",
-    "{": r"\{",
-    "}": r"\}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "±": r"$\pm$",
-    "†": r"\dag{}",
-    "—": "---",
-}
+_LATEX = str.maketrans(
+    {
+        "\\": r"\textbackslash{}",
+        "&": r"\&",
+        "%": r"\%",
+        "$": r"\$",
+        "#": r"\#",
+        "_": r"\_",
+        "{": r"\{",
+        "}": r"\}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "<": r"\textless{}",
+        ">": r"\textgreater{}",
+        "±": r"$\pm$",
+        "†": r"\dag{}",
+        "—": "---",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +48,9 @@ class CellText:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One line: the values of the sections that it stands in, and of the columns."""
+    """One line: the heading of the section that it stands in, such as ``code size 10, tuned``, and what it shows."""
 
-    section: tuple[str, ...]
+    section: str
     cells: tuple[CellText, ...]
 
 
@@ -57,7 +58,8 @@ def format_lines(table: Table, columns: Sequence[Column] | None = None) -> Itera
     """Yield the lines of ``table`` with all of its columns, or some."""
     shown = table.columns if columns is None else columns
     for row in table.frame.to_dict("records"):
-        section = tuple(format_cell(row, column).text for column in table.sections)
+        texts = ((column, format_cell(row, column).text) for column in table.sections)
+        section = ", ".join(text if column.kind == "text" else f"{column.header} {text}" for column, text in texts)
         yield Line(section, tuple(format_cell(row, column) for column in shown))
 
 
@@ -65,13 +67,13 @@ def format_cell(row: dict[Any, Any], column: Column) -> CellText:
     """Return what ``column`` shows of a row of a table's frame."""
     if column.kind == "counts":
         values = [row[name] for name in column.name.split("/")]
-        if all(_is_absent(value) for value in values):
+        if all(pd.isna(value) for value in values):
             return CellText(ABSENT, "")
         # Nothing to report is easier to see as one 0 than as 0/0/0.
-        text = "/".join(ABSENT if _is_absent(value) else f"{value:.0f}" for value in values)
+        text = "/".join(ABSENT if pd.isna(value) else f"{value:.0f}" for value in values)
         return CellText("0" if set(text) <= {"0", "/"} else text, text)
     value = row[column.name]
-    if _is_absent(value):
+    if pd.isna(value):
         return CellText(ABSENT, "")
     if column.kind == "text":
         return CellText(str(value), str(value))
@@ -95,27 +97,24 @@ def format_markdown(table: Table) -> str:
 def format_latex(table: Table) -> str:
     """Return the main columns as a LaTeX table for booktabs, with headings of sections, what stands out in bold."""
     columns = [column for column in table.columns if column.main]
-    width = len(columns)
     alignment = "".join("l" if column.kind == "text" else "r" for column in columns)
     body: list[str] = []
-    section: tuple[str, ...] = ()
+    section = ""
     for line in format_lines(table, columns):
         if line.section != section:
             section = line.section
-            body += [
-                r"\midrule",
-                rf"\multicolumn{{{width}}}{{l}}{{\emph{{{_escape_latex(format_heading(table, section))}}}}} \\",
-            ]
+            body.append(r"\midrule")
+            body.append(rf"\multicolumn{{{len(columns)}}}{{l}}{{\emph{{{section.translate(_LATEX)}}}}} \\")
         body.append(" & ".join(_format_latex_cell(cell) for cell in line.cells) + r" \\")
     if not table.sections:
         body.insert(0, r"\midrule")
-    notes = [rf"\par\footnotesize {_escape_latex(note)}" for note in table.footnotes]
-    header = " & ".join(_escape_latex(column.header) for column in columns) + r" \\"
+    notes = [rf"\par\footnotesize {note.translate(_LATEX)}" for note in table.footnotes]
+    header = " & ".join(column.header.translate(_LATEX) for column in columns) + r" \\"
     return "\n".join(
         (
             r"\begin{table}",
             r"\centering",
-            rf"\caption{{{_escape_latex(table.title)}. {_escape_latex(table.caption)}}}",
+            rf"\caption{{{table.title.translate(_LATEX)}. {table.caption.translate(_LATEX)}}}",
             rf"\label{{tab:{table.name}}}",
             rf"\begin{{tabular}}{{{alignment}}}",
             r"\toprule",
@@ -139,12 +138,6 @@ FORMATS = {"csv": format_csv, "md": format_markdown, "tex": format_latex}
 """What writes a table's file, by the file's suffix."""
 
 
-def format_heading(table: Table, section: Sequence[str]) -> str:
-    """Return the heading of a section, such as ``code size 10, tuned``."""
-    texts = zip(table.sections, section, strict=True)
-    return ", ".join(text if column.kind == "text" else f"{column.header} {text}" for column, text in texts)
-
-
 def _format_number(row: dict[Any, Any], column: Column, value: float) -> str:
     if column.kind == "count":
         return f"{value:,.0f}"
@@ -154,17 +147,13 @@ def _format_number(row: dict[Any, Any], column: Column, value: float) -> str:
         return f"{value:.{column.digits}g}"
     sign = "+" if column.kind == "difference" else ""
     half_width, n = row.get(f"{column.name}_half_width"), row.get(f"{column.name}_n")
-    if _is_absent(half_width):
+    if pd.isna(half_width):
         text = f"{value:{sign}.{column.digits}f}"
     else:
         # Decimals beside an uncertainty of tens or hundreds would say nothing.
         digits = max(0, column.digits - max(0, len(f"{half_width:.0f}") - 1))
         text = f"{value:{sign}.{digits}f} ± {half_width:.{digits}f}"
-    return text if _is_absent(n) else f"{text} ({n:.0f})"
-
-
-def _is_absent(value: Any) -> bool:
-    return value is None or value is pd.NA or (isinstance(value, float) and math.isnan(value))
+    return text if pd.isna(n) else f"{text} ({n:.0f})"
 
 
 def _format_markdown_cell(cell: CellText) -> str:
@@ -177,13 +166,9 @@ def _escape_markdown(text: str) -> str:
 
 
 def _format_latex_cell(cell: CellText) -> str:
-    text = _escape_latex(cell.text)
+    text = cell.text.translate(_LATEX)
     if re.match(r"-\d", text):
         text = f"$-${text[1:]}"
     if cell.bold:
         text = rf"\textbf{{{text}}}"
-    return f"{text} {_escape_latex(cell.mark)}".strip()
-
-
-def _escape_latex(text: str) -> str:
-    return "".join(_LATEX.get(letter, letter) for letter in text)
+    return f"{text} {cell.mark.translate(_LATEX)}".strip()

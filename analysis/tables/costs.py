@@ -81,8 +81,7 @@ def search(results: StudyResults) -> Table | Absent:
     complete = trials[(trials["status"] == "complete") & trials[value].notna()]
     best = complete.sort_values([value, "number"]).drop_duplicates(cell)
     first = complete.loc[complete["number"] == 0, [*cell, value]].rename(columns={value: f"first_{value}"})
-    kept = {"number": "best_number", value: f"best_{value}", "learning_rate": "best_learning_rate"}
-    kept |= {"filters_1": "best_filters_1", "filters_2": "best_filters_2"}
+    kept = {name: f"best_{name}" for name in ("number", value, "learning_rate", "filters_1", "filters_2")}
     scores = select_metric(select_confirmed_scores(results), SQUARED_ERROR)
     tuned, published = (scores[scores["arm"] == arm] for arm in ("tuned", "published"))
     gain = compare_pairs(tuned, published, pair=[*cell, "seed"], by=cell)

@@ -54,18 +54,14 @@ def sizes(results: StudyResults) -> Table:
                 rows[study.name, arm, name, code_size] = compute_size(results, name, code_size)
     trials = results.trials
     confirmed = trials[(trials["phase"] == "confirm") & (trials["arm"] != "control")]
-    columns = [*key, "filters_1", "filters_2", "parameters"]
-    for trial in confirmed.drop_duplicates(key)[columns].to_dict("records"):
+    for trial in confirmed.drop_duplicates(key).to_dict("records"):
         size = compute_size(results, trial["architecture"], trial["code_size"], get_filters(trial))
         recorded = {} if pd.isna(trial["parameters"]) else {"parameters": trial["parameters"]}
         rows[tuple(trial[name] for name in key)] = size | recorded
-    frame = pd.DataFrame([dict(zip(key, cell, strict=True)) | size for cell, size in rows.items()])
-    if frame.empty:
-        frame = pd.DataFrame(columns=[*key, "filters_1", "filters_2", "parameters", "multiply_adds"])
-    for column in ("study", "arm", "architecture"):
-        frame[column] = frame[column].astype(trials[column].dtype)
     counts = ["filters_1", "filters_2", "parameters", "multiply_adds"]
-    frame = frame.astype(dict.fromkeys(counts, "Int64")).sort_values(key, ignore_index=True)
+    cells = [dict(zip(key, cell, strict=True)) | size for cell, size in rows.items()]
+    types = trials.dtypes[["study", "arm", "architecture"]].to_dict() | dict.fromkeys(counts, "Int64")
+    frame = pd.DataFrame(cells, columns=[*key, *counts]).astype(types).sort_values(key, ignore_index=True)
     return Table(
         "sizes",
         "Sizes of the models",

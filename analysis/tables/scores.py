@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -55,7 +56,6 @@ CONTROLS_FOOTNOTE = (
     "computed once, so they have no interval."
 )
 
-
 NO_LABELS = "Without labels of the data there are no classifiers, and no agreement of clusters with classes."
 
 
@@ -64,8 +64,6 @@ class ScoreTable:
     """A table that shows every metric of some evaluators.
 
     Attributes:
-        name: of the table.
-        title: of the table.
         caption: what the metrics are, with units.
         evaluators: whose scores are shown.
         main: the metrics that are ranked and shown where space is short.
@@ -117,16 +115,10 @@ def reconstruction(results: StudyResults) -> Table | Absent:
     table = score_table(results, RECONSTRUCTION)
     if isinstance(table, Absent):
         return table
-    name = SQUARED_ERROR.name
-    per_pixel = f"{name}_per_pixel"
-    pixels = IMAGE_SIZE**2
-    scaled = {
-        per_pixel: table.frame[name] / pixels,
-        f"{per_pixel}_half_width": table.frame[f"{name}_half_width"] / pixels,
-    }
-    frame = table.frame.assign(**scaled)
+    name, per_pixel = SQUARED_ERROR.name, f"{SQUARED_ERROR.name}_per_pixel"
+    scaled = {f"{per_pixel}{part}": table.frame[f"{name}{part}"] / IMAGE_SIZE**2 for part in ("", "_half_width")}
     columns = (*table.columns[:-1], Column(per_pixel, "Per pixel", "fixed", 4), table.columns[-1])
-    return dataclasses.replace(table, frame=frame, columns=columns)
+    return dataclasses.replace(table, frame=table.frame.assign(**scaled), columns=columns)
 
 
 def score_table(results: StudyResults, spec: ScoreTable) -> Table | Absent:
@@ -137,25 +129,21 @@ def score_table(results: StudyResults, spec: ScoreTable) -> Table | Absent:
         lossless = [name for name, row in results.models.items() if row.lossless]
         scores = scores[~scores["architecture"].isin(lossless)]
     metrics = list_metrics(scores, spec.evaluators, spec.main)
-    if not metrics and not any(study.labelled for study in results.studies):
-        return Absent(spec.name, spec.title, NO_LABELS)
     if not metrics:
-        return make_absent(
-            results, spec.name, spec.title, f"no confirmed run has scores of {' or '.join(spec.evaluators)}"
-        )
+        if not any(study.labelled for study in results.studies):
+            return Absent(spec.name, spec.title, NO_LABELS)
+        what = f"no confirmed run has scores of {' or '.join(spec.evaluators)}"
+        return make_absent(results, spec.name, spec.title, what)
     main = {metric.key for metric in spec.main}
-    groups = summarise_groups(scores[scores["evaluator"].isin(spec.evaluators)], [*CELL, *METRIC])
-    marked = _mark(results, spec)
-    frames = [count_runs(results)]
-    for metric in metrics:
-        frames.append(name_estimate(select_metric(groups, metric), metric.name))
-        if metric.key in main and metric.direction != "none":
-            found = select_metric(marked, metric)[[*CELL, "mark"]]
-            frames.append(found.rename(columns={"mark": f"{metric.name}_mark"}))
-    frame = add_labels(results, join_frames(frames))
+    frame = tabulate_scores(results, scores, metrics, spec.main)
+    marks = frame.filter(regex="_mark$")
     several = len({metric.evaluator for metric in metrics}) > 1
-    ranking = (MARKS_CAPTION,) if len(marked) else ()
-    footnotes: tuple[str, ...] = (SWITCHES_FOOTNOTE,) if (marked["mark"] == "unranked").any() else ()
+    columns = [Column("label", "Model")]
+    for metric in metrics:
+        header = metric.header if several else metric.short_header
+        columns.append(Column(metric.name, header, "estimate", metric.digits, metric.key in main))
+    ranking = (MARKS_CAPTION,) if marks.notna().any(axis=None) else ()
+    footnotes: tuple[str, ...] = (SWITCHES_FOOTNOTE,) if (marks == "unranked").any(axis=None) else ()
     if spec is CLUSTERING and not all(study.labelled for study in results.studies):
         footnotes += (NO_LABELS,)
     return Table(
@@ -163,39 +151,43 @@ def score_table(results: StudyResults, spec: ScoreTable) -> Table | Absent:
         spec.title,
         " ".join((spec.caption, ESTIMATE_CAPTION, *ranking, FAILURES_CAPTION)),
         frame,
-        (
-            Column("label", "Model"),
-            *(
-                Column(
-                    metric.name,
-                    metric.header if several else metric.short_header,
-                    "estimate",
-                    metric.digits,
-                    metric.key in main,
-                )
-                for metric in metrics
-            ),
-            FAILURES,
-        ),
+        (*columns, FAILURES),
         sections=list_group_sections(results),
         footnotes=(*footnotes, CONTROLS_FOOTNOTE),
     )
 
 
+def tabulate_scores(
+    results: StudyResults, scores: pd.DataFrame, metrics: Sequence[Metric], ranked: tuple[Metric, ...]
+) -> pd.DataFrame:
+    """Return one row a model, code size and arm: runs counted, ``metrics`` of ``scores``, and marks of those ranked."""
+    evaluators = {metric.evaluator for metric in metrics}
+    groups = summarise_groups(scores[scores["evaluator"].isin(evaluators)], [*CELL, *METRIC])
+    rows = _select_ranked_scores(results, ranked)
+    unranked = rows.loc[is_past_code(rows), [*METRIC, *CELL]].drop_duplicates()
+    marks = pd.concat([mark_models(compare_ranked(results, ranked)), unranked.assign(mark="unranked")])
+    frames = [count_runs(results)]
+    for metric in metrics:
+        frames.append(name_estimate(select_metric(groups, metric), metric.name))
+        if metric.direction != "none" and metric.key in [each.key for each in ranked]:
+            found = select_metric(marks, metric)[[*CELL, "mark"]]
+            frames.append(found.rename(columns={"mark": f"{metric.name}_mark"}))
+    return add_labels(results, join_frames(frames))
+
+
 def differences(results: StudyResults) -> Table | Absent:
     """Return the tests behind the marks: every ranked model against the best of its code size and arm."""
-    frame = pd.concat([compare_ranked(results, spec) for spec in SCORE_TABLES], ignore_index=True)
+    frame = pd.concat([compare_ranked(results, spec.main) for spec in SCORE_TABLES], ignore_index=True)
+    title = "Differences from the best"
     if frame.empty:
-        return make_absent(
-            results, "differences", "Differences from the best", "no two confirmed models can be compared"
-        )
+        return make_absent(results, "differences", title, "no two confirmed models can be compared")
     frame = frame.sort_values(GROUP, kind="stable", ignore_index=True)
     frame = add_labels(results, frame).assign(best_label=frame["best"].map(results.get_label).astype("str"))
     frame = frame.rename(columns={part: f"difference_{part}" for part in ("half_width", "low", "high", "n")})
     frame["difference_mark"] = frame["worse"].map({True: "significant", False: ""})
     return Table(
         "differences",
-        "Differences from the best",
+        title,
         "Model minus the best of its code size and arm, paired by seed: mean ± half of the 95 % t interval (pairs); p "
         "of the paired t test, Holm-adjusted over the metric; d is Cohen's d_z with Hedges's factor. * worse at 5 %.",
         frame,
@@ -215,19 +207,12 @@ def differences(results: StudyResults) -> Table | Absent:
 
 
 @lru_cache(maxsize=2 * len(SCORE_TABLES))
-def compare_ranked(results: StudyResults, spec: ScoreTable) -> pd.DataFrame:
-    """Return `compare_with_best` of the main metrics of ``spec``: what its marks rest on."""
-    return compare_with_best(select_ranked(results, _select_ranked_scores(results, spec)))
+def compare_ranked(results: StudyResults, metrics: tuple[Metric, ...]) -> pd.DataFrame:
+    """Return `compare_with_best` of ``metrics``: what marks rest on."""
+    return compare_with_best(select_ranked(results, _select_ranked_scores(results, metrics)))
 
 
-def _select_ranked_scores(results: StudyResults, spec: ScoreTable) -> pd.DataFrame:
+def _select_ranked_scores(results: StudyResults, metrics: tuple[Metric, ...]) -> pd.DataFrame:
     scores = select_confirmed_scores(results)
     keys = pd.MultiIndex.from_frame(scores[METRIC])
-    return scores[keys.isin([metric.key for metric in spec.main]) & (scores["direction"] != "none")]
-
-
-def _mark(results: StudyResults, spec: ScoreTable) -> pd.DataFrame:
-    rows = _select_ranked_scores(results, spec)
-    unranked = rows.loc[is_past_code(rows), [*METRIC, *CELL]]
-    ranked = mark_models(compare_ranked(results, spec))
-    return pd.concat([ranked, unranked.drop_duplicates().assign(mark="unranked")], ignore_index=True)
+    return scores[keys.isin([metric.key for metric in metrics]) & (scores["direction"] != "none")]

@@ -11,17 +11,10 @@ from collections.abc import Callable
 import pandas as pd
 
 from analysis.results import StudyResults
-from analysis.stats.aggregate import CELL, add_labels, join_frames
-from analysis.stats.metrics import SQUARED_ERROR, SUMMARY
+from analysis.stats.aggregate import select_confirmed_scores
+from analysis.stats.metrics import SQUARED_ERROR, SUMMARY, select_metric
 from analysis.stats.ranking import METRIC
-from analysis.tables.scores import (
-    CLASSIFICATION,
-    CLUSTERING,
-    CONTROLS_FOOTNOTE,
-    RECONSTRUCTION,
-    compare_ranked,
-    score_table,
-)
+from analysis.tables.scores import CONTROLS_FOOTNOTE, compare_ranked, tabulate_scores
 from analysis.tables.table import (
     ESTIMATE_CAPTION,
     FAILURES,
@@ -35,30 +28,19 @@ from analysis.tables.table import (
     make_absent,
 )
 
-_ARMS = ("tuned", "control")
-_SPECS = (RECONSTRUCTION, CLASSIFICATION, CLUSTERING)
-
 
 def summary(results: StudyResults) -> Table | Absent:
     """Return the main metric of each kind, model by model, in the tuned arm and of the controls."""
     title = "Summary"
-    wholes = [score_table(results, spec) for spec in _SPECS]
-    tables = [table for table in wholes if isinstance(table, Table)]
-    if not tables or not (tables[0].frame["arm"] == "tuned").any():
+    scores = select_confirmed_scores(results)
+    metrics = [metric for metric in SUMMARY if len(select_metric(scores, metric))]
+    frame = tabulate_scores(results, scores, metrics, SUMMARY)
+    if not metrics or not (frame["arm"] == "tuned").any():
         return make_absent(results, "summary", title, "no run of the tuned arm is confirmed")
-    columns = [Column("label", "Model")]
-    frames = [tables[0].frame[[*CELL, *FAILURES.name.split("/")]]]
-    for metric in SUMMARY:
-        name = metric.name
-        for table in tables:
-            if name in table.frame:
-                parts = [name, *(f"{name}_{part}" for part in ("half_width", "low", "high", "n", "mark"))]
-                frames.append(table.frame.reindex(columns=[*CELL, *parts]))
-                columns.append(Column(name, metric.header, "estimate", metric.digits))
-    frame = join_frames(frames)
     # What has a code size of its own stands in no section.
     apart = [name for name, row in results.models.items() if row.fixed_code_size]
-    frame = add_labels(results, frame[frame["arm"].isin(_ARMS) & ~frame["architecture"].isin(apart)])
+    frame = frame[frame["arm"].isin(["tuned", "control"]) & ~frame["architecture"].isin(apart)]
+    frame = frame.drop(columns=["runs", "complete", "pruned", "converged"])
     return Table(
         "summary",
         title,
@@ -66,7 +48,11 @@ def summary(results: StudyResults) -> Table | Absent:
         f"multi-layer perceptron given the code, accuracy of k-means clusters of the codes. {ESTIMATE_CAPTION} "
         f"{MARKS_CAPTION} {FAILURES_CAPTION}",
         frame.reset_index(drop=True),
-        (*columns, FAILURES),
+        (
+            Column("label", "Model"),
+            *(Column(metric.name, metric.header, "estimate", metric.digits) for metric in metrics),
+            FAILURES,
+        ),
         sections=(*list_study_sections(results), Column("code_size", "code size", "count")),
         footnotes=(SWITCHES_FOOTNOTE, CONTROLS_FOOTNOTE),
     )
@@ -78,12 +64,9 @@ def answers(results: StudyResults) -> list[str]:
     A comparison is one column of the summary at one code size, among the ranked models. There is nothing to say of a
     study in which no two models can be compared.
     """
-    tests = pd.concat([compare_ranked(results, spec) for spec in _SPECS], ignore_index=True)
-    keys = pd.MultiIndex.from_tuples([metric.key for metric in SUMMARY])
-    shown = pd.MultiIndex.from_frame(tests[METRIC].astype("str")).isin(keys)
-    tests = tests[shown & (tests["arm"] == "tuned") & tests["p_holm"].notna()].astype(
-        {"architecture": "str", "best": "str"}
-    )
+    tests = compare_ranked(results, SUMMARY)
+    tests = tests[(tests["arm"] == "tuned") & tests["p_holm"].notna()]
+    tests = tests.astype({"architecture": "str", "best": "str"})
     sentences = []
     for study in results.studies:
         rows = tests[tests["study"] == study.name]
@@ -91,12 +74,9 @@ def answers(results: StudyResults) -> list[str]:
             prefix = f"{study.name}: " if len(results.studies) > 1 else ""
             places = _count_places(rows)
             rows = rows[rows["metric"] == SQUARED_ERROR.metric]
-            labels = results.get_label
-            sentences += [
-                f"{prefix}{_say_which(places, labels)}",
-                _say_how_much(rows, str(places.index[0]), labels),
-                _say_luck(places, labels),
-            ]
+            how_much = _say_how_much(rows, str(places.index[0]), results.get_label)
+            places = places.rename(index=results.get_label)
+            sentences += [f"{prefix}{_say_which(places)}", how_much, _say_luck(places)]
     return sentences
 
 
@@ -111,10 +91,10 @@ def _count_places(tests: pd.DataFrame) -> pd.DataFrame:
     return places.sort_values(["held", "leads"], ascending=False)
 
 
-def _say_which(places: pd.DataFrame, label_of: Callable[[str], str]) -> str:
+def _say_which(places: pd.DataFrame) -> str:
     first = places.iloc[0]
     return (
-        f"{label_of(str(places.index[0]))} is the best or not told apart from the best in {first['held']} of "
+        f"{places.index[0]} is the best or not told apart from the best in {first['held']} of "
         f"{first['compared']} comparisons; it has the best mean in {first['leads']} and is better than every other "
         f"model in {first['alone']}."
     )
@@ -139,13 +119,10 @@ def _say_how_much(tests: pd.DataFrame, architecture: str, label_of: Callable[[st
     return f"The nearest other model's squared error, less that of {label_of(architecture)}: {'; '.join(parts)}."
 
 
-def _say_luck(places: pd.DataFrame, label_of: Callable[[str], str]) -> str:
-    told = [
-        f"{label_of(str(name))} in {row['worse']} of {row['compared']}"
-        for name, row in places.iterrows()
-        if row["worse"]
-    ]
-    never = [label_of(str(name)) for name, row in places.iterrows() if not row["worse"]]
+def _say_luck(places: pd.DataFrame) -> str:
+    worse = places["worse"] > 0
+    told = [f"{name} in {row['worse']} of {row['compared']}" for name, row in places[worse].iterrows()]
+    never = places.index[~worse]
     return (
         "Worse than the best by more than luck explains (paired t test by seed, Holm-adjusted over the column, 5 %): "
         f"{', '.join(told) or 'no model'}; in none: {', '.join(never) or 'no model'}."

@@ -13,8 +13,6 @@ import pandas as pd
 from analysis.provenance import format_command
 from analysis.results import StudyResults
 
-Kind = Literal["text", "count", "counts", "fixed", "general", "estimate", "difference"]
-
 
 @dataclass(frozen=True, slots=True)
 class Column:
@@ -32,7 +30,7 @@ class Column:
 
     name: str
     header: str
-    kind: Kind = "text"
+    kind: Literal["text", "count", "counts", "fixed", "general", "estimate", "difference"] = "text"
     digits: int = 2
     main: bool = True
 
