@@ -17,6 +17,7 @@ from trainables.models.initialization import draw_data_scaled
 from trainables.training.training import (
     EpochMetrics,
     Training,
+    make_optimizer,
     mean_image_cross_entropy,
     measure,
     reconstruction_losses,
@@ -215,3 +216,26 @@ def test_a_measured_loss_weighs_every_image_alike() -> None:
     squared_error = (torch.sigmoid(logits) - images).square().sum()
     measured = measure(model, pixels)
     assert measured == pytest.approx((float(cross_entropy) / 501, float(squared_error) / 501), rel=1e-5)
+
+
+def test_the_order_of_images_shares_nothing_with_the_starting_weights() -> None:
+    """Each has a generator of its own, seeded by words of the seed's sequence: weights first, then the order."""
+    training = Training(make_trial_config(), 5, random_pixels(30))
+    words = np.random.SeedSequence(5).generate_state(2, np.uint64)
+    assert words[0] != words[1]
+    expected = torch.randperm(30, generator=torch.Generator().manual_seed(int(words[1])))
+    torch.testing.assert_close(training.draw_order(), expected)
+
+
+def test_nesterov_looks_ahead_of_its_momentum() -> None:
+    """Two steps of a weight with gradient 1, worked by hand: it moves by rate x (1 + m), then rate x (1 + m + m m)."""
+    trial_config = make_trial_config(optimizer="nesterov", momentum=0.9, weight_decay=0.0)
+    optimizer = make_optimizer(trial_config, torch.nn.Linear(1, 1))
+    weight = optimizer.param_groups[0]["params"][0]
+    moved = []
+    for _ in range(2):
+        before = weight.item()
+        weight.grad = torch.ones_like(weight)
+        optimizer.step()
+        moved.append((before - weight.item()) / trial_config.learning_rate)
+    assert moved == pytest.approx([1.9, 2.71], rel=1e-3)
