@@ -1,11 +1,12 @@
 # Two commands do everything on a machine with Python and make: `make study` and `make test`.
-# `make test-faults` meets every fault many times and prints a table.
+# `make test-faults` meets every fault many times and prints a table; `make test-mutants` breaks the code in many places,
+# one at a time, and sees a test fail for each.
 
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: study test test-faults bench test-cluster clean
+.PHONY: study test test-faults test-mutants bench test-cluster clean
 
 study: $(INSTALLED)
 	$(BIN)/python study/launch.py --preset quick
@@ -20,6 +21,9 @@ test: $(INSTALLED)
 
 test-faults: $(INSTALLED)
 	$(BIN)/python -m pytest -m fault --every-fault
+
+test-mutants: $(INSTALLED)
+	$(BIN)/python tests/mutants/run.py
 
 bench: $(INSTALLED)
 	$(BIN)/python benchmarks/bench.py

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 
+import trainables.evaluation.evaluate
+import trainables.run_trial
 from trainables.data.datasets import load_dataset
-from trainables.data.images import Dataset
+from trainables.data.images import Dataset, LabelledImages
 from trainables.models.architectures import BUILT_IN, CONTROLS
-from trainables.run_trial import KEPT_RECONSTRUCTIONS, Trial, TrialBatch, run_trial
+from trainables.run_trial import KEPT_RECONSTRUCTIONS, Report, Trial, TrialBatch, run_trial
 from trainables.training.batched import BatchedTraining
 from trainables.training.training import EpochMetrics, Training
 from trainables.trial_config import RECIPES, TrialConfig
@@ -167,3 +172,138 @@ def test_a_users_own_row_is_trained_from_the_batch() -> None:
     )
     assert report.outcome is not None
     assert report.outcome.status == "complete"
+
+
+TRAIN, VALIDATION, TEST = 50, 150, 250
+"""Value of the first pixel of the images of each split."""
+
+
+def marked_images(mark: int, count: int, seed: int) -> LabelledImages:
+    """Return blobs whose first pixel is ``mark``, of two classes."""
+    random = np.random.default_rng(seed)
+    pixels = np.zeros((count, 28, 28), np.uint8)
+    labels = np.arange(count) % 2
+    for image, label in zip(pixels, labels, strict=True):
+        image[4 : 16 + 8 * label, 8:20] = random.integers(100, 255, (12 + 8 * label, 12))
+    pixels[:, 0, 0] = mark
+    return LabelledImages(pixels, labels.astype(np.int64))
+
+
+@pytest.fixture(scope="module")
+def dataset() -> Dataset:
+    """40 images to train on, 20 of them for validation at the end, and 30 for the test."""
+    train, validation = marked_images(TRAIN, 40, 0), marked_images(VALIDATION, 20, 1)
+    assert train.labels is not None
+    assert validation.labels is not None
+    both = LabelledImages(
+        np.concatenate([train.pixels, validation.pixels]), np.concatenate([train.labels, validation.labels])
+    )
+    return Dataset("marked", both, 20, marked_images(TEST, 30, 2), "0" * 64)
+
+
+def batch_of(phase: str, **changes: Any) -> TrialBatch:
+    """Return one trial of a small model of two epochs."""
+    row = BUILT_IN["unpool_only"]
+    trial_config = RECIPES["modern"].trial_config(row, 2, 2, batch_size=10, filters=(2, 2))
+    return TrialBatch(phase, row, 2, trial_config, (Trial("trial", 7, **changes),))
+
+
+def reports_of(batch: TrialBatch, dataset: Dataset) -> list[Report]:
+    """Run a trial to its end."""
+    return list(run_trial(batch, dataset, torch.device("cpu")))
+
+
+class SpiedTraining(Training):
+    """Keeps the marks of the images that it trains and validates on."""
+
+    seen: list[tuple[set[int], set[int]]] = []  # noqa: RUF012
+
+    def __init__(
+        self,
+        trial_config: Any,
+        seed: int,
+        train_pixels: Tensor,
+        validation_pixels: Tensor | None = None,
+        row: Any = None,
+    ) -> None:
+        validation = set() if validation_pixels is None else set(validation_pixels[:, 0, 0].tolist())
+        self.seen.append((set(train_pixels[:, 0, 0].tolist()), validation))
+        super().__init__(trial_config, seed, train_pixels, validation_pixels, row)
+
+
+@pytest.mark.parametrize(
+    ("phase", "trained", "validated", "images"),
+    [
+        ("search", {TRAIN}, {VALIDATION}, 40),
+        ("confirm", {TRAIN, VALIDATION}, set(), 60),
+        ("ablate", {TRAIN, VALIDATION}, set(), 60),
+    ],
+)
+def test_search_validates_on_images_that_it_does_not_train_on_and_other_phases_train_on_both(
+    phase: str,
+    trained: set[int],
+    validated: set[int],
+    images: int,
+    dataset: Dataset,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The images that reach the training, and column `train_images`."""
+    monkeypatch.setattr(SpiedTraining, "seen", [])
+    monkeypatch.setattr(trainables.run_trial, "Training", SpiedTraining)
+    reports = reports_of(batch_of(phase), dataset)
+    assert SpiedTraining.seen == [(trained, validated)]
+    assert {report.columns["train_images"] for report in reports} == {images}
+
+
+def test_search_minimises_the_loss_of_the_validation_images(dataset: Dataset) -> None:
+    """Worked out again from the weights that the training ends with, by PyTorch's own loss."""
+    batch = batch_of("search")
+    assert batch.trial_config is not None
+    last = reports_of(batch, dataset)[-1].epoch
+    assert last is not None
+    pixels = [torch.from_numpy(images.pixels) for images in (dataset.search_train, dataset.validation)]
+    training = Training(batch.trial_config, 7, *pixels)
+    training.train_epoch()
+    training.train_epoch()
+    images = torch.from_numpy(dataset.validation.pixels).unsqueeze(1) / 255
+    with torch.no_grad():
+        losses = torch.nn.functional.binary_cross_entropy_with_logits(training.model(images), images, reduction="none")
+    assert last.validation_cross_entropy == pytest.approx(float(losses.sum() / 20), rel=1e-5)
+
+
+def test_confirmed_codes_are_evaluated_as_training_and_test_codes_with_their_own_labels_and_seed(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sizes, labels and codes of both splits reach the evaluation, and the seed of the trial."""
+    seen: list[tuple[Any, ...]] = []
+
+    def spy(*arguments: Any, **_: Any) -> list[Any]:
+        seen.append(arguments)
+        return []
+
+    monkeypatch.setattr(trainables.evaluation.evaluate, "evaluate_codes", spy)
+    outcome = reports_of(batch_of("confirm", keep_codes=True), dataset)[-1].outcome
+    assert outcome is not None
+    train_codes, train_labels, test_codes, test_labels, seed = seen[0]
+    assert train_codes.shape == (60, 2)
+    assert test_codes.shape == (30, 2)
+    np.testing.assert_array_equal(train_labels, dataset.training.labels)
+    np.testing.assert_array_equal(test_labels, dataset.test.labels)
+    assert seed == 7
+    assert outcome.kept is not None
+    np.testing.assert_allclose(outcome.kept.codes, test_codes, rtol=2e-3, atol=2e-3)
+    np.testing.assert_array_equal(outcome.kept.labels, dataset.test.labels)
+
+
+def test_a_confirmed_trial_measures_the_test_images(dataset: Dataset) -> None:
+    """Test images of noise are reconstructed worse than those alike the training images."""
+
+    def squared_error(test: NDArray[np.uint8]) -> float:
+        changed = Dataset("marked", dataset.training, 20, LabelledImages(test, dataset.test.labels), "0" * 64)
+        outcome = reports_of(batch_of("confirm"), changed)[-1].outcome
+        assert outcome is not None
+        scores = {(score.split, score.evaluator, score.metric): score.value for score in outcome.scores}
+        return scores["test", "reconstruction", "squared_error"]
+
+    noise = np.random.default_rng(3).integers(0, 255, (30, 28, 28), np.uint8)
+    assert squared_error(noise) > 1.5 * squared_error(dataset.test.pixels)

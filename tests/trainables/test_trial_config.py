@@ -70,3 +70,29 @@ def test_a_variant_has_the_trials_activation_pooling_and_unpooling() -> None:
     classic = RECIPES["modern"].trial_config(BUILT_IN["classic_autoencoder"], 10, 1)
     assert (classic.filters, classic.pooling, classic.unpooling) == (None, None, None)
     assert dataclasses.replace(classic, activation="tanh").variant().activation == "tanh"
+
+
+def test_modern_recipe_is_what_the_documents_say() -> None:
+    """Every setting of our recipe; tanh has a learning rate of its own."""
+    recipe = dataclasses.asdict(RECIPES["modern"])
+    del recipe["source"]
+    assert recipe == {
+        "name": "modern",
+        "learning_rate": 0.01,
+        "tanh_learning_rate": 0.003,
+        "learning_rate_range": (0.001, 0.03),
+        "optimizer": "adam",
+        "bias_learning_rate_factor": 1.0,
+        "momentum": 0.9,
+        "second_moment_decay": 0.99,
+        "weight_decay": 0.0,
+        "schedule": "warmup_cosine",
+        "warmup_fraction": 0.2,
+        "gradient_norm_limit": 100.0,
+        "starting_weights": "data_scaled",
+        "loss": "cross_entropy",
+        "batch_size": 100,
+    }
+    modern = RECIPES["modern"]
+    assert modern.trial_config(BUILT_IN["model_5"], 10, 4).learning_rate == 0.003
+    assert modern.trial_config(BUILT_IN["model_4"], 10, 4).learning_rate == 0.01

@@ -10,6 +10,7 @@ import pytest
 
 from study.config.presets import study_config
 from study.config.search_space import Cell
+from tests.studies import small_config
 from trainables.errors import FieldError
 from trainables.models.architectures import BUILT_IN, CONTROLS
 
@@ -75,3 +76,12 @@ def test_rows_are_found_by_name() -> None:
     config = study_config("quick")
     assert config.find_row("model_2") is config.architecture("model_2") is BUILT_IN["model_2"]
     assert config.find_row("pca") is CONTROLS["pca"]
+
+
+def test_every_trial_of_a_search_has_a_seed_of_its_own_and_none_is_that_of_a_confirmation() -> None:
+    """Nor do studies of two base seeds share any."""
+    config, other = small_config(trials=9), small_config(trials=9, seed=1)
+    searched = [config.search_seed(number) for number in range(9)]
+    confirmed = [config.confirm_seed(number) for number in range(1, 6)]
+    assert len(set(searched + confirmed)) == 14
+    assert not {other.search_seed(number) for number in range(9)} & set(searched + confirmed)

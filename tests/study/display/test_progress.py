@@ -14,7 +14,7 @@ import pytest
 from study.config.options import Verbosity
 from study.display.progress import Progress
 from study.plan.plan import Plan
-from tests.studies import small_config
+from tests.studies import row_of, small_config, take_one
 from tests.study.display.test_live import FIGURES, ROOT, ended
 
 
@@ -75,3 +75,28 @@ def test_a_launch_says_as_much_as_asked_for(flag: str, epochs: int, words_of_ray
     assert done.stdout.splitlines()[-1].startswith("next:   python ")
     assert "\x1b" not in done.stdout
     assert words_of_ray or not done.stderr
+
+
+def test_a_search_trial_is_shown_with_its_cross_entropy_and_a_confirmed_one_with_its_squared_error() -> None:
+    """Neither stands under the other's name."""
+    plan, out = Plan(small_config(), ()), io.StringIO()
+    progress = Progress(plan, 1, out)
+    while taken := take_one(plan):
+        planned, trial_config = taken
+        row = row_of(planned, trial_config, 111.1) | {
+            "validation_squared_error": 22.2,
+            "train_cross_entropy": 333.3,
+            "seconds": 1.0,
+            "device_seconds": 1.0,
+            "reason": None,
+        }
+        if planned.phase != "search":
+            row["validation_cross_entropy"] = None
+        plan.finish(row)
+        progress.trial_ended(row, None if planned.phase == "search" else 44.44)
+    lines = out.getvalue().splitlines()
+    searched = [line for line in lines if " search-" in line]
+    confirmed = [line for line in lines if " confirm-" in line]
+    assert len(searched) == 6
+    assert all("validation cross-entropy 111.1" in line and "squared" not in line for line in searched)
+    assert all("test squared error 44.44" in line and "entropy" not in line for line in confirmed)

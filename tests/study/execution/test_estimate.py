@@ -5,17 +5,20 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from study.display.progress import Progress
 from study.execution import estimate
+from study.execution.estimate import estimate_search_share
 from study.execution.recorder import TrialRecorder, make_provenance_columns
 from study.plan.plan import Plan
 from study.storage.provenance import versions
 from study.storage.store import Store
 from tests.studies import small_config
 from trainables.data.datasets import load_dataset
+from trainables.data.images import Dataset, LabelledImages
 from trainables.run_trial import run_trial
 from trainables.training.batched import BatchedTraining
 
@@ -78,3 +81,38 @@ def test_the_room_of_a_study_is_about_what_its_files_take(tmp_path: Path) -> Non
     }
     assert expected.weights == pytest.approx(taken_up.pop("weights"), rel=0.2)
     assert sum(taken_up.values()) < expected.rows < 2 * sum(taken_up.values())
+
+
+LABELS = np.zeros(60_000, np.int64)
+DATASET = Dataset(
+    "zeros",
+    LabelledImages(np.zeros((60_000, 28, 28), np.uint8), LABELS),
+    10_000,
+    LabelledImages(np.zeros((10_000, 28, 28), np.uint8), LABELS[:10_000]),
+    "0" * 64,
+)
+
+
+def test_an_estimate_adds_up_training_measuring_and_evaluation(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two cells, 3 search trials, 2 seeds, 5 epochs: by hand, at 1 ms an image trained and 0.1 ms measured."""
+    monkeypatch.setattr(estimate, "_measure_pace", lambda *_: estimate._Pace(alone=1e-3, together=1e-3, measuring=1e-4))
+    config = small_config()
+    work = estimate.estimate_work(config, Plan(config, ()).list_pending(), DATASET, torch.device("cpu"))
+    assert work.trials == {"search": 6, "confirm": 10}
+    assert work.epochs_at_most == (6 + 8) * 5
+    share = estimate_search_share(3, 5)
+    search = 6 * share * 5 * (50_000 * 1e-3 + 10_000 * 1e-4)
+    confirm = 8 * (5 * 60_000 * 1e-3 + (60_000 + 2 * 10_000) * 1e-4)
+    assert work.training_seconds == pytest.approx(search + confirm)
+    assert work.evaluation_seconds == pytest.approx(8 * 5.0 + 2 * 45.0)
+    assert work.epoch_seconds == pytest.approx(60.0)
+
+
+def test_early_stopping_leaves_a_share_that_falls_with_the_trials() -> None:
+    """One trial is never stopped; of many about a third of a third of a third goes on to the end."""
+    assert estimate_search_share(1, 15) == 1.0
+    few, many = estimate_search_share(4, 15), estimate_search_share(200, 15)
+    # All train 3 of 15 epochs, about a third goes on to 9, and a ninth to the end, were the order of arrival no matter.
+    least = (3 + (9 - 3) / 3 + (15 - 9) / 9) / 15
+    assert least < many < few < 1
+    assert many == pytest.approx(least, abs=0.08)

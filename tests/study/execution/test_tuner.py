@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from types import SimpleNamespace
+
 import pytest
 
-from study.execution.tuner import find_reason, node_died
+from study.execution.early_stopping import CellStopping
+from study.execution.tuner import NODE_DEATHS, RowWriter, find_reason, node_died
+from trainables.run_trial import Trial
 
 RAISED = """Failure # 1 (occurred at 2026-01-01_00-00-00)
 \x1b[36mray::Trial.train()\x1b[39m (pid=1, ip=127.0.0.1)
@@ -50,3 +55,58 @@ def test_an_error_without_words_still_has_a_reason() -> None:
 def test_the_death_of_a_node_is_told_from_that_of_a_worker(words: str, expected: bool) -> None:
     """Only the second is a failure of the trial."""
     assert node_died(words) is expected
+
+
+class Recorder:
+    """What the callback asks of a recorder: holds every trial and keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, str]] = []
+        self.progress = self
+
+    def holds(self, trial_id: str) -> bool:
+        """Whether the trial runs."""
+        return True
+
+    def attempt_failed(self, trial_id: str, reason: str) -> None:
+        """Keep the reason."""
+        self.told.append((trial_id, reason))
+
+
+@pytest.mark.parametrize(
+    ("words", "failures"), [("The node has died: the node was terminated unexpectedly.", 0), ("RuntimeError: bad", 1)]
+)
+def test_the_death_of_a_node_does_not_count_against_a_trial_and_its_own_failure_does(
+    words: str, failures: int, tmp_path: Path
+) -> None:
+    """Tune has counted one failure when it says that an attempt ended; every seed of the trial is told."""
+    (tmp_path / "error.txt").write_text(f"Failure # 1 (occurred at 2026-01-01)\n{words}\n")
+    recorder = Recorder()
+    writer = RowWriter(recorder, CellStopping(3), 60.0)  # type: ignore[arg-type]
+    trial = SimpleNamespace(
+        trial_id="tune-1",
+        error_file=str(tmp_path / "error.txt"),
+        run_metadata=SimpleNamespace(num_failures=1),
+        config={"batch": SimpleNamespace(trials=(Trial("a", 1), Trial("b", 2)))},
+    )
+    writer.on_trial_start(0, [], trial)
+    writer.on_trial_recover(0, [], trial)
+    assert trial.run_metadata.num_failures == failures
+    assert [trial_id for trial_id, _ in recorder.told] == ["a", "b"]
+
+
+def test_node_deaths_count_once_there_were_many(tmp_path: Path) -> None:
+    """A trial whose node dies again and again ends at last."""
+    (tmp_path / "error.txt").write_text("Failure # 1 (occurred at 2026-01-01)\nThe node has died.\n")
+    writer = RowWriter(Recorder(), CellStopping(3), 60.0)  # type: ignore[arg-type]
+    trial = SimpleNamespace(
+        trial_id="tune-1",
+        error_file=str(tmp_path / "error.txt"),
+        run_metadata=SimpleNamespace(num_failures=0),
+        config={"batch": SimpleNamespace(trials=())},
+    )
+    writer.on_trial_start(0, [], trial)
+    for _ in range(NODE_DEATHS + 2):
+        trial.run_metadata.num_failures += 1
+        writer.on_trial_recover(0, [], trial)
+    assert trial.run_metadata.num_failures == 2

@@ -64,6 +64,19 @@ def test_nothing_starts_that_waits_for_a_running_search() -> None:
     assert (following[0].arm, following[0].cell) == ("tuned", planned.cell)
 
 
+def test_a_cell_is_confirmed_when_the_last_trial_of_its_search_has_ended() -> None:
+    """Not while one still runs, which may be the best: two trials of one cell, all else out of the way."""
+    plan = Plan(small_config(architectures=("model_1",), trials=2, seeds=1), ())
+    searches = [take_one(plan), take_one(plan)]
+    while (taken := take_one(plan)) is not None:
+        plan.finish(row_of(*taken))
+    for search, arms in zip(searches, ([], ["tuned"]), strict=True):
+        assert search is not None
+        plan.finish(row_of(*search))
+        taken = take_one(plan)
+        assert [taken[0].arm] * bool(arms) == arms if taken else not arms
+
+
 def test_confirmation_takes_the_best_configuration_with_fresh_seeds() -> None:
     """The lowest validation cross-entropy of a full-budget trial decides; no seed of search is used again."""
     values = {"search-model_1-code10-0001": 50.0, "search-model_1-code10-0002": 70.0}

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow.fs
 import pytest
 
 from study import launch
+from study.storage.files import Storage
 from study.storage.location import parse_location
 from study.storage.schema import TABLES
 from study.storage.store import Store
@@ -180,3 +183,31 @@ def test_an_address_that_cannot_be_used_is_refused_before_anything_starts(
     assert "secret@" not in shown.err
     assert shown.out == ""
     assert len(shown.err.splitlines()) <= 8
+
+
+def test_a_file_has_its_name_only_once_it_is_whole_and_on_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two flushes (of the file before it is renamed, of the folder after), one rename, and no other way to the name."""
+    steps: list[str] = []
+    path = tmp_path / "a.parquet"
+    path.write_bytes(b"before")
+    flush, rename = os.fsync, os.replace
+
+    def flushed(handle: int) -> None:
+        steps.append(f"flush while the name holds {path.read_bytes()!r}")
+        flush(handle)
+
+    def renamed(source: Any, target: Any) -> None:
+        steps.append(f"rename of {Path(source).read_bytes()!r} to {Path(target).name}")
+        rename(source, target)
+
+    monkeypatch.setattr(os, "fsync", flushed)
+    monkeypatch.setattr(os, "replace", renamed)
+    Storage(parse_location(tmp_path)).write("a.parquet", b"after")
+    assert steps == [
+        "flush while the name holds b'before'",
+        "rename of b'after' to a.parquet",
+        "flush while the name holds b'after'",
+    ]
+    assert [each.name for each in tmp_path.iterdir()] == ["a.parquet"]

@@ -10,6 +10,7 @@ from trainables.evaluation.reconstruction import encode_pixels, measure_layers, 
 from trainables.models import initialization
 from trainables.models.architectures import BUILT_IN
 from trainables.models.autoencoder import Autoencoder
+from trainables.models.initialization import draw_data_scaled
 from trainables.training.training import measure
 
 PIXELS = torch.randint(0, 256, (40, 28, 28), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
@@ -54,3 +55,33 @@ def test_a_layer_without_weights_has_dead_maps_only() -> None:
         "maps": 3.0,
         "dead_maps": 3.0,
     }
+
+
+def random_pixels(count: int) -> torch.Tensor:
+    """Return images of noise, (count, 28, 28) uint8."""
+    return torch.randint(0, 256, (count, 28, 28), generator=torch.Generator().manual_seed(3), dtype=torch.uint8)
+
+
+def test_reliance_replaces_the_code_by_the_mean_and_the_switches_by_the_next_images() -> None:
+    """Three images of model 3, each reconstructed again by itself with what it is given instead."""
+    model = Autoencoder(BUILT_IN["model_3"], 4, (3, 3)).eval()
+    pixels = random_pixels(3)
+    images = pixels.unsqueeze(1).float() / 255
+    draw_data_scaled(model, torch.Generator().manual_seed(0), images)
+    mean_code = torch.tensor([0.5, -1.0, 2.0, 0.0])
+    result = measure_test(model, pixels, mean_code.numpy(), kept_reconstructions=2)
+
+    def squared_error(code_of: int | None, switches_of: int, image: int) -> float:
+        with torch.no_grad():
+            _, switches = model.encode_with_switches(images[[switches_of]])
+            own = model.encode(images[[code_of]]) if code_of is not None else mean_code[None]
+            return float((torch.sigmoid(model.decode(own, switches)) - images[[image]]).square().sum())
+
+    expected = {
+        "reconstruction": [squared_error(k, k, k) for k in range(3)],
+        "mean_code": [squared_error(None, k, k) for k in range(3)],
+        "other_switches": [squared_error(k, (k - 1) % 3, k) for k in range(3)],
+    }
+    found = {score.evaluator: score.value for score in result.scores if score.metric == "squared_error"}
+    assert found == pytest.approx({name: sum(values) / 3 for name, values in expected.items()}, rel=1e-4)
+    assert len({round(value, 3) for value in found.values()}) == 3

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 
 from trainables.errors import InputError
 from trainables.models import initialization
@@ -89,3 +90,30 @@ def test_model_3_cannot_decode_a_code_alone() -> None:
     with pytest.raises(InputError, match="switches"):
         model.decode(torch.zeros(2, 10))
     assert started("model_4").decode(torch.zeros(2, 10)).shape == (2, 1, 28, 28)
+
+
+@pytest.mark.parametrize("unpooling", ["corner", "tile", "average"])
+@pytest.mark.parametrize("pooling", ["max", "average", "stride"])
+def test_every_pooling_and_unpooling_computes_what_stock_layers_do(pooling: str, unpooling: str) -> None:
+    """Model 4 with each: its logits written out by PyTorch's own layers from the same weights."""
+    row = with_variant(BUILT_IN["model_4"], pooling=pooling, unpooling=unpooling)  # type: ignore[arg-type]
+    model = Autoencoder(row, 5, (3, 4))
+    initialization.draw_data_scaled(model, torch.Generator().manual_seed(0), IMAGES)
+    state = model.state_dict()
+
+    def apply(layer: str, maps: torch.Tensor, function: object, **options: int) -> torch.Tensor:
+        return function(maps, state[f"{layer}.weight"], state[f"{layer}.bias"], **options)  # type: ignore[operator,no-any-return]
+
+    maps = IMAGES
+    for layer in ("conv1", "conv2"):
+        maps = torch.sigmoid(apply(layer, maps, F.conv2d, stride=2 if pooling == "stride" else 1))
+        if pooling != "stride":
+            maps = F.max_pool2d(maps, 2) if pooling == "max" else F.avg_pool2d(maps, 2)
+    code = apply("code", torch.sigmoid(apply("fc_in", maps.flatten(1), F.linear)), F.linear)
+    maps = torch.sigmoid(apply("fc_out", code, F.linear))[:, :, None, None]
+    window = {"corner": [[1.0, 0.0], [0.0, 0.0]], "tile": [[1.0] * 2] * 2, "average": [[0.25] * 2] * 2}[unpooling]
+    for layer in ("deconv2", "deconv1"):
+        maps = torch.sigmoid(apply(layer, maps, F.conv_transpose2d))
+        maps = torch.kron(maps, torch.tensor(window))
+    logits = apply("output", maps, F.conv_transpose2d)
+    torch.testing.assert_close(model(IMAGES), logits, rtol=1e-4, atol=1e-4)

@@ -12,9 +12,12 @@ from torch import Tensor
 
 from trainables.errors import InputError
 from trainables.models.architectures import BUILT_IN
+from trainables.models.autoencoder import Autoencoder
+from trainables.models.initialization import draw_data_scaled
 from trainables.training.training import (
     EpochMetrics,
     Training,
+    make_optimizer,
     mean_image_cross_entropy,
     measure,
     reconstruction_losses,
@@ -165,3 +168,74 @@ def test_a_batch_larger_than_the_data_is_refused(pixels: Tensor) -> None:
     """There would be no step."""
     with pytest.raises(InputError, match="batch_size 20"):
         Training(make_trial_config(), 1, pixels[:19])
+
+
+def random_pixels(count: int) -> torch.Tensor:
+    """Return images of noise, (count, 28, 28) uint8."""
+    return torch.randint(0, 256, (count, 28, 28), generator=torch.Generator().manual_seed(3), dtype=torch.uint8)
+
+
+def test_every_epoch_has_a_permutation_of_its_own() -> None:
+    """Each image once an epoch, neither in the order of the file nor in that of the epoch before."""
+    trial_config = RECIPES["modern"].trial_config(BUILT_IN["unpool_only"], 2, 2, batch_size=10, filters=(2, 2))
+    training = Training(trial_config, 1, random_pixels(50))
+    first, second = training.draw_order().tolist(), training.draw_order().tolist()
+    assert sorted(first) == sorted(second) == list(range(50))
+    assert first != second
+    assert list(range(50)) not in (first, second)
+
+
+def test_an_epoch_trains_the_images_in_its_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What reaches the steps are the batches of the permutation."""
+    trial_config = RECIPES["modern"].trial_config(BUILT_IN["unpool_only"], 2, 2, batch_size=10, filters=(2, 2))
+    pixels = random_pixels(50)
+    order = Training(trial_config, 1, pixels).draw_order()
+    training = Training(trial_config, 1, pixels)
+    seen: list[torch.Tensor] = []
+    step = training._step
+
+    def spied(images: torch.Tensor) -> torch.Tensor:
+        seen.append(images)
+        return step(images)
+
+    monkeypatch.setattr(training, "_step", spied)
+    training.train_epoch()
+    torch.testing.assert_close(torch.cat(seen)[:, 0], pixels[order].float() / 255)
+
+
+def test_a_measured_loss_weighs_every_image_alike() -> None:
+    """501 images, of which the last is a batch by itself, against PyTorch's sum over all."""
+    model = Autoencoder(BUILT_IN["unpool_only"], 2, (2, 2))
+    pixels = random_pixels(501)
+    pixels[500] = 255
+    draw_data_scaled(model, torch.Generator().manual_seed(0), pixels[:100].unsqueeze(1).float() / 255)
+    images = pixels.unsqueeze(1).double() / 255
+    with torch.no_grad():
+        logits = model(images.float()).double()
+    cross_entropy = torch.nn.functional.binary_cross_entropy_with_logits(logits, images, reduction="none").sum()
+    squared_error = (torch.sigmoid(logits) - images).square().sum()
+    measured = measure(model, pixels)
+    assert measured == pytest.approx((float(cross_entropy) / 501, float(squared_error) / 501), rel=1e-5)
+
+
+def test_the_order_of_images_shares_nothing_with_the_starting_weights() -> None:
+    """Each has a generator of its own, seeded by words of the seed's sequence: weights first, then the order."""
+    training = Training(make_trial_config(), 5, random_pixels(30))
+    words = np.random.SeedSequence(5).generate_state(2, np.uint64)
+    assert words[0] != words[1]
+    expected = torch.randperm(30, generator=torch.Generator().manual_seed(int(words[1])))
+    torch.testing.assert_close(training.draw_order(), expected)
+
+
+def test_nesterov_looks_ahead_of_its_momentum() -> None:
+    """Two steps of a weight with gradient 1, worked by hand: it moves by rate x (1 + m), then rate x (1 + m + m m)."""
+    trial_config = make_trial_config(optimizer="nesterov", momentum=0.9, weight_decay=0.0)
+    optimizer = make_optimizer(trial_config, torch.nn.Linear(1, 1))
+    weight = optimizer.param_groups[0]["params"][0]
+    moved = []
+    for _ in range(2):
+        before = weight.item()
+        weight.grad = torch.ones_like(weight)
+        optimizer.step()
+        moved.append((before - weight.item()) / trial_config.learning_rate)
+    assert moved == pytest.approx([1.9, 2.71], rel=1e-3)
