@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -49,23 +50,22 @@ def within_budget(row: Architecture, code_size: int, filters: Filters) -> bool:
 def widest(row: Architecture, code_size: int, filters_1: int | None = None) -> int:
     """Return the largest filter count of the second convolution beside ``filters_1``, or of the first beside the least.
 
-    Parameters grow with either count, so halving the range finds it.
+    Parameters grow with either count, so bisection finds it.
 
     Raises:
         InputError: the least counts already exceed the budget.
     """
     least, most = FILTERS_RANGE
 
-    def fits(count: int) -> bool:
-        return within_budget(row, code_size, (count, least) if filters_1 is None else (filters_1, count))
+    def parameters(count: int) -> int:
+        return count_parameters(row, code_size, (count, least) if filters_1 is None else (filters_1, count))
 
-    if not fits(least):
+    counts = range(least, most + 1)
+    fitting = bisect_right(counts, PARAMETER_BUDGET, key=parameters)
+    if not fitting:
         raise InputError(
             f"{Cell(row.name, code_size)} has more than {PARAMETER_BUDGET:,} parameters at the least filter counts",
             "cells that fit the parameter budget",
             "choose a smaller code size",
         )
-    while least < most:
-        middle = (least + most + 1) // 2
-        least, most = (middle, most) if fits(middle) else (least, middle - 1)
-    return least
+    return counts[fitting - 1]

@@ -118,17 +118,16 @@ class LiveProgress(Progress):
         return facts
 
     def _make_phase_table(self) -> Table:
-        table = _make_table("phase", "done", "running", "pruned", "diverged", "failed")
+        styles = {"pruned": "", "diverged": "yellow", "failed": "red"}
+        table = _make_table("phase", "done", "running", *styles)
         running = Counter(planned.phase for planned in self._plan.running.values())
         for phase in self._plan.config.phases:
-            ended = {status: self._tally.count_ended(phase, status) for status in ("pruned", "diverged", "failed")}
+            ended = {status: self._tally.count_ended(phase, status) for status in styles}
             table.add_row(
                 phase,
                 f"{self._tally.count_ended(phase)}/{self._tally.count_planned(phase)}",
                 str(running[phase]),
-                str(ended["pruned"]),
-                Text(str(ended["diverged"]), "yellow" if ended["diverged"] else ""),
-                Text(str(ended["failed"]), "red" if ended["failed"] else ""),
+                *(Text(str(count), styles[status] if count else "") for status, count in ended.items()),
             )
         return table
 
