@@ -9,6 +9,7 @@ from ray.tune.schedulers import TrialScheduler
 
 from study.config.search_space import Cell, grace_period
 from study.execution.early_stopping import CellStopping
+from trainables.models.architectures import BUILT_IN
 
 EPOCHS = 10
 CELL = Cell("model_1", 10)
@@ -16,7 +17,7 @@ CELL = Cell("model_1", 10)
 
 def make_trial(trial_id: str, phase: str = "search", architecture: str = "model_1") -> Any:
     """Return what of Tune's trial is asked for."""
-    batch = SimpleNamespace(phase=phase, architecture=architecture, code_size=10)
+    batch = SimpleNamespace(phase=phase, row=BUILT_IN[architecture], code_size=10)
     return SimpleNamespace(trial_id=trial_id, config={"batch": batch})
 
 
