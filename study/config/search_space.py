@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -50,22 +49,23 @@ def within_budget(row: Architecture, code_size: int, filters: Filters) -> bool:
 def widest(row: Architecture, code_size: int, filters_1: int | None = None) -> int:
     """Return the largest filter count of the second convolution beside ``filters_1``, or of the first beside the least.
 
-    Parameters grow with either count, so bisection finds it.
+    Parameters grow with either count, so halving the range finds it.
 
     Raises:
         InputError: the least counts already exceed the budget.
     """
     least, most = FILTERS_RANGE
 
-    def parameters(count: int) -> int:
-        return count_parameters(row, code_size, (count, least) if filters_1 is None else (filters_1, count))
+    def fits(count: int) -> bool:
+        return within_budget(row, code_size, (count, least) if filters_1 is None else (filters_1, count))
 
-    counts = range(least, most + 1)
-    fitting = bisect_right(counts, PARAMETER_BUDGET, key=parameters)
-    if not fitting:
+    if not fits(least):
         raise InputError(
             f"{Cell(row.name, code_size)} has more than {PARAMETER_BUDGET:,} parameters at the least filter counts",
             "cells that fit the parameter budget",
             "choose a smaller code size",
         )
-    return counts[fitting - 1]
+    while least < most:
+        middle = (least + most + 1) // 2
+        least, most = (middle, most) if fits(middle) else (least, middle - 1)
+    return least
