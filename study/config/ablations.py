@@ -20,11 +20,12 @@ class Level:
     apply: Callable[[TrialConfig], TrialConfig]
 
 
-def _set_to(name: str, *values: Any) -> tuple[Level, ...]:
-    def change(value: Any) -> Callable[[TrialConfig], TrialConfig]:
-        return lambda base: dataclasses.replace(base, **{name: value})
+def _set(label: str, **values: Any) -> Level:
+    return Level(label, lambda base: dataclasses.replace(base, **values))
 
-    return tuple(Level(str(value), change(value)) for value in values)
+
+def _set_to(name: str, *values: Any) -> tuple[Level, ...]:
+    return tuple(_set(str(value), **{name: value}) for value in values)
 
 
 def _scale_learning_rate(factor: float) -> Level:
@@ -40,21 +41,12 @@ def _scale_filters(factor: float) -> Level:
     return Level(f"x{factor:g}", change)
 
 
-def _change_optimizer(name: Optimizer, momentum: float, second: float | None, learning_rate: float | None) -> Level:
-    def change(base: TrialConfig) -> TrialConfig:
-        rate = base.learning_rate if learning_rate is None else learning_rate
-        return dataclasses.replace(
-            base, optimizer=name, momentum=momentum, second_moment_decay=second, learning_rate=rate
-        )
-
-    return Level(name, change)
+def _set_optimizer(name: Optimizer, momentum: float, second: float | None, learning_rate: float) -> Level:
+    return _set(name, optimizer=name, momentum=momentum, second_moment_decay=second, learning_rate=learning_rate)
 
 
 def _change_recipe(name: str) -> Level:
-    def change(base: TrialConfig) -> TrialConfig:
-        return dataclasses.replace(base, **RECIPES[name].training(base.activation))
-
-    return Level(name, change)
+    return Level(name, lambda base: dataclasses.replace(base, **RECIPES[name].training(base.activation)))
 
 
 FACTORS: Mapping[str, tuple[Level, ...]] = MappingProxyType(
@@ -67,9 +59,9 @@ FACTORS: Mapping[str, tuple[Level, ...]] = MappingProxyType(
         "starting_weights": _set_to("starting_weights", "caffe", "data_scaled"),
         # Learning rates of their own: one that suits Adam leaves plain gradient descent where it started.
         "optimizer": (
-            _change_optimizer("sgd", 0.0, None, 0.006),
-            _change_optimizer("nesterov", 0.9, None, 0.006),
-            _change_optimizer("adam", 0.9, 0.99, 0.01),
+            _set_optimizer("sgd", 0.0, None, 0.006),
+            _set_optimizer("nesterov", 0.9, None, 0.006),
+            _set_optimizer("adam", 0.9, 0.99, 0.01),
         ),
         "unpooling": _set_to("unpooling", "corner", "tile", "average", "switches"),
         "pooling": _set_to("pooling", "max", "average", "stride"),

@@ -111,7 +111,8 @@ class LiveProgress(Progress):
         return facts
 
     def _make_phase_table(self) -> Table:
-        table = _make_table("phase", "done", "running", "pruned", "diverged", "failed")
+        styles = {"pruned": "", "diverged": "yellow", "failed": "red"}
+        table = _make_table("phase", "done", "running", *styles)
         running = Counter(planned.phase for planned in self._plan.running.values())
         for phase in self._plan.config.phases:
             planned, ended = self._plan.count_trials(phase)
@@ -119,9 +120,7 @@ class LiveProgress(Progress):
                 phase,
                 f"{ended.total()}/{planned}",
                 str(running[phase]),
-                str(ended["pruned"]),
-                Text(str(ended["diverged"]), "yellow" if ended["diverged"] else ""),
-                Text(str(ended["failed"]), "red" if ended["failed"] else ""),
+                *(Text(str(ended[status]), style if ended[status] else "") for status, style in styles.items()),
             )
         return table
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -41,8 +43,7 @@ class CellStopping(FIFOScheduler):
 
     def __init__(self, epochs: int) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._epochs = epochs
-        self._stoppers: dict[Cell, Any] = {}
+        self._stoppers: dict[Cell, Any] = defaultdict(partial(make_stopper, epochs))
         self.pruned: set[str] = set()
 
     def replay(self, cell: Cell, trial_id: str, values: Iterable[float]) -> None:
@@ -50,20 +51,20 @@ class CellStopping(FIFOScheduler):
 
         ``values`` are its validation cross-entropies epoch by epoch.
         """
-        for _ in replay_epochs(self._stopper(cell), trial_id, values):
+        for _ in replay_epochs(self._stoppers[cell], trial_id, values):
             pass
 
     def on_trial_add(self, tune_controller: Any, trial: Any) -> None:
         """Make the trial known to its cell's stopper."""
         if cell := _find_searched_cell(trial):
-            self._stopper(cell).on_trial_add(tune_controller, trial)
+            self._stoppers[cell].on_trial_add(tune_controller, trial)
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         """Return whether the trial goes on."""
         cell = _find_searched_cell(trial)
         if cell is None or result["done"]:
             return str(TrialScheduler.CONTINUE)
-        decision = str(self._stopper(cell).on_trial_result(tune_controller, trial, result))
+        decision = str(self._stoppers[cell].on_trial_result(tune_controller, trial, result))
         if decision == TrialScheduler.STOP:
             self.pruned.add(trial.trial_id)
         return decision
@@ -73,11 +74,6 @@ class CellStopping(FIFOScheduler):
 
         It is asked at every result, so that choice would take longer and longer.
         """
-
-    def _stopper(self, cell: Cell) -> Any:
-        if cell not in self._stoppers:
-            self._stoppers[cell] = make_stopper(self._epochs)
-        return self._stoppers[cell]
 
 
 def _find_searched_cell(trial: Any) -> Cell | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -80,11 +81,9 @@ def estimate_work(config: StudyConfig, planned: list[PlannedTrial], dataset: Dat
     share = estimate_search_share(config.trials, config.epochs)
     at_once = min(SEEDS_AT_ONCE[device.type], config.seeds)
     paces: dict[Cell, _Pace] = {}
-    trials: dict[str, int] = {}
     epochs = 0
     trained = evaluated = longest = 0.0
     for trial in planned:
-        trials[trial.phase] = trials.get(trial.phase, 0) + 1
         if trial.arm == "control":
             evaluated += CONTROL_SECONDS * len(dataset.training) / 60_000
             continue
@@ -100,7 +99,7 @@ def estimate_work(config: StudyConfig, planned: list[PlannedTrial], dataset: Dat
             trained += config.epochs * pace.together * len(dataset.training)
             trained += pace.measuring * (len(dataset.training) + 2 * len(dataset.test))
             evaluated += EVALUATION_SECONDS * len(dataset.training) / 60_000
-    return Estimate(trials, epochs, trained, evaluated, longest)
+    return Estimate(Counter(trial.phase for trial in planned), epochs, trained, evaluated, longest)
 
 
 def estimate_search_share(trials: int, epochs: int) -> float:

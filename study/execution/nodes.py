@@ -9,7 +9,7 @@ import ray
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from study.execution.capacity import count_slots
+from study.execution.capacity import count_slots, count_slots_now
 from trainables.errors import InputError
 from trainables.node_info import NodeInfo, read_node_info
 
@@ -86,18 +86,16 @@ def check_gpus(nodes: list[dict[str, Any]], found: list[NodeInfo], gpus_per_tria
 
 def print_nodes(nodes: list[dict[str, Any]], found: list[NodeInfo], gpus_per_trial: float, holds: int) -> None:
     """Say which nodes there are, what they hold, and to how many trials the cluster may grow."""
-    now = 0
     print(f"cluster of {len(nodes)} {'node' if len(nodes) == 1 else 'nodes'}:")
     for node, said in zip(nodes, found, strict=True):
         held = count_slots(node["Resources"], gpus_per_trial)
-        now += held
         cores, gpus = int(node["Resources"].get("CPU", 0)), int(node["Resources"].get("GPU", 0))
         models = f" ({', '.join(sorted(set(said.gpus)))})" if gpus and said.gpus else ""
         print(
             f"  {_name_node(node):<32} {cores:4} cores {gpus:3} GPUs{models}  "
             + (f"{held} trials at once" if held else "no trials")
         )
-    if holds > now:
+    if holds > count_slots_now([node["Resources"] for node in nodes], gpus_per_trial):
         print(f"  it grows to {holds} trials at once as its file allows")
 
 

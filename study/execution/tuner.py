@@ -114,13 +114,9 @@ class RowWriter(tune.Callback):
         for each in trial.config["batch"].trials:
             if self._recorder.holds(each.trial_id):
                 self._recorder.commit(each.trial_id, Outcome("failed", self._reason(trial)))
-        self._forget(trial)
+        self.on_trial_complete(iteration, trials, trial)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
-        """Let go of what is known of a trial that ended."""
-        self._forget(trial)
-
-    def _forget(self, trial: Any) -> None:
         """Drop what was kept of the trial here, and its results in Tune, which keeps all trials to the end."""
         self._heard.pop(trial.trial_id, None)
         self._node_deaths.pop(trial.trial_id, None)

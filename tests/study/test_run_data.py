@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from study.config.data import load_study_data
 from study.config.presets import study_config
+from study.run import load_study_data
 from trainables.errors import InputError
 
 
