@@ -31,7 +31,7 @@ def pack_weights(model: Autoencoder, trial_config: TrialConfig, trial_id: str) -
 def load_checkpoint(path: str | Path) -> Autoencoder:
     """Return the trained module of a weights file, in evaluation mode, on the processor.
 
-    By trial or by cell: `study.models.load_checkpoint`.
+    By trial or by cell: `study.models.load_model`.
 
     Raises:
         InputError: there is no such file, or it was not written by `pack_weights`.

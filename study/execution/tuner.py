@@ -110,7 +110,7 @@ class RowWriter(tune.Callback):
                 self._recorder.progress.attempt_failed(each.trial_id, reason)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
-        """Commit as failed what the trial still pending, with the reason of its last attempt."""
+        """Commit as failed what the trial had still to do, with the reason of its last attempt."""
         for each in trial.config["batch"].trials:
             if self._recorder.holds(each.trial_id):
                 self._recorder.commit(each.trial_id, Outcome("failed", self._reason(trial)))
