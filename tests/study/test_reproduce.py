@@ -193,7 +193,7 @@ def test_a_folder_without_a_study_is_refused(tmp_path: Path, capsys: pytest.Capt
     """Nothing is made there."""
     status, shown = reproduced(capsys, TRIAL, tmp_path / "nowhere")
     assert status == 2
-    assert "holds no study" in shown
+    assert "there is no such folder" in shown
     assert list(tmp_path.iterdir()) == []
 
 
