@@ -72,8 +72,10 @@ def _open(url: str) -> Iterator[Any]:
 
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    storage: JournalStorage | RDBStorage | None = None
     try:
-        yield JournalStorage(JournalFileBackend(url)) if Path(url).suffix in JOURNALS else RDBStorage(url)
+        storage = JournalStorage(JournalFileBackend(url)) if Path(url).suffix in JOURNALS else RDBStorage(url)
+        yield storage
     except (SQLAlchemyError, optuna.exceptions.OptunaError, ImportError, RuntimeError, ValueError, OSError) as error:
         raise InputError(
             f"Optuna storage {url}: {str(error).splitlines()[0]}",
@@ -82,6 +84,8 @@ def _open(url: str) -> Iterator[Any]:
         ) from error
     finally:
         optuna.logging.set_verbosity(verbosity)
+        if isinstance(storage, RDBStorage):
+            storage.engine.dispose()  # Python 3.13 warns of databases that are left open.
 
 
 def _distributions(trials: pd.DataFrame, manifest: Mapping[str, Any]) -> dict[str, Any]:
