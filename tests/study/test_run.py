@@ -16,6 +16,7 @@ import pytest
 
 from study.config.presets import study_config
 from study.plan.trials import plan_trials
+from tests.tiny import write_tiny_data
 
 ROOT = Path(__file__).resolve().parents[2]
 ARCHITECTURES = ("model_3", "unpool_only")
@@ -24,16 +25,27 @@ TINY = (
     *("--preset", "quick", "--architectures", *ARCHITECTURES, "--trials", "4", "--seeds", "2", "--epochs", "3"),
     *("--phase", *PHASES, "--factors", "unpooling"),
 )
+NAME = "quick-tiny"
 TIMES = ["started_at", "finished_at", "seconds", "device_seconds", "git_dirty"]
 
 pytestmark = pytest.mark.slow
 
 
 def launch(results: Path, *arguments: str) -> subprocess.Popen[str]:
-    """Start the command line in a process of its own."""
+    """Start the command line in a process of its own, on the tiny data beside its results."""
+    data = write_tiny_data(results.parent)
     environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
     return subprocess.Popen(
-        [sys.executable, str(ROOT / "study" / "launch.py"), *TINY, "--results-dir", str(results), *arguments],
+        [
+            sys.executable,
+            str(ROOT / "study" / "launch.py"),
+            *TINY,
+            "--dataset",
+            str(data),
+            "--results-dir",
+            str(results),
+            *arguments,
+        ],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -53,7 +65,7 @@ def finished(results: Path, *arguments: str) -> str:
 def rows(results: Path, table: str) -> pd.DataFrame:
     """Read a table of the study as README says, in a fixed order."""
     # Arrow's types, in which a seed stays a whole number beside the controls that have none.
-    frame = pd.read_parquet(results / "quick-digits" / table, dtype_backend="pyarrow")
+    frame = pd.read_parquet(results / NAME / table, dtype_backend="pyarrow")
     keys = {"trials": ["trial_id"], "epochs": ["trial_id", "epoch"]}
     return frame.sort_values(keys.get(table, ["trial_id", "split", "evaluator", "metric"])).reset_index(drop=True)
 
@@ -69,7 +81,7 @@ def planned_ids() -> list[str]:
 def wait_for_rows(process: subprocess.Popen[str], results: Path, count: int) -> None:
     """Return when ``count`` trials are committed while the study still runs."""
     deadline = time.monotonic() + 300
-    while len(list((results / "quick-digits" / "trials").glob("*.parquet"))) < count:
+    while len(list((results / NAME / "trials").glob("*.parquet"))) < count:
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -97,10 +109,10 @@ def test_every_planned_trial_ends_once_with_its_rows(complete: tuple[Path, str])
     scores = rows(results, "scores")
     assert set(scores.trial_id) == set(trials.trial_id[trials.phase != "search"])
     assert scores.value.notna().all()
-    weights = {path.stem for path in (results / "quick-digits" / "weights").iterdir()}
+    weights = {path.stem for path in (results / NAME / "weights").iterdir()}
     assert weights == set(trials.trial_id[(trials.phase == "confirm") & (trials.arm != "control")])
-    codes = pd.read_parquet(results / "quick-digits" / "codes")
-    assert codes.groupby("trial_id").size()["confirm-pca-code10"] == 360
+    codes = pd.read_parquet(results / NAME / "codes")
+    assert codes.groupby("trial_id").size()["confirm-pca-code10"] == 60
 
 
 def test_ablations_change_their_factor_and_pair_with_the_confirmed_trials(complete: tuple[Path, str]) -> None:
@@ -130,13 +142,13 @@ def test_rows_say_which_code_data_versions_and_hardware_made_them(complete: tupl
     for column in ("study_sha256", "dataset_sha256", "versions", "host", "device", "started_at", "finished_at"):
         assert trials[column].notna().all(), column
     assert {"python", "torch", "ray", "optuna"} <= set(json.loads(trials.versions[0]))
-    manifest = json.loads((complete[0] / "quick-digits" / "study.json").read_text())
+    manifest = json.loads((complete[0] / NAME / "study.json").read_text())
     assert manifest["study_sha256"] == trials.study_sha256[0]
 
 
 def test_a_folder_of_results_holds_data_and_no_code(complete: tuple[Path, str]) -> None:
     """Parquet, JSON, the study file and safetensors, beside the pages and figures of the report."""
-    folder = complete[0] / "quick-digits"
+    folder = complete[0] / NAME
     files = [path for path in folder.rglob("*") if path.is_file() and folder / "report" not in path.parents]
     assert {path.suffix for path in files if not path.name.startswith(".")} == {
         ".parquet",
@@ -158,7 +170,7 @@ def test_a_complete_study_launched_again_runs_nothing(complete: tuple[Path, str]
     url = f"sqlite:///{tmp_path}/study.db"
     out = finished(complete[0], "--concurrency", "1", "--optuna-storage", url)
     searches = {summary.study_name: summary.n_trials for summary in optuna.get_all_study_summaries(url)}
-    assert searches == {f"quick-digits/{name}-code10": 4 for name in ARCHITECTURES}
+    assert searches == {f"{NAME}/{name}-code10": 4 for name in ARCHITECTURES}
     assert "done already" in out
     assert "PCA" in out
     pd.testing.assert_frame_equal(rows(complete[0], "trials"), before)
@@ -171,7 +183,7 @@ def test_the_same_seed_gives_the_same_rows_also_after_sigkill(complete: tuple[Pa
     wait_for_rows(process, results, 5)
     process.send_signal(signal.SIGKILL)
     process.communicate()
-    kept = {path.stem for path in (results / "quick-digits" / "trials").glob("*.parquet")}
+    kept = {path.stem for path in (results / NAME / "trials").glob("*.parquet")}
     before = rows(results, "trials").set_index("trial_id")
     finished(results, "--concurrency", "1")
     trials = rows(results, "trials")
@@ -193,7 +205,7 @@ def test_a_time_budget_stops_the_study_and_cut_off_trials_are_owed_again(tmp_pat
     results = tmp_path / "results"
     out = finished(results, "--concurrency", "2", "--time-budget", "0.003")
     assert "still pending" in out
-    if (results / "quick-digits" / "trials").exists() and list((results / "quick-digits" / "trials").iterdir()):
+    if (results / NAME / "trials").exists() and list((results / NAME / "trials").iterdir()):
         trials = rows(results, "trials")
         assert len(trials) < len(planned_ids())
         assert (trials.epochs[trials.status == "complete"] == trials.epochs_planned[trials.status == "complete"]).all()
@@ -202,7 +214,8 @@ def test_a_time_budget_stops_the_study_and_cut_off_trials_are_owed_again(tmp_pat
 
 def test_trials_that_hold_several_seeds_end_as_one_row_each(complete: tuple[Path, str], tmp_path: Path) -> None:
     """Both seeds of a configuration in one trial of Tune's: the rows are those of one trial a seed."""
-    arguments = [*TINY, "--results-dir", str(tmp_path / "results"), "--concurrency", "1"]
+    data = write_tiny_data(tmp_path)
+    arguments = [*TINY, "--dataset", str(data), "--results-dir", str(tmp_path / "results"), "--concurrency", "1"]
     script = f"""
 import sys
 from study import launch
