@@ -112,15 +112,15 @@ def _facts(study: Study, trials: pd.DataFrame) -> dict[str, str]:
             f"{key} {config[key]}" for key in ("preset", "recipe", "epochs", "trials", "seeds", "seed") if key in config
         )
         + f", SHA-256 {str(manifest.get('study_sha256', '?'))[:12]}",
-        "seeds of confirmed trials": _listed(sorted(seeds)),
-        "trials": _listed(
+        "seeds of confirmed trials": _join_items(sorted(seeds)),
+        "trials": _join_items(
             f"{count:,} {status}" for status, count in trials["status"].value_counts(sort=False).items() if count
         ),
-        "code": _listed(_commits(trials)),
-        "versions": _listed(f"{name} {version}" for name, version in dict(last.get("versions", {})).items()),
-        "hardware": _listed(dict.fromkeys([*machines, *trials["device"].dropna().unique()])),
+        "code": _join_items(_commits(trials)),
+        "versions": _join_items(f"{name} {version}" for name, version in dict(last.get("versions", {})).items()),
+        "hardware": _join_items(dict.fromkeys([*machines, *trials["device"].dropna().unique()])),
         "dates": "" if unfinished else f"{started:%Y-%m-%d %H:%M} to {finished:%Y-%m-%d %H:%M} UTC",
-        "launches": _listed(dict.fromkeys(str(launch.get("command")) for launch in launches)),
+        "launches": _join_items(dict.fromkeys(str(launch.get("command")) for launch in launches)),
     }
     return {name: text for name, text in facts.items() if text}
 
@@ -133,5 +133,5 @@ def _commits(trials: pd.DataFrame) -> list[str]:
     ]
 
 
-def _listed(items: Iterable[object]) -> str:
+def _join_items(items: Iterable[object]) -> str:
     return ", ".join(str(item) for item in items)

@@ -127,15 +127,15 @@ def _train(
     }
     going = dict(zip(trials, trainings, strict=True))
     for epoch in _train_epochs(trainings, clock.device):
-        for trial, figures in zip(trials, epoch, strict=True):
+        for trial, metrics in zip(trials, epoch, strict=True):
             if trial not in going:
                 continue
             training, outcome = going[trial], None
-            if not figures.finite:
-                outcome = Outcome("diverged", f"a loss of epoch {figures.epoch} is not finite")
+            if not metrics.finite:
+                outcome = Outcome("diverged", f"a loss of epoch {metrics.epoch} is not finite")
             elif training.done:
                 outcome = Outcome("complete") if searching else _measure_test(training, batch.phase, trial, dataset)
-            yield Report(trial.trial_id, columns | clock.columns(), figures, outcome)
+            yield Report(trial.trial_id, columns | clock.columns(), metrics, outcome)
             if outcome is not None:
                 del going[trial]
         if not going:

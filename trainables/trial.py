@@ -55,7 +55,7 @@ class BatchTrainable(tune.Trainable):
         return True
 
     def step(self) -> dict[str, Any]:
-        """Return the next report, of an epoch and a seed, with the figure that early stopping compares."""
+        """Return the next report, of an epoch and a seed, with the value that early stopping compares."""
         # A thread of C watches: it ends a process whose interpreter hangs as well.
         faulthandler.dump_traceback_later(self._epoch_limit, exit=True)
         try:

@@ -11,7 +11,7 @@ from training_speed import measure_speed, useful_multiply_adds
 
 from trainables.models.architectures import BUILT_IN
 from trainables.models.autoencoder import Autoencoder
-from trainables.training.training import Training, scale_pixels, scheduled_learning_rate
+from trainables.training.training import Training, scale_pixels, schedule_learning_rate
 from trainables.trial_config import RECIPES
 
 
@@ -37,7 +37,7 @@ def test_the_opponent_follows_the_recipe(recipe: str) -> None:
     stock = StockTraining(trial_config, scale_pixels(pixels), scale_pixels(pixels))
     stock.model.load_state_dict(ours.model.state_dict())
     for step in range(5):
-        assert stock.schedule.get_last_lr()[0] == pytest.approx(scheduled_learning_rate(trial_config, step, 1))
+        assert stock.schedule.get_last_lr()[0] == pytest.approx(schedule_learning_rate(trial_config, step, 1))
         loss = stock.train_epoch()
         assert loss == pytest.approx(ours.train_epoch().train_cross_entropy, rel=1e-4)
     for name, value in ours.model.named_parameters():

@@ -19,7 +19,7 @@ from trainables.models.autoencoder import Autoencoder, Stage, Switches
 from trainables.models.layers import Layer
 from trainables.ops.convolution import unpool_tile
 from trainables.training.cuda_graphs import StepRunner
-from trainables.training.training import EpochMetrics, Training, make_optimizer, scheduled_learning_rate, select_loss
+from trainables.training.training import EpochMetrics, Training, make_optimizer, schedule_learning_rate, select_loss
 
 
 class BatchedAutoencoder(nn.Module):
@@ -133,7 +133,7 @@ class BatchedTraining:
         orders = torch.stack([training.draw_order()[:used] for training in self.trainings])
         first_step = self.epoch * self.steps_per_epoch
         rates = [
-            scheduled_learning_rate(self.trial_config, first_step + step, self.steps_per_epoch)
+            schedule_learning_rate(self.trial_config, first_step + step, self.steps_per_epoch)
             for step in range(self.steps_per_epoch)
         ]
         self._orders.copy_(orders.view_as(self._orders))

@@ -101,7 +101,7 @@ class Training:
         first_step = self.epoch * self.steps_per_epoch
         rate = self.trial_config.learning_rate
         for step in range(self.steps_per_epoch):
-            rate = scheduled_learning_rate(self.trial_config, first_step + step, self.steps_per_epoch)
+            rate = schedule_learning_rate(self.trial_config, first_step + step, self.steps_per_epoch)
             for group in self.optimizer.param_groups:
                 group["lr"] = rate * group["learning_rate_factor"]
             batch = self.train_pixels[order[step * batch_size : (step + 1) * batch_size]]
@@ -190,7 +190,7 @@ def mean_image_cross_entropy(pixels: NDArray[np.uint8]) -> float:
     return float(-(seen * np.log(seen) + (1 - seen) * np.log1p(-seen)).sum())
 
 
-def scheduled_learning_rate(trial_config: TrialConfig, step: int, steps_per_epoch: int) -> float:
+def schedule_learning_rate(trial_config: TrialConfig, step: int, steps_per_epoch: int) -> float:
     """Return the learning rate of ``step``, from 0."""
     if trial_config.schedule == "constant":
         return trial_config.learning_rate

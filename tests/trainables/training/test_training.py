@@ -21,7 +21,7 @@ from trainables.training.training import (
     mean_image_cross_entropy,
     measure,
     reconstruction_losses,
-    scheduled_learning_rate,
+    schedule_learning_rate,
 )
 from trainables.trial_config import RECIPES, TrialConfig
 
@@ -138,14 +138,14 @@ def test_caffe_step_decays_weights_and_biases_and_moves_biases_three_times_as_fa
 def test_schedule_warms_up_linearly_and_falls_to_zero() -> None:
     """20 % of 10 epochs of 10 steps: 20 steps up, the peak, then a cosine that halves midway."""
     trial_config = make_trial_config(epochs=10, learning_rate=1.0)
-    rates = [scheduled_learning_rate(trial_config, step, 10) for step in range(100)]
+    rates = [schedule_learning_rate(trial_config, step, 10) for step in range(100)]
     assert rates[0] == pytest.approx(1 / 21)
     assert rates[19] == pytest.approx(20 / 21)
     assert rates[20] == pytest.approx(1.0)
     assert rates[60] == pytest.approx(0.5)
     assert 0 < rates[99] < 0.001
     constant = dataclasses.replace(trial_config, schedule="constant")
-    assert {scheduled_learning_rate(constant, step, 10) for step in range(100)} == {1.0}
+    assert {schedule_learning_rate(constant, step, 10) for step in range(100)} == {1.0}
 
 
 def test_divergence_shows_in_the_figures_of_its_epoch(pixels: Tensor) -> None:
