@@ -54,6 +54,13 @@ def test_tests_mirror_the_tree() -> None:
     assert len(untested) <= (1 - MIRRORED) * len(modules()), untested
 
 
+def test_words_that_are_not_the_fields_stay_away() -> None:
+    """Each was private to this project and has a better one, such as pending, recorder, convolution or im2col."""
+    private = re.compile(r"\b(owe[ds]?|owing|ledger|prob(e|ed|ing)|formulations?|patches|spectra|code_usage)\b", re.I)
+    found = {str(path): private.findall((ROOT / path).read_text(encoding="utf-8")) for path in modules()}
+    assert not {path: words for path, words in found.items() if words}
+
+
 def test_readme_says_of_every_folder_what_it_owns() -> None:
     """A line for each, which begins with its name."""
     tree = README.read_text(encoding="utf-8").partition("## Where is what")[2].partition("\n## ")[0]
