@@ -143,5 +143,5 @@ def test_a_mistake_leaves_no_file(
 def test_a_folder_without_a_study_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Nothing is made there."""
     assert codes.main([str(tmp_path / "nowhere"), "model_4-code10"]) == 2
-    assert "holds no study" in capsys.readouterr().err
+    assert "there is no such folder" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
