@@ -21,7 +21,7 @@ from trainables.trial_config import TrialConfig
 
 
 def make_batch(trials: Sequence[PlannedTrial], trial_config: TrialConfig | None, config: StudyConfig) -> TrialBatch:
-    """Return what a worker needs to run trials of one group with ``settings``, None for a control."""
+    """Return what a worker needs to run trials of one group with ``trial_config``, None for a control."""
     first = trials[0]
     batch = tuple(Trial(planned.trial_id, planned.seed, planned.keep_codes) for planned in trials)
     code_size = first.cell.code_size if trial_config is None else trial_config.code_size
@@ -58,7 +58,7 @@ class _Running:
 
 
 class TrialRecorder:
-    """Hands out the trials that the plan plans and turns what comes back into committed rows.
+    """Hands out the trials of the plan and turns what comes back into committed rows.
 
     Args:
         plan: what is planned.

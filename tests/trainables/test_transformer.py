@@ -4,37 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import estimator_checks
 
-from trainables.data.datasets import load_dataset
 from trainables.data.images import Dataset
 from trainables.inference import encode
 from trainables.models.architectures import BUILT_IN
 from trainables.models.autoencoder import Autoencoder
-from trainables.training.training import Training
 from trainables.transformer import CodeTransformer
-from trainables.trial_config import RECIPES
-
-
-@pytest.fixture(scope="module")
-def digits() -> Dataset:
-    """Images of ten classes."""
-    return load_dataset("digits")
-
-
-@pytest.fixture(scope="module")
-def model(digits: Dataset) -> Autoencoder:
-    """Model 4 after two epochs."""
-    trial_config = RECIPES["modern"].trial_config(BUILT_IN["model_4"], 10, 2, batch_size=100)
-    training = Training(trial_config, 1, torch.tensor(digits.training.pixels))
-    while not training.done:
-        training.train_epoch()
-    return training.model.eval()
 
 
 def test_the_transformer_is_a_step_of_a_pipeline(model: Autoencoder, digits: Dataset) -> None:

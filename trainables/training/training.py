@@ -49,7 +49,7 @@ class Training:
     """A model in training. The same settings, seed and images give the same numbers on the same processor.
 
     Args:
-        settings: what to train and how.
+        trial_config: what to train and how.
         seed: decides the starting weights and the order of the images, by generators that share nothing.
         train_pixels: ``(images, side, side)`` uint8, on the device.
         validation_pixels: of the same kind, measured after every epoch, or None.

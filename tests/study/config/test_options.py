@@ -1,0 +1,58 @@
+"""Where and how a study runs: the command line and Python say the same."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+import study.run
+from study import launch
+from study.config.options import RunOptions
+from study.config.study_config import StudyConfig
+
+GIVEN = RunOptions(
+    results_dir="s3://bucket/results",
+    data_dir=Path("/data"),
+    address="auto",
+    concurrency=3,
+    gpus_per_trial=0.25,
+    time_budget=1.5,
+    epoch_limit=7.0,
+    optuna_storage="study.log",
+    verbosity="verbose",
+)
+
+
+def launched(monkeypatch: pytest.MonkeyPatch, *flags: str) -> tuple[StudyConfig, RunOptions]:
+    """Return what the command line hands to a launch."""
+    seen: list[tuple[StudyConfig, RunOptions]] = []
+
+    def spy(config: StudyConfig, options: RunOptions) -> int:
+        seen.append((config, options))
+        return 0
+
+    monkeypatch.setattr(study.run, "run", spy)
+    assert launch.main(["--preset", "quick", *flags]) == 0
+    return seen[0]
+
+
+def test_a_launch_without_flags_has_the_defaults_of_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    """But that its folder is seen from the root."""
+    _, options = launched(monkeypatch)
+    assert options == RunOptions(results_dir=str(Path("results").resolve()))
+
+
+def test_every_flag_reaches_the_launch_with_its_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each option differs from its default, so that none is lost on the way."""
+    values = dataclasses.asdict(GIVEN)
+    assert all(values[name] != value for name, value in dataclasses.asdict(RunOptions()).items())
+    del values["verbosity"]
+    flags = [part for name, value in values.items() for part in (f"--{name.replace('_', '-')}", str(value))]
+    assert launched(monkeypatch, *flags, "--verbose")[1] == GIVEN
+
+
+def test_no_option_changes_what_is_studied(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The configuration is the same with all of them as without."""
+    assert launched(monkeypatch, "--concurrency", "3", "--quiet")[0] == launched(monkeypatch)[0]
