@@ -118,15 +118,21 @@ def _train(
     train_images = dataset.search_train if searching else dataset.training
     train_pixels = move_pixels(train_images.pixels, clock.device)
     validation_pixels = move_pixels(dataset.validation.pixels, clock.device) if searching else None
-    seeds = [trial.seed for trial in trials if trial.seed is not None]
-    trainings = [Training(trial_config, seed, train_pixels, validation_pixels, batch.row) for seed in seeds]
+    trainings = [
+        Training(trial_config, trial.seed, train_pixels, validation_pixels, batch.row)
+        for trial in trials
+        if trial.seed is not None
+    ]
+    # On a GPU a single seed as well, whose steps are captured so.
+    batched = BatchedTraining(trainings) if len(trainings) > 1 or clock.device.type != "cpu" else None
     columns = {
         "train_images": len(train_pixels),
         "parameters": sum(parameter.numel() for parameter in trainings[0].model.parameters()),
         "mean_image_cross_entropy": mean_image_cross_entropy(train_images.pixels),
     }
     going = dict(zip(trials, trainings, strict=True))
-    for epoch in _train_epochs(trainings, clock.device):
+    while going:
+        epoch = batched.train_epoch() if batched else [trainings[0].train_epoch()]
         for trial, metrics in zip(trials, epoch, strict=True):
             if trial not in going:
                 continue
@@ -138,18 +144,6 @@ def _train(
             yield Report(trial.trial_id, columns | clock.columns(), metrics, outcome)
             if outcome is not None:
                 del going[trial]
-        if not going:
-            return
-
-
-def _train_epochs(trainings: list[Training], device: torch.device) -> Iterator[list[EpochMetrics]]:
-    """Train epoch by epoch, several seeds as one model; on a GPU also a single one, whose steps are captured so."""
-    if len(trainings) == 1 and device.type == "cpu":
-        while True:
-            yield [trainings[0].train_epoch()]
-    batch = BatchedTraining(trainings)
-    while True:
-        yield batch.train_epoch()
 
 
 def _measure_test(training: Training, phase: str, trial: Trial, dataset: Dataset) -> Outcome:
@@ -188,10 +182,9 @@ def _measure_control(batch: TrialBatch, trial: Trial, dataset: Dataset, clock: _
     scores += evaluate_codes(
         control.train_codes, dataset.training.labels, control.test_codes, dataset.test.labels, seed=0
     )
-    kept = _keep_codes(control.test_codes, control.reconstructions, dataset) if trial.keep_codes else None
-    if kept is not None and batch.row.lossless:
-        # Its codes are the images, which stand beside the reconstructions in figures; a few are enough.
-        kept = KeptCodes(kept.codes[:KEPT_RECONSTRUCTIONS], kept.reconstructions, kept.labels)
+    # Lossless codes are the images, which stand beside the reconstructions in figures; a few are enough.
+    codes = control.test_codes[:KEPT_RECONSTRUCTIONS] if batch.row.lossless else control.test_codes
+    kept = _keep_codes(codes, control.reconstructions, dataset) if trial.keep_codes else None
     outcome = Outcome("complete", scores=scores, kept=kept)
     columns = {"train_images": len(dataset.training.pixels)} | clock.columns()
     return Report(trial.trial_id, columns, None, outcome)

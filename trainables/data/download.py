@@ -118,10 +118,15 @@ def _download(file: RemoteFile, folder: Path, mirrors: Sequence[str], stall_seco
     def get(address: str, part: str, _: object) -> None:
         """Write to ``part`` what pooch is to check; a `ValueError` says what is wrong with the mirror."""
         try:
-            data = _get(address, file.bytes + 1, stall_seconds)
+            # Addresses are those of DATASETS, and bytes with another checksum are thrown away.
+            with urllib.request.urlopen(address, timeout=stall_seconds) as response:  # noqa: S310
+                data: bytes = response.read(file.bytes + 1)  # a bound for servers that send without end
             reason = describe_difference(data, file)
         except TimeoutError:
             reason = f"silent for {stall_seconds:g} s"
+        except urllib.error.HTTPError as error:
+            error.close()
+            reason = str(error)
         except (OSError, http.client.HTTPException) as error:
             reason = str(error) or type(error).__name__
         if reason is not None:
@@ -144,15 +149,3 @@ def _download(file: RemoteFile, folder: Path, mirrors: Sequence[str], stall_seco
         f"{file.bytes:,} bytes with SHA-256 {file.sha256}",
         f"try again when the network is back, or download the file elsewhere and place it as {folder / file.name}",
     )
-
-
-def _get(address: str, at_most: int, stall_seconds: float) -> bytes:
-    """Return the first ``at_most`` bytes at ``address``: a bound for servers that send without end."""
-    try:
-        # Addresses are those of DATASETS, and bytes with another checksum are thrown away.
-        with urllib.request.urlopen(address, timeout=stall_seconds) as response:  # noqa: S310
-            data: bytes = response.read(at_most)
-            return data
-    except urllib.error.HTTPError as error:
-        error.close()
-        raise

@@ -97,12 +97,10 @@ def clustering_accuracy(labels: ArrayLike, clusters: ArrayLike) -> float:
     using local discriminant models and global integration, for its use.
     """
     from scipy.optimize import linear_sum_assignment
+    from sklearn.metrics.cluster import contingency_matrix
 
-    classes, rows = np.unique(np.asarray(labels), return_inverse=True)
-    groups, columns = np.unique(np.asarray(clusters), return_inverse=True)
-    counts = np.zeros((len(classes), len(groups)), np.int64)
-    np.add.at(counts, (rows, columns), 1)
-    return float(counts[linear_sum_assignment(counts, maximize=True)].sum() / len(rows))
+    counts = contingency_matrix(labels, clusters)
+    return float(counts[linear_sum_assignment(counts, maximize=True)].sum() / counts.sum())
 
 
 def _score_clusters(

@@ -68,13 +68,14 @@ def measure_test(
         add("reconstruction", logits, images)
         add("mean_code", model.decode(mean.expand(len(images), -1), switches), images)
         if switches:
-            add("other_switches", model.decode(code, _take_next_image(switches)), images)
+            next_image = {level: position.roll(1, dims=0) for level, position in switches.items()}
+            add("other_switches", model.decode(code, next_image), images)
 
     scores: list[Score] = []
     for evaluator, total in sums.items():
         cross_entropy, squared_error = (total / len(pixels)).tolist()
         scores += make_scores(evaluator, {"cross_entropy": cross_entropy, "squared_error": squared_error})
-    kept = torch.cat(reconstructions)[:kept_reconstructions] if reconstructions else torch.zeros(0, 0)
+    kept = torch.cat(reconstructions)[:kept_reconstructions]
     return TestImagesResult(torch.cat(codes).cpu().numpy(), kept.half().cpu().numpy(), scores)
 
 
@@ -101,7 +102,3 @@ def measure_layers(model: Autoencoder, pixels: Tensor) -> list[Score]:
         }
         scores += make_scores(f"layer_{stage.layer.name}", values)
     return scores
-
-
-def _take_next_image(switches: Switches) -> Switches:
-    return {level: position.roll(1, dims=0) for level, position in switches.items()}

@@ -64,18 +64,13 @@ class Autoencoder(nn.Module):
         self.architecture = architecture
         self.code_size = code_size
         self.image_size = image_size
-        stages = tuple(_pair_layers(list_layers(architecture, code_size, filters, image_size)))
-        after_code = 1 + next(index for index, stage in enumerate(stages) if stage.layer.name == "code")
-        self.encoder_stages, self.decoder_stages = stages[:after_code], stages[after_code:]
+        self.stages = tuple(_pair_layers(list_layers(architecture, code_size, filters, image_size)))
+        after_code = 1 + [stage.layer.name for stage in self.stages].index("code")
+        self.encoder_stages, self.decoder_stages = self.stages[:after_code], self.stages[after_code:]
         self.pooling: Pooling = architecture.pooling or "none"
         self.unpooling: Unpooling = architecture.unpooling or "none"
-        for stage in stages:
+        for stage in self.stages:
             self.add_module(stage.layer.name, _Parameters(stage.layer))
-
-    @property
-    def stages(self) -> tuple[Stage, ...]:
-        """All stages from image to output."""
-        return self.encoder_stages + self.decoder_stages
 
     def weight(self, layer: Layer) -> nn.Parameter:
         """Return the weight of ``layer``."""
@@ -154,13 +149,9 @@ class Autoencoder(nn.Module):
 
 
 def _pair_layers(stack: tuple[Layer, ...]) -> Iterator[Stage]:
-    unpool_level: int | None = None
-    for index, layer in enumerate(stack):
-        level = int(layer.name[-1]) if layer.kind in ("pool", "unpool") else None
-        if layer.kind == "unpool":
-            unpool_level = level
+    def find_level(neighbour: Layer | None, kind: str) -> int | None:
+        return int(neighbour.name[-1]) if neighbour is not None and neighbour.kind == kind else None
+
+    for before, layer, after in zip((None, *stack[:-1]), stack, (*stack[1:], None), strict=True):
         if layer.weight_shape:
-            following = stack[index + 1] if index + 1 < len(stack) else None
-            pooled = following is not None and following.kind == "pool"
-            yield Stage(layer, unpool_level, int(following.name[-1]) if pooled and following else None)
-            unpool_level = None
+            yield Stage(layer, find_level(before, "unpool"), find_level(after, "pool"))

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from trainables.models.autoencoder import Autoencoder, Switches
-from trainables.models.layers import Layer
 
 PREACTIVATION_DEVIATION = {"sigmoid": 1.5, "tanh": 1.0, "relu": 1.0, "none": 1.0}
 """Standard deviation that `draw_data_scaled` gives to what an activation is applied to; ``none``: code and output."""
@@ -52,7 +51,10 @@ def draw_data_scaled(model: Autoencoder, generator: torch.Generator, images: Ten
     for stage in model.stages:
         weight, bias = model.weight(stage.layer), model.bias(stage.layer)
         bias.zero_()
-        _draw(stage.layer, weight, generator)
+        if stage.layer.kind == "linear":
+            torch.nn.init.orthogonal_(weight, generator=generator)
+        else:
+            weight.normal_(generator=generator)
         before = model.preactivate(stage, maps, switches)
         axes = tuple(axis for axis in range(before.dim()) if axis != 1)
         # Around each map's own mean, since the bias takes the mean away. A constant map has nothing to scale.
@@ -64,10 +66,3 @@ def draw_data_scaled(model: Autoencoder, generator: torch.Generator, images: Ten
             pixel = images.mean().clamp(1e-3, 1 - 1e-3)
             bias.add_(torch.logit(pixel))
         maps = model.activate(stage, model.preactivate(stage, maps, switches))
-
-
-def _draw(layer: Layer, weight: Tensor, generator: torch.Generator) -> None:
-    if layer.kind == "linear":
-        torch.nn.init.orthogonal_(weight, generator=generator)
-    else:
-        weight.normal_(generator=generator)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -55,13 +56,7 @@ class Layer:
     @property
     def parameters(self) -> int:
         """Number of weights and biases."""
-        if not self.weight_shape:
-            return 0
-        count = self.out_maps
-        product = 1
-        for side in self.weight_shape:
-            product *= side
-        return count + product
+        return math.prod(self.weight_shape) + self.out_maps if self.weight_shape else 0
 
     @property
     def multiply_adds(self) -> int:
@@ -69,12 +64,10 @@ class Layer:
 
         Biases are left out; a deconvolution counts in x out x kernel^2 x height x width of its input.
         """
-        if self.kind == "linear":
-            return self.out_maps * self.in_maps * self.in_size**2
-        area = self.out_size if self.kind == "conv" else self.in_size
-        if self.kind in ("conv", "deconv"):
-            return self.in_maps * self.out_maps * self.kernel**2 * area**2
-        return 0
+        if not self.weight_shape:
+            return 0
+        side = self.in_size if self.kind == "deconv" else self.out_size
+        return math.prod(self.weight_shape) * side**2
 
 
 def list_layers(
@@ -132,15 +125,14 @@ def _list_encoder_layers(
 ) -> tuple[Layer, ...]:
     stack: list[Layer] = []
     maps, size = 1, image_size
-    strided = architecture.pooling == "stride"
+    stride = 2 if architecture.pooling == "stride" else 1
     for number, (kernel, out_maps) in enumerate(zip(architecture.encoder.kernels, filters, strict=True), start=1):
-        stride = 2 if strided else 1
         out_size = (size - kernel) // stride + 1
         stack.append(
             Layer(f"conv{number}", "conv", maps, size, out_maps, out_size, kernel, stride, architecture.activation)
         )
         maps, size = out_maps, out_size
-        if architecture.encoder.pooled and not strided:
+        if architecture.encoder.pooled and stride == 1:
             stack.append(Layer(f"pool{number}", "pool", maps, size, maps, size // 2, kernel=2, stride=2))
             size //= 2
     return tuple(stack)

@@ -6,6 +6,7 @@ import math
 import time
 import warnings
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -225,21 +226,13 @@ def make_optimizer(trial_config: TrialConfig, model: nn.Module, capturable: bool
         {"params": weights, "learning_rate_factor": 1.0},
         {"params": biases, "learning_rate_factor": trial_config.bias_learning_rate_factor},
     ]
+    shared: dict[str, Any] = {
+        "lr": trial_config.learning_rate,
+        "weight_decay": trial_config.weight_decay,
+        "fused": True,
+    }
     if trial_config.optimizer == "adam":
         betas = (trial_config.momentum, trial_config.second_moment_decay or 0.999)
-        return torch.optim.Adam(
-            groups,
-            trial_config.learning_rate,
-            betas=betas,
-            weight_decay=trial_config.weight_decay,
-            fused=True,
-            capturable=capturable,
-        )
-    return torch.optim.SGD(
-        groups,
-        trial_config.learning_rate,
-        momentum=trial_config.momentum,
-        nesterov=trial_config.optimizer == "nesterov",
-        weight_decay=trial_config.weight_decay,
-        fused=True,
-    )
+        return torch.optim.Adam(groups, betas=betas, capturable=capturable, **shared)
+    nesterov = trial_config.optimizer == "nesterov"
+    return torch.optim.SGD(groups, momentum=trial_config.momentum, nesterov=nesterov, **shared)
