@@ -92,13 +92,8 @@ def run_trial(
 ) -> Iterator[Report]:
     """Train and measure every trial of ``batch`` and yield a report after each epoch of each.
 
-    Args:
-        batch: what to train.
-        dataset: images and labels.
-        device: where.
-        devices_held: share of a GPU, or cores, that the trial occupies: the factor of ``device_seconds``, shared among
-            the seeds that are trained at once.
-        at_once: seeds trained at once, by default as the device decides.
+    ``devices_held`` is the share of a GPU, or the cores, that the batch occupies: the factor of ``device_seconds``,
+    shared among the seeds that are trained ``at_once``, by default as many as the device decides.
     """
     at_once = at_once or SEEDS_AT_ONCE[device.type]
     for first in range(0, len(batch.trials), at_once):

@@ -18,7 +18,7 @@ from ray import tune
 
 from trainables.data.images import Dataset
 from trainables.errors import InputError
-from trainables.run_trial import Report, TrialBatch, run_trial
+from trainables.run_trial import TrialBatch, run_trial
 from trainables.training.devices import prepare
 
 
@@ -32,12 +32,6 @@ class BatchTrainable(tune.Trainable):
     Pass by ``tune.with_parameters`` the data and the seconds that an epoch may take, measuring included.
     """
 
-    _dataset: Dataset
-    _epoch_limit: float
-    _batch: TrialBatch
-    _ended: int
-    _reports: Iterator[Report]
-
     def setup(self, config: dict[str, Any], dataset: Dataset, epoch_limit: float) -> None:  # type: ignore[override]
         """Keep the data, which stays in the node's object store, and prepare the first trial."""
         prepare(find_device())
@@ -46,7 +40,7 @@ class BatchTrainable(tune.Trainable):
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Drop everything of the trial before and prepare the next."""
-        self._batch = new_config["batch"]
+        self._batch: TrialBatch = new_config["batch"]
         self._ended = 0
         held = self.trial_resources.required_resources if self.trial_resources else {}
         devices_held = held.get("GPU") or held.get("CPU", 1.0)

@@ -101,15 +101,15 @@ class Recipe:
         filters: Filters | None = None,
     ) -> TrialConfig:
         """Return the settings of one trial; what is None is the recipe's or the published value."""
-        filters = filters or architecture.published_filters
+        filters_1, filters_2 = filters or architecture.published_filters or (None, None)
         training = self.training(architecture.activation)
         if learning_rate is not None:
             training["learning_rate"] = learning_rate
         return TrialConfig(
             architecture=architecture.name,
             code_size=code_size,
-            filters_1=filters[0] if filters else None,
-            filters_2=filters[1] if filters else None,
+            filters_1=filters_1,
+            filters_2=filters_2,
             activation=architecture.activation,
             pooling=architecture.pooling,
             unpooling=architecture.unpooling,

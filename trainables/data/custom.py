@@ -70,12 +70,12 @@ def load_custom(path: Path) -> Dataset:
 
 
 def _read_npz(path: Path) -> dict[str, Array]:
-    known = [f"{split}_{what}" for what in ("images", "labels") for split in LEAST_IMAGES]
+    images, labels = {"train_images", "test_images"}, {"train_labels", "test_labels"}
     with path.open("rb") as stream:  # np.load leaves a file open that it cannot read
         file = np.load(stream, allow_pickle=False)
         if not isinstance(file, np.lib.npyio.NpzFile):
             raise ValueError("it is a single array, as .npy files hold")
-        if not {"train_images", "test_images"} <= set(file.files) or not set(file.files) <= set(known):
+        if not images <= set(file.files) <= images | labels:
             raise InputError(
                 f"{path} holds {', '.join(file.files) or 'nothing'}",
                 "arrays train_images and test_images, with train_labels and test_labels or without",

@@ -3,7 +3,7 @@
 MNIST and Fashion-MNIST are read from ``<folder>/<name>/``, where the folder is the first of: the one given (flag
 --data-dir), the environment variable CAE_STUDY_DATA, the user's cache. Only the cache is ever written: missing files
 are downloaded to it. ``digits`` comes with scikit-learn and needs no folder. A file of one's own stands in the place of
-a name (`own_data`).
+a name (`custom`).
 """
 
 from __future__ import annotations

@@ -62,12 +62,7 @@ def pca(train_pixels: NDArray[np.uint8], test_pixels: NDArray[np.uint8], code_si
 
 
 def raw_pixels(train_pixels: NDArray[np.uint8], test_pixels: NDArray[np.uint8]) -> UntrainedCodes:
-    """Return the pixels, in [0, 1], as a code of as many units, which is its own reconstruction.
-
-    Args:
-        train_pixels: (n, height, width) uint8.
-        test_pixels: (m, height, width) uint8.
-    """
+    """Return the pixels, given as to `pca`, in [0, 1] as a code of as many units: its own reconstruction."""
     test = _flatten(test_pixels)
     return UntrainedCodes(_flatten(train_pixels), test, test.reshape(test_pixels.shape), squared_error=0.0)
 

@@ -41,16 +41,7 @@ The losses are summed over pixels and averaged over images, of pixels in [0, 1].
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """One row of the table ``scores`` of `study.storage.schema`, but for the trial it belongs to.
-
-    Attributes:
-        split: images that were measured.
-        evaluator: what measured.
-        metric: what was measured.
-        value: the number.
-        unit: of the value; empty for shares and indices.
-        direction: which values are better.
-    """
+    """One row of the table ``scores`` of `study.storage.schema`, but for the trial it belongs to."""
 
     split: str
     evaluator: str
