@@ -15,12 +15,13 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pyarrow.fs
 from rich.console import Console
 from rich.text import Text
 
+from analysis import freshness
 from analysis.claims.findings import tabulate_findings
 from analysis.provenance import list_missing, provenance
 from analysis.rendering import text as rendering
@@ -39,6 +40,8 @@ from study.storage.location import parse_location
 PRINTED = ("summary", "architectures", "sizes", "reconstruction", "classification", "clustering", "findings")
 """Tables that the terminal shows, where they have rows."""
 
+REPORT, PAGE = "report.md", "report.html"
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Print and write the report; return the exit status."""
@@ -54,22 +57,36 @@ def main(argv: Sequence[str] | None = None) -> int:
     # What the terminal's encoding lacks is shown as a question mark instead of ending the report.
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
-    from analysis.drawing import drawing_processes  # matplotlib, which nothing else here needs
-
+    output = arguments.output or choose_output(arguments.results)
+    console = Console(record=True)
+    asked = (arguments.no_tsne, console.width, console.color_system)
     try:
-        results = load_studies(arguments.results)
-        output = arguments.output or choose_output(results)
-        with drawing_processes(), open_local_folder(output) as folder:
-            tables = comparison_tables(results)
-            print_report(results, tables)
-            written = write_report(results, folder, tables).name
-            page_name = write_page(results, folder, tables, tsne=not arguments.no_tsne).name
+        digest = freshness.digest_inputs(arguments.results, output, *asked)
+        if shown := freshness.read_current(output, digest):
+            print(shown, end="")
+        else:
+            with _refuse_unwritable(output):
+                freshness.remove_current(output)
+            _make_report(arguments.results, output, console, tsne=not arguments.no_tsne)
+            with _refuse_unwritable(output):
+                freshness.write_current(output, console.export_text(styles=console.is_terminal), digest)
     except ResultsError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(f"page:   {output}/{page_name}")
-    print(f"report: {output}/{written}")
+    print(f"page:   {output}/{PAGE}")
+    print(f"report: {output}/{REPORT}")
     return 0
+
+
+def _make_report(paths: Sequence[str], output: str | Path, console: Console, *, tsne: bool) -> None:
+    from analysis.drawing import drawing_processes  # matplotlib, which nothing else here needs
+
+    results = load_studies(paths)
+    with drawing_processes(), open_local_folder(output) as folder:
+        tables = comparison_tables(results)
+        print_report(results, tables, console)
+        write_report(results, folder, tables)
+        write_page(results, folder, tables, tsne=tsne)
 
 
 def comparison_tables(results: StudyResults) -> tuple[Table | Absent, ...]:
@@ -83,11 +100,11 @@ def comparison_tables(results: StudyResults) -> tuple[Table | Absent, ...]:
     )
 
 
-def choose_output(results: StudyResults) -> Path:
+def choose_output(paths: Sequence[str]) -> Path:
     """Return folder ``report`` of the study; of several, or of one in an object store, one in the working directory."""
-    if len(results.studies) == 1 and "://" not in results.path:
-        return Path(results.path) / "report"
-    return Path("report-" + "-".join(Path(study.name).name for study in results.studies))
+    if len(paths) == 1 and "://" not in paths[0]:
+        return Path(paths[0]) / "report"
+    return Path("report-" + "-".join(PurePosixPath(path).name for path in paths))
 
 
 @contextmanager
@@ -119,9 +136,8 @@ def _refuse_unwritable(folder: str | Path) -> Iterator[None]:
         ) from None
 
 
-def print_report(results: StudyResults, tables: Sequence[Table | Absent]) -> None:
+def print_report(results: StudyResults, tables: Sequence[Table | Absent], console: Console) -> None:
     """Print the main ones of ``tables``, and what is missing."""
-    console = Console()
     for table in tables:
         if table.name in PRINTED:
             if isinstance(table, Table):
@@ -140,7 +156,7 @@ def write_report(results: StudyResults, folder: Path, tables: Sequence[Table | A
     Raises:
         ResultsError: the folder, which is made where it is missing, cannot be written.
     """
-    report = folder / "report.md"
+    report = folder / REPORT
     with _refuse_unwritable(folder):
         (folder / "tables").mkdir(parents=True, exist_ok=True)
         for table in tables:
@@ -165,7 +181,7 @@ def write_page(results: StudyResults, folder: Path, tables: Sequence[Table | Abs
     # Drawing needs a second to be imported, which who reads tables need not wait for.
     from analysis.drawing import write_figures
 
-    path = folder / "report.html"
+    path = folder / PAGE
     with _refuse_unwritable(folder):
         path.write_text(render_page(results, tables, write_figures(results, folder, tsne=tsne)), encoding="utf-8")
     return path

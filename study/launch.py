@@ -154,6 +154,9 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="URL",
         help="show searches to optuna-dashboard: sqlite:///study.db or study.log",
     )
+    where.add_argument(
+        "--no-report", dest="report", action="store_false", help="end with the rows; analysis/report.py makes tables"
+    )
     shown = flags.add_argument_group("what it says")
     lines = shown.add_mutually_exclusive_group()
     shown.set_defaults(verbosity="normal")

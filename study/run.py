@@ -149,9 +149,9 @@ def _run(config: StudyConfig, options: RunOptions, store: Store, dataset: Datase
 
 def _conclude(plan: Plan, store: Store, options: RunOptions) -> int:
     """Print what is missing, write the report and return the exit status."""
-    from analysis import report
+    if (finished := store.read_trials()) and options.report:
+        from analysis import report  # SciPy and matplotlib, which rows alone need not wait for
 
-    if finished := store.read_trials():
         report.main([str(store.folder), "--output", str(store.folder / "report")])
     if options.optuna_storage and any(row["phase"] == "search" for row in finished):
         write_optuna(load_study(str(store.folder)), options.optuna_storage)
@@ -161,7 +161,7 @@ def _conclude(plan: Plan, store: Store, options: RunOptions) -> int:
         print(f"{len(planned)} of {plan.total} trials are still pending; the same command goes on with them")
         print(f"next:   {_make_command()}")
     elif not plan.find_lost_groups():
-        print(f"next:   {_suggest_next(plan.config, store)}")
+        print(f"next:   {_suggest_next(plan.config, store, options)}")
     if lost := plan.find_lost_groups():
         print(
             f"error: no trial of {'; '.join(map(str, lost[:10]))}{' and others' if lost[10:] else ''} gave a result"
@@ -172,11 +172,11 @@ def _conclude(plan: Plan, store: Store, options: RunOptions) -> int:
     return 0
 
 
-def _suggest_next(config: StudyConfig, store: Store) -> str:
-    """Return what to type when nothing is pending: ablations of what was confirmed, or a look at the page."""
+def _suggest_next(config: StudyConfig, store: Store, options: RunOptions) -> str:
+    """Return what to type when nothing is pending: ablations of what was confirmed, a report, or a look at it."""
     if "ablate" not in config.phases and config.ablated_cells:
         return _make_command("--phase", "ablate")
-    if store.folder.local is None:
+    if store.folder.local is None or not options.report:
         return shlex.join(["python", "analysis/report.py", str(store.folder)])
     return shlex.join(["python", "-m", "webbrowser", str(store.folder.local / "report" / "report.html")])
 

@@ -15,6 +15,11 @@ torch.set_num_threads(1)
 BESIDE = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the slow tests, so that quick ones fill up the cores at the end."""
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+
+
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
     """Folder that holds mnist/: CAE_STUDY_DATA, or shared/data beside the checkout; the test is skipped without."""

@@ -15,7 +15,8 @@ class RunOptions:
     """Where a study runs and writes; none of it changes what is studied.
 
     ``time_budget`` is in hours; ``epoch_limit`` in minutes, after which an epoch is taken for one that hangs.
-    ``optuna_storage`` is a database or journal file that shows the searches to optuna-dashboard.
+    ``optuna_storage`` is a database or journal file that shows the searches to optuna-dashboard. Without ``report`` a
+    launch ends with its rows, for which analysis/report.py writes one at any time.
     """
 
     results_dir: str = "results"
@@ -26,4 +27,5 @@ class RunOptions:
     time_budget: float | None = None
     epoch_limit: float | None = None
     optuna_storage: str | None = None
+    report: bool = True
     verbosity: Verbosity = "normal"

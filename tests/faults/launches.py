@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import atexit
+import functools
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import uuid
 from pathlib import Path
@@ -14,19 +18,29 @@ import pandas as pd
 
 from study.config.presets import study_config
 from study.config.study_config import StudyConfig
+from tests.tiny import write_tiny_data
 
 ROOT = Path(__file__).resolve().parents[2]
 LAUNCH = ROOT / "study" / "launch.py"
 FAULTY = ROOT / "tests" / "faults" / "faulty.py"
 MARK = "CAE_STUDY_LAUNCH_OF_A_TEST"
-NAME = "quick-digits"
+NAME = "quick-tiny"
+
+
+@functools.cache
+def find_tiny_data() -> str:
+    """Return the file of the tiny data set of this process, gone when it ends."""
+    folder = Path(tempfile.mkdtemp(prefix="cae-study-tiny-"))
+    atexit.register(shutil.rmtree, folder)
+    return str(write_tiny_data(folder))
 
 
 def small_study(seeds: int = 1) -> tuple[tuple[str, ...], StudyConfig]:
-    """Return the flags of a study of one cell that takes seconds, and its configuration."""
-    flags = ("--preset", "quick", "--architectures", "unpool_only", "--trials", "2", "--epochs", "2")
-    config = study_config("quick", architectures=("unpool_only",), trials=2, epochs=2, seeds=seeds)
-    return (*flags, "--seeds", str(seeds)), config
+    """Return the flags of a study of one cell that takes seconds and ends with its rows, and its configuration."""
+    data = find_tiny_data()
+    flags = ("--preset", "quick", "--dataset", data, "--architectures", "unpool_only", "--trials", "2", "--epochs", "2")
+    config = study_config("quick", dataset=data, architectures=("unpool_only",), trials=2, epochs=2, seeds=seeds)
+    return (*flags, "--seeds", str(seeds), "--no-report"), config
 
 
 class Launch:

@@ -95,7 +95,8 @@ def test_sigterm_while_ray_stops_is_answered_in_words(twice: bool, tmp_path: Pat
 
 def test_sigterm_while_the_report_is_written_is_answered_in_words(tmp_path: Path, tally: Tally) -> None:
     """Ray is gone by then, and with it what it had done to signals."""
-    launch = Launch(tmp_path / "results", *STUDY, "--concurrency", "2")
+    flags = [flag for flag in STUDY if flag != "--no-report"]
+    launch = Launch(tmp_path / "results", *flags, "--concurrency", "2")
     launch.wait_for_rows(1)
     while not compacted(launch.results / NAME):
         assert launch.process.poll() is None, launch.said

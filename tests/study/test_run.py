@@ -185,7 +185,7 @@ def test_the_same_seed_gives_the_same_rows_also_after_sigkill(complete: tuple[Pa
     process.communicate()
     kept = {path.stem for path in (results / NAME / "trials").glob("*.parquet")}
     before = rows(results, "trials").set_index("trial_id")
-    finished(results, "--concurrency", "1")
+    finished(results, "--concurrency", "1", "--no-report")
     trials = rows(results, "trials")
     assert trials.trial_id.tolist() == planned_ids()
     after = trials.set_index("trial_id").loc[before.index]
@@ -203,7 +203,7 @@ def test_the_same_seed_gives_the_same_rows_also_after_sigkill(complete: tuple[Pa
 def test_a_time_budget_stops_the_study_and_cut_off_trials_are_owed_again(tmp_path: Path) -> None:
     """Nothing that was cut off is taken for pruned; the next launch would run it."""
     results = tmp_path / "results"
-    out = finished(results, "--concurrency", "2", "--time-budget", "0.003")
+    out = finished(results, "--concurrency", "2", "--time-budget", "0.003", "--no-report")
     assert "still pending" in out
     if (results / NAME / "trials").exists() and list((results / NAME / "trials").iterdir()):
         trials = rows(results, "trials")
@@ -215,7 +215,8 @@ def test_a_time_budget_stops_the_study_and_cut_off_trials_are_owed_again(tmp_pat
 def test_trials_that_hold_several_seeds_end_as_one_row_each(complete: tuple[Path, str], tmp_path: Path) -> None:
     """Both seeds of a configuration in one trial of Tune's: the rows are those of one trial a seed."""
     data = write_tiny_data(tmp_path)
-    arguments = [*TINY, "--dataset", str(data), "--results-dir", str(tmp_path / "results"), "--concurrency", "1"]
+    where = ["--dataset", str(data), "--results-dir", str(tmp_path / "results"), "--concurrency", "1"]
+    arguments = [*TINY, *where, "--no-report"]
     script = f"""
 import sys
 from study import launch

@@ -29,7 +29,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tiny")
     command = [sys.executable, str(ROOT / "study" / "launch.py"), "--preset", "quick", "--architectures", "model_4"]
     flags = ["--trials", "1", "--seeds", "1", "--epochs", "3", "--dataset", str(write_tiny_data(folder))]
-    where = ["--results-dir", str(folder), "--concurrency", "1", "--name", "tiny"]
+    where = ["--results-dir", str(folder), "--concurrency", "1", "--name", "tiny", "--no-report"]
     done = subprocess.run([*command, *flags, *where], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder / "tiny"

@@ -61,7 +61,7 @@ def test_a_launch_says_as_much_as_asked_for(flag: str, epochs: int, words_of_ray
     """To a file: the end and the next command always, the plan and epochs and Ray's words when they are wanted."""
     study = ("--preset", "quick", "--architectures", "unpool_only", "--trials", "1", "--epochs", "3")
     done = subprocess.run(
-        [sys.executable, str(ROOT / "study" / "launch.py"), *study, "--phase", "search", flag],
+        [sys.executable, str(ROOT / "study" / "launch.py"), *study, "--phase", "search", "--no-report", flag],
         cwd=tmp_path,
         capture_output=True,
         text=True,

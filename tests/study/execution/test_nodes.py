@@ -54,7 +54,7 @@ def launch(nodes: Cluster, results: Path, *arguments: str) -> subprocess.Popen[s
     return subprocess.Popen(
         [
             *(sys.executable, str(ROOT / "study" / "launch.py"), *STUDY, *arguments),
-            *("--address", nodes.address, "--results-dir", str(results)),
+            *("--address", nodes.address, "--results-dir", str(results), "--no-report"),
         ],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -131,6 +131,7 @@ class TrialRecorder:
 def occupied(share: float, planned: int, at_once: Any, seconds: float, folder: Path) -> list[Any]:
     """Run trials that hold ``share`` of a GPU and only sleep; return the book's lines."""
     book = ray.remote(num_cpus=0)(Book).remote()
+    assert ray.get(book.read.remote()) == []  # it runs before trials are given it, which Ray may drop otherwise
 
     def sleep(config: dict[str, Any]) -> None:
         context = ray.get_runtime_context()

@@ -16,6 +16,7 @@ from study.storage.files import Storage
 from study.storage.location import parse_location
 from study.storage.store import Store
 from tests.object_store import object_store, reached
+from tests.tiny import write_tiny_data
 
 ROOT = Path(__file__).resolve().parents[3]
 TINY = (
@@ -30,9 +31,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.fault("object store: launcher killed
 def test_a_study_on_s3_is_stopped_goes_on_and_is_reported(tmp_path: Path) -> None:
     """SIGKILL after two trials, then the same command; the second launcher in between is refused."""
     with object_store() as store, reached(store) as root:
-        command = [sys.executable, str(ROOT / "study" / "launch.py"), *TINY, "--results-dir", root]
+        data = str(write_tiny_data(tmp_path))
+        command = [sys.executable, str(ROOT / "study" / "launch.py"), *TINY, "--dataset", data, "--results-dir", root]
         environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
-        study = f"{root}/quick-digits"
+        study = f"{root}/quick-tiny"
 
         process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.DEVNULL)
         deadline = time.monotonic() + 300
@@ -68,4 +70,4 @@ def test_a_study_on_s3_is_stopped_goes_on_and_is_reported(tmp_path: Path) -> Non
         )
         assert read.returncode == 0, read.stderr
         assert "Unpool only" in read.stdout
-        assert (tmp_path / "report-quick-digits" / "report.html").exists()
+        assert (tmp_path / "report-quick-tiny" / "report.html").exists()
