@@ -42,7 +42,13 @@ def _scale_filters(factor: float) -> Level:
 
 
 def _set_optimizer(name: Optimizer, momentum: float, second: float | None, learning_rate: float) -> Level:
-    return _set(name, optimizer=name, momentum=momentum, second_moment_decay=second, learning_rate=learning_rate)
+    def change(base: TrialConfig) -> TrialConfig:
+        # Muon's weight decay is a share of the weights; as the others' L2 penalty the same number would be another.
+        decay = 0.0 if base.optimizer == "muon" else base.weight_decay
+        values: dict[str, Any] = {"momentum": momentum, "second_moment_decay": second, "learning_rate": learning_rate}
+        return dataclasses.replace(base, optimizer=name, weight_decay=decay, **values)
+
+    return Level(name, change)
 
 
 def _change_recipe(name: str) -> Level:

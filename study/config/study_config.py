@@ -66,6 +66,7 @@ class StudyConfig:
         seeds: trainings of every confirmed configuration.
         epochs: full budget of a trial.
         batch_size: images a step, None for the recipe's.
+        weight_decay: of the tuned arm, None for the recipe's.
         seed: base of all seeds.
         factors: what phase ablate changes, one at a time.
         ablated_architectures: models that phase ablate takes, those of them that the study has.
@@ -89,6 +90,9 @@ class StudyConfig:
     seeds: Annotated[int, _whole(1, 1_000)]
     epochs: Annotated[int, _whole(1, 100_000)]
     batch_size: Annotated[int | None, _whole(1, 1_000)] = None
+    weight_decay: Annotated[
+        float | None, Field(strict=True, ge=0, le=1, allow_inf_nan=False, description="a number from 0 to 1")
+    ] = None
     seed: Annotated[int, _whole(0, 1_000_000_000)] = 0
     factors: Annotated[Names, Field(description=f"a list of: {', '.join(FACTORS)}")] = tuple(FACTORS)
     ablated_architectures: Annotated[Names, Field(description="a list of architectures")] = (
@@ -118,6 +122,13 @@ class StudyConfig:
         _check_choices("factors", self.factors, FACTORS)
         _check_choices("ablated_architectures", self.ablated_architectures, (*BUILT_IN, *own))
         _check_choices("code_sizes", self.code_sizes, self.code_sizes)
+        if self.weight_decay is not None and self.recipe == PUBLISHED_RECIPE:
+            raise FieldError(
+                "weight_decay",
+                f"weight_decay {self.weight_decay} with recipe {PUBLISHED_RECIPE}, which is the authors' as it is",
+                f"with another recipe: {', '.join(name for name in RECIPES if name != PUBLISHED_RECIPE)}",
+                "leave weight_decay out, or choose another recipe",
+            )
         for row in self.models:
             self._check_row(row)
         for name in self.architectures:
@@ -162,8 +173,11 @@ class StudyConfig:
 
     @property
     def tuned_recipe(self) -> Recipe:
-        """The recipe of the tuned arm."""
-        return RECIPES[self.recipe]
+        """The recipe of the tuned arm, with the study's own weight decay where it has one."""
+        recipe = RECIPES[self.recipe]
+        if self.weight_decay is None:
+            return recipe
+        return dataclasses.replace(recipe, weight_decay=float(self.weight_decay))
 
     @property
     def ablated_cells(self) -> tuple[Cell, ...]:

@@ -37,7 +37,9 @@ def make_identity(config: StudyConfig, dataset_sha256: str) -> dict[str, Any]:
     return {
         "dataset": data_name(config.dataset),
         "dataset_sha256": dataset_sha256,
-        "recipes": {name: dataclasses.asdict(RECIPES[name]) for name in (config.recipe, PUBLISHED_RECIPE)},
+        "recipes": {
+            recipe.name: dataclasses.asdict(recipe) for recipe in (config.tuned_recipe, RECIPES[PUBLISHED_RECIPE])
+        },
         "epochs": config.epochs,
         "batch_size": config.batch_size,
         "seed": config.seed,

@@ -130,7 +130,8 @@ def make_trial_config(
     filters: Filters | None = None,
 ) -> TrialConfig:
     """Return the settings of a trial of ``cell``; what is None is the recipe's or the published value."""
-    return RECIPES[recipe].trial_config(
+    chosen = config.tuned_recipe if recipe == config.recipe else RECIPES[recipe]
+    return chosen.trial_config(
         config.architecture(cell.architecture),
         cell.code_size,
         config.epochs,

@@ -147,6 +147,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "seeds": st.integers(),
     "epochs": st.integers(),
     "batch_size": st.one_of(st.none(), st.integers()),
+    "weight_decay": st.one_of(st.none(), st.floats()),
     "seed": st.integers(),
     "factors": several(names(FACTORS)).map(tuple),
     "ablated_architectures": several(names(BUILT_IN)).map(tuple),

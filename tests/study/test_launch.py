@@ -47,7 +47,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
         (["--code-sizes", "ten"], "'ten': accepted is a whole number"),
         (["--preset", "fast"], "quick, sample, paper, reference"),
         (["--dataset", "cifar"], "mnist"),
-        (["--recipe", "secret"], "caffe, modern"),
+        (["--recipe", "secret"], "caffe, modern, muon"),
         (["--phase", "train"], "search, confirm, ablate"),
         (["--factors", "luck"], "learning_rate"),
         (["--trials", "0"], "trials 0"),

@@ -96,3 +96,26 @@ def test_modern_recipe_is_what_the_documents_say() -> None:
     modern = RECIPES["modern"]
     assert modern.trial_config(BUILT_IN["model_5"], 10, 4).learning_rate == 0.003
     assert modern.trial_config(BUILT_IN["model_4"], 10, 4).learning_rate == 0.01
+
+
+def test_muon_recipe_is_what_the_documents_say() -> None:
+    """Every setting of it; tanh has a learning rate of its own."""
+    recipe = dataclasses.asdict(RECIPES["muon"])
+    del recipe["source"]
+    assert recipe == {
+        "name": "muon",
+        "learning_rate": 0.02,
+        "tanh_learning_rate": 0.006,
+        "learning_rate_range": (0.002, 0.06),
+        "optimizer": "muon",
+        "bias_learning_rate_factor": 1.0,
+        "momentum": 0.95,
+        "second_moment_decay": 0.99,
+        "weight_decay": 0.1,
+        "schedule": "warmup_linear",
+        "warmup_fraction": 0.05,
+        "gradient_norm_limit": None,
+        "starting_weights": "data_scaled",
+        "loss": "cross_entropy",
+        "batch_size": 100,
+    }

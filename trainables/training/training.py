@@ -18,6 +18,7 @@ from trainables.errors import InputError
 from trainables.models import initialization
 from trainables.models.architectures import Architecture
 from trainables.models.autoencoder import Autoencoder
+from trainables.training.muon import Muon
 from trainables.trial_config import TrialConfig
 
 SCALING_IMAGES = 500
@@ -199,6 +200,8 @@ def schedule_learning_rate(trial_config: TrialConfig, step: int, steps_per_epoch
     warmup = trial_config.warmup_fraction * total
     if step < warmup:
         return trial_config.learning_rate * (step + 1) / (warmup + 1)
+    if trial_config.schedule == "warmup_linear":
+        return trial_config.learning_rate * (total - step) / (total - warmup)
     return trial_config.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warmup) / (total - warmup)))
 
 
@@ -217,22 +220,33 @@ def _initialize_model(row: Architecture, trial_config: TrialConfig, seed: int, t
 def make_optimizer(trial_config: TrialConfig, model: nn.Module, capturable: bool = False) -> torch.optim.Optimizer:
     """Return the optimizer of a model whose parameters are named by weight and bias.
 
-    Each group's learning rate is the schedule's times its ``learning_rate_factor``. ``capturable``: Adam counts its
+    Each group's learning rate is the schedule's times its ``learning_rate_factor``. Weight decay is decoupled and of
+    weights alone with Muon; with the others it is an L2 penalty, on biases as well. ``capturable``: Adam counts its
     steps on the GPU, so that a CUDA graph can hold a step.
     """
     weights = [parameter for name, parameter in model.named_parameters() if name.endswith("weight")]
     biases = [parameter for name, parameter in model.named_parameters() if name.endswith("bias")]
-    groups = [
+    groups: list[dict[str, Any]] = [
         {"params": weights, "learning_rate_factor": 1.0},
         {"params": biases, "learning_rate_factor": trial_config.bias_learning_rate_factor},
     ]
+    second_moment_decay = trial_config.second_moment_decay or 0.999
+    if trial_config.optimizer == "muon":
+        return Muon(
+            *groups,
+            lr=trial_config.learning_rate,
+            momentum=trial_config.momentum,
+            second_moment_decay=second_moment_decay,
+            weight_decay=trial_config.weight_decay,
+            capturable=capturable,
+        )
     shared: dict[str, Any] = {
         "lr": trial_config.learning_rate,
         "weight_decay": trial_config.weight_decay,
         "fused": True,
     }
     if trial_config.optimizer == "adam":
-        betas = (trial_config.momentum, trial_config.second_moment_decay or 0.999)
+        betas = (trial_config.momentum, second_moment_decay)
         return torch.optim.Adam(groups, betas=betas, capturable=capturable, **shared)
     nesterov = trial_config.optimizer == "nesterov"
     return torch.optim.SGD(groups, momentum=trial_config.momentum, nesterov=nesterov, **shared)

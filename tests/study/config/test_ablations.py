@@ -52,6 +52,17 @@ def test_a_recipe_is_changed_as_a_whole_but_for_the_model_and_the_budget() -> No
     assert caffe.apply(make_base("model_5")).learning_rate == 0.006
 
 
+def test_another_optimizer_does_not_take_muons_weight_decay_for_its_penalty() -> None:
+    """It has none then; a penalty of the base stays, and Muon's own recipe can be ablated to the others."""
+    base = make_base(recipe="muon")
+    (adam,) = [level for level in FACTORS["optimizer"] if level.label == "adam"]
+    changed = adam.apply(base)
+    assert (changed.optimizer, changed.weight_decay, changed.learning_rate) == ("adam", 0.0, 0.01)
+    assert adam.apply(make_base(recipe="caffe")).weight_decay == 0.0005
+    (modern,) = [level for level in FACTORS["recipe"] if level.label == "modern"]
+    assert modern.apply(base) == make_base(recipe="modern")
+
+
 @pytest.mark.parametrize(
     ("name", "factor", "label", "reason"),
     [

@@ -13,6 +13,7 @@ from study.config.search_space import Cell
 from tests.studies import small_config
 from trainables.errors import FieldError
 from trainables.models.architectures import BUILT_IN, CONTROLS
+from trainables.trial_config import RECIPES
 
 
 @pytest.mark.parametrize(
@@ -26,7 +27,10 @@ from trainables.models.architectures import BUILT_IN, CONTROLS
         ("code_sizes", (2, True), "code_sizes True", "a list of at least one, whole numbers from 1 to 784"),
         ("phases", (), "phases ()", "a list of: search, confirm, ablate"),
         ("phases", ("train",), "unknown phase 'train'", "search, confirm, ablate"),
-        ("recipe", "secret", "unknown recipe 'secret'", "caffe, modern"),
+        ("weight_decay", "much", "weight_decay 'much'", "a number from 0 to 1"),
+        ("weight_decay", 1.5, "weight_decay 1.5", "a number from 0 to 1"),
+        ("weight_decay", True, "weight_decay True", "a number from 0 to 1"),
+        ("recipe", "secret", "unknown recipe 'secret'", "caffe, modern, muon"),
         ("name", ".hidden", "name '.hidden'", "letters, digits, '-', '_' and '.', not starting with '.', at most 100"),
         ("name", "a" * 101, None, "letters, digits, '-', '_' and '.', not starting with '.', at most 100"),
         ("models", (3,), "models 3", "rows of models, as docs/extending.md shows"),
@@ -44,6 +48,16 @@ def test_a_value_that_is_not_accepted_is_told_with_what_is(
     assert error.accepted == accepted
     assert error.received == received or (received is None and len(error.received) < 80)
     assert error.remedy
+
+
+def test_the_authors_recipe_takes_no_other_weight_decay() -> None:
+    """The published arm has it as it is; any other recipe takes one, 0 too, and keeps the rest."""
+    with pytest.raises(FieldError, match="with recipe caffe"):
+        study_config("quick", recipe="caffe", weight_decay=0.1)
+    for decay in (0, 0.03):
+        recipe = study_config("quick", recipe="muon", weight_decay=decay).tuned_recipe
+        assert recipe == dataclasses.replace(RECIPES["muon"], weight_decay=decay)
+    assert study_config("quick", recipe="muon").tuned_recipe is RECIPES["muon"]
 
 
 def test_a_configuration_is_a_value() -> None:

@@ -78,7 +78,7 @@ def test_what_a_study_of_a_file_writes_is_the_same_study(tmp_path: Path) -> None
         ('architectures = ["model_9"]', ("unknown architecture 'model_9'", "model_1, model_2")),
         ("architectures = [{ name = 1 }]", ("architectures {'name': 1}", "model_1, model_2")),
         ('dataset = ["digits"]', ("dataset ['digits']", "mnist")),
-        ('recipe = "secret"', ("unknown recipe 'secret'", "caffe, modern")),
+        ('recipe = "secret"', ("unknown recipe 'secret'", "caffe, modern, muon")),
         ('"factors" = ["luck"]', ("unknown factor 'luck'", "learning_rate")),
         ("name = ''", ("name ''", "letters, digits")),
         ("seeds = 1\nseeds = 2", ("Cannot overwrite a value", "each key once")),

@@ -105,6 +105,14 @@ def test_published_arm_is_the_authors_recipe_at_the_published_point() -> None:
     assert (trial_config.recipe, trial_config.learning_rate, trial_config.filters) == ("caffe", 0.006, (26, 36))
 
 
+def test_a_weight_decay_of_the_studys_own_is_that_of_the_tuned_arm_alone() -> None:
+    """In search and confirmation, with the rest of its recipe; the published arm is the authors'."""
+    taken = run_all(Plan(small_config(recipe="muon", weight_decay=0.03), ()))
+    decays = {(planned.phase, planned.arm, trial.weight_decay) for planned, trial in taken if trial is not None}
+    assert decays == {("search", "tuned", 0.03), ("confirm", "tuned", 0.03), ("confirm", "published", 0.0005)}
+    assert {trial.optimizer for planned, trial in taken if planned.arm == "tuned" and trial is not None} == {"muon"}
+
+
 def test_first_suggestion_is_the_published_point_of_the_tuned_recipe() -> None:
     """The published filter counts are tried before anything else."""
     planned, trial_config = run_all(Plan(small_config(architectures=("model_4",)), ()), stop_after=1)[0]

@@ -73,7 +73,7 @@ def test_mean_image_cross_entropy_is_the_entropy_of_the_mean() -> None:
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_training_lowers_the_loss(recipe: str, pixels: Tensor) -> None:
-    """Either recipe learns something from 160 images."""
+    """Each recipe learns something from 160 images."""
     figures = trained(make_trial_config(recipe=recipe, epochs=4), 1, pixels)
     assert figures[-1].train_cross_entropy < figures[0].train_cross_entropy
     assert [figure.epoch for figure in figures] == [1, 2, 3, 4]
@@ -144,6 +144,10 @@ def test_schedule_warms_up_linearly_and_falls_to_zero() -> None:
     assert rates[20] == pytest.approx(1.0)
     assert rates[60] == pytest.approx(0.5)
     assert 0 < rates[99] < 0.001
+    linear = dataclasses.replace(trial_config, schedule="warmup_linear")
+    rates = [schedule_learning_rate(linear, step, 10) for step in range(100)]
+    assert rates[:20] == pytest.approx([(step + 1) / 21 for step in range(20)])
+    assert rates[20:] == pytest.approx([(100 - step) / 80 for step in range(20, 100)])
     constant = dataclasses.replace(trial_config, schedule="constant")
     assert {schedule_learning_rate(constant, step, 10) for step in range(100)} == {1.0}
 

@@ -1,0 +1,120 @@
+"""Muon: orthogonalised Nesterov momentum with decoupled weight decay for weights, Adam for biases.
+
+Every weight is read as a matrix, its first axis x the rest as it is stored: outputs x inputs for a fully connected
+layer and a convolution, inputs x outputs for a deconvolution, which is stored as the convolution whose adjoint it is.
+That is the matrix by which its layer multiplies the maps of a position or the values of a window, or its transpose,
+and a matrix and its transpose are orthogonalised alike.
+
+Source: Keller Jordan, "Muon: an optimizer for hidden layers in neural networks" (2024); scale and decay as in Liu et
+al., "Muon is scalable for LLM training" (2025). `torch.optim.Muon` with ``adjust_lr_fn="match_rms_adamw"`` is the same
+for matrices, in bfloat16.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+NEWTON_SCHULZ_STEPS = 5
+
+COEFFICIENTS = 3.4445, -4.7750, 2.0315
+"""Of x, x^3 and x^5 in a step: they bring small singular values up fast and leave all near 1, from 0.68 to 1.21."""
+
+SMALLEST_NORM = 1e-7
+"""A matrix of a smaller norm is divided by this one: zeros stay zeros."""
+
+
+class Muon(torch.optim.Optimizer):
+    """Steps weights by Muon and biases by Adam; both groups follow the schedule.
+
+    A step asks nothing of the host and its state begins at zeros, so a CUDA graph can hold it.
+
+    Args:
+        weights: the group of weights, ``(rows, columns)`` or ``(maps, maps, kernel, kernel)``; a further first axis
+            holds those of several seeds, each a matrix of its own.
+        biases: the group of biases.
+        lr: learning rate of both, a number or a scalar tensor.
+        momentum: of the weights, and first beta of the biases.
+        second_moment_decay: second beta of the biases.
+        weight_decay: share of its weights that a step of learning rate 1 would take away.
+        capturable: Adam counts its steps on the GPU.
+    """
+
+    def __init__(
+        self,
+        weights: dict[str, Any],
+        biases: dict[str, Any],
+        *,
+        lr: float,
+        momentum: float,
+        second_moment_decay: float,
+        weight_decay: float,
+        capturable: bool = False,
+    ) -> None:
+        super().__init__([weights], {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+        betas = (momentum, second_moment_decay)
+        self._adam = torch.optim.Adam([biases], lr, betas=betas, fused=True, capturable=capturable)
+        # One list of groups and one state for whoever sets rates or captures steps.
+        self.param_groups += self._adam.param_groups
+        self._adam.state = self.state
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        """Change weights and biases by their gradients."""
+        group = self.param_groups[0]
+        weights: list[nn.Parameter] = group["params"]
+        directions = orthogonalize_all([self._follow_momentum(weight, group["momentum"]) for weight in weights])
+        for weight, direction in zip(weights, directions, strict=True):
+            scale = 0.2 * max(direction.shape[-2:]) ** 0.5  # Its elements' root mean square is then that of Adam.
+            weight.mul_(1 - group["lr"] * group["weight_decay"])
+            weight.sub_(direction.view_as(weight).mul_(scale * group["lr"]))
+        self._adam.step()
+
+    def _follow_momentum(self, weight: nn.Parameter, momentum: float) -> Tensor:
+        """Return the matrix of a weight's Nesterov momentum, after its gradient joined it."""
+        assert weight.grad is not None
+        state = self.state[weight]
+        if not state:
+            state["momentum"] = torch.zeros_like(weight)
+        average = state["momentum"].lerp_(weight.grad, 1 - momentum)
+        ahead = weight.grad.lerp(average, momentum)
+        return ahead.flatten(-3) if ahead.dim() > 3 else ahead
+
+
+def orthogonalize_all(matrices: Sequence[Tensor]) -> list[Tensor]:
+    """Return ``(..., rows, columns)`` matrices orthogonalised, contiguous; those of one size in one product.
+
+    An auto-encoder is near its own mirror image: most sizes come twice, a deconvolution's as its convolution's.
+    """
+    wide = [matrix.mT if matrix.shape[-2] > matrix.shape[-1] else matrix for matrix in matrices]
+    sizes: dict[torch.Size, list[int]] = {}
+    for index, matrix in enumerate(wide):
+        sizes.setdefault(matrix.shape, []).append(index)
+    found = list(matrices)
+    for indices in sizes.values():
+        together = orthogonalize(torch.stack([wide[index] for index in indices]))
+        for index, matrix in zip(indices, together, strict=True):
+            found[index] = (matrix.mT if matrix.shape != matrices[index].shape else matrix).contiguous()
+    return found
+
+
+def orthogonalize(matrices: Tensor, steps: int = NEWTON_SCHULZ_STEPS) -> Tensor:
+    """Return about U V^T of each U S V^T, ``(..., rows, columns)`` with no more rows than columns.
+
+    A Newton-Schulz step multiplies X by a polynomial P of its Gram matrix G = X X^T; the next Gram matrix is then
+    P G P. So all steps are done among matrices of rows x rows, and the product of all P meets X once, at the end.
+    """
+    first, third, fifth = COEFFICIENTS
+    matrices = matrices / matrices.norm(dim=(-2, -1), keepdim=True).clamp(min=SMALLEST_NORM)
+    gram = matrices @ matrices.mT
+    polynomials = None
+    for step in range(steps):
+        polynomial = third * gram + fifth * (gram @ gram)
+        polynomial.diagonal(dim1=-2, dim2=-1).add_(first)
+        polynomials = polynomial if polynomials is None else polynomials @ polynomial
+        if step < steps - 1:
+            gram = polynomial @ (gram @ polynomial)
+    return matrices if polynomials is None else polynomials @ matrices
