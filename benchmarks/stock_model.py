@@ -16,7 +16,6 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from trainables.models.architectures import ConvolutionalAutoencoder
 from trainables.models.layers import Layer, list_layers
-from trainables.training.training import make_optimizer
 from trainables.trial_config import TrialConfig
 
 ACTIVATIONS = {"sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "relu": nn.ReLU, "none": nn.Identity}
@@ -104,8 +103,7 @@ class StockTraining:
             betas = (trial_config.momentum, trial_config.second_moment_decay or 0.999)
             self.optimizer = torch.optim.Adam(groups, rate, betas=betas, weight_decay=trial_config.weight_decay)
         elif trial_config.optimizer == "muon":
-            # PyTorch's own takes matrices alone, no kernels: with this recipe layers are compared, not optimizers.
-            self.optimizer = make_optimizer(trial_config, self.model)
+            raise ValueError("PyTorch's Muon takes matrices and no kernels: compare by another recipe")
         else:
             self.optimizer = torch.optim.SGD(
                 groups,
@@ -122,8 +120,6 @@ class StockTraining:
                 return 1.0
             if step < warmup:
                 return (step + 1) / (warmup + 1)
-            if trial_config.schedule == "warmup_linear":
-                return (total - step) / (total - warmup)
             return 0.5 * (1 + math.cos(math.pi * (step - warmup) / (total - warmup)))
 
         self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, factor)

@@ -110,10 +110,9 @@ class BatchedTraining:
         device = first.train_pixels.device
         self._pixels = first.train_pixels
         self._parameters = list(self.model.parameters())
-        self.optimizer = make_optimizer(self.trial_config, self.model, capturable=device.type == "cuda")
-        self._factors = [group["learning_rate_factor"] for group in self.optimizer.param_groups]
-        for group in self.optimizer.param_groups:
-            group["lr"] = torch.zeros((), device=device)
+        self.optimizer = make_optimizer(self.trial_config, self.model)
+        for group in self.optimizer.groups:
+            group.rate = torch.zeros((), device=device)
         seeds, batch = len(trainings), self.trial_config.batch_size
         self._orders = torch.zeros(seeds, self.steps_per_epoch, batch, dtype=torch.int64, device=device)
         self._rates = torch.zeros(self.steps_per_epoch, device=device)
@@ -156,8 +155,9 @@ class BatchedTraining:
 
     def _step(self) -> None:
         """Change the weights of every seed by its next batch and add its losses to the sums."""
-        for group, factor in zip(self.optimizer.param_groups, self._factors, strict=True):
-            group["lr"].copy_(self._rates[self._position].squeeze() * factor)
+        rate = self._rates[self._position].squeeze()
+        for group in self.optimizer.groups:
+            group.rate = rate * group.factor
         chosen = self._orders[:, self._position].squeeze(1)
         images = self._pixels[chosen].transpose(0, 1).float().div_(255)  # (batch, seeds, side, side)
         logits = self.model(images)
@@ -173,8 +173,7 @@ class BatchedTraining:
         self._position += 1
 
     def _list_changed(self) -> list[Tensor]:
-        states = [value for state in self.optimizer.state.values() for value in state.values()]
-        return [self._position, self._sums, *self._parameters, *(value for value in states if value is not None)]
+        return [self._position, self._sums, *self._parameters, *self.optimizer.list_state()]
 
 
 def _compute_losses(logits: Tensor, images: Tensor) -> Tensor:

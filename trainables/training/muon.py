@@ -12,11 +12,12 @@ for matrices, in bfloat16.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+
+from trainables.training.optimizers import Adam, Group, Optimizer, make_zeros
 
 NEWTON_SCHULZ_STEPS = 5
 
@@ -27,61 +28,44 @@ SMALLEST_NORM = 1e-7
 """A matrix of a smaller norm is divided by this one: zeros stay zeros."""
 
 
-class Muon(torch.optim.Optimizer):
+class Muon(Optimizer):
     """Steps weights by Muon and biases by Adam; both groups follow the schedule.
-
-    A step asks nothing of the host and its state begins at zeros, so a CUDA graph can hold it.
 
     Args:
         weights: the group of weights, ``(rows, columns)`` or ``(maps, maps, kernel, kernel)``; a further first axis
             holds those of several seeds, each a matrix of its own.
         biases: the group of biases.
-        lr: learning rate of both, a number or a scalar tensor.
         momentum: of the weights, and first beta of the biases.
         second_moment_decay: second beta of the biases.
         weight_decay: share of its weights that a step of learning rate 1 would take away.
-        capturable: Adam counts its steps on the GPU.
     """
 
     def __init__(
-        self,
-        weights: dict[str, Any],
-        biases: dict[str, Any],
-        *,
-        lr: float,
-        momentum: float,
-        second_moment_decay: float,
-        weight_decay: float,
-        capturable: bool = False,
+        self, weights: Group, biases: Group, *, momentum: float, second_moment_decay: float, weight_decay: float
     ) -> None:
-        super().__init__([weights], {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
-        betas = (momentum, second_moment_decay)
-        self._adam = torch.optim.Adam([biases], lr, betas=betas, fused=True, capturable=capturable)
-        # One list of groups and one state for whoever sets rates or captures steps.
-        self.param_groups += self._adam.param_groups
-        self._adam.state = self.state
+        super().__init__((weights, biases))
+        self._momentum, self._weight_decay = momentum, weight_decay
+        self._averages = make_zeros(weights)
+        self._adam = Adam([biases], betas=(momentum, second_moment_decay))
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+    def step(self) -> None:
         """Change weights and biases by their gradients."""
-        group = self.param_groups[0]
-        weights: list[nn.Parameter] = group["params"]
-        directions = orthogonalize_all([self._follow_momentum(weight, group["momentum"]) for weight in weights])
-        for weight, direction in zip(weights, directions, strict=True):
+        weights = self.groups[0]
+        ahead = [
+            gradient.lerp(average.lerp_(gradient, 1 - self._momentum), self._momentum)
+            for gradient, average in zip(weights.gradients, self._averages, strict=True)
+        ]
+        directions = orthogonalize_all([step.flatten(-3) if step.dim() > 3 else step for step in ahead])
+        for weight, direction in zip(weights.parameters, directions, strict=True):
             scale = 0.2 * max(direction.shape[-2:]) ** 0.5  # Its elements' root mean square is then that of Adam.
-            weight.mul_(1 - group["lr"] * group["weight_decay"])
-            weight.sub_(direction.view_as(weight).mul_(scale * group["lr"]))
+            weight.mul_(1 - weights.rate * self._weight_decay)
+            weight.sub_(direction.view_as(weight).mul_(scale * weights.rate))
         self._adam.step()
 
-    def _follow_momentum(self, weight: nn.Parameter, momentum: float) -> Tensor:
-        """Return the matrix of a weight's Nesterov momentum, after its gradient joined it."""
-        assert weight.grad is not None
-        state = self.state[weight]
-        if not state:
-            state["momentum"] = torch.zeros_like(weight)
-        average = state["momentum"].lerp_(weight.grad, 1 - momentum)
-        ahead = weight.grad.lerp(average, momentum)
-        return ahead.flatten(-3) if ahead.dim() > 3 else ahead
+    def list_state(self) -> list[Tensor]:
+        """Return the momentum of the weights and what Adam keeps of the biases."""
+        return [*self._averages, *self._adam.list_state()]
 
 
 def orthogonalize_all(matrices: Sequence[Tensor]) -> list[Tensor]:

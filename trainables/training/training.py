@@ -6,7 +6,6 @@ import math
 import time
 import warnings
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,6 +18,7 @@ from trainables.models import initialization
 from trainables.models.architectures import Architecture
 from trainables.models.autoencoder import Autoencoder
 from trainables.training.muon import Muon
+from trainables.training.optimizers import Adam, Group, Optimizer, StochasticGradientDescent
 from trainables.trial_config import TrialConfig
 
 SCALING_IMAGES = 500
@@ -104,8 +104,8 @@ class Training:
         rate = self.trial_config.learning_rate
         for step in range(self.steps_per_epoch):
             rate = schedule_learning_rate(self.trial_config, first_step + step, self.steps_per_epoch)
-            for group in self.optimizer.param_groups:
-                group["lr"] = rate * group["learning_rate_factor"]
+            for group in self.optimizer.groups:
+                group.rate = rate * group.factor
             batch = self.train_pixels[order[step * batch_size : (step + 1) * batch_size]]
             sums += self._step(scale_pixels(batch))
         cross_entropy, squared_error = (sums / self.steps_per_epoch).tolist()
@@ -129,7 +129,7 @@ class Training:
         """Change the weights by one batch and return its (cross-entropy, squared error) per image."""
         logits = self.model(images)
         cross_entropy, squared_error = reconstruction_losses(logits, images)
-        self.optimizer.zero_grad()
+        self.optimizer.clear_gradients()
         select_loss(self.trial_config, cross_entropy, squared_error).backward()
         if self.trial_config.gradient_norm_limit is not None:
             torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.trial_config.gradient_norm_limit)
@@ -217,36 +217,26 @@ def _initialize_model(row: Architecture, trial_config: TrialConfig, seed: int, t
     return model.to(train_pixels.device)
 
 
-def make_optimizer(trial_config: TrialConfig, model: nn.Module, capturable: bool = False) -> torch.optim.Optimizer:
+def make_optimizer(trial_config: TrialConfig, model: nn.Module) -> Optimizer:
     """Return the optimizer of a model whose parameters are named by weight and bias.
 
-    Each group's learning rate is the schedule's times its ``learning_rate_factor``. Weight decay is decoupled and of
-    weights alone with Muon; with the others it is an L2 penalty, on biases as well. ``capturable``: Adam counts its
-    steps on the GPU, so that a CUDA graph can hold a step.
+    Weight decay is decoupled and of weights alone with Muon; with the others it is an L2 penalty, on biases as well.
     """
-    weights = [parameter for name, parameter in model.named_parameters() if name.endswith("weight")]
-    biases = [parameter for name, parameter in model.named_parameters() if name.endswith("bias")]
-    groups: list[dict[str, Any]] = [
-        {"params": weights, "learning_rate_factor": 1.0},
-        {"params": biases, "learning_rate_factor": trial_config.bias_learning_rate_factor},
-    ]
+    weights, biases = (
+        Group(
+            [parameter for name, parameter in model.named_parameters() if name.endswith(kind)],
+            factor,
+            factor * trial_config.learning_rate,
+        )
+        for kind, factor in (("weight", 1.0), ("bias", trial_config.bias_learning_rate_factor))
+    )
+    momentum, weight_decay = trial_config.momentum, trial_config.weight_decay
     second_moment_decay = trial_config.second_moment_decay or 0.999
     if trial_config.optimizer == "muon":
         return Muon(
-            *groups,
-            lr=trial_config.learning_rate,
-            momentum=trial_config.momentum,
-            second_moment_decay=second_moment_decay,
-            weight_decay=trial_config.weight_decay,
-            capturable=capturable,
+            weights, biases, momentum=momentum, second_moment_decay=second_moment_decay, weight_decay=weight_decay
         )
-    shared: dict[str, Any] = {
-        "lr": trial_config.learning_rate,
-        "weight_decay": trial_config.weight_decay,
-        "fused": True,
-    }
     if trial_config.optimizer == "adam":
-        betas = (trial_config.momentum, second_moment_decay)
-        return torch.optim.Adam(groups, betas=betas, capturable=capturable, **shared)
+        return Adam((weights, biases), betas=(momentum, second_moment_decay), weight_decay=weight_decay)
     nesterov = trial_config.optimizer == "nesterov"
-    return torch.optim.SGD(groups, momentum=trial_config.momentum, nesterov=nesterov, **shared)
+    return StochasticGradientDescent((weights, biases), momentum=momentum, nesterov=nesterov, weight_decay=weight_decay)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from trainables.models.architectures import BUILT_IN
 from trainables.models.autoencoder import Autoencoder
 from trainables.training.muon import Muon, orthogonalize, orthogonalize_all
+from trainables.training.optimizers import Optimizer
 from trainables.training.training import make_optimizer
 from trainables.trial_config import RECIPES, TrialConfig
 
@@ -28,7 +29,9 @@ def make_gradients(model: nn.Module, steps: int, seed: int = 0) -> list[dict[str
     ]
 
 
-def follow(model: nn.Module, gradients: list[dict[str, Tensor]], *optimizers: torch.optim.Optimizer) -> nn.Module:
+def follow(
+    model: nn.Module, gradients: list[dict[str, Tensor]], *optimizers: Optimizer | torch.optim.Optimizer
+) -> nn.Module:
     """Take a step by each of the gradients."""
     for gradient in gradients:
         for name, value in model.named_parameters():
@@ -116,7 +119,7 @@ def test_kernels_are_matrices_of_their_first_axis_and_the_rest() -> None:
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.copy_(torch.randn(parameter.shape))
-    flat = nn.ParameterDict()
+    flat = nn.ParameterDict({"one_bias": nn.Parameter(torch.zeros(1))})
     for stage in model.stages:
         name = stage.layer.name
         flat[f"{name}_weight"] = nn.Parameter(model.weight(stage.layer).detach().flatten(1).clone())
@@ -127,8 +130,8 @@ def test_kernels_are_matrices_of_their_first_axis_and_the_rest() -> None:
         for name, value in gradient.items()
         if name.endswith("weight")
     }
-    follow(flat, [matrices], make_optimizer(CONFIG, flat))
-    assert len(flat) == 8
+    follow(flat, [matrices | {"one_bias": torch.ones(1)}], make_optimizer(CONFIG, flat))
+    assert len(flat) == 8 + 1
     for stage in model.stages:
         ours = model.weight(stage.layer).flatten(1)
         torch.testing.assert_close(ours, flat[f"{stage.layer.name}_weight"], rtol=1e-4, atol=1e-5)
@@ -186,17 +189,17 @@ def test_a_rate_in_a_tensor_is_read_there_at_every_step_by_weights_and_biases() 
     captured, eager = make_optimizer(CONFIG, ours), make_optimizer(CONFIG, theirs)
     assert isinstance(captured, Muon)
     rate = torch.zeros(())
-    for group in captured.param_groups:
-        group["lr"] = rate
+    for group in captured.groups:
+        group.rate = rate
     for value, gradient in zip((0.02, 0.005), gradients, strict=True):
         rate.fill_(value)
-        for group in eager.param_groups:
-            group["lr"] = value
+        for group in eager.groups:
+            group.rate = value
         follow(ours, [gradient], captured)
         follow(theirs, [gradient], eager)
     torch.testing.assert_close(ours.weight, theirs.weight)
     torch.testing.assert_close(ours.bias, theirs.bias)
-    assert len(captured.state) == 2, "the state of both is found in one place"
+    assert len(captured.list_state()) == 1 + 3, "momentum of the weight; averages, squares and count of the bias"
 
 
 def make_config(**changes: object) -> TrialConfig:
@@ -209,8 +212,8 @@ def test_biases_have_their_factor_of_the_rate_and_the_second_beta() -> None:
     ours, theirs = make_linear(4, 6), make_linear(4, 6)
     gradients = make_gradients(ours, 3)
     optimizer = make_optimizer(make_config(bias_learning_rate_factor=2.0, second_moment_decay=0.9), ours)
-    for group in optimizer.param_groups:
-        group["lr"] = 0.01 * group["learning_rate_factor"]
+    for group in optimizer.groups:
+        group.rate = 0.01 * group.factor
     follow(ours, gradients, optimizer)
     follow(theirs, gradients, torch.optim.Adam([theirs.bias], lr=0.02, betas=(0.95, 0.9)))
     torch.testing.assert_close(ours.bias, theirs.bias, rtol=1e-5, atol=1e-7)

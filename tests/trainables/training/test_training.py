@@ -234,12 +234,13 @@ def test_the_order_of_images_shares_nothing_with_the_starting_weights() -> None:
 def test_nesterov_looks_ahead_of_its_momentum() -> None:
     """Two steps of a weight with gradient 1, worked by hand: it moves by rate x (1 + m), then rate x (1 + m + m m)."""
     trial_config = make_trial_config(optimizer="nesterov", momentum=0.9, weight_decay=0.0)
-    optimizer = make_optimizer(trial_config, torch.nn.Linear(1, 1))
-    weight = optimizer.param_groups[0]["params"][0]
+    layer = torch.nn.Linear(1, 1)
+    optimizer = make_optimizer(trial_config, layer)
+    weight = optimizer.groups[0].parameters[0]
     moved = []
     for _ in range(2):
         before = weight.item()
-        weight.grad = torch.ones_like(weight)
+        weight.grad, layer.bias.grad = torch.ones_like(weight), torch.ones_like(layer.bias)
         optimizer.step()
         moved.append((before - weight.item()) / trial_config.learning_rate)
     assert moved == pytest.approx([1.9, 2.71], rel=1e-3)
