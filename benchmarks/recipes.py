@@ -23,11 +23,12 @@ import os
 import statistics
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -265,6 +266,7 @@ def read_rows(path: Path) -> list[Row]:
     lines = csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1]))
     if text and lines.fieldnames != COLUMNS:
         raise InputError(f"{path} has the columns {lines.fieldnames}"[:200], "a file of this benchmark", "name another")
+    kinds: dict[str, Callable[[str], Any]]
     kinds = {"int": int, "float": float, "str": str, "bool": lambda value: value == "True"}
     fields = dataclasses.fields(Row)
     return [Row(**{field.name: kinds[str(field.type)](line[field.name]) for field in fields}) for line in lines]

@@ -142,6 +142,7 @@ class SimulatedActors:
     def _started(self, actor: TrackedActor) -> None:
         self._pending.discard(actor)
         self._live_actors_to_ray_actors_resources[actor] = (None, None)
+        assert actor._on_start is not None  # Tune sets it with the request
         actor._on_start(actor)
 
     def _later(self, seconds: float, actor: TrackedActor, event: Callable[[], None]) -> None:

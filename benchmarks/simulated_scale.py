@@ -80,7 +80,7 @@ def reports(batch: TrialBatch) -> Iterator[tuple[float, Report]]:
         for epoch in range(1, EPOCHS + 1):
             value = float(floor + 100 / epoch + random.normal(0, 1))
             figures = EpochMetrics(
-                epoch, 0.01, value, value / 8, *((value, value / 8) if searching else (None, None)), 1.0
+                epoch, 0.01, value, value / 8, value if searching else None, value / 8 if searching else None, 1.0
             )
             outcome = None
             if epoch == EPOCHS:

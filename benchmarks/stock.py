@@ -98,7 +98,7 @@ def run_search(search: Search, dataset: Dataset, storage: Path) -> list[dict[str
         ),
         run_config=tune.RunConfig(storage_path=str(storage), verbose=0),
     )
-    return [result.metrics or {} for result in tuner.fit()]
+    return [result.metrics or {} for result in tuner.fit()]  # type: ignore[attr-defined] # iterated by index
 
 
 def connect(concurrency: int) -> None:

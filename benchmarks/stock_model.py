@@ -8,6 +8,7 @@ own.
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -98,7 +99,11 @@ class StockTraining:
         weights = [value for name, value in self.model.named_parameters() if name.endswith("weight")]
         biases = [value for name, value in self.model.named_parameters() if name.endswith("bias")]
         rate = trial_config.learning_rate
-        groups = [{"params": weights}, {"params": biases, "lr": rate * trial_config.bias_learning_rate_factor}]
+        groups: list[dict[str, Any]] = [
+            {"params": weights},
+            {"params": biases, "lr": rate * trial_config.bias_learning_rate_factor},
+        ]
+        self.optimizer: torch.optim.Optimizer
         if trial_config.optimizer == "adam":
             betas = (trial_config.momentum, trial_config.second_moment_decay or 0.999)
             self.optimizer = torch.optim.Adam(groups, rate, betas=betas, weight_decay=trial_config.weight_decay)

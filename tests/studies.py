@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from study import launch
 from study.config.presets import study_config
 from study.config.study_config import StudyConfig
 from study.display.progress import Progress
@@ -20,6 +22,14 @@ from study.storage.store import Store
 from trainables.data.datasets import load_dataset
 from trainables.run_trial import Outcome, run_trial
 from trainables.trial_config import TrialConfig
+
+
+def exit_status(arguments: Sequence[str]) -> int | str | None:
+    """Return how the command line ends, whether the launch or argparse ends it."""
+    try:
+        return launch.main(arguments)
+    except SystemExit as stopped:
+        return stopped.code
 
 
 def small_config(**changes: Any) -> StudyConfig:

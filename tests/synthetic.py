@@ -375,7 +375,7 @@ def _epochs(trials: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 def _is_kept(trial: Mapping[str, Any]) -> bool:
     first = trial["phase"] == "confirm" and trial["number"] == 1 and trial["status"] == "complete"
-    return first and trial["architecture"] != "raw_pixels"
+    return bool(first) and trial["architecture"] != "raw_pixels"
 
 
 def _write_filters(folder: Path, trials: Iterable[Mapping[str, Any]]) -> None:

@@ -6,6 +6,7 @@ import ast
 from pathlib import Path
 
 import pytest
+import ray
 
 from study.execution import cluster
 
@@ -33,7 +34,7 @@ def test_no_module_of_the_product_reads_pickles(path: Path) -> None:
 def test_ray_is_started_here_without_a_dashboard_that_others_could_reach(monkeypatch: pytest.MonkeyPatch) -> None:
     """A local launch opens no web page at all."""
     asked: dict[str, object] = {}
-    monkeypatch.setattr(cluster.ray, "init", lambda **options: asked.update(options))
+    monkeypatch.setattr(ray, "init", lambda **options: asked.update(options))
     cluster.connect("local", None, 1)
     assert asked["address"] == "local"
     assert asked["include_dashboard"] is False

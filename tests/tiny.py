@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +14,7 @@ SHAPES = ((4, 24), (10, 18), (4, 18))
 def write_tiny_data(folder: Path) -> Path:
     """Write ``tiny.npz``: bars of three heights at random places and greys, 28x28, the classes in turn."""
     random = np.random.default_rng(0)
-    arrays = {}
+    arrays: dict[str, Any] = {}
     for split, count in (("train", 200), ("test", 60)):
         labels = np.arange(count) % len(SHAPES)
         images = np.zeros((count, 28, 28), np.uint8)

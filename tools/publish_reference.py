@@ -80,12 +80,10 @@ def replace_parts(text: str, written: Mapping[str, str]) -> str:
         ValueError: a part is not marked in it, or more than once.
     """
     for name, content in written.items():
-        marked = rf"(<!-- {name} -->\n).*?(\n<!-- end of {name} -->)"
-        text, count = re.subn(
-            marked, lambda found, content=content: found[1] + content + found[2], text, flags=re.DOTALL
-        )
-        if count != 1:
-            raise ValueError(f"part {name} is marked {count} times")
+        parts = re.split(rf"(?<=<!-- {name} -->\n).*?(?=\n<!-- end of {name} -->)", text, flags=re.DOTALL)
+        if len(parts) != 2:
+            raise ValueError(f"part {name} is marked {len(parts) - 1} times")
+        text = content.join(parts)
     return text
 
 

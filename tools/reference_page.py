@@ -62,7 +62,7 @@ def tabulate_aims(results: StudyResults) -> str:
         passed = ranked[ranked[f"{ERROR}_mark"] != "unranked"]
         rows.append(_judge_best(passed[ERROR], f"squared error at code size {size}", aim, lower=True))
         for name, what in ((LINEAR, "linear"), (MLP, "MLP")):
-            below = cells.loc["pca", name]
+            below = float(cells[name]["pca"])
             rows.append(
                 _judge_best(ranked[name], f"{what} error (%) at code size {size}, below PCA's", below, lower=True)
             )

@@ -13,8 +13,7 @@ from optuna.trial import TrialState
 from tensorboardX.proto.event_pb2 import Event
 
 from analysis import export
-from analysis.optuna_export import SEARCHED
-from analysis.results import StudyResults, load_study
+from analysis.results import SEARCHED, StudyResults, load_study
 from tests.synthetic import write_synthetic_study
 
 
@@ -51,17 +50,18 @@ def test_each_cell_is_an_optuna_study_in_order(study: Path, results: StudyResult
     assert [trial.state for trial in trials] == [states.get(status, TrialState.FAIL) for status in rows["status"]]
     assert {trial.state for trial in trials} == {TrialState.COMPLETE, TrialState.PRUNED, TrialState.FAIL}
     for trial, row in zip(trials, rows.to_dict("records"), strict=True):
-        expected = {name: row[name] for name in SEARCHED}
+        expected = {parameter: row[parameter] for parameter in SEARCHED}
         assert trial.params == pytest.approx(expected)
-        curve = results.epochs[results.epochs["trial_id"] == row["trial_id"]]
-        curve = curve.set_index("epoch")["validation_cross_entropy"]
+        curve = results.epochs[results.epochs["trial_id"] == row["trial_id"]].set_index("epoch")[
+            "validation_cross_entropy"
+        ]
         assert trial.intermediate_values == pytest.approx(curve.dropna().to_dict())
         if row["status"] in states:
             assert trial.value == row["validation_cross_entropy"]
         assert trial.datetime_start is not None
         assert trial.datetime_start.astimezone() == row["started_at"]
-    best = rows.loc[rows["validation_cross_entropy"].where(rows["status"] == "complete").idxmin(), "trial_id"]
-    assert studies[f"{name}/model_4-code10"].best_trial.user_attrs["trial_id"] == best
+    complete = rows[rows["status"] == "complete"].set_index("trial_id")["validation_cross_entropy"]
+    assert studies[f"{name}/model_4-code10"].best_trial.user_attrs["trial_id"] == complete.idxmin()
 
 
 def test_the_same_command_adds_what_has_ended_since(
@@ -116,9 +116,9 @@ def test_the_table_has_a_row_a_trial_and_a_column_a_score(study: Path, results: 
     assert export.main([str(study), "--csv", str(file)]) == 0
     frame = pd.read_csv(file).set_index("trial_id")
     assert sorted(frame.index) == sorted(results.trials["trial_id"])
-    score: dict[str, Any] = results.scores.iloc[7].to_dict()
+    score: dict[Any, Any] = results.scores.iloc[7].to_dict()
     name = f"{score['split']}_{score['evaluator']}_{score['metric']}"
-    assert frame.loc[score["trial_id"], name] == pytest.approx(score["value"])
+    assert frame[name][score["trial_id"]] == pytest.approx(score["value"])
     assert frame.filter(regex="^(train|test)_.*").notna().to_numpy().sum() >= len(results.scores)
 
 

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -19,11 +20,16 @@ from analysis.tables.models import compute_size
 from study.storage.files import Storage
 from study.storage.schema import SCHEMA_VERSION, TABLES
 from tests.synthetic import true_score, write_synthetic_study
-from trainables.models.architectures import BUILT_IN, CONTROLS
+from trainables.models.architectures import BUILT_IN, CONTROLS, ConvolutionalAutoencoder
 from trainables.models.custom import dump_row
 from trainables.models.layers import count_parameters
 
-CELLS = {"architectures": ("model_1", "model_4"), "code_sizes": (10,), "search_trials": 3, "mishaps": {}}
+CELLS: dict[str, Any] = {
+    "architectures": ("model_1", "model_4"),
+    "code_sizes": (10,),
+    "search_trials": 3,
+    "mishaps": {},
+}
 
 
 @pytest.fixture(scope="module")
@@ -69,8 +75,8 @@ def test_compacted_files_give_the_same_rows(folder: Path, tmp_path: Path) -> Non
             "trial_id",
             *(column for column in ("epoch", "evaluator", "metric", "split") if column in TABLES[name].names),
         ]
-        frames = [getattr(one, name).sort_values(columns, ignore_index=True) for one in (single, compacted)]
-        pd.testing.assert_frame_equal(*frames, check_categorical=False)
+        one, other = (getattr(each, name).sort_values(columns, ignore_index=True) for each in (single, compacted))
+        pd.testing.assert_frame_equal(one, other, check_categorical=False)
 
 
 def test_names_are_ordered_as_in_the_tables_and_unknown_ones_come_last(tmp_path: Path) -> None:
@@ -115,7 +121,9 @@ def test_a_damaged_file_is_named_and_the_rest_is_read(folder: Path, damage: str)
     if damage == "one bit":
         place = bytes(content).index(b"cross_entropy")
         content[place] ^= 1
-    file.write_bytes({"truncated": content[:-40], "empty": b"", "not parquet": b"x" * 500}.get(damage, content))
+    file.write_bytes(
+        {"truncated": content[:-40], "empty": bytearray(), "not parquet": bytearray(500)}.get(damage, content)
+    )
     results = load_study(folder)
     (problem,) = results.problems
     assert problem.startswith(f"scores/{file.name}: cannot be read")
@@ -309,7 +317,9 @@ def test_files_that_vanish_while_they_are_read_are_looked_up_again(
     assert len(after.trials) == len(before.trials)
 
 
-OWN = dataclasses.replace(BUILT_IN["model_4"], name="own", label="Own model", published_filters=(6, 9))  # type: ignore[call-arg]
+MODEL_4 = BUILT_IN["model_4"]
+assert isinstance(MODEL_4, ConvolutionalAutoencoder)
+OWN = dataclasses.replace(MODEL_4, name="own", label="Own model", published_filters=(6, 9))
 
 
 def with_models(folder: Path, name: str, *rows: object) -> Path:
@@ -329,7 +339,7 @@ def test_the_models_of_a_study_travel_with_its_rows(tmp_path: Path) -> None:
     tables = {table.name: table for table in comparison_tables(results)}
     models = tables["architectures"].frame.set_index("label")  # type: ignore[union-attr]
     assert models.loc["Own model", "notation"] == OWN.notation
-    assert "conv5 6@24, pool 6@12, conv5 9@8" in models.loc["Own model", "layers"]
+    assert "conv5 6@24, pool 6@12, conv5 9@8" in str(models.loc["Own model", "layers"])
     assert compute_size(results, "own", 10)["parameters"] == count_parameters(OWN, 10)
     styles = choose_styles(results, pd.DataFrame({"architecture": list(results.models)}))
     assert len({style.colour for style in styles.values()}) == len(results.models)
@@ -347,7 +357,9 @@ def test_two_models_of_one_name_are_compared_as_two(tmp_path: Path) -> None:
     results = load_studies(paths)
     assert list(results.models) == [*BUILT_IN, "own", "own (b)", *CONTROLS]
     assert dump_row(results.models["own (b)"]) == dump_row(other) | {"name": "own (b)", "label": "Own model (b)"}  # type: ignore[arg-type]
-    names = results.trials.groupby("study", observed=True)["architecture"].agg(lambda each: set(each.astype("str")))
+    names = {
+        name: set(rows["architecture"].astype("str")) for name, rows in results.trials.groupby("study", observed=True)
+    }
     assert names["a"] == names["c"] == {"model_4", "own", "pca", "raw_pixels"}
     assert names["b"] == {"model_4", "own (b)", "pca", "raw_pixels"}
     assert results.studies[1].manifest["config"]["architectures"] == ["model_4", "own (b)"]

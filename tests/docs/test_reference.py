@@ -18,6 +18,7 @@ from analysis.drawing import Illustration, write_figures
 from analysis.rendering.html import render_page
 from analysis.report import comparison_tables
 from analysis.results import ResultsError, StudyResults, load_study
+from analysis.tables.summary import summary
 from analysis.tables.table import Absent, Table
 from study.storage.schema import TABLES
 from tests.synthetic import write_synthetic_study
@@ -41,7 +42,7 @@ def test_readme_says_what_the_rows_say(results: StudyResults) -> None:
 
 def test_every_mean_has_its_n_and_interval(results: StudyResults) -> None:
     """But for controls, which are computed once; what went wrong is counted for every model."""
-    table = publish.summary(results)
+    table = summary(results)
     assert isinstance(table, Table)
     trained = table.frame[table.frame["arm"] == "tuned"]
     for column in table.columns:

@@ -56,7 +56,7 @@ def fail_in_evaluation() -> None:
     def evaluate_codes(*_: Any, **__: Any) -> None:
         raise ValueError("injected in evaluation")
 
-    trainables.evaluation.evaluate.evaluate_codes = evaluate_codes
+    vars(trainables.evaluation.evaluate)["evaluate_codes"] = evaluate_codes
 
 
 def meet(fault: str) -> None:
@@ -115,7 +115,12 @@ class FaultyTrial(BatchTrainable):
 def diverging(batch: TrialBatch) -> TrialBatch:
     """Return the trial with an infinite learning rate."""
     assert batch.trial_config is not None
-    changes = {"optimizer": "sgd", "momentum": 0.0, "second_moment_decay": None, "gradient_norm_limit": None}
+    changes: dict[str, Any] = {
+        "optimizer": "sgd",
+        "momentum": 0.0,
+        "second_moment_decay": None,
+        "gradient_norm_limit": None,
+    }
     return replace(batch, trial_config=replace(batch.trial_config, learning_rate=float("inf"), **changes))
 
 
@@ -126,5 +131,5 @@ def after(fault: str, reports: Iterator[Report]) -> Iterator[Report]:
 
 
 if __name__ == "__main__":
-    study.execution.tuner.BatchTrainable = FaultyTrial  # type: ignore[misc]
+    vars(study.execution.tuner)["BatchTrainable"] = FaultyTrial
     sys.exit(launch.main(sys.argv[2:]))

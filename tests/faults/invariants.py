@@ -105,7 +105,9 @@ def main(argv: list[str]) -> int:
     found = []
     for folder in map(Path, argv):
         written = json.loads((folder / "study.json").read_text())["config"]
-        values = {name: tuple(value) if isinstance(value, list) else value for name, value in written.items()}
+        values: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in written.items()
+        }
         found.append(damage(folder, StudyConfig(**values)))
         print(f"{folder}: {found[-1]}")
     return int(any(one != Damage() for one in found))

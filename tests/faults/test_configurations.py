@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import io
+import operator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from study.config.study_config import StudyConfig
 from study.plan.plan import Plan
 from study.plan.trials import plan_trials
 from study.storage.schema import PHASES
+from tests.studies import exit_status
 from trainables.data.datasets import DATASETS
 from trainables.errors import InputError
 from trainables.models.architectures import BUILT_IN
@@ -74,7 +77,7 @@ FLAGS: dict[str, st.SearchStrategy[list[str]]] = {
     "--reproduce": st.tuples(WORDS, WORDS).map(list),
 }
 LINES = st.lists(st.sampled_from(sorted(FLAGS)), max_size=4, unique=True).flatmap(
-    lambda flags: st.tuples(*(FLAGS[flag].map(lambda words, flag=flag: [flag, *words]) for flag in flags))
+    lambda flags: st.tuples(*(FLAGS[flag].map(functools.partial(operator.add, [flag])) for flag in flags))
 )
 PAST_PARSING = settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
@@ -115,10 +118,7 @@ def test_any_command_line_makes_a_plan_or_one_screen_of_what_is_accepted(
     monkeypatch.setattr(launch, "_run", run)
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        try:
-            status = launch.main([word for words in line for word in words])
-        except SystemExit as stopped:
-            status = stopped.code
+        status = exit_status([word for words in line for word in words])
     if status == 0 and planned_configs:
         assert has_a_plan(planned_configs[0])
     elif status == 0:

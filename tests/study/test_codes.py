@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -49,7 +50,7 @@ def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 def test_own_models_and_data_are_reproduced_and_encoded(tmp_path: Path) -> None:
     """From study.json and the weights alone; data that moved are given by --dataset, other data refused."""
     random = np.random.default_rng(0)
-    arrays = {
+    arrays: dict[str, Any] = {
         "train_images": random.integers(0, 256, (60, 28, 28), np.uint8),
         "test_images": random.integers(0, 256, (20, 28, 28), np.uint8),
     }

@@ -15,19 +15,18 @@ import pytest
 import study.run
 from study import launch
 from study.config.presets import study_config
+from study.execution import cluster
 from study.execution.estimate import Estimate
-from study.execution.tuner import Resources
+from study.execution.tuner import Resources, run_plan
 from study.run import EPOCH_LIMIT_FACTOR, LEAST_EPOCH_LIMIT
+from tests.studies import exit_status
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     """Run the command line, which must refuse, and return its one screen."""
-    try:
-        status = launch.main(arguments)
-    except SystemExit as stopped:
-        status = stopped.code  # argparse's own
+    status = exit_status(arguments)
     shown = capsys.readouterr()
     assert status == 2
     assert shown.out == ""
@@ -202,15 +201,15 @@ def test_limits_reach_the_tuner_in_seconds(
 ) -> None:
     """Minutes of an epoch, hours of a launch; by default half an hour and twenty times the longest epoch expected."""
     seen: dict[str, object] = {}
-    signature = inspect.signature(study.run.run_plan)
+    signature = inspect.signature(run_plan)
 
     def spy(*arguments: object, **named: object) -> None:
         seen.update(signature.bind(*arguments, **named).arguments)
 
     monkeypatch.setattr(study.run, "run_plan", spy)
     monkeypatch.setattr(study.run, "estimate_plan", lambda *_: Estimate({}, 0, 1.0, 1.0, epoch_seconds=7.0))
-    monkeypatch.setattr(study.run.cluster, "connect", lambda *_, **__: Resources(0, 1))
-    monkeypatch.setattr(study.run.cluster, "disconnect", lambda: None)
+    monkeypatch.setattr(cluster, "connect", lambda *_, **__: Resources(0, 1))
+    monkeypatch.setattr(cluster, "disconnect", lambda: None)
     command = ["--preset", "quick", "--quiet", "--results-dir", str(tmp_path), *flags]
     assert launch.main(command) == 0
     assert seen["epoch_limit"] == epoch_limit

@@ -11,6 +11,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from study import launch
 from study import reproduce as reproduction
@@ -128,7 +129,7 @@ def test_another_version_loosens_the_comparison_and_is_named(
 def test_changes_that_no_commit_holds_are_named(study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """In the row and here."""
     row = pq.read_table(study / "trials" / f"{TRIAL}.parquet").to_pylist()[0]
-    device = reproduction.torch.device("cpu")
+    device = torch.device("cpu")
     assert reproduction.find_differences(row, device) == []
     monkeypatch.setattr(provenance, "git_state", lambda: ("c" * 40, True))
     assert len(reproduction.find_differences(row | {"git_dirty": True}, device)) == 2

@@ -99,9 +99,9 @@ def test_reconstruction_and_classification_of_a_confirmed_trial(study: Path, arm
     linear = LogisticRegression(max_iter=500).fit(train, labels["train"])
     error = 100 * float(np.mean(linear.predict(standardised) != labels["test"]))
     assert found["linear_classifier", "error"] == pytest.approx(error, abs=100 / 60 + 1e-9)  # one image by rounding
-    row = pd.read_parquet(study / "trials").set_index("trial_id").loc[trial_id]
+    (seed,) = pd.read_parquet(study / "trials").query("trial_id == @trial_id")["seed"]
     centred = (codes - codes.mean(0)).numpy()
-    clusters = KMeans(3, n_init=10, random_state=int(row["seed"])).fit_predict(centred / np.sqrt(np.mean(centred**2)))
+    clusters = KMeans(3, n_init=10, random_state=int(seed)).fit_predict(centred / np.sqrt(np.mean(centred**2)))
     accuracy = clustering_accuracy(labels["test"], clusters)
     assert found["k_means", "accuracy"] == pytest.approx(accuracy, abs=1 / 60 + 1e-9)
 

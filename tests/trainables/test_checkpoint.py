@@ -47,7 +47,7 @@ def test_the_header_says_which_trial_and_which_row(tmp_path: Path) -> None:
     trial_config = RECIPES["caffe"].trial_config(BUILT_IN["model_1"], 2, 1)
     path = tmp_path / "some.safetensors"
     path.write_bytes(pack_weights(Autoencoder(trial_config.variant(), 2), trial_config, "some-trial"))
-    with safetensors.safe_open(path, "pt") as file:  # type: ignore[no-untyped-call]
+    with safetensors.safe_open(path, "pt") as file:
         header = json.loads(file.metadata()["cae_study"])
     assert (header["trial_id"], header["image_size"]) == ("some-trial", 28)
     assert header["settings"] == trial_config.as_dict()

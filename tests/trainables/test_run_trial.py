@@ -15,7 +15,7 @@ import trainables.evaluation.evaluate
 import trainables.run_trial
 from trainables.data.datasets import load_dataset
 from trainables.data.images import Dataset, LabelledImages
-from trainables.models.architectures import BUILT_IN, CONTROLS
+from trainables.models.architectures import BUILT_IN, CONTROLS, with_variant
 from trainables.run_trial import KEPT_RECONSTRUCTIONS, Report, Trial, TrialBatch, run_trial
 from trainables.training.batched import BatchedTraining
 from trainables.training.training import EpochMetrics, Training
@@ -165,7 +165,7 @@ def test_a_control_reports_once_and_keeps_its_codes(name: str, code_size: int, c
 
 def test_a_users_own_row_is_trained_from_the_batch() -> None:
     """Its name is known nowhere else."""
-    row = dataclasses.replace(BUILT_IN["model_4"], name="mine", unpooling="tile")
+    row = dataclasses.replace(with_variant(BUILT_IN["model_4"], unpooling="tile"), name="mine")
     trial_config = dataclasses.replace(RECIPES["modern"].trial_config(row, 4, 1, batch_size=20, filters=(3, 2)))
     (report,) = run_trial(
         TrialBatch("search", row, 4, trial_config, (Trial("search-mine", 1),)), few_digits(), torch.device("cpu")
@@ -261,8 +261,8 @@ def test_search_minimises_the_loss_of_the_validation_images(dataset: Dataset) ->
     assert batch.trial_config is not None
     last = reports_of(batch, dataset)[-1].epoch
     assert last is not None
-    pixels = [torch.from_numpy(images.pixels) for images in (dataset.search_train, dataset.validation)]
-    training = Training(batch.trial_config, 7, *pixels)
+    trained, validated = (torch.from_numpy(images.pixels) for images in (dataset.search_train, dataset.validation))
+    training = Training(batch.trial_config, 7, trained, validated)
     training.train_epoch()
     training.train_epoch()
     images = torch.from_numpy(dataset.validation.pixels).unsqueeze(1) / 255

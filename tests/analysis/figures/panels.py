@@ -34,7 +34,8 @@ SEEDS = 3
 
 def choose(*names: str) -> dict[str, ModelStyle]:
     """Return the styles of models that no study added."""
-    results = StudyResults((), {**BUILT_IN, **CONTROLS}, *[pd.DataFrame()] * 4)
+    none = pd.DataFrame()
+    results = StudyResults((), {**BUILT_IN, **CONTROLS}, none, none, none, none)
     return choose_styles(results, pd.DataFrame({"architecture": pd.Categorical(names, names, ordered=True)}))
 
 

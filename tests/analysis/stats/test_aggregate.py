@@ -31,9 +31,9 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> StudyResults:
 def test_runs_are_counted_by_how_they_ended(results: StudyResults) -> None:
     """Three a model and arm; a collapsed run is complete but has not converged, and controls are no runs."""
     counts = count_runs(results).set_index(["architecture", "arm"])
-    assert counts.loc[("model_1", "published"), ["runs", "diverged", "converged"]].tolist() == [3, 1, 2]
-    assert counts.loc[("model_2", "published"), ["complete", "collapsed", "converged"]].tolist() == [3, 1, 2]
-    assert counts.loc[("model_1", "tuned"), ["runs", "converged"]].tolist() == [3, 3]
+    assert list(counts.loc[("model_1", "published"), ["runs", "diverged", "converged"]]) == [3, 1, 2]
+    assert list(counts.loc[("model_2", "published"), ["complete", "collapsed", "converged"]]) == [3, 1, 2]
+    assert list(counts.loc[("model_1", "tuned"), ["runs", "converged"]]) == [3, 3]
     assert len(counts) == 4
 
 
@@ -42,7 +42,8 @@ def test_a_mean_is_over_seeds_and_a_control_has_no_n(results: StudyResults) -> N
     scores = select_metric(select_confirmed_scores(results), SQUARED_ERROR)
     frame = join_frames([count_runs(results), estimate_means(scores, "error")])
     assert frame[CELL].drop_duplicates().shape[0] == len(frame) == 4 + 1
-    row = add_labels(results, frame).set_index(["label", "arm"]).loc[("Model 1", "tuned")]
+    labelled = add_labels(results, frame)
+    row = labelled[(labelled["label"] == "Model 1") & (labelled["arm"] == "tuned")].iloc[0]
     values = [true_score(*SQUARED_ERROR.key, "model_1", 10, "tuned", number) for number in (1, 2, 3)]
     assert row["error"] == pytest.approx(sum(values) / 3)
     assert row["error_n"] == 3

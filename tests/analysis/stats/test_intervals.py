@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
 import pytest
 import scipy.stats
+from numpy.typing import ArrayLike
 
 from analysis.stats.intervals import (
     compare_pairs,
@@ -22,10 +22,13 @@ from analysis.stats.intervals import (
 SAMPLES = 200_000
 
 
-def compare(first: Sequence[float], second: Sequence[float]) -> pd.Series:
+def compare(first: ArrayLike, second: ArrayLike) -> pd.Series:
     """Return the comparison of runs of equal place."""
-    frames = [pd.DataFrame({"model": "x", "seed": range(len(each)), "value": each}) for each in (first, second)]
-    return compare_pairs(*frames, pair=["seed"], by=["model"]).iloc[0]
+    one, other = (
+        pd.DataFrame({"value": np.asarray(each)}).assign(model="x", seed=range(np.size(each)))
+        for each in (first, second)
+    )
+    return compare_pairs(one, other, pair=["seed"], by=["model"]).iloc[0]
 
 
 @pytest.mark.parametrize(("draw", "least"), [("normal", 0.93), ("logistic", 0.93), ("uniform", 0.92)])
@@ -118,8 +121,8 @@ def test_every_group_has_the_interval_of_scipy() -> None:
     for model in "ab":
         values = frame.loc[frame["model"] == model, "value"]
         expected = scipy.stats.t.interval(0.95, len(values) - 1, values.mean(), scipy.stats.sem(values))
-        assert groups.loc[model, ["low", "high"]].tolist() == pytest.approx(expected)
-    assert groups.loc["b", ["minimum", "maximum"]].tolist() == [5.0, 9.0]
+        assert list(groups.loc[model, ["low", "high"]]) == pytest.approx(expected)
+    assert list(groups.loc["b", ["minimum", "maximum"]]) == [5.0, 9.0]
 
 
 def test_only_common_seeds_are_compared() -> None:

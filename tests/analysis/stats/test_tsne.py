@@ -47,6 +47,6 @@ def counted(calls: list[int], function: Callable[..., object]) -> Callable[..., 
 
 def test_codes_that_differ_in_their_last_digits_only_are_embedded() -> None:
     """A collapsed model's: scikit-learn's t-SNE, given these as they are, ends the whole process."""
-    codes = np.tile(np.float32([4.23046875, 9.8046875, 0.0771484375, -19.84375, 20.453125]), (360, 1))
+    codes = np.tile([4.23046875, 9.8046875, 0.0771484375, -19.84375, 20.453125], (360, 1)).astype(np.float32)
     codes[::24, 2] += np.float32(2**-13)
     assert np.isfinite(embedding.embed(codes)).all()

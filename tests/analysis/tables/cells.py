@@ -19,7 +19,12 @@ SQUARED_ERROR = ("reconstruction", "squared_error")
 
 def made(tmp_path: Path, **arguments: Any) -> StudyResults:
     """Return a small study with other arguments."""
-    defaults = {"architectures": ("model_1", "model_4"), "code_sizes": (10,), "search_trials": 2, "mishaps": {}}
+    defaults: dict[str, Any] = {
+        "architectures": ("model_1", "model_4"),
+        "code_sizes": (10,),
+        "search_trials": 2,
+        "mishaps": {},
+    }
     return load_study(write_synthetic_study(tmp_path / "study", **(defaults | arguments)))
 
 

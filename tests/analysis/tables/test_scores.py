@@ -81,14 +81,13 @@ def test_the_family_of_holm_is_the_column_of_the_table(tables: Tables) -> None:
     tests = frame[(frame["evaluator"] == "reconstruction") & (frame["metric"] == "squared_error")]
     assert len(tests) == 8
     expected = {}
-    for row in tests.itertuples():
-        numbers = {("model_1", "published"): (1, 3), ("unpool_only", "tuned"): (2, 3)}
-        common = numbers.get((row.architecture, row.arm), (1, 2, 3))
-        values = scores_of(row.architecture, row.arm, common)
-        if (row.architecture, row.arm) == ("model_2", "published"):
+    numbers = {("model_1", "published"): (1, 3), ("unpool_only", "tuned"): (2, 3)}
+    for model, arm in zip(tests["architecture"], tests["arm"], strict=True):
+        common: tuple[int, ...] = numbers.get((model, arm), (1, 2, 3))
+        values = scores_of(model, arm, common)
+        if (model, arm) == ("model_2", "published"):
             values[2] = MEAN_IMAGE_CROSS_ENTROPY / 4
-        test = scipy.stats.ttest_rel(values, scores_of("model_5", row.arm, common))
-        expected[row.architecture, row.arm] = test.pvalue
+        expected[model, arm] = scipy.stats.ttest_rel(values, scores_of("model_5", arm, common)).pvalue
     adjusted, largest = {}, 0.0
     for place, (key, p) in enumerate(sorted(expected.items(), key=lambda item: item[1])):
         largest = max(largest, min(1.0, p * (8 - place)))

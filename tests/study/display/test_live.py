@@ -86,7 +86,7 @@ def test_the_view_fits_the_terminal(searched: LiveProgress, width: int, beside: 
 def test_the_view_of_the_largest_preset_fits_a_screen_of_80_by_24() -> None:
     """Seven architectures at three code sizes in three phases."""
     from study.config.presets import study_config
-    from study.config.study_config import PHASES
+    from study.storage.schema import PHASES
 
     plan = Plan(study_config("paper", phases=PHASES), ())
     lines = view(LiveProgress(plan, 2, parse_location("/results"), (), io.StringIO()), 80)

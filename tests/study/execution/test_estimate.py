@@ -21,6 +21,7 @@ from trainables.data.datasets import load_dataset
 from trainables.data.images import Dataset, LabelledImages
 from trainables.run_trial import run_trial
 from trainables.training.batched import BatchedTraining
+from trainables.training.devices import SEEDS_AT_ONCE
 
 WORK = estimate.Estimate({}, 0, training_seconds=800.0, evaluation_seconds=200.0, epoch_seconds=1.0)
 
@@ -51,7 +52,7 @@ def test_seeds_at_once_are_measured_as_one_model(monkeypatch: pytest.MonkeyPatch
     planned = Plan(config, ()).list_pending()
     alone = estimate.estimate_work(config, planned, dataset, torch.device("cpu"))
     assert not seen
-    monkeypatch.setitem(estimate.SEEDS_AT_ONCE, "cpu", 8)
+    monkeypatch.setitem(SEEDS_AT_ONCE, "cpu", 8)
     together = estimate.estimate_work(config, planned, dataset, torch.device("cpu"))
     assert seen
     assert set(seen) == {3}

@@ -20,7 +20,9 @@ from ray.cluster_utils import Cluster
 
 from study.execution.capacity import count_slots_now
 from study.execution.nodes import list_alive_nodes
+from study.execution.recorder import TrialRecorder
 from study.execution.tuner import PlanSearcher
+from trainables.models.architectures import CONTROLS
 from trainables.run_trial import Trial, TrialBatch
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -44,7 +46,7 @@ def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
         nodes.shutdown()
 
 
-def worker(nodes: Cluster, **resources: int) -> str:
+def worker(nodes: Cluster, **resources: Any) -> str:
     """Add a node and return its id."""
     return str(nodes.add_node(object_store_memory=100_000_000, **resources).node_id)
 
@@ -112,25 +114,25 @@ class Book:
         return self.lines
 
 
-class TrialRecorder:
+class FewTrials(TrialRecorder):
     """Plans so many trials of nothing."""
 
     def __init__(self, planned: int) -> None:
         self.planned = planned
-        self.plan = SimpleNamespace(exhausted=False)
+        self.plan: Any = SimpleNamespace(exhausted=False)
 
-    def take(self, seeds_at_once: int) -> TrialBatch | None:
+    def take(self, at_once: int = 1) -> TrialBatch | None:
         """Hand out the next."""
         if not self.planned:
             self.plan.exhausted = True
             return None
         self.planned -= 1
-        return TrialBatch("confirm", "pca", 1, None, (Trial(str(self.planned), None),))
+        return TrialBatch("confirm", CONTROLS["pca"], 1, None, (Trial(str(self.planned), None),))
 
 
 def occupied(share: float, planned: int, at_once: Any, seconds: float, folder: Path) -> list[Any]:
     """Run trials that hold ``share`` of a GPU and only sleep; return the book's lines."""
-    book = ray.remote(num_cpus=0)(Book).remote()
+    book: Any = ray.remote(num_cpus=0)(Book).remote()
     assert ray.get(book.read.remote()) == []  # it runs before trials are given it, which Ray may drop otherwise
 
     def sleep(config: dict[str, Any]) -> None:
@@ -145,7 +147,7 @@ def occupied(share: float, planned: int, at_once: Any, seconds: float, folder: P
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = "1000"
     tune.Tuner(
         tune.with_resources(sleep, {"cpu": 1, "gpu": share}),
-        tune_config=tune.TuneConfig(search_alg=PlanSearcher(TrialRecorder(planned), 1, at_once), num_samples=-1),
+        tune_config=tune.TuneConfig(search_alg=PlanSearcher(FewTrials(planned), 1, at_once), num_samples=-1),
         run_config=tune.RunConfig(storage_path=str(folder), verbose=0),
     ).fit()
     return list(ray.get(book.read.remote()))

@@ -20,7 +20,7 @@ def run_all(
     plan: Plan, value: dict[str, float] | None = None, stop_after: int = 10_000
 ) -> list[tuple[PlannedTrial, Any]]:
     """Run the plan one trial at a time and return what was taken, with its settings."""
-    taken = []
+    taken: list[tuple[PlannedTrial, Any]] = []
     while len(taken) < stop_after and (next_one := take_one(plan)) is not None:
         planned, trial_config = next_one
         taken.append((planned, trial_config))
@@ -220,7 +220,7 @@ def test_ablations_change_one_setting_of_the_best_configuration() -> None:
 
 def taken_together(plan: Plan, at_once: int) -> list[list[PlannedTrial]]:
     """Run the plan, several seeds at once, and return the trials taken at a time."""
-    taken = []
+    taken: list[list[PlannedTrial]] = []
     while (group := plan.take(at_once)) is not None:
         trials, trial_config = group
         taken.append(trials)

@@ -15,6 +15,7 @@ import pytest
 from study import launch
 from study.storage.files import Storage
 from study.storage.location import parse_location
+from study.storage.parquet import read_table
 from study.storage.schema import TABLES
 from study.storage.store import Store
 from tests.object_store import FaultyStore, object_store, reached
@@ -152,9 +153,8 @@ def test_opening_a_study_reads_its_trials_once(tmp_path: Path, monkeypatch: pyte
     read: list[str] = []
     from study.storage import store as module
 
-    original = module.read_table
     monkeypatch.setattr(
-        module, "read_table", lambda folder, table, *rest: read.append(table) or original(folder, table, *rest)
+        module, "read_table", lambda folder, table, *rest: read.append(table) or read_table(folder, table, *rest)
     )
     store = Store(tmp_path)
     store.read_trials()

@@ -97,7 +97,8 @@ def test_a_damaged_file_is_named(folder: Path, damage: str) -> None:
     content = bytearray(path.read_bytes())
     if damage == "flipped":
         content[content.index(b"model_1", 4) if b"model_1" in content else len(content) // 3] ^= 0xFF
-    path.write_bytes({"truncated": content[: len(content) // 2], "flipped": content, "empty": b""}[damage])
+    damaged = {"truncated": content[: len(content) // 2], "flipped": content, "empty": bytearray()}
+    path.write_bytes(damaged[damage])
     with pytest.raises(InputError, match=r"trials/b\.parquet: cannot be read"):
         Store(folder).read_trials()
 

@@ -82,7 +82,7 @@ def mnist() -> Dataset:
 def counts(images: LabelledImages) -> list[int]:
     """Return the number of images of each class."""
     assert images.labels is not None
-    return np.bincount(images.labels).tolist()
+    return list(np.bincount(images.labels))
 
 
 def test_mnist_has_the_published_class_counts(mnist: Dataset) -> None:
@@ -172,6 +172,7 @@ def test_arrays_cannot_be_changed_by_one_trial_for_the_next(toy_folder: Path) ->
     """All arrays are read-only."""
     toy = load_dataset("toy", toy_folder)
     for array in (toy.training.pixels, toy.training.labels, toy.validation.pixels, toy.test.labels):
+        assert array is not None
         with pytest.raises(ValueError, match="read-only"):
             array[0] = 0
 

@@ -21,6 +21,7 @@ def toy() -> Dataset:
 def test_frozen_images_cannot_be_changed_by_one_trial_for_the_next(toy: Dataset) -> None:
     """Views of them neither."""
     for array in (toy.training.pixels, toy.training.labels, toy.validation.pixels, toy.test.labels):
+        assert array is not None
         with pytest.raises(ValueError, match="read-only"):
             array[0] = 0
 
@@ -31,11 +32,12 @@ def test_splits_are_views_with_validation_last(toy: Dataset) -> None:
     for part in (toy.search_train, toy.validation):
         assert np.shares_memory(part.pixels, toy.training.pixels)
         assert np.shares_memory(part.labels, toy.training.labels)
-    assert toy.validation.labels.tolist() == list(range(10))
+    assert toy.validation.labels is not None and toy.validation.labels.tolist() == list(range(10))
 
 
 def test_the_digest_sees_pixels_labels_order_and_the_split(toy: Dataset) -> None:
     """Any one change gives another digest."""
+    assert toy.training.labels is not None
     pixels, labels = toy.training.pixels.copy(), toy.training.labels.copy()
     pixels[3, 4, 5] ^= 1
     labels[7] += 1

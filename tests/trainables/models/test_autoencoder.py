@@ -78,7 +78,7 @@ def test_unpooling_with_switches_equals_max_unpool2d_of_the_encoders_maxima() ->
     first = model.stages[0].layer
     maxima = torch.nn.functional.conv2d(IMAGES[:2], model.weight(first), model.bias(first))
     _, positions = torch.nn.functional.max_pool2d(maxima, 2, return_indices=True)
-    unpooled = torch.nn.functional.max_unpool2d(maps, positions, 2)
+    unpooled = torch.nn.functional.max_unpool2d(maps, positions, (2, 2))
     expected = torch.nn.functional.conv_transpose2d(unpooled, model.weight(stage.layer), model.bias(stage.layer))
     given = model.preactivate(stage, maps, switches)
     assert torch.isclose(given, expected, rtol=1e-4, atol=1e-4).double().mean() > 0.99  # rounding may move a maximum

@@ -47,9 +47,9 @@ def test_data_scaled_weights_centre_and_scale_every_preactivation(name: str) -> 
     """Deviation 1.5 before a sigmoid, 1 before tanh, code and output; the output's mean is the mean pixel's logit."""
     model = Autoencoder(BUILT_IN[name], 10)
     initialization.draw_data_scaled(model, torch.Generator().manual_seed(0), IMAGES)
-    maps, switches = IMAGES, {}
+    maps, switches = IMAGES, dict[int, torch.Tensor]()
     for stage in model.stages:
-        before = model.preactivate(stage, maps, switches)  # type: ignore[arg-type]
+        before = model.preactivate(stage, maps, switches)
         axes = tuple(axis for axis in range(before.dim()) if axis != 1)
         expected = {"sigmoid": 1.5, "tanh": 1.0, "none": 1.0}[stage.layer.activation]
         assert before.var(axes).mean().sqrt().item() == pytest.approx(expected, rel=1e-2)

@@ -122,10 +122,10 @@ def test_unpooling_with_switches_and_deconvolution_equal_stock(weight: tuple[int
     _, position = F.max_pool2d(maxima, 2, return_indices=True)
     phase = (position // 12 % 2 * 2 + position % 12 % 2).float()
     inputs = drawn(BATCH, weight[0], 6, 6), drawn(*weight), drawn(weight[1])
-    torch.testing.assert_close(convolution.unpool(inputs[0], phase), F.max_unpool2d(inputs[0], position, 2))
+    torch.testing.assert_close(convolution.unpool(inputs[0], phase), F.max_unpool2d(inputs[0], position, (2, 2)))
     assert_same(
         lambda maps, kernel, bias: convolution.unpool_and_deconvolve(maps, kernel, bias, phase),
-        lambda maps, kernel, bias: F.conv_transpose2d(F.max_unpool2d(maps, position, 2), kernel, bias),
+        lambda maps, kernel, bias: F.conv_transpose2d(F.max_unpool2d(maps, position, (2, 2)), kernel, bias),
         *inputs,
     )
 

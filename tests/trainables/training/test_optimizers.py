@@ -37,7 +37,7 @@ def draw(seed: int) -> list[Tensor]:
 )
 def test_steps_are_those_of_pytorch(ours: Any, theirs: Any, settings: dict[str, Any], in_tensor: bool) -> None:
     """Three steps of two groups at changing rates, that of the second twice the first's."""
-    mine, stock = ([nn.Parameter(value) for value in draw(0)] for _ in range(2))
+    mine, stock = (list[torch.Tensor](map(nn.Parameter, draw(0))) for _ in range(2))
     optimizer: Optimizer = ours([Group(mine[:2]), Group(mine[2:], 2.0)], **settings)
     reference = theirs([{"params": stock[:2]}, {"params": stock[2:]}], lr=0.0, fused=True, **settings)
     for step, rate in enumerate(RATES):
