@@ -1,0 +1,88 @@
+"""What is shipped: an sdist, the wheel made from it, and a study of that wheel's code far from the checkout."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import venv
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from tests.tiny import write_tiny_data
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGES = ("study", "trainables", "analysis")
+MOST_BYTES = 1_000_000
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an sdist of the checkout and a wheel made from the sdist's files."""
+    folder = tmp_path_factory.mktemp("built")
+    build = [sys.executable, "-m", "hatchling", "build", "-d", str(folder), "-t"]
+    subprocess.run([*build, "sdist"], cwd=ROOT, check=True)
+    with tarfile.open(next(folder.glob("*.tar.gz"))) as archive:
+        archive.extractall(folder / "files", filter="data")
+    (files,) = (folder / "files").iterdir()
+    subprocess.run([*build, "wheel"], cwd=files, check=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def python(built: Path) -> Callable[..., str]:
+    """Runs Python in an environment whose project is the wheel's; all other packages are those of this Python."""
+    environment = built / "environment"
+    venv.create(environment, symlinks=True)
+    (wheel,) = built.glob("*.whl")
+    pip = [sys.executable, "-m", "pip", "--python", str(environment / "bin" / "python"), "install", "--quiet"]
+    subprocess.run([*pip, "--no-deps", "--no-index", str(wheel)], check=True)
+    (library,) = environment.glob("lib/python*/site-packages")
+    (library / "others.pth").write_text(sysconfig.get_path("purelib"))  # whose own .pth files are not read
+    elsewhere = built / "elsewhere"
+    elsewhere.mkdir()
+    variables = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "RAY_ADDRESS")}
+
+    def run(*arguments: str) -> str:
+        command = [str(environment / "bin" / "python"), *arguments]
+        done = subprocess.run(command, cwd=elsewhere, env=variables, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    return run
+
+
+def test_the_sdist_is_small(built: Path) -> None:
+    """No rows of a reference, no results."""
+    (sdist,) = built.glob("*.tar.gz")
+    assert sdist.stat().st_size < MOST_BYTES
+
+
+def test_the_wheel_says_that_its_packages_are_typed(built: Path) -> None:
+    """So that a type checker looks into them, wherever they are installed."""
+    with zipfile.ZipFile(next(built.glob("*.whl"))) as wheel:
+        assert {f"{package}/py.typed" for package in PACKAGES} <= set(wheel.namelist())
+
+
+def test_a_dry_run_a_study_and_a_report_work_from_the_wheel_alone(built: Path, python: Callable[..., str]) -> None:
+    """In a folder that is no checkout, so that rows name no commit."""
+    code = f"import {', '.join(PACKAGES)}; print({', '.join(f'{package}.__file__' for package in PACKAGES)})"
+    assert all(path.startswith(str(built / "environment")) for path in python("-c", code).split())
+    flags = ("--preset", "quick", "--dataset", str(write_tiny_data(built)), "--architectures", "unpool_only")
+    launch = ("-m", "study.launch", *flags, "--name", "tiny", "--trials", "1", "--seeds", "1", "--epochs", "1")
+    assert "search" in python(*launch, "--dry-run")
+    assert not (built / "elsewhere" / "results").exists()
+    python(*launch, "--no-report")
+    trials = pd.read_parquet(built / "elsewhere" / "results" / "tiny" / "trials")
+    assert trials["status"].tolist() == ["complete"] * 5
+    assert trials["git_commit"].isna().all()
+    python("-m", "analysis.report", "results/tiny", "--output", "report")
+    assert (built / "elsewhere" / "report" / "report.html").exists()
