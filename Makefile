@@ -4,7 +4,8 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-INSTALLED := .venv/.installed
+# Named by the version of Python, so that another one makes .venv anew.
+INSTALLED := .venv/.installed-$(shell $(PYTHON) -c 'import platform; print(platform.python_version())')
 
 .PHONY: study test test-faults test-mutants bench test-cluster clean
 
@@ -29,6 +30,7 @@ bench: $(INSTALLED)
 
 # A real `ray up` and a real Slurm on two hosts of this machine: needs root, network namespaces and Debian's packages
 # git iproute2 util-linux procps openssh-client openssh-server rsync slurm-wlm munge. Without them it ends with Error 77.
+# `.ci/run` does a short form.
 test-cluster: $(INSTALLED)
 	$(BIN)/python tests/cluster/hosts.py
 	$(BIN)/python tests/cluster/real_ray_up.py
@@ -36,6 +38,7 @@ test-cluster: $(INSTALLED)
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 to 3.13 is needed, this is " + sys.version) if not (3, 11) <= sys.version_info < (3, 14) else None'
+	test -e $@ || rm -rf .venv
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev,cluster]"
 	touch $@

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import platform
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -124,6 +126,21 @@ def test_every_make_target_that_the_documents_show_exists() -> None:
     assert {"study", "test"} <= targets
     for target in targets:
         subprocess.run(["make", "--dry-run", target], cwd=ROOT, check=True, capture_output=True)
+
+
+def test_another_python_makes_the_environment_anew(tmp_path: Path) -> None:
+    """And the same one leaves it as it is."""
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        shutil.copy(ROOT / name, tmp_path)
+    other = tmp_path / "python"
+    other.write_text("#!/bin/sh\necho 3.13.99\n")
+    other.chmod(0o755)
+    (tmp_path / ".venv").mkdir()
+    (tmp_path / ".venv" / f".installed-{platform.python_version()}").touch()
+    for python, anew in ((sys.executable, False), (other, True)):
+        make = ["make", "--dry-run", "study", f"PYTHON={python}"]
+        done = subprocess.run(make, cwd=tmp_path, check=True, capture_output=True, text=True)
+        assert ("rm -rf .venv" in done.stdout) == anew
 
 
 @pytest.mark.slow

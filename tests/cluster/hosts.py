@@ -1,6 +1,7 @@
 """Hosts on one machine: each has a network, processes, mounts, a name, an SSH server, a user and a home of its own.
 
-As a script it says whether they can be made here: exit status 0, or 77 with the Debian packages that are missing.
+As a script it says whether they can be made here: exit status 0, or 77 with the Debian packages that are missing;
+``--packages`` prints all packages that these tests want.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import sysconfig
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -36,13 +38,14 @@ for other in $HOSTS; do echo "${other#*=} ${other%=*}" >> "$ROOT/etc/hosts"; don
 for file in passwd group shadow hosts; do mount --bind "$ROOT/etc/$file" "/etc/$file"; done
 mount --bind "$PYTHON_PREFIX" "$ROOT/python"
 mount --bind "$WHEELS" "$ROOT/wheels"
+mount --bind "$LIBRARY" "$ROOT/library"
 mount --bind "$SHARED" "$ROOT/shared"
 [ "$SHARED_MODE" = rw ] || mount -o remount,bind,ro "$ROOT/shared"
 mount --bind "$ROOT/home" /home
 # Above everything that hosts share: nothing of the machine's own /root, /tmp, /run and shared memory is seen.
 mount -t tmpfs -o mode=755 none /mnt
-mkdir -p /mnt/python /mnt/wheels /mnt/shared
-for name in python wheels shared; do mount --move "$ROOT/$name" "/mnt/$name"; done
+mkdir -p /mnt/python /mnt/wheels /mnt/library /mnt/shared
+for name in python wheels library shared; do mount --move "$ROOT/$name" "/mnt/$name"; done
 mkdir -p /mnt/log && mount --bind "$ROOT/log" /mnt/log
 cp "$ROOT"/sshd/* /mnt/ && chmod 600 /mnt/hostkey
 case "$PYTHON_PREFIX" in
@@ -72,6 +75,18 @@ PidFile none
 Subsystem sftp internal-sftp
 """
 
+
+# A virtual environment of the user's that lacks the project alone; of commands it has those that a node calls.
+PREPARE = r"""
+set -e
+python3 -m venv --without-pip "$1"
+echo /mnt/library > "$(echo "$1"/lib/python3*/site-packages)/library.pth"
+for command in pip=pip ray=ray.scripts.scripts; do
+    printf '#!/bin/sh\nexec %s/bin/python -m %s "$@"\n' "$1" "${command#*=}" > "$1/bin/${command%=*}"
+    chmod 755 "$1/bin/${command%=*}"
+done
+chown -R "$2:$2" "$1"
+"""
 
 NOT_RUN = 77
 """Exit status of a script that could not begin: neither passed nor failed."""
@@ -142,12 +157,24 @@ class Host:
         )
         return done.stdout
 
+    def prepare(self, environment: str) -> None:
+        """Make a virtual environment of the user's that has every dependency already.
+
+        Raises:
+            RuntimeError: with what was said.
+        """
+        path = f"export PATH={sys.base_prefix}/bin:$PATH"
+        said = self.run(f"{path}; bash -s {environment} {USER_ID} <<'END' && echo prepared\n{PREPARE}\nEND")
+        if not said.endswith("prepared\n"):
+            raise RuntimeError(f"{environment} on {self.name}: {said}")
+
 
 @dataclass
 class Hosts:
     """Hosts on one bridge, made on entry and removed on exit, with the key that opens them all.
 
-    ``wheels`` is where pip of each host installs from; ``shared`` a folder that the first host may write and the
+    ``wheels`` is where pip of each host installs from; /mnt/library has the packages of this script's Python, for
+    `Host.prepare`, so that little is left to install; ``shared`` is a folder that the first host may write and the
     others may read.
     """
 
@@ -203,7 +230,7 @@ class Hosts:
 
     def _host(self, number: int, name: str, addresses: dict[str, str]) -> Host:
         host = Host(name, addresses[name], self.folder / name)
-        for part in ("etc", "home", "python", "wheels", "shared", "log", "sshd"):
+        for part in ("etc", "home", "python", "wheels", "library", "shared", "log", "sshd"):
             (host.root / part).mkdir(parents=True)
         home = host.root / "home" / USER
         (home / ".config" / "pip").mkdir(parents=True)
@@ -233,6 +260,7 @@ class Hosts:
             "HOSTS": " ".join(f"{other}={address}" for other, address in addresses.items()),
             "PYTHON_PREFIX": sys.base_prefix,
             "WHEELS": str(self.wheels),
+            "LIBRARY": sysconfig.get_path("purelib"),
             "SHARED": str(self.shared),
             "SHARED_MODE": "ro" if number else "rw",
             "SSHD": SSHD,
@@ -286,4 +314,6 @@ def refuse(packages: Mapping[str, str]) -> int:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:] == ["--packages"]:
+        sys.exit(print(*dict.fromkeys((PACKAGES | SLURM_PACKAGES).values())))
     sys.exit(refuse(PACKAGES | SLURM_PACKAGES))
