@@ -23,7 +23,7 @@ def check_storage(url: str) -> None:
     Raises:
         InputError: it cannot be opened.
     """
-    with _open(url):
+    with open_storage(url):
         pass
 
 
@@ -44,7 +44,7 @@ def write_optuna(results: StudyResults, url: str) -> str:
         )
     curves = dict(list(results.epochs.groupby("trial_id")))
     added = 0
-    with _open(url) as storage:
+    with open_storage(url) as storage:
         import optuna
 
         for (architecture, code_size), trials in search.groupby(["architecture", "code_size"], observed=True):
@@ -63,7 +63,7 @@ def write_optuna(results: StudyResults, url: str) -> str:
 
 
 @contextmanager
-def _open(url: str) -> Iterator[Any]:
+def open_storage(url: str) -> Iterator[Any]:
     """Give the storage of Optuna at a URL or in a journal file; what goes wrong with it is an InputError."""
     import optuna
     from optuna.storages import JournalStorage, RDBStorage

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from optuna.trial import TrialState
 from tensorboardX.proto.event_pb2 import Event
 
 from analysis import export
+from analysis.optuna_export import open_storage
 from analysis.results import SEARCHED, StudyResults, load_study
 from tests.synthetic import write_synthetic_study
 
@@ -30,20 +33,22 @@ def results(study: Path) -> StudyResults:
     return load_study(study)
 
 
-def optuna_studies(url: str) -> dict[str, optuna.Study]:
-    """Return the studies of a storage by name."""
-    names = optuna.get_all_study_names(url)
-    return {name: optuna.load_study(study_name=name, storage=url) for name in names}
+@contextlib.contextmanager
+def optuna_studies(url: str) -> Iterator[dict[str, optuna.Study]]:
+    """Give the studies of a storage by name."""
+    with open_storage(url) as storage:
+        names = optuna.get_all_study_names(storage)
+        yield {name: optuna.load_study(study_name=name, storage=storage) for name in names}
 
 
 def test_each_cell_is_an_optuna_study_in_order(study: Path, results: StudyResults, tmp_path: Path) -> None:
     """With parameters, values by epoch, and states as the rows have them."""
     url = f"sqlite:///{tmp_path}/study.db"
     assert export.main([str(study), "--optuna", url]) == 0
-    studies = optuna_studies(url)
     name = results.studies[0].name
-    assert set(studies) == {f"{name}/model_1-code10", f"{name}/model_4-code10"}
-    trials = studies[f"{name}/model_4-code10"].trials
+    with optuna_studies(url) as studies:
+        assert set(studies) == {f"{name}/model_1-code10", f"{name}/model_4-code10"}
+        trials, best = (getattr(studies[f"{name}/model_4-code10"], what) for what in ("trials", "best_trial"))
     rows = results.trials.query("phase == 'search' and architecture == 'model_4'").sort_values("number")
     assert [trial.user_attrs["trial_id"] for trial in trials] == rows["trial_id"].tolist()
     states = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED}
@@ -61,7 +66,7 @@ def test_each_cell_is_an_optuna_study_in_order(study: Path, results: StudyResult
         assert trial.datetime_start is not None
         assert trial.datetime_start.astimezone() == row["started_at"]
     complete = rows[rows["status"] == "complete"].set_index("trial_id")["validation_cross_entropy"]
-    assert studies[f"{name}/model_4-code10"].best_trial.user_attrs["trial_id"] == complete.idxmin()
+    assert best.user_attrs["trial_id"] == complete.idxmin()
 
 
 def test_the_same_command_adds_what_has_ended_since(
@@ -74,7 +79,8 @@ def test_the_same_command_adds_what_has_ended_since(
     assert "12 of 12 search trials added" in capsys.readouterr().out
     assert export.main([str(study), "--optuna", url]) == 0
     assert "12 of 24 search trials added" in capsys.readouterr().out
-    assert [len(one.trials) for one in optuna_studies(url).values()] == [12, 12]
+    with optuna_studies(url) as studies:
+        assert [len(one.trials) for one in studies.values()] == [12, 12]
 
 
 def scalars(folder: Path) -> dict[str, dict[int, float]]:

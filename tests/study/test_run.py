@@ -14,6 +14,7 @@ import optuna
 import pandas as pd
 import pytest
 
+from analysis.optuna_export import open_storage
 from study.config.presets import study_config
 from study.plan.trials import plan_trials
 from tests.tiny import write_tiny_data
@@ -169,7 +170,8 @@ def test_a_complete_study_launched_again_runs_nothing(complete: tuple[Path, str]
     before = rows(complete[0], "trials")
     url = f"sqlite:///{tmp_path}/study.db"
     out = finished(complete[0], "--concurrency", "1", "--optuna-storage", url)
-    searches = {summary.study_name: summary.n_trials for summary in optuna.get_all_study_summaries(url)}
+    with open_storage(url) as storage:
+        searches = {summary.study_name: summary.n_trials for summary in optuna.get_all_study_summaries(storage)}
     assert searches == {f"{NAME}/{name}-code10": 4 for name in ARCHITECTURES}
     assert "done already" in out
     assert "PCA" in out

@@ -9,7 +9,7 @@ from pathlib import Path
 import optuna
 import pytest
 
-from analysis.optuna_export import check_storage
+from analysis.optuna_export import check_storage, open_storage
 from study.display import dashboard as mirror
 from study.display.dashboard import Mirror
 from study.display.progress import Progress
@@ -52,12 +52,8 @@ def test_trials_that_end_are_added_and_trouble_is_said_once(
 
 def optuna_trials(url: str) -> int:
     """Return the number of trials in a storage."""
-    storage: optuna.storages.BaseStorage
-    if url.endswith(".log"):
-        storage = optuna.storages.JournalStorage(optuna.storages.journal.JournalFileBackend(url))
-    else:
-        storage = optuna.storages.RDBStorage(url)
-    return sum(summary.n_trials for summary in optuna.get_all_study_summaries(storage))
+    with open_storage(url) as storage:
+        return sum(summary.n_trials for summary in optuna.get_all_study_summaries(storage))
 
 
 def test_a_storage_that_cannot_be_opened_is_refused(tmp_path: Path) -> None:
