@@ -4,8 +4,8 @@
 
 PYTHON ?= python3
 BIN := .venv/bin
-# Named by the version of Python, so that another one makes .venv anew.
-INSTALLED := .venv/.installed-$(shell $(PYTHON) -c 'import platform; print(platform.python_version())')
+VERSION := $(shell $(PYTHON) -c 'import platform; print(platform.python_version())')
+INSTALLED := .venv/.installed-$(VERSION)
 
 .PHONY: study test test-faults test-mutants bench test-cluster clean
 
@@ -38,7 +38,7 @@ test-cluster: $(INSTALLED)
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 to 3.13 is needed, this is " + sys.version) if not (3, 11) <= sys.version_info < (3, 14) else None'
-	test -e $@ || rm -rf .venv
+	grep -qsx "version = $(VERSION)" .venv/pyvenv.cfg || rm -rf .venv  # another Python makes it anew
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev,cluster]"
 	touch $@

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 import re
 import shlex
 import shutil
@@ -128,19 +127,19 @@ def test_every_make_target_that_the_documents_show_exists() -> None:
         subprocess.run(["make", "--dry-run", target], cwd=ROOT, check=True, capture_output=True)
 
 
-def test_another_python_makes_the_environment_anew(tmp_path: Path) -> None:
-    """And the same one leaves it as it is."""
+@pytest.mark.parametrize(("version", "kept"), [("3.13.99", True), ("3.11.7", False)])
+def test_another_python_makes_the_environment_anew(tmp_path: Path, version: str, kept: bool) -> None:
+    """By a Python that says its version and then makes nothing; that of the same version leaves what is there."""
     for name in ("Makefile", "pyproject.toml", "constraints.txt"):
         shutil.copy(ROOT / name, tmp_path)
-    other = tmp_path / "python"
-    other.write_text("#!/bin/sh\necho 3.13.99\n")
-    other.chmod(0o755)
+    python = tmp_path / "python"
+    python.write_text('#!/bin/sh\n[ "$1" = -c ] && echo 3.13.99\n')
+    python.chmod(0o755)
     (tmp_path / ".venv").mkdir()
-    (tmp_path / ".venv" / f".installed-{platform.python_version()}").touch()
-    for python, anew in ((sys.executable, False), (other, True)):
-        make = ["make", "--dry-run", "study", f"PYTHON={python}"]
-        done = subprocess.run(make, cwd=tmp_path, check=True, capture_output=True, text=True)
-        assert ("rm -rf .venv" in done.stdout) == anew
+    (tmp_path / ".venv" / "pyvenv.cfg").write_text(f"home = /usr/bin\nversion = {version}\n")
+    done = subprocess.run(["make", "study", f"PYTHON={python}"], cwd=tmp_path, capture_output=True, text=True)
+    assert f"{python} -m venv .venv" in done.stdout and done.returncode != 0
+    assert (tmp_path / ".venv").exists() == kept
 
 
 @pytest.mark.slow
