@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from trainables.errors import InputError
 from trainables.models.architectures import IMAGE_SIZE, Architecture, Filters, Pooling, Unpooling
 from trainables.models.layers import Layer, list_layers
-from trainables.ops.engine import Decode, Encode, load_kernels
+from trainables.ops.engine import Decode, Encode, has_kernels
 from trainables.ops.operations import Operation
 from trainables.ops.pooling import pool_with_phases, unpool, unpool_tile
 
@@ -142,7 +142,7 @@ class Autoencoder(nn.Module):
             and maps.device.type == "cpu"
             and maps.dtype == self.weight(self.stages[0].layer).dtype == torch.float32
             and len(maps) > 0
-            and load_kernels().instruction_set != "plain"
+            and has_kernels()
         )
 
     def _list_parameters(self, stages: tuple[Stage, ...]) -> Iterator[Tensor]:

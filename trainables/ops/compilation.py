@@ -32,7 +32,7 @@ LANES: Final = 16 if INSTRUCTION_SET == "avx512" else 8
 GATHER_TILES = {1: 8, 2: 8, 3: 8, 4: 6, 5: 4, 6: 4} if LANES == 16 else {1: 4, 2: 4, 3: 4, 4: 3}
 PRODUCT_TILES = {1: 6, 2: 6, 3: 6, 4: 6, 5: 5} if LANES == 16 else {1: 4, 2: 4, 3: 4}
 
-FLOATS, INTEGERS, BYTES = types.float32[::1], types.int32[::1], types.uint8[::1]
+FLOATS, DOUBLES, INTEGERS, BYTES = types.float32[::1], types.float64[::1], types.int32[::1], types.uint8[::1]
 INTEGER, FLOAT = types.int64, types.float32
 """Types of what kernels take: contiguous arrays, and single values."""
 

@@ -7,6 +7,7 @@ arithmetic runs over images.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -47,6 +48,16 @@ def load_kernels() -> Kernels:
 
     report = compilation.compile_kernels()
     return Kernels(compilation.INSTRUCTION_SET, compilation.LANES, report, gather, pointwise)
+
+
+def has_kernels() -> bool:
+    """Whether this processor has vectors that there are kernels for."""
+    return load_kernels().instruction_set != "plain"
+
+
+def find_norm(tensors: Sequence[Tensor]) -> float:
+    """Return the Euclidean norm of all values of float32 tensors on the processor."""
+    return math.sqrt(sum(load_kernels().pointwise.sum_squares(_read(tensor)) for tensor in tensors))
 
 
 class Kernels(NamedTuple):
@@ -425,3 +436,28 @@ def _find_gradients(ctx: Any, given: Tensor | None) -> tuple[Tensor | None, ...]
     first = chain.operations[0]
     of_input = chain.view_array(work.input_gradient, first.in_maps, first.given_side).clone() if to_input else None
     return of_input, *gradients
+
+
+class Losses(torch.autograd.Function):
+    """Cross-entropy and squared error of reconstructions, summed over pixels and averaged over images."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return both losses, scalars, of logits and images of one shape, ``(batch, maps, side, side)``."""
+        _check_shape("images", images, logits)
+        given, wanted = (tensor.detach().permute(1, 2, 3, 0).contiguous() for tensor in (logits, images))
+        ctx.slopes = torch.empty(2, *given.shape)
+        losses = torch.zeros(2, dtype=torch.float64)
+        measure_losses = load_kernels().pointwise.measure_losses
+        measure_losses(_read(given), _read(wanted), _read(ctx.slopes[0]), _read(ctx.slopes[1]), losses.numpy())
+        ctx.set_materialize_grads(False)
+        cross_entropy, squared_error = (losses / len(images)).float()
+        return cross_entropy, squared_error
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor, None]:
+        """Return the gradient of the logits."""
+        images = ctx.slopes.shape[-1]
+        parts = [slope * (part / images) for slope, part in zip(ctx.slopes, gradients, strict=True) if part is not None]
+        return (parts[0] if len(parts) == 1 else parts[0] + parts[1]).permute(3, 0, 1, 2), None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from trainables.ops.compilation import BYTES, FLOAT, FLOATS, INTEGER, inline, kernel
+from trainables.ops.compilation import BYTES, DOUBLES, FLOAT, FLOATS, INTEGER, inline, kernel
 from trainables.ops.operations import AVERAGED, CHOSEN, RELU, SIGMOID, TANH
 
 f32 = np.float32
@@ -124,6 +124,51 @@ def average(values, phase, cells, out, side, values_side, n):
             at = ((p // side * 2 + cell // 2) * values_side + p % side * 2 + cell % 2) * n
             scale_row(values[at : at + n], cells[cell * n : cell * n + n], f32(1))
         combine_cells(cells, phase, out[p * n : p * n + n], AVERAGED)
+
+
+@inline
+def log1p(x):
+    """Return log(1 + x) of x in [0, 1], by the series of the inverse hyperbolic tangent."""
+    t = x / (x + f32(2))
+    u = t * t
+    p = f32(1 / 13) * u + f32(1 / 11)
+    p = p * u + f32(1 / 9)
+    p = p * u + f32(1 / 7)
+    p = p * u + f32(1 / 5)
+    p = p * u + f32(1 / 3)
+    return f32(2) * t * (p * u + f32(1))
+
+
+@kernel(FLOATS, FLOATS, FLOATS, FLOATS, DOUBLES)
+def measure_losses(logits, images, first, second, losses):
+    """Add up cross-entropy and squared error, and write how each changes with each of the logits."""
+    for at in range(0, len(images), 1024):
+        z, x, a, b = logits[at : at + 1024], images[at : at + 1024], first[at : at + 1024], second[at : at + 1024]
+        cross_entropy = squared_error = f32(0)
+        for e in range(len(z)):
+            small = exp(-abs(z[e]))
+            inverse = f32(1) / (f32(1) + small)
+            s = small * inverse if z[e] < f32(0) else inverse
+            d = s - x[e]
+            cross_entropy += (f32(0) if z[e] < f32(0) else z[e]) - z[e] * x[e] + log1p(small)
+            squared_error += d * d
+            a[e] = d
+            b[e] = f32(2) * d * s * (f32(1) - s)
+        losses[0] += cross_entropy
+        losses[1] += squared_error
+
+
+@kernel(FLOATS)
+def sum_squares(values):
+    """Return the sum of squares."""
+    total = 0.0
+    for at in range(0, len(values), 1024):
+        part = f32(0)
+        row = values[at : at + 1024]
+        for e in range(len(row)):
+            part += row[e] * row[e]
+        total += part
+    return total
 
 
 @kernel(FLOATS, FLOATS, INTEGER)
