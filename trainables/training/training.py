@@ -150,8 +150,7 @@ def _limit_norm(optimizer: Optimizer, limit: float) -> None:
 def scale_pixels(pixels: Tensor) -> Tensor:
     """Return uint8 ``(batch, side, side)`` as float32 ``(batch, 1, side, side)`` in [0, 1]."""
     # With images last in memory, as the engine has them.
-    scaled = pixels.flatten(1).float().div_(255).t().contiguous().t()
-    return scaled.view(len(pixels), 1, *pixels.shape[1:])
+    return pixels.permute(1, 2, 0).contiguous().float().div_(255).permute(2, 0, 1).unsqueeze(1)
 
 
 def move_pixels(pixels: NDArray[np.uint8], device: torch.device) -> Tensor:

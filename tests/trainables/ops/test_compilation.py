@@ -108,6 +108,36 @@ def test_a_processor_without_vectors_takes_the_plain_path() -> None:
     assert shown == ["plain, PyTorch's own layers: this processor has neither AVX-512 nor AVX2", "(3, 1, 28, 28)"]
 
 
+AVX2 = {"NUMBA_CPU_NAME": "haswell", "NUMBA_CPU_FEATURES": "+avx,+avx2,+fma,+bmi,+bmi2,+f16c,+lzcnt,+popcnt"}
+"""What holds a machine with AVX-512 to AVX2, as docs/performance.md has it."""
+
+TRAINED = """
+import sys, torch
+from trainables.models.architectures import BUILT_IN
+from trainables.trial_config import RECIPES
+from trainables.training.devices import name_engine, prepare
+from trainables.training.training import Training
+prepare(torch.device("cpu"))
+pixels = torch.randint(0, 256, (100, 28, 28), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
+print(name_engine(torch.device("cpu")))
+for name in ("model_1", "model_4"):
+    config = RECIPES["modern"].trial_config(BUILT_IN[name], 4, 2, batch_size=20, filters=(5, 4))
+    training = Training(config, 1, pixels)
+    for _ in range(2):
+        print(training.train_epoch().train_cross_entropy)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(compilation.INSTRUCTION_SET != "avx512", reason="a machine without AVX-512")
+def test_two_instruction_sets_differ_by_rounding() -> None:
+    """The losses of ten steps, within a part in ten thousand; the same set gives the same bits."""
+    wide, again, narrow = (run(TRAINED, **environment).split() for environment in ({}, {}, AVX2))
+    assert (wide[0], narrow[0]) == ("avx512", "avx2")
+    assert wide == again
+    assert [float(value) for value in narrow[1:]] == pytest.approx([float(value) for value in wide[1:]], rel=1e-4)
+
+
 @pytest.mark.slow
 def test_of_two_processes_at_once_one_compiles(tmp_path: Path) -> None:
     """The other waits and loads."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 
@@ -20,6 +21,7 @@ from trainables.models.architectures import (
     with_variant,
 )
 from trainables.models.autoencoder import Autoencoder
+from trainables.ops.engine import Losses, find_norm
 from trainables.training.devices import name_engine
 from trainables.training.training import Training, reconstruction_losses
 from trainables.trial_config import RECIPES
@@ -185,6 +187,39 @@ def test_two_passes_at_once_do_not_share_memory() -> None:
         for name, gradient in zip(parameters, found, strict=True):
             assert torch.equal(gradient, expected[f"gradient of {name}"])
     assert torch.equal(logits, expected["logits"])
+
+
+def test_switches_outlive_their_pass() -> None:
+    """Another pass leaves them as they were."""
+    model = start(BUILT_IN["model_3"])
+    _, switches = model.encode_with_switches(draw_images(6))
+    before = {level: value.clone() for level, value in switches.items()}
+    model.encode_with_switches(draw_images(6).flip(-1))
+    assert all(torch.equal(value, before[level]) for level, value in switches.items())
+
+
+@pytest.mark.parametrize("weights", [(1.0, 0.0), (0.0, 1.0), (1.0, 0.5)])
+def test_losses_are_pytorchs_with_their_gradients(weights: tuple[float, float]) -> None:
+    """Far out too, where a logit leaves no doubt."""
+    logits = (torch.randn(7, 1, 9, 9, generator=torch.Generator().manual_seed(0)) * 20).requires_grad_()
+    images = draw_images(7, 9)
+    stock = (
+        torch.nn.functional.binary_cross_entropy_with_logits(logits, images, reduction="sum") / 7,
+        torch.nn.functional.mse_loss(torch.sigmoid(logits), images, reduction="sum") / 7,
+    )
+    ours = Losses.apply(logits, images)  # type: ignore[no-untyped-call]
+    torch.testing.assert_close(ours, stock, rtol=1e-6, atol=1e-6)
+    found = []
+    for losses in (ours, stock):
+        loss = sum(weight * value for weight, value in zip(weights, losses, strict=True) if weight)
+        found.append(torch.autograd.grad(loss, logits, retain_graph=True)[0])
+    torch.testing.assert_close(*found, rtol=1e-5, atol=1e-7)
+
+
+def test_the_norm_is_that_of_all_values() -> None:
+    """Worked by hand: 3, 4 and 12; and what is not a number shows."""
+    assert find_norm([torch.tensor([3.0, 0.0]), torch.tensor([[4.0], [12.0]])]) == pytest.approx(13)
+    assert math.isnan(find_norm([torch.tensor([3.0, torch.nan])]))
 
 
 def test_images_weights_and_switches_may_lie_in_memory_in_any_way() -> None:
