@@ -65,9 +65,8 @@ def start_earlier(recipe: str, images: int) -> Iterator[EarlierTraining | None]:
         subprocess.run([*git, "worktree", "add", "--detach", tree, COMMIT], capture_output=True, check=True)
         command = [sys.executable, "-c", SERVER, recipe, str(images)]
         try:
-            pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-            environment = os.environ | {"PYTHONPATH": str(tree)}
-            with subprocess.Popen(command, cwd=tree, env=environment, text=True, **pipes) as process:
+            environment, pipe = os.environ | {"PYTHONPATH": str(tree)}, subprocess.PIPE
+            with subprocess.Popen(command, cwd=tree, env=environment, text=True, stdin=pipe, stdout=pipe) as process:
                 yield EarlierTraining(process)
                 assert process.stdin
                 process.stdin.close()

@@ -168,7 +168,7 @@ def test_the_first_of_equal_maxima_counts_and_what_is_not_a_number_is_the_larges
 def test_what_is_not_a_number_goes_through_every_activation() -> None:
     """A training that diverged must show."""
     for activation in ("sigmoid", "tanh", "relu"):
-        model = start(with_variant(BUILT_IN["unpool_only"], activation))  # type: ignore[arg-type]
+        model = start(with_variant(BUILT_IN["unpool_only"], activation))
         model.get_parameter("deconv2.bias").data[0] = torch.nan
         assert model(draw_images(2)).isnan().any()
 
@@ -207,7 +207,7 @@ def test_losses_are_pytorchs_with_their_gradients(weights: tuple[float, float]) 
         torch.nn.functional.binary_cross_entropy_with_logits(logits, images, reduction="sum") / 7,
         torch.nn.functional.mse_loss(torch.sigmoid(logits), images, reduction="sum") / 7,
     )
-    ours = Losses.apply(logits, images)  # type: ignore[no-untyped-call]
+    ours = Losses.apply(logits, images)
     torch.testing.assert_close(ours, stock, rtol=1e-6, atol=1e-6)
     found = []
     for losses in (ours, stock):

@@ -79,4 +79,4 @@ def _activate(values: NDArray[np.float32], activation: str) -> NDArray[np.float3
     chain = Chain((Operation("conv", 1, 1, 1, 1, 1, 1, activation),), len(values))
     given = torch.from_numpy(values).view(-1, 1, 1, 1)
     one = [torch.ones(1, 1, 1, 1), torch.zeros(1)]
-    return chain.forward(given, one, [chain.no_phases], chain.borrow().work).flatten().numpy()  # type: ignore[no-any-return]
+    return chain.forward(given, one, [chain.no_phases], chain.borrow().work).flatten().numpy()
