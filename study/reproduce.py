@@ -28,7 +28,7 @@ from trainables.models.architectures import BUILT_IN, CONTROLS, Architecture, Co
 from trainables.models.custom import load_row
 from trainables.node_info import TRIAL_LIBRARIES
 from trainables.run_trial import Outcome, Trial, TrialBatch, describe_device, run_trial
-from trainables.training.devices import prepare
+from trainables.training.devices import name_engine, prepare
 from trainables.trial_config import TrialConfig
 
 RELATIVE_TOLERANCE, ABSOLUTE_TOLERANCE = 0.02, 0.02
@@ -132,6 +132,8 @@ def find_differences(row: Mapping[str, Any], device: torch.device) -> list[str]:
     commit, dirty = provenance.git_state()
     before: dict[str, Any] = {"device": row["device"], "git commit": row["git_commit"]}
     now: dict[str, Any] = {"device": describe_device(device), "git commit": commit}
+    if row["arm"] != "control":
+        before["engine"], now["engine"] = row["engine"], name_engine(device)
     before |= {name: json.loads(row["versions"] or "{}").get(name) for name in _DECISIVE}
     now |= {name: provenance.versions().get(name) for name in _DECISIVE}
     found = [f"{name} was {before[name]}, is {now[name]}" for name in before if before[name] != now[name]]

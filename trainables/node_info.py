@@ -8,7 +8,7 @@ import socket
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
-TRIAL_LIBRARIES = ("torch", "numpy", "scipy", "scikit-learn")
+TRIAL_LIBRARIES = ("torch", "numpy", "scipy", "scikit-learn", "numba")
 """The libraries that decide the numbers of a trial."""
 
 NODE_LIBRARIES = ("ray", *TRIAL_LIBRARIES)

@@ -22,7 +22,7 @@ from trainables.data.images import Dataset
 from trainables.evaluation.scores import Score, make_scores
 from trainables.models.architectures import Architecture, Control
 from trainables.training.batched import BatchedTraining
-from trainables.training.devices import SEEDS_AT_ONCE
+from trainables.training.devices import SEEDS_AT_ONCE, name_engine
 from trainables.training.training import EpochMetrics, Training, mean_image_cross_entropy, move_pixels
 from trainables.trial_config import TrialConfig
 
@@ -122,6 +122,7 @@ def _train(
     batched = BatchedTraining(trainings) if len(trainings) > 1 or clock.device.type != "cpu" else None
     columns = {
         "train_images": len(train_pixels),
+        "engine": name_engine(clock.device),
         "parameters": sum(parameter.numel() for parameter in trainings[0].model.parameters()),
         "mean_image_cross_entropy": mean_image_cross_entropy(train_images.pixels),
     }

@@ -6,6 +6,8 @@ import textwrap
 from collections.abc import Mapping
 from typing import Any
 
+import torch
+
 from study.config.study_config import StudyConfig
 from study.execution.estimate import Estimate, estimate_room
 from study.execution.tuner import Resources
@@ -15,6 +17,7 @@ from study.plan.trials import PlannedTrial
 from study.storage.location import Location
 from trainables.data.datasets import data_name
 from trainables.data.images import Dataset
+from trainables.training.devices import describe_engine
 
 SHOWN = 3
 """Groups of trials of a phase and arm; the others are counted."""
@@ -49,6 +52,7 @@ def print_plan(
         f"{f'{resources.gpus_per_trial:g} GPU each' if resources.gpus_per_trial else 'one core each'}"
     )
     hours = seconds / 3600 * resources.concurrency * (resources.gpus_per_trial or 1)
+    print(f"  engine:    {describe_engine(torch.device('cuda' if resources.gpus_per_trial else 'cpu'))}")
     print(f"  estimate:  {format_duration(seconds)} ({hours:.1f} {unit}-hours), measured on this machine")
     disk = estimate_room(plan.list_pending(), config, len(dataset.test))
     weights, all_of_it = format_size(disk.weights), format_size(disk.rows + disk.weights)

@@ -101,6 +101,7 @@ TRIALS = _schema(
     _column("seconds", _FLOAT, "s", "wall time of the trial in its worker"),
     _column("device_seconds", _FLOAT, "s", "wall time multiplied by the GPUs (cores where there is none) held"),
     _column("device", _TEXT, "", "model of the GPU or processor"),
+    _column("engine", _TEXT, "", "what computed layers: kernels for avx512 or avx2, or plain layers of PyTorch"),
     _column("host", _TEXT, "", "name of the node"),
     _column("started_at", _TIME, "UTC", "when the trial began in its worker"),
     _column("finished_at", _TIME, "UTC", "when its row was written"),

@@ -13,11 +13,13 @@ from pathlib import Path
 import optuna
 import pandas as pd
 import pytest
+import torch
 
 from analysis.optuna_export import open_storage
 from study.config.presets import study_config
 from study.plan.trials import plan_trials
 from tests.tiny import write_tiny_data
+from trainables.training.devices import name_engine
 
 ROOT = Path(__file__).resolve().parents[2]
 ARCHITECTURES = ("model_3", "unpool_only")
@@ -142,6 +144,7 @@ def test_rows_say_which_code_data_versions_and_hardware_made_them(complete: tupl
     trials = rows(complete[0], "trials")
     for column in ("study_sha256", "dataset_sha256", "versions", "host", "device", "started_at", "finished_at"):
         assert trials[column].notna().all(), column
+    assert set(trials.engine[trials.arm != "control"]) == {name_engine(torch.device("cpu"))}
     assert {"python", "torch", "ray", "optuna"} <= set(json.loads(trials.versions[0]))
     manifest = json.loads((complete[0] / NAME / "study.json").read_text())
     assert manifest["study_sha256"] == trials.study_sha256[0]

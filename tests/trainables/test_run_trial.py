@@ -18,6 +18,7 @@ from trainables.data.images import Dataset, LabelledImages
 from trainables.models.architectures import BUILT_IN, CONTROLS, with_variant
 from trainables.run_trial import KEPT_RECONSTRUCTIONS, Report, Trial, TrialBatch, run_trial
 from trainables.training.batched import BatchedTraining
+from trainables.training.devices import name_engine
 from trainables.training.training import EpochMetrics, Training
 from trainables.trial_config import RECIPES, TrialConfig
 
@@ -137,6 +138,7 @@ def test_a_search_trial_is_measured_on_validation_images_alone() -> None:
     assert [report.epoch.epoch for report in reports if report.epoch] == [1, 2, 3]
     assert all(report.epoch and report.epoch.validation_cross_entropy for report in reports)
     assert reports[-1].columns["train_images"] == 80
+    assert reports[-1].columns["engine"] == name_engine(torch.device("cpu"))
     assert reports[-1].outcome is not None
     assert (reports[-1].outcome.status, reports[-1].outcome.scores, reports[-1].outcome.weights) == (
         "complete",

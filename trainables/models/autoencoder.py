@@ -12,10 +12,12 @@ from torch import Tensor, nn
 from trainables.errors import InputError
 from trainables.models.architectures import IMAGE_SIZE, Architecture, Filters, Pooling, Unpooling
 from trainables.models.layers import Layer, list_layers
-from trainables.ops import convolution
+from trainables.ops.engine import Decode, Encode, has_kernels
+from trainables.ops.operations import Operation
+from trainables.ops.pooling import pool_with_phases, unpool, unpool_tile
 
 Switches = dict[int, Tensor]
-"""Where in its 2x2 window each of the encoder's maxima was, by level, 1 or 2: (batch, maps, side, side) float32.
+"""Where in its 2x2 window each of the encoder's maxima was, by level, 1 or 2: (batch, maps, side, side) uint8.
 
 0 to 3 are top-left, top-right, bottom-left, bottom-right; the side is that of the pooled maps.
 """
@@ -69,6 +71,11 @@ class Autoencoder(nn.Module):
         self.encoder_stages, self.decoder_stages = self.stages[:after_code], self.stages[after_code:]
         self.pooling: Pooling = architecture.pooling or "none"
         self.unpooling: Unpooling = architecture.unpooling or "none"
+        self.plain = False
+        self._operations = tuple(
+            tuple(_make_operation(stage, self.pooling, self.unpooling) for stage in stages)
+            for stages in (self.encoder_stages, self.decoder_stages)
+        )
         for stage in self.stages:
             self.add_module(stage.layer.name, _Parameters(stage.layer))
 
@@ -90,6 +97,11 @@ class Autoencoder(nn.Module):
 
     def encode_with_switches(self, images: Tensor) -> tuple[Tensor, Switches]:
         """Return the code and the switches, which are empty unless the decoder uses them."""
+        if self._compiles(images):
+            operations, switched = self._operations[0], self.unpooling == "switches"
+            given = operations, switched, images, *self._list_parameters(self.encoder_stages)
+            code, *phases = Encode.apply(*given)  # type: ignore[no-untyped-call]
+            return code.flatten(1), dict(enumerate(phases, start=1))
         switches: Switches = {}
         maps = images
         for stage in self.encoder_stages:
@@ -110,10 +122,33 @@ class Autoencoder(nn.Module):
                 "pass switches, or choose an architecture that unpools without them, as model_4",
             )
         switches = switches or {}
+        if self._compiles(code):
+            phases = tuple(switches[level] for level in sorted(switches, reverse=True))
+            given = self._operations[1], phases, code[:, :, None, None], *self._list_parameters(self.decoder_stages)
+            logits: Tensor = Decode.apply(*given)  # type: ignore[no-untyped-call]
+            return logits.reshape(-1, 1, self.image_size, self.image_size)
         maps = code
         for stage in self.decoder_stages:
             maps = self.activate(stage, self.preactivate(stage, maps, switches))
         return maps.view(-1, 1, self.image_size, self.image_size)
+
+    def _compiles(self, maps: Tensor) -> bool:
+        """Whether ``maps`` go through the engine's kernels: this is where it is decided.
+
+        ``plain`` is for what the engine cannot do: derivatives of derivatives, and comparing it with stock layers.
+        """
+        return (
+            not self.plain
+            and maps.device.type == "cpu"
+            and maps.dtype == self.weight(self.stages[0].layer).dtype == torch.float32
+            and len(maps) > 0
+            and has_kernels()
+        )
+
+    def _list_parameters(self, stages: tuple[Stage, ...]) -> Iterator[Tensor]:
+        for stage in stages:
+            yield self.weight(stage.layer)
+            yield self.bias(stage.layer)
 
     def preactivate(self, stage: Stage, maps: Tensor, switches: Switches) -> Tensor:
         """Return what the stage's activation is applied to; the encoder's switches are added to ``switches``.
@@ -125,20 +160,23 @@ class Autoencoder(nn.Module):
         if layer.kind == "linear":
             return F.linear(maps.flatten(1), weight, bias)
         if layer.kind == "conv":
-            if stage.pool_level is None or self.pooling != "max":
-                return convolution.convolve(maps, weight, bias, layer.stride)
-            pooled, phases = convolution.convolve_and_pool(maps, weight, bias)
-            if self.unpooling == "switches":
-                switches[stage.pool_level] = phases
-            return pooled
+            maps = F.conv2d(maps, weight, bias, layer.stride)
+            if stage.pool_level is not None and self.pooling == "max":
+                maps, phases = pool_with_phases(maps)
+                if self.unpooling == "switches":
+                    switches[stage.pool_level] = phases
+            return maps
         if maps.dim() == 2:
             maps = maps[:, :, None, None]
         if stage.unpool_level is not None:
-            if self.unpooling in ("corner", "switches"):
-                phase = switches[stage.unpool_level] if self.unpooling == "switches" else None
-                return convolution.unpool_and_deconvolve(maps, weight, bias, phase)
-            maps = convolution.unpool_tile(maps if self.unpooling == "tile" else 0.25 * maps)
-        return convolution.deconvolve(maps, weight, bias)
+            if self.unpooling == "corner":
+                # One of stride 2, whose last row and column see the bias alone.
+                return F.conv_transpose2d(maps, weight, bias, stride=2, output_padding=1)
+            if self.unpooling == "switches":
+                maps = unpool(maps, switches[stage.unpool_level])
+            else:
+                maps = unpool_tile(maps if self.unpooling == "tile" else 0.25 * maps)
+        return F.conv_transpose2d(maps, weight, bias)
 
     def activate(self, stage: Stage, preactivation: Tensor) -> Tensor:
         """Return the stage's output: its activation, then the average where that is how it pools."""
@@ -146,6 +184,24 @@ class Autoencoder(nn.Module):
         if stage.pool_level is not None and self.pooling == "average":
             maps = F.avg_pool2d(maps, 2)
         return maps
+
+
+def _make_operation(stage: Stage, pooling: Pooling, unpooling: Unpooling) -> Operation:
+    """Return what the engine is told of a stage."""
+    layer = stage.layer
+    corner = stage.unpool_level is not None and unpooling == "corner"
+    return Operation(
+        kind="deconv" if layer.kind == "deconv" else "conv",
+        in_maps=layer.in_maps,
+        in_side=layer.in_size // 2 if corner else layer.in_size,
+        out_maps=layer.out_maps,
+        out_side=layer.out_size,
+        kernel=layer.in_size if layer.kind == "linear" else layer.kernel,
+        stride=2 if corner else layer.stride,
+        activation=layer.activation,
+        pooling="none" if stage.pool_level is None or pooling == "stride" else pooling,
+        unpooling="none" if stage.unpool_level is None or unpooling == "corner" else unpooling,
+    )
 
 
 def _pair_layers(stack: tuple[Layer, ...]) -> Iterator[Stage]:

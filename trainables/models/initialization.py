@@ -59,10 +59,12 @@ def draw_data_scaled(model: Autoencoder, generator: torch.Generator, images: Ten
         axes = tuple(axis for axis in range(before.dim()) if axis != 1)
         # Around each map's own mean, since the bias takes the mean away. A constant map has nothing to scale.
         deviation = before.var(axes).mean().sqrt().clamp_min(1e-6)
-        weight.mul_(PREACTIVATION_DEVIATION[stage.layer.activation] / deviation)
-        before = model.preactivate(stage, maps, switches)
+        scale = PREACTIVATION_DEVIATION[stage.layer.activation] / deviation
+        weight.mul_(scale)
+        # Convolutions, products and maxima scale with their weights.
+        before = before * scale
         bias.sub_(before.mean(axes))
         if stage.layer.name == "output":
             pixel = images.mean().clamp(1e-3, 1 - 1e-3)
             bias.add_(torch.logit(pixel))
-        maps = model.activate(stage, model.preactivate(stage, maps, switches))
+        maps = model.activate(stage, before + bias.view(-1, *[1] * (before.dim() - 2)))

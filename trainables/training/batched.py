@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from trainables.models.autoencoder import Autoencoder, Stage, Switches
 from trainables.models.layers import Layer
-from trainables.ops.convolution import unpool_tile
+from trainables.ops.pooling import unpool_tile
 from trainables.training.cuda_graphs import StepRunner
 from trainables.training.training import EpochMetrics, Training, make_optimizer, schedule_learning_rate, select_loss
 

@@ -1,21 +1,35 @@
-"""What a kind of device decides about training: how many seeds are trained at once, and how exactly it multiplies."""
+"""What a kind of device decides about training: what computes layers, seeds at once, how exactly it multiplies."""
 
 from __future__ import annotations
 
 import torch
 
+from trainables.ops.engine import load_kernels
+
 SEEDS_AT_ONCE = {"cpu": 1, "cuda": 8}
 """Seeds of one configuration that one trial trains as a batched model.
 
-A GPU waits for launches, which several seeds share. A core has no time to share: there the fast layers of
-`convolution` train one seed after another sooner (docs/performance.md).
+A GPU waits for launches, which several seeds share. A core has no time to share: there the engine trains one seed
+after another sooner (docs/performance.md).
 """
 
 
 def prepare(device: torch.device) -> None:
-    """Set what holds for the whole process: one thread, and full float32 products, so that devices agree."""
+    """Set what holds for the whole process: one thread, full float32 products, so that devices agree, and kernels."""
     # One thread a trial and as many trials as cores beats several threads a trial on models this small.
     torch.set_num_threads(1)
     torch.set_float32_matmul_precision("highest")
     if device.type == "cuda":
         torch.backends.cudnn.allow_tf32 = False  # PyTorch's default lets convolutions alone round to 10 bits.
+    else:
+        load_kernels()
+
+
+def name_engine(device: torch.device) -> str:
+    """Return what computes layers on ``device``: kernels for ``avx512`` or ``avx2``, or ``plain`` layers of PyTorch."""
+    return load_kernels().instruction_set if device.type == "cpu" else "plain"
+
+
+def describe_engine(device: torch.device) -> str:
+    """Return the same in words, with what it took to have the kernels."""
+    return load_kernels().report if device.type == "cpu" else "plain, PyTorch's own layers: trials run on GPUs"

@@ -17,6 +17,7 @@ from trainables.errors import InputError
 from trainables.models import initialization
 from trainables.models.architectures import Architecture
 from trainables.models.autoencoder import Autoencoder
+from trainables.ops.engine import Losses, find_norm, has_kernels
 from trainables.training.muon import Muon
 from trainables.training.optimizers import Adam, Group, Optimizer, StochasticGradientDescent
 from trainables.trial_config import TrialConfig
@@ -132,14 +133,24 @@ class Training:
         self.optimizer.clear_gradients()
         select_loss(self.trial_config, cross_entropy, squared_error).backward()
         if self.trial_config.gradient_norm_limit is not None:
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.trial_config.gradient_norm_limit)
+            _limit_norm(self.optimizer, self.trial_config.gradient_norm_limit)
         self.optimizer.step()
         return torch.stack((cross_entropy.detach(), squared_error.detach()))
 
 
+def _limit_norm(optimizer: Optimizer, limit: float) -> None:
+    """Scale gradients down to Euclidean norm ``limit`` where it is larger: `clip_grad_norm_`, which always scales."""
+    gradients = [gradient for group in optimizer.groups for gradient in group.gradients]
+    on_core = all(gradient.device.type == "cpu" for gradient in gradients) and has_kernels()
+    norm = find_norm(gradients) if on_core else torch.nn.utils.get_total_norm(gradients)
+    if not norm + 1e-6 <= limit:  # what is not a number is scaled, and shows
+        torch._foreach_mul_(gradients, limit / (norm + 1e-6))
+
+
 def scale_pixels(pixels: Tensor) -> Tensor:
     """Return uint8 ``(batch, side, side)`` as float32 ``(batch, 1, side, side)`` in [0, 1]."""
-    return pixels.unsqueeze(1).float().div_(255)
+    # With images last in memory, as the engine has them.
+    return pixels.permute(1, 2, 0).contiguous().float().div_(255).permute(2, 0, 1).unsqueeze(1)
 
 
 def move_pixels(pixels: NDArray[np.uint8], device: torch.device) -> Tensor:
@@ -155,6 +166,8 @@ def reconstruction_losses(logits: Tensor, images: Tensor) -> tuple[Tensor, Tenso
 
     Caffe's Euclidean loss is half of the squared error. Source: [file].
     """
+    if logits.device.type == "cpu" and logits.dtype == images.dtype == torch.float32 and has_kernels():
+        return Losses.apply(logits, images)  # type: ignore[no-untyped-call,no-any-return]
     count = len(images)
     cross_entropy = F.binary_cross_entropy_with_logits(logits, images, reduction="sum") / count
     squared_error = F.mse_loss(torch.sigmoid(logits), images, reduction="sum") / count

@@ -12,10 +12,10 @@ import torch
 from study.storage import provenance
 
 
-def test_versions_name_python_this_project_and_eight_libraries() -> None:
+def test_versions_name_python_this_project_and_nine_libraries() -> None:
     """The keys of column `versions`, which earlier rows have as well."""
     found = provenance.versions()
-    libraries = {"torch", "ray", "optuna", "numpy", "scipy", "scikit-learn", "pandas", "pyarrow"}
+    libraries = {"torch", "ray", "optuna", "numpy", "scipy", "scikit-learn", "pandas", "pyarrow", "numba"}
     assert set(found) == {"python", "cae-study"} | libraries
     assert found["python"] == platform.python_version()
     assert torch.__version__.startswith(found["torch"].partition("+")[0])

@@ -1,0 +1,277 @@
+"""The engine computes what stock layers compute: values, gradients and training, whatever the row and the batch."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+
+import pytest
+import torch
+from torch import Tensor
+
+from trainables.models import initialization
+from trainables.models.architectures import (
+    BUILT_IN,
+    Architecture,
+    ClassicAutoencoder,
+    ConvolutionalAutoencoder,
+    Decoder,
+    Encoder,
+    with_variant,
+)
+from trainables.models.autoencoder import Autoencoder
+from trainables.ops.engine import Losses, find_norm
+from trainables.training.devices import name_engine
+from trainables.training.training import Training, reconstruction_losses
+from trainables.trial_config import RECIPES
+
+pytestmark = pytest.mark.skipif(name_engine(torch.device("cpu")) == "plain", reason="a machine without the engine")
+
+ODD = ConvolutionalAutoencoder(
+    name="odd",
+    label="Images of 21x21",
+    notation="(conv, pool (sw) <-> unpool (sw), deconv)",
+    encoder=Encoder("odd", kernels=(4, 3), pooled=True),  # 21 -> 18 -> 9 -> 7 -> 3
+    decoder=Decoder("odd", kernels=(3, 4, 4), unpooled=True),  # 1 -> 3 -> 6 -> 9 -> 18 -> 21
+    published_filters=(7, 9),
+    pooling="max",
+    unpooling="switches",
+)
+LONE = ConvolutionalAutoencoder(
+    name="lone",
+    label="Single values between its layers",
+    notation="(conv <-> unpool, deconv)",
+    encoder=Encoder("whole", kernels=(13, 1), pooled=False),  # 13 -> 1 -> 1
+    decoder=Decoder("lone", kernels=(1, 5, 2), unpooled=True),  # 1 -> 1 -> 2 -> 6 -> 12 -> 13
+    published_filters=(3, 2),
+    activation="relu",
+    unpooling="corner",
+)
+SMALL_CLASSIC = ClassicAutoencoder("small", "Small", "(fully connected <-> fully connected)", widths=(5, 17))
+
+
+def start(row: Architecture, code_size: int = 10, side: int = 28) -> Autoencoder:
+    """Return the model with weights scaled on random images."""
+    model = Autoencoder(row, code_size, None, side)
+    initialization.draw_data_scaled(model, torch.Generator().manual_seed(0), draw_images(64, side))
+    return model
+
+
+def draw_images(count: int, side: int = 28) -> Tensor:
+    """Return images of noise with black areas, where maxima are tied, and no others that are nearly so."""
+    images = torch.rand(count, 1, side, side, generator=torch.Generator().manual_seed(count + side))
+    images[..., : side // 3, :] = 0
+    return images
+
+
+def differentiate(model: Autoencoder, images: Tensor, *, plain: bool) -> dict[str, Tensor]:
+    """Return code, switches and logits, and the gradients of what goes in and of every parameter."""
+    model.plain = plain
+    images = images.clone().requires_grad_()
+    code, switches = model.encode_with_switches(images)
+    logits = model.decode(code, switches)
+    loss = sum(reconstruction_losses(logits, images.detach()))
+    leaves = {"images": images, "codes": code, **dict(model.named_parameters())}
+    gradients = torch.autograd.grad(loss, list(leaves.values()))  # type: ignore[arg-type]
+    found = {"code": code, "logits": logits, **{f"switches{level}": value for level, value in switches.items()}}
+    found |= {f"gradient of {name}": value for name, value in zip(leaves, gradients, strict=True)}
+    return {name: value.detach() for name, value in found.items()}
+
+
+def assert_same(ours: dict[str, Tensor], stock: dict[str, Tensor], most: float = 2e-4) -> None:
+    """Compare within ``most`` of the largest value of each."""
+    assert ours.keys() == stock.keys()
+    for name, value in stock.items():
+        assert ours[name].shape == value.shape, name
+        assert ours[name].dtype == value.dtype, name
+        error = (ours[name].double() - value.double()).abs().max() / value.double().abs().max().clamp_min(1e-9)
+        assert error <= most, f"{name}: {error:.1e}"
+
+
+@pytest.mark.parametrize(("code_size", "batch"), [(1, 7), (2, 100), (10, 1), (30, 33)])
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_every_architecture_equals_stock_layers(name: str, code_size: int, batch: int) -> None:
+    """Values and gradients, at the published filter counts."""
+    model = start(BUILT_IN[name], code_size)
+    images = draw_images(batch)
+    assert_same(differentiate(model, images, plain=False), differentiate(model, images, plain=True))
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "tanh", "relu"])
+@pytest.mark.parametrize("unpooling", ["corner", "tile", "average", "switches"])
+@pytest.mark.parametrize("pooling", ["max", "average", "stride"])
+def test_every_pooling_unpooling_and_activation_equals_stock_layers(
+    pooling: str, unpooling: str, activation: str
+) -> None:
+    """Of model 4 with few filters, where they go together."""
+    if unpooling == "switches" and pooling != "max":
+        pytest.skip("switches are the positions of maxima")
+    row = with_variant(BUILT_IN["model_4"], activation, pooling, unpooling)  # type: ignore[arg-type]
+    model = Autoencoder(row, 3, (7, 13))
+    initialization.draw_data_scaled(model, torch.Generator().manual_seed(0), draw_images(64))
+    images = draw_images(9)
+    assert_same(differentiate(model, images, plain=False), differentiate(model, images, plain=True))
+
+
+@pytest.mark.parametrize(
+    ("row", "side"),
+    [
+        pytest.param(ODD, 21, id="maps of odd sides and switches"),
+        pytest.param(with_variant(ODD, "tanh", "average", "tile"), 21, id="averages that leave out a row"),
+        pytest.param(with_variant(ODD, "relu", "max", "average"), 21, id="unpooling of averages"),
+        pytest.param(LONE, 13, id="single values"),
+        pytest.param(SMALL_CLASSIC, 13, id="fully connected"),
+    ],
+)
+def test_own_rows_and_images_of_other_sizes_equal_stock_layers(row: Architecture, side: int) -> None:
+    """Sides and counts that are no multiple of anything."""
+    model, images = start(row, 3, side), draw_images(5, side)
+    assert_same(differentiate(model, images, plain=False), differentiate(model, images, plain=True))
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_ten_steps_train_as_with_stock_layers(name: str, recipe: str) -> None:
+    """The losses of ten steps of 20 images."""
+    filters = None if name == "classic_autoencoder" else (5, 4)
+    trial_config = RECIPES[recipe].trial_config(
+        BUILT_IN[name], 4, 2, batch_size=20, filters=filters, learning_rate=RECIPES[recipe].tanh_learning_rate / 3
+    )
+    pixels = (draw_images(100)[:, 0] * 255).to(torch.uint8)
+    losses = []
+    for plain in (False, True):
+        training = Training(trial_config, 1, pixels)
+        training.model.plain = plain
+        losses.append([training.train_epoch().train_cross_entropy for _ in range(2)])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+def test_the_first_of_equal_maxima_counts_and_what_is_not_a_number_is_the_largest() -> None:
+    """As in PyTorch's max pooling."""
+    model = start(with_variant(BUILT_IN["model_3"], "relu"))
+    images = draw_images(3)
+    images[0] = 0.5
+    images[1, 0, 9, 9] = torch.nan
+    found = []
+    for plain in (False, True):
+        model.plain = plain
+        found.append(model.encode_with_switches(images))
+    (code, switches), (stock_code, stock_switches) = found
+    assert not switches[1][0].any()
+    for level in (1, 2):
+        assert (switches[level][:2] == stock_switches[level][:2]).all()
+    assert torch.equal(code.isnan(), stock_code.isnan())
+    assert code[1].isnan().all()
+
+
+def test_what_is_not_a_number_goes_through_every_activation() -> None:
+    """A training that diverged must show."""
+    for activation in ("sigmoid", "tanh", "relu"):
+        model = start(with_variant(BUILT_IN["unpool_only"], activation))
+        model.get_parameter("deconv2.bias").data[0] = torch.nan
+        assert model(draw_images(2)).isnan().any()
+
+
+def test_two_passes_at_once_do_not_share_memory() -> None:
+    """The gradients of the first are right although another came between, and so are its logits."""
+    model = start(BUILT_IN["model_4"])
+    first, second = draw_images(6), draw_images(6).flip(-1)
+    expected = differentiate(model, first, plain=False)
+    logits = model(first)
+    model(second)
+    loss = sum(reconstruction_losses(logits, first))
+    parameters = dict(model.named_parameters())
+    for _ in range(2):  # The second time with what is kept of the first.
+        found = torch.autograd.grad(loss, list(parameters.values()), retain_graph=True)  # type: ignore[arg-type]
+        for name, gradient in zip(parameters, found, strict=True):
+            assert torch.equal(gradient, expected[f"gradient of {name}"])
+    assert torch.equal(logits, expected["logits"])
+
+
+def test_switches_outlive_their_pass() -> None:
+    """Another pass leaves them as they were."""
+    model = start(BUILT_IN["model_3"])
+    _, switches = model.encode_with_switches(draw_images(6))
+    before = {level: value.clone() for level, value in switches.items()}
+    model.encode_with_switches(draw_images(6).flip(-1))
+    assert all(torch.equal(value, before[level]) for level, value in switches.items())
+
+
+@pytest.mark.parametrize("weights", [(1.0, 0.0), (0.0, 1.0), (1.0, 0.5)])
+def test_losses_are_pytorchs_with_their_gradients(weights: tuple[float, float]) -> None:
+    """Far out too, where a logit leaves no doubt."""
+    logits = (torch.randn(7, 1, 9, 9, generator=torch.Generator().manual_seed(0)) * 20).requires_grad_()
+    images = draw_images(7, 9)
+    stock = (
+        torch.nn.functional.binary_cross_entropy_with_logits(logits, images, reduction="sum") / 7,
+        torch.nn.functional.mse_loss(torch.sigmoid(logits), images, reduction="sum") / 7,
+    )
+    ours = Losses.apply(logits, images)
+    torch.testing.assert_close(ours, stock, rtol=1e-6, atol=1e-6)
+    found = []
+    for losses in (ours, stock):
+        loss = sum(weight * value for weight, value in zip(weights, losses, strict=True) if weight)
+        found.append(torch.autograd.grad(loss, logits, retain_graph=True)[0])
+    torch.testing.assert_close(*found, rtol=1e-5, atol=1e-7)
+
+
+def test_the_norm_is_that_of_all_values() -> None:
+    """Worked by hand: 3, 4 and 12; and what is not a number shows."""
+    assert find_norm([torch.tensor([3.0, 0.0]), torch.tensor([[4.0], [12.0]])]) == pytest.approx(13)
+    assert math.isnan(find_norm([torch.tensor([3.0, torch.nan])]))
+
+
+def test_images_weights_and_switches_may_lie_in_memory_in_any_way() -> None:
+    """Strided images, a weight that is a view, switches of stock layers and of other images."""
+    model = start(BUILT_IN["model_3"])
+    images = draw_images(4)
+    expected = differentiate(model, images, plain=False)
+    strided = torch.empty(1, 28, 28, 4).permute(3, 0, 2, 1).copy_(images)
+    model.get_parameter("fc_in.weight").data = model.get_parameter("fc_in.weight").data.t().contiguous().t()
+    assert_same(differentiate(model, strided, plain=False), expected, most=1e-6)
+    code, switches = model.encode_with_switches(images)
+    other = {level: value.roll(1, dims=0) for level, value in switches.items()}
+    logits = model.decode(code, other)
+    model.plain = True
+    torch.testing.assert_close(logits, model.decode(code, other), rtol=1e-4, atol=1e-4)
+
+
+def test_the_same_images_give_the_same_bits_alone_and_in_any_place_of_a_batch() -> None:
+    """Values of an image do not depend on the others."""
+    model = start(BUILT_IN["model_2"])
+    images = draw_images(40)
+    with torch.no_grad():
+        logits = model(images)
+        assert torch.equal(logits, model(images))
+        assert torch.equal(model(images[17:18]), logits[17:18])
+        assert torch.equal(model(images.flip(0)).flip(0), logits)
+
+
+def test_other_types_and_no_images_at_all_take_the_plain_path() -> None:
+    """The engine is for float32 on a processor."""
+    model = start(BUILT_IN["unpool_only"])
+    assert model(draw_images(0)).shape == (0, 1, 28, 28)
+    images = draw_images(2)
+    logits = model(images)
+    torch.testing.assert_close(model.double()(images.double()).float(), logits, rtol=1e-4, atol=1e-4)
+
+
+def test_derivatives_of_derivatives_are_refused_and_the_plain_path_has_them() -> None:
+    """Wrong ones would be worse."""
+    model = start(BUILT_IN["unpool_only"])
+    images = draw_images(2).requires_grad_()
+    for plain in (False, True):
+        model.plain = plain
+        (gradient,) = torch.autograd.grad(model(images).square().sum(), images, create_graph=True)
+        if plain:
+            assert torch.autograd.grad(gradient.square().sum(), images)[0].abs().max() > 0
+        else:
+            with pytest.raises(RuntimeError, match=r"differentia|graph"):
+                torch.autograd.grad(gradient.square().sum(), images)
+
+
+def test_numba_is_not_imported_before_a_model_computes() -> None:
+    """Nor does a study's command line wait for it."""
+    code = "import sys, trainables.models.autoencoder, study.run; sys.exit('numba' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)

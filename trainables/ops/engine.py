@@ -1,0 +1,463 @@
+"""The engine of a processor core: whole halves of an auto-encoder through compiled kernels, in two autograd functions.
+
+`Encode` and `Decode` compute what stock layers compute, to rounding, and their gradients; losses and optimizers know
+nothing of it. Inside, maps lie in memory as ``[place][map][image]``, images padded to whole vectors, so that all
+arithmetic runs over images.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from trainables.ops.operations import (
+    ACTIVATIONS,
+    AVERAGED,
+    CHOSEN,
+    DIRECT,
+    LARGEST,
+    NONE,
+    SUMMED,
+    Operation,
+    list_product_taps,
+    list_taps,
+)
+
+Floats = NDArray[np.float32]
+Phases = NDArray[np.uint8]
+
+_BOUNDARY = 64
+"""Bytes of the widest vectors."""
+
+_FACTORS = {"max": 0.0, "switches": 0.0, "tile": 1.0, "average": 0.25}
+"""What `pointwise.spread` is told; 0 is for values that go to the one cell of their phase."""
+
+
+@lru_cache
+def load_kernels() -> Kernels:
+    """Return the compiled kernels, compiled or loaded the first time that a process asks for them."""
+    from trainables.ops import compilation, gather, pointwise
+
+    report = compilation.compile_kernels()
+    return Kernels(compilation.INSTRUCTION_SET, compilation.LANES, report, gather, pointwise)
+
+
+def has_kernels() -> bool:
+    """Whether this processor has vectors that there are kernels for."""
+    return load_kernels().instruction_set != "plain"
+
+
+def find_norm(tensors: Sequence[Tensor]) -> float:
+    """Return the Euclidean norm of all values of float32 tensors on the processor."""
+    return math.sqrt(sum(load_kernels().pointwise.sum_squares(_read(tensor)) for tensor in tensors))
+
+
+class Kernels(NamedTuple):
+    """The modules of kernels, for vectors of ``lanes`` float32, and in words how they were had."""
+
+    instruction_set: str
+    lanes: int
+    report: str
+    gather: Any
+    pointwise: Any
+
+
+def _make_aligned(size: int, dtype: type = np.float32) -> NDArray[Any]:
+    memory = np.zeros(size * np.dtype(dtype).itemsize + _BOUNDARY, np.uint8)
+    first = -memory.ctypes.data % _BOUNDARY
+    return memory[first : first + size * np.dtype(dtype).itemsize].view(dtype)
+
+
+class _Gather:
+    """A layer by taps: every value of its result, or of its input's gradient, gathers what it is made of."""
+
+    def __init__(self, op: Operation, before: Operation | None, chain: Chain) -> None:
+        self.op, self.chain, self.kernels, self.batch = op, chain, chain.kernels, chain.batch
+        area = op.kernel**2
+        across, along = (op.in_maps * area, area) if op.kind == "conv" else (area, op.out_maps * area)
+        pooled = op.pooling == "max"
+        self.taps = list_taps(op.kind, op.out_side, op.in_side, op.kernel, op.stride, pooled)
+        self.sizes = self._list_sizes(
+            (op.result_side if pooled else op.out_side) ** 2,
+            (op.out_maps, op.in_maps),
+            (across, along),
+            LARGEST if pooled else DIRECT,
+            ACTIVATIONS[op.activation],
+        )
+        # The gradient of an input that was averaged is multiplied by no derivative before it is spread again.
+        derivative = NONE if before is None or before.pooling == "average" else ACTIVATIONS[before.activation]
+        combine = {"none": DIRECT, "tile": SUMMED, "average": AVERAGED, "switches": CHOSEN}[op.unpooling]
+        opposite = "deconv" if op.kind == "conv" else "conv"
+        self.back_taps = list_taps(opposite, op.in_side, op.out_side, op.kernel, op.stride, combine != DIRECT)
+        self.back_sizes = self._list_sizes(
+            op.given_side**2, (op.in_maps, op.out_maps), (along, across), combine, derivative, 1
+        )
+
+    def _list_sizes(
+        self, places: int, maps: tuple[int, int], strides: tuple[int, int], combine: int, activation: int, back: int = 0
+    ) -> tuple[int, ...]:
+        """Return ``sizes`` of `gather.gather`: maps of the result and of what is summed, strides of their weights."""
+        n = maps[0] * self.batch
+        return (places, maps[0], n, maps[1], self.batch, *strides, n, self.batch, 0, 1, combine, activation, back, 0)
+
+    def forward(self, maps: Floats, weight: Floats, bias: Floats, out: Floats, phases: Phases) -> None:
+        """Write the activated and pooled result of ``maps`` to ``out``, and phases where maxima are taken."""
+        none = self.chain.nothing
+        self.kernels.gather.gather(
+            maps, weight, bias, *self.taps, out, self.chain.cells, phases, none, none, self.sizes
+        )
+
+    def find_input_gradient(
+        self, gradient: Floats, weight: Floats, given: Floats, out: Floats, sums: Floats, phases: Phases
+    ) -> None:
+        """Write the gradient before the activation whose values are ``given``, and add it up in ``sums``."""
+        self.kernels.gather.gather(
+            gradient, weight, self.chain.zeros, *self.back_taps, out, self.chain.cells, phases, given, sums,
+            self.back_sizes,
+        )  # fmt: skip
+
+    def find_weight_gradient(self, gradient: Floats, maps: Floats, out: Floats) -> None:
+        """Write the gradient of the weights."""
+        op = self.op
+        sides = (op.out_maps, op.out_side, op.in_maps, op.in_side), (op.in_maps, op.in_side, op.out_maps, op.out_side)
+        sizes = (*sides[op.kind == "deconv"], op.kernel, op.stride, self.batch)
+        left, right = (gradient, maps) if op.kind == "conv" else (maps, gradient)
+        self.kernels.gather.correlate(left, right, out, self.chain.scratch, sizes)
+
+    def count_scratch(self) -> int:
+        """Return how many floats its weight gradient needs."""
+        maps = self.op.in_maps if self.op.kind == "conv" else self.op.out_maps
+        lanes = self.kernels.lanes
+        return int(self.kernels.gather.PRODUCT_ROWS * maps * self.op.kernel**2 + lanes) * lanes
+
+
+class _Product(_Gather):
+    """A layer between maps as large as its kernel and single values: matrix products.
+
+    Where the places of a map are written, they are the rows of a tile: their weights are neighbours in memory.
+    """
+
+    def __init__(self, op: Operation, before: Operation | None, chain: Chain) -> None:
+        super().__init__(op, before, chain)
+        area = op.kernel**2
+        if area == 1:
+            return
+        conv = op.kind == "conv"
+        (large, small), sizes = ((op.in_maps, op.out_maps) if conv else (op.out_maps, op.in_maps)), self.back_sizes
+        sizes = self.back_sizes if conv else self.sizes
+        changed = (
+            large, area, large * self.batch, small, self.batch, 1, large * area, self.batch, large * self.batch, 1, 0,
+            *sizes[11:14], 1,
+        )  # fmt: skip
+        if conv:
+            self.back_taps, self.back_sizes = list_product_taps(large, area), changed
+        else:
+            self.taps, self.sizes = list_product_taps(large, area), changed
+
+    def find_weight_gradient(self, gradient: Floats, maps: Floats, out: Floats) -> None:
+        """Write the product of one side and the other, transposed."""
+        op, chain, none = self.op, self.chain, self.chain.nothing
+        conv = op.kind == "conv"
+        left, right = (gradient, maps) if conv else (maps, gradient)
+        rows, count = (op.out_maps, op.in_maps) if conv else (op.in_maps, op.out_maps)
+        size, width = count * op.kernel**2, self._find_width()
+        transposed = chain.scratch[: chain.images * width]
+        self.kernels.pointwise.transpose(right, transposed, op.kernel**2, count, chain.images, self.batch, width)
+        product = out if width == size else chain.scratch[chain.images * width :]
+        sizes = (1, rows, 0, chain.images, width, self.batch, 1, 0, width, 0, 0, DIRECT, NONE, 0, 0)
+        self.kernels.gather.gather(
+            transposed, left, chain.zeros, *list_product_taps(1, 1), product, none, chain.no_phases, none, none, sizes
+        )
+        if width != size:
+            out.reshape(rows, size)[:] = product[: rows * width].reshape(rows, width)[:, :size]
+
+    def _find_width(self) -> int:
+        maps = self.op.in_maps if self.op.kind == "conv" else self.op.out_maps
+        return self.chain.pad(maps * self.op.kernel**2)
+
+    def count_scratch(self) -> int:
+        """Return how many floats the transposed side and a padded product take."""
+        rows = self.op.out_maps if self.op.kind == "conv" else self.op.in_maps
+        return (self.chain.images + rows) * self._find_width()
+
+
+def choose_form(op: Operation) -> type[_Gather]:
+    """Return the kernels that a layer takes: the one table of it.
+
+    ========== ========================================= =============================== =================
+    form       layers                                    values, gradients of inputs     of weights
+    ========== ========================================= =============================== =================
+    product    fully connected, deconvolution of 1x1     gather, by places of a map      transpose, gather
+    gather     every other                               gather                          correlate
+    ========== ========================================= =============================== =================
+    """
+    return _Product if op.is_product else _Gather
+
+
+class _Workspace:
+    """Memory of one forward pass and its backward pass, an array for each layer."""
+
+    def __init__(self, operations: tuple[Operation, ...], batch: int) -> None:
+        first = operations[0]
+        self.input = _make_aligned(first.given_side**2 * first.in_maps * batch)
+        self.input_gradient = _make_aligned(self.input.size)
+        results = [op.result_side**2 * op.out_maps * batch for op in operations]
+        before_pooling = [op.out_side**2 * op.out_maps * batch for op in operations]
+        unpooled = [op.in_side**2 * op.in_maps * batch for op in operations]
+        pooling, unpooling = [op.pooling for op in operations], [op.unpooling for op in operations]
+        self.outputs = [_make_aligned(size) for size in results]
+        self.gradients = [_make_aligned(size) for size in results]
+        self.sums = [_make_aligned(max(op.out_maps, op.in_maps) * batch) for op in operations]
+        self.unpooled = [_make_aligned(size * (kind != "none")) for size, kind in zip(unpooled, unpooling, strict=True)]
+        self.averaged = [
+            _make_aligned(size * (kind == "average")) for size, kind in zip(before_pooling, pooling, strict=True)
+        ]
+        self.spread = [
+            _make_aligned(size * (kind != "none")) for size, kind in zip(before_pooling, pooling, strict=True)
+        ]
+        self.phases: list[Phases] = [
+            _make_aligned(size * (kind == "max"), np.uint8) for size, kind in zip(results, pooling, strict=True)
+        ]
+
+
+class _Lease:
+    """Holds a workspace, and gives it back when nobody can read it any more."""
+
+    def __init__(self, free: list[_Workspace], work: _Workspace) -> None:
+        self.free, self.work = free, work
+
+    def __del__(self) -> None:
+        self.free.append(self.work)
+
+
+class Chain:
+    """The operations of a half of an auto-encoder, one after the other, for one number of images."""
+
+    def __init__(self, operations: tuple[Operation, ...], images: int) -> None:
+        self.kernels = load_kernels()
+        self.operations, self.images, self.batch = operations, images, self.pad(images)
+        widest = max(max(op.out_maps, op.in_maps) for op in operations)
+        self.cells, self.zeros = _make_aligned(4 * widest * self.batch), _make_aligned(widest)
+        self.nothing, self.no_phases = _make_aligned(0), _make_aligned(0, np.uint8)
+        self.layers = [
+            choose_form(op)(op, before, self) for op, before in zip(operations, (None, *operations[:-1]), strict=True)
+        ]
+        self.scratch = _make_aligned(max(layer.count_scratch() for layer in self.layers))
+        self.free: list[_Workspace] = []
+
+    def pad(self, size: int) -> int:
+        """Return ``size``, rounded up to whole vectors."""
+        return -(-size // self.kernels.lanes) * self.kernels.lanes
+
+    def borrow(self) -> _Lease:
+        """Return memory that nobody else uses."""
+        return _Lease(self.free, self.free.pop() if self.free else _Workspace(self.operations, self.batch))
+
+    def view(self, memory: Tensor, maps: int, side: int) -> Tensor:
+        """Return ``(images, maps, side, side)`` that lie in memory as ``[place][map][image]``."""
+        return memory.view(side, side, maps, self.batch)[..., : self.images].permute(3, 2, 0, 1)
+
+    def view_array(self, array: NDArray[Any], maps: int, side: int) -> Tensor:
+        """Return the same of an array."""
+        return self.view(torch.from_numpy(array), maps, side)
+
+    def read_phases(self, switches: Tensor, maps: int, side: int) -> Phases:
+        """Return phases as they lie in memory, ``[place][map][image]``; those of `Encode` without copying them."""
+        memory = torch.zeros(side * side * maps * self.batch, dtype=torch.uint8)
+        view = self.view(memory, maps, side)
+        _check_shape("switches", switches, view)
+        whole = switches.untyped_storage().nbytes() == memory.numel()
+        if switches.dtype == torch.uint8 and whole and switches.stride() == view.stride():
+            return switches.as_strided(memory.shape, (1,), 0).numpy()
+        view.copy_(switches)
+        return memory.numpy()
+
+    def forward(
+        self, given: Tensor, parameters: Sequence[Tensor], phases: Sequence[Phases], work: _Workspace
+    ) -> Tensor:
+        """Return the result of ``given``, ``(images, maps, side, side)`` both, in memory of its own."""
+        first, last = self.operations[0], self.operations[-1]
+        view = self.view_array(work.input, first.in_maps, first.given_side)
+        _check_shape("an input", given, view)
+        view.copy_(given)
+        result = torch.empty(last.result_side**2 * last.out_maps * self.batch)
+        outputs = [*work.outputs[:-1], result.numpy()]
+        maps = work.input
+        for i, (op, layer) in enumerate(zip(self.operations, self.layers, strict=True)):
+            weight, bias = _read(parameters[2 * i]), _read(parameters[2 * i + 1])
+            if op.unpooling != "none":
+                self._spread(maps, phases[i], work.unpooled[i], op.given_side, op.in_side, op.in_maps, op.unpooling)
+                maps = work.unpooled[i]
+            if op.pooling == "average":
+                layer.forward(maps, weight, bias, work.averaged[i], self.no_phases)
+                self.kernels.pointwise.average(
+                    work.averaged[i], self.no_phases, self.cells, outputs[i], op.result_side, op.out_side,
+                    op.out_maps * self.batch,
+                )  # fmt: skip
+            else:
+                layer.forward(maps, weight, bias, outputs[i], phases[i])
+            maps = outputs[i]
+        return self.view(result, last.out_maps, last.result_side)
+
+    def backward(
+        self, given: Tensor, parameters: Sequence[Tensor], phases: Sequence[Phases], work: _Workspace, to_input: bool
+    ) -> list[Tensor]:
+        """Return the gradients of the parameters from ``given``, that of the result; the input's stays in ``work``."""
+        pointwise, last = self.kernels.pointwise, self.operations[-1]
+        self.view_array(work.gradients[-1], last.out_maps, last.result_side).copy_(given)
+        for sums in work.sums:
+            sums.fill(0)
+        # The last layer has no activation: this adds up the gradient of its bias.
+        ended = work.gradients[-1]
+        pointwise.multiply_derivatives(ended, ended, work.sums[-1], last.out_maps * self.batch, NONE)
+        results: list[Tensor] = []
+        for i in reversed(range(len(self.operations))):
+            op, layer = self.operations[i], self.layers[i]
+            gradient = work.gradients[i]
+            if op.pooling != "none":
+                kind, side = op.pooling, op.result_side
+                self._spread(gradient, phases[i], work.spread[i], side, op.out_side, op.out_maps, kind)
+                gradient = work.spread[i]
+            if op.pooling == "average":
+                work.sums[i].fill(0)
+                n, activation = op.out_maps * self.batch, ACTIVATIONS[op.activation]
+                pointwise.multiply_derivatives(gradient, work.averaged[i], work.sums[i], n, activation)
+            before = work.outputs[i - 1] if i else work.input
+            maps = before if op.unpooling == "none" else work.unpooled[i]
+            of_weight, of_bias = (torch.empty(parameter.shape) for parameter in parameters[2 * i : 2 * i + 2])
+            layer.find_weight_gradient(gradient, maps, _read(of_weight))
+            pointwise.sum_images(work.sums[i], _read(of_bias), self.batch)
+            results[:0] = [of_weight, of_bias]
+            if i or to_input:
+                out, sums = (work.gradients[i - 1] if i else work.input_gradient), work.sums[max(i - 1, 0)]
+                chosen = phases[i] if op.unpooling == "switches" else self.no_phases
+                layer.find_input_gradient(
+                    gradient, _read(parameters[2 * i]), before, out, work.sums[max(i - 1, 0)], chosen
+                )
+        return results
+
+    def _spread(
+        self, values: Floats, phases: Phases, out: Floats, side: int, out_side: int, maps: int, kind: str
+    ) -> None:
+        factor = np.float32(_FACTORS[kind])
+        self.kernels.pointwise.spread(values, phases, out, side, out_side, maps * self.batch, factor)
+
+
+def _check_shape(what: str, given: Tensor, view: Tensor) -> None:
+    """Refuse what would be read beyond its end, or broadcast in silence."""
+    if given.shape != view.shape:
+        raise ValueError(f"{what} of shape {tuple(given.shape)}, where {tuple(view.shape)} is accepted")
+
+
+def _read(tensor: Tensor) -> Floats:
+    """Return a tensor's values as one flat array, which shares its memory where that is possible."""
+    return tensor.detach().reshape(-1).numpy()
+
+
+find_chain = lru_cache(maxsize=8)(Chain)
+"""Return the chain of operations for a number of images; those used last are kept."""
+
+
+class Encode(torch.autograd.Function):
+    """Images to code and, if the maxima are ``switched``, their phases, from the first pooling on."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, operations: tuple[Operation, ...], switched: bool, images: Tensor, *parameters: Tensor
+    ) -> tuple[Tensor, ...]:
+        """Return the code, ``(batch, code_size, 1, 1)``, and phases, ``(batch, maps, side, side)`` uint8."""
+        chain, lease = _begin(ctx, operations, images, parameters)
+        memory = [torch.from_numpy(phases) for phases in lease.work.phases]
+        if switched:  # They outlive the workspace.
+            memory = [torch.empty_like(phases) for phases in memory]
+        ctx.phases = [phases.numpy() for phases in memory]
+        code = chain.forward(images, parameters, ctx.phases, lease.work)
+        switches = [
+            chain.view(phases, op.out_maps, op.result_side)
+            for op, phases in zip(operations, memory, strict=True)
+            if switched and op.pooling == "max"
+        ]
+        ctx.mark_non_differentiable(*switches)
+        return code, *switches
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+        """Return the gradients of the images, where it is needed, and of the parameters."""
+        return None, None, *_find_gradients(ctx, gradients[0])
+
+
+class Decode(torch.autograd.Function):
+    """Code to logits, with phases for every operation that unpools with ``switches``."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, operations: tuple[Operation, ...], switches: tuple[Tensor, ...], code: Tensor, *parameters: Tensor
+    ) -> Tensor:
+        """Return the logits, ``(batch, maps, side, side)``, of a code ``(batch, code_size, 1, 1)``."""
+        chain, lease = _begin(ctx, operations, code, parameters)
+        left = iter(switches)
+        ctx.phases = [chain.no_phases] * len(operations)
+        for i, op in enumerate(operations):
+            if op.unpooling == "switches":
+                ctx.phases[i] = chain.read_phases(next(left), op.in_maps, op.given_side)
+        return chain.forward(code, parameters, ctx.phases, lease.work)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
+        """Return the gradients of the code, where it is needed, and of the parameters."""
+        return None, None, *_find_gradients(ctx, gradients[0])
+
+
+def _begin(
+    ctx: Any, operations: tuple[Operation, ...], given: Tensor, parameters: Sequence[Tensor]
+) -> tuple[Chain, _Lease]:
+    ctx.chain = find_chain(operations, len(given))
+    ctx.lease = ctx.chain.borrow()
+    ctx.save_for_backward(*parameters)
+    ctx.set_materialize_grads(False)
+    return ctx.chain, ctx.lease
+
+
+def _find_gradients(ctx: Any, given: Tensor | None) -> tuple[Tensor | None, ...]:
+    if given is None:
+        return (None,) * (1 + len(ctx.saved_tensors))
+    chain, work, to_input = ctx.chain, ctx.lease.work, ctx.needs_input_grad[2]
+    gradients = chain.backward(given, ctx.saved_tensors, ctx.phases, work, to_input)
+    first = chain.operations[0]
+    of_input = chain.view_array(work.input_gradient, first.in_maps, first.given_side).clone() if to_input else None
+    return of_input, *gradients
+
+
+class Losses(torch.autograd.Function):
+    """Cross-entropy and squared error of reconstructions, summed over pixels and averaged over images."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, images: Tensor) -> tuple[Tensor, Tensor]:
+        """Return both losses, scalars, of logits and images of one shape, ``(batch, maps, side, side)``."""
+        _check_shape("images", images, logits)
+        given, wanted = (tensor.detach().permute(1, 2, 3, 0).contiguous() for tensor in (logits, images))
+        ctx.slopes = torch.empty(2, *given.shape)
+        losses = torch.zeros(2, dtype=torch.float64)
+        measure_losses = load_kernels().pointwise.measure_losses
+        measure_losses(_read(given), _read(wanted), _read(ctx.slopes[0]), _read(ctx.slopes[1]), losses.numpy())
+        ctx.set_materialize_grads(False)
+        cross_entropy, squared_error = (losses / len(images)).float()
+        return cross_entropy, squared_error
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor, None]:
+        """Return the gradient of the logits."""
+        images = ctx.slopes.shape[-1]
+        parts = [slope * (part / images) for slope, part in zip(ctx.slopes, gradients, strict=True) if part is not None]
+        return (parts[0] if len(parts) == 1 else parts[0] + parts[1]).permute(3, 0, 1, 2), None

@@ -1,0 +1,151 @@
+"""Kernels of layers with weights: one for values and gradients of inputs, one for gradients of weights.
+
+Maps lie in memory as ``[place][map][image]``, places row by row, images padded with zeros to `LANES`. A value of the
+result is a sum over *taps*: for every place of the result a list of pairs (place of the given maps, place of the
+kernel), entries ``start[p]`` to ``start[p + 1]`` of ``q`` and ``t``. Unpooling to a corner, strides and borders are
+shorter lists. Plain vector arithmetic over images does the rest, in a tile of maps x images that stays in registers.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba.types import UniTuple
+
+from trainables.ops.compilation import (
+    BYTES,
+    FLOATS,
+    GATHER_TILES,
+    INTEGER,
+    INTEGERS,
+    LANES,
+    PRODUCT_TILES,
+    inline,
+    kernel,
+)
+from trainables.ops.operations import DIRECT, LARGEST
+from trainables.ops.pointwise import activate, combine_cells, multiply_derivative
+from trainables.ops.tiles import gather_tile, lane_sums, largest_of_four, product_tile
+
+f32 = np.float32
+ROWS, MOST_COLUMNS = max(GATHER_TILES), (0, *GATHER_TILES.values())
+PRODUCT_ROWS, MOST_PRODUCT_COLUMNS = max(PRODUCT_TILES), (0, *PRODUCT_TILES.values())
+
+
+@kernel(
+    FLOATS, FLOATS, FLOATS, INTEGERS, INTEGERS, INTEGERS, FLOATS, FLOATS, BYTES, FLOATS, FLOATS, UniTuple(INTEGER, 15)
+)
+def gather(maps, weight, bias, start, q, t, out, buffer, phase, other, sums, sizes):
+    """Write every place of ``out``, then activate it, or multiply it by the derivative of ``other``."""
+    (places, rows, n, in_maps, batch, wo, wi, place_step, row_step, bias_place, bias_row, combine, activation, backward,
+     scattered) = sizes  # fmt: skip
+    cells = 1 if combine == DIRECT else 4
+    target = out if combine == DIRECT else buffer
+    blocks = -(-rows // ROWS)
+    for p in range(places):
+        for cell in range(cells):
+            begin, end = start[p * cells + cell], start[p * cells + cell + 1]
+            base = p * place_step if combine == DIRECT else cell * n
+            o = 0
+            for block in range(blocks):
+                high = rows // blocks + (block < rows % blocks)
+                first, left = 0, batch // LANES
+                tiles = -(-left // MOST_COLUMNS[high])
+                for tile in range(tiles):
+                    wide = left // tiles + (tile < left % tiles)
+                    gather_tile(
+                        high,
+                        wide,
+                        maps,
+                        first,
+                        q,
+                        t,
+                        begin,
+                        end,
+                        in_maps,
+                        batch,
+                        weight,
+                        o * wo,
+                        wo,
+                        wi,
+                        bias,
+                        p * bias_place + o * bias_row,
+                        bias_row,
+                        target,
+                        base + o * row_step + first,
+                        row_step,
+                    )
+                    first += wide * LANES
+                o += high
+        if combine == LARGEST:
+            for e in range(0, n, LANES):
+                largest_of_four(buffer, e, n, out, p * n + e, phase)
+        elif combine != DIRECT:
+            combine_cells(buffer, phase[p * n : p * n + n], out[p * n : p * n + n], combine)
+        if not scattered:
+            if backward:
+                multiply_derivative(out[p * n : p * n + n], other[p * n : p * n + n], sums, activation)
+            else:
+                activate(out[p * n : p * n + n], activation)
+    if scattered:
+        if backward:
+            for p in range(rows):
+                multiply_derivative(out[p * n : p * n + n], other[p * n : p * n + n], sums, activation)
+        else:
+            activate(out[: rows * n], activation)
+
+
+@inline
+def sum_lanes(sums, out, at, n):
+    """Write the sums over lanes of n vectors to ``out[at : at + n]``; ``sums`` has room for LANES vectors more."""
+    whole = n // LANES * LANES
+    for e in range(0, whole, LANES):
+        lane_sums(sums, e * LANES, out, at + e)
+    if whole < n:
+        lane_sums(sums, whole * LANES, sums, 0)
+        out[at + whole : at + n] = sums[: n - whole]
+
+
+@kernel(FLOATS, FLOATS, FLOATS, FLOATS, UniTuple(INTEGER, 7))
+def correlate(left, right, out, sums, sizes):
+    """Write the gradient of a kernel, ``out[a, b, ky, kx]``.
+
+    It is the sum over places (y, x) of ``left`` and over images of ``left[y, x][a]`` times
+    ``right[stride * y + ky, stride * x + kx][b]``.
+    """
+    left_maps, left_side, right_maps, right_side, kernel, stride, batch = sizes
+    n = right_maps * kernel * kernel
+    column_step = right_maps * batch
+    blocks = -(-left_maps // PRODUCT_ROWS)
+    o = 0
+    for block in range(blocks):
+        high = left_maps // blocks + (block < left_maps % blocks)
+        tiles = -(-kernel // MOST_PRODUCT_COLUMNS[high])
+        sums[: high * n * LANES] = f32(0)
+        for y in range(left_side):
+            a = (y * left_side * left_maps + o) * batch
+            for m in range(right_maps):
+                for ky in range(kernel):
+                    kx = 0
+                    for tile in range(tiles):
+                        wide = kernel // tiles + (tile < kernel % tiles)
+                        b = (((stride * y + ky) * right_side + kx) * right_maps + m) * batch
+                        to = (m * kernel * kernel + ky * kernel + kx) * LANES
+                        product_tile(
+                            high,
+                            wide,
+                            left,
+                            a,
+                            left_maps * batch,
+                            right,
+                            b,
+                            stride * column_step,
+                            column_step,
+                            left_side,
+                            batch,
+                            sums,
+                            to,
+                            n * LANES,
+                        )
+                        kx += wide
+        sum_lanes(sums, out, o * n, high * n)
+        o += high
