@@ -1,13 +1,13 @@
 # Two commands do everything on a machine with Python and make: `make study` and `make test`.
 # `make test-faults` meets every fault many times and prints a table; `make test-mutants` breaks the code in many places,
-# one at a time, and sees a test fail for each.
+# one at a time, and sees a test fail for each; `make coverage` says which lines and branches no test runs.
 
 PYTHON ?= python3
 BIN := .venv/bin
 VERSION := $(shell $(PYTHON) -c 'import platform; print(platform.python_version())')
 INSTALLED := .venv/.installed-$(VERSION)
 
-.PHONY: study test test-faults test-mutants bench test-cluster clean
+.PHONY: study test coverage test-faults test-mutants bench test-cluster clean
 
 study: $(INSTALLED)
 	$(BIN)/python study/launch.py --preset quick
@@ -18,6 +18,13 @@ test: $(INSTALLED)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
+# The same tests, and what they run of the three packages: in processes that they start and in workers of Ray, too.
+coverage: $(INSTALLED)
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	$(BIN)/coverage combine --quiet
+	$(BIN)/coverage report
 
 test-faults: $(INSTALLED)
 	$(BIN)/python -m pytest -m fault --every-fault
