@@ -6,13 +6,15 @@
     results = load_study("results/sample-mnist")
     results.trials.groupby(["architecture", "status"], observed=True).size()
 
-A row of ``trials`` is a trial's commit: rows of the other tables without it are left out. Columns that a file of an
-older schema lacks are null; a newer schema is refused. A file that cannot be read, and one with rows of another study,
-is named in ``problems``; the rest is read.
+A row of ``trials`` is a trial's commit: rows of the other tables without it are left out. Where a longer search has
+found another configuration than was confirmed before, the rows of the earlier one are left out and counted. Columns
+that a file of an older schema lacks are null; a newer schema is refused. A file that cannot be read, and one with rows
+of another study, is named in ``problems``; the rest is read.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +24,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from study.config.search_space import Cell
+from study.config.study_config import rebuild_config
+from study.plan.trials import find_confirmed
 from study.storage.location import parse_location
 from study.storage.manifest import require_manifest
 from study.storage.parquet import read_table
@@ -139,7 +144,10 @@ def load_study(path: str | Path) -> StudyResults:
         table, found = read_table(folder, name, own)
         problems += [f"{problem.received}; left out" for problem in found]
         if name == "trials":
-            committed = table["trial_id"].combine_chunks()
+            trials = _type_columns(table, name, models)
+            superseded = find_superseded(trials, manifest)
+            problems += _describe_superseded(trials[superseded])
+            committed = pa.array(trials.loc[~superseded, "trial_id"], pa.string())
         if name == "scores":  # No mean may contain what is not finite; a writer that keeps to the schema writes none.
             finite = table.filter(pc.is_finite(table["value"]))
             if lost := len(table) - len(finite):
@@ -196,6 +204,56 @@ def load_studies(paths: Sequence[str | Path]) -> StudyResults:
     joined["trials"]["study"] = pd.Categorical(joined["trials"]["study"].astype("str"), names, ordered=True)
     problems = tuple(problem for part in parts for problem in part.problems)
     return StudyResults(tuple(studies), models, **joined, problems=problems)
+
+
+def find_superseded(trials: pd.DataFrame, manifest: Mapping[str, Any]) -> pd.Series[bool]:
+    """Return which trials confirm, or ablate, another configuration than the one that their cell's search ended with.
+
+    While a search that grew goes on, what was confirmed last still counts.
+
+    Raises:
+        ResultsError: trials of an older version, which wrote no configuration, confirm two of them in one cell.
+    """
+    tuned = trials[(trials["phase"] != "search") & (trials["arm"] == "tuned")]
+    sizes = tuned["base_code_size"].fillna(tuned["code_size"]).astype("int64")
+    cells = tuned.assign(code_size=sizes).groupby(["architecture", "code_size"], observed=True)
+    config = rebuild_config(manifest)
+    rows: list[Any] = trials.astype({"phase": "str", "status": "str", "architecture": "str"}).to_dict("records")
+    confirmed = find_confirmed(config, rows) if config else {}
+    superseded = pd.Series(False, trials.index)
+    for key, group in cells:
+        cell = Cell(*key)  # type: ignore[arg-type]
+        known = group.dropna(subset="configuration")
+        _refuse_mixture(f"{manifest['name']}: {cell}", group.drop(known.index))
+        if known.empty:
+            continue
+        latest = known[known["phase"] == known["phase"].min()].sort_values("finished_at")["configuration"].iloc[-1]
+        superseded[group.index] = group["configuration"] != confirmed.get(cell, latest)
+    return superseded
+
+
+def _refuse_mixture(where: str, trials: pd.DataFrame) -> None:
+    """Refuse trials without a configuration of which those that one table cell averages have different settings."""
+    for _, group in trials.groupby(["phase", "factor", "level"], dropna=False, observed=True):
+        settings = group[list(SEARCHED)].drop_duplicates()
+        if len(settings) > 1:
+            told = "; ".join(
+                ", ".join(f"{name} {value}" for name, value in row.items()) for row in settings.to_dict("records")
+            )
+            raise ResultsError(
+                f"{where} has trials of phase {group['phase'].iloc[0]} with {len(settings)} configurations ({told})",
+                "one configuration a cell: a mean over two would be neither's",
+                "take the rows of all but one of them out of folder trials, or run the study again under another name",
+            )
+
+
+def _describe_superseded(trials: pd.DataFrame) -> list[str]:
+    if trials.empty:
+        return []
+    sizes = trials["base_code_size"].fillna(trials["code_size"])
+    cells = Counter(f"{name}-code{size}" for name, size in zip(trials["architecture"], sizes, strict=True))
+    told = ", ".join(f"{cell} ({count})" for cell, count in cells.items())
+    return [f"trials: {len(trials)} of configurations that a longer search has replaced; left out: {told}"]
 
 
 def join_scores(results: StudyResults) -> pd.DataFrame:

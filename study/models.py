@@ -2,7 +2,7 @@
 
 ::
 
-    load_model("results/quick-digits", "confirm-model_4-code10-tuned-01")
+    load_model("results/quick-digits", "confirm-model_4-code10-tuned-01")  # the digest at its end may be left out
     load_model("results/quick-digits", "model_4-code10")  # the best of model 4 with code size 10
 """
 
@@ -10,9 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from study.config.search_space import Cell
+from study.config.study_config import rebuild_config
+from study.plan.trials import complete_id, find_confirmed
 from study.storage.location import Location
 from study.storage.store import Store
 from trainables.checkpoint import unpack_weights
@@ -35,13 +38,15 @@ def load_model(results: Location | Path | str, which: str) -> Autoencoder:
 
 def find_model(store: Store, which: str) -> tuple[Mapping[str, Any], Autoencoder]:
     """Return the row of a trial and its module; as `load_model`."""
-    store.require_study()
-    row = find_kept_trial(store.read_trials(), which, str(store.folder))
+    config, rows = rebuild_config(store.require_study()), store.read_trials()
+    row = find_kept_trial(rows, which, str(store.folder), find_confirmed(config, rows) if config else {})
     received = f"{store.folder}/weights/{row['trial_id']}.safetensors"
     return row, unpack_weights(store.read_weights(row["trial_id"]), received)
 
 
-def find_kept_trial(rows: list[dict[str, Any]], which: str, received: str) -> dict[str, Any]:
+def find_kept_trial(
+    rows: list[dict[str, Any]], which: str, received: str, confirmed: Mapping[Cell, str] = MappingProxyType({})
+) -> dict[str, Any]:
     """Return the row of the trial called ``which``, or of the best trial of the cell of that name.
 
     Weights are kept of the trained trials of phase confirm that completed. The best of a cell is the one of its tuned
@@ -51,19 +56,21 @@ def find_kept_trial(rows: list[dict[str, Any]], which: str, received: str) -> di
         rows: of `trials`.
         which: ``confirm-model_4-code10-tuned-01`` or ``model_4-code10``.
         received: what the user calls the study.
+        confirmed: the configuration that the search of a cell ended with, where it is known.
 
     Raises:
         InputError: there is no such trial or cell, or its weights were not kept.
     """
     kept = {row["trial_id"]: row for row in rows if row["phase"] == "confirm" and row["status"] == "complete"}
     kept = {trial_id: row for trial_id, row in kept.items() if row["arm"] != "control"}
-    if which in kept:
-        return kept[which]
-    of_cell = [row for row in kept.values() if row["arm"] == "tuned" and _name_cell(row) == which]
+    if trial_id := complete_id(which, kept):
+        return kept[trial_id]
+    tuned = [row for row in kept.values() if row["arm"] == "tuned" and str(_get_cell(row)) == which]
+    of_cell = [row for row in tuned if row["configuration"] == confirmed.get(_get_cell(row), row["configuration"])]
     if of_cell:
         return min(of_cell, key=lambda row: (row["train_cross_entropy"], row["number"]))
     known = any(row["trial_id"] == which for row in rows)
-    cells = sorted({_name_cell(row) for row in kept.values()})
+    cells = sorted({str(_get_cell(row)) for row in kept.values()})
     raise InputError(
         f"{received} keeps no weights of {which}" if known else f"{received} has no trial or cell {which}",
         "a trained trial of phase confirm that completed, or a cell, whose best one is taken: "
@@ -72,5 +79,5 @@ def find_kept_trial(rows: list[dict[str, Any]], which: str, received: str) -> di
     )
 
 
-def _name_cell(row: Mapping[str, Any]) -> str:
-    return str(Cell(row["architecture"], row["code_size"]))
+def _get_cell(row: Mapping[str, Any]) -> Cell:
+    return Cell(row["architecture"], row["code_size"])

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from study.plan.trials import complete_id
 from study.storage import provenance
 from study.storage.schema import LOSSES
 from study.storage.store import Store
@@ -53,6 +54,7 @@ def reproduce(trial_id: str, results: str, dataset_name: str | None = None, data
     store = Store(results)
     manifest = store.require_study()
     row = _find_trial(store, trial_id)
+    trial_id = row["trial_id"]
     architecture = _find_architecture(row["architecture"], manifest)
     dataset = load_dataset(dataset_name or manifest["config"]["dataset"], data_dir)
     if dataset.sha256 != row["dataset_sha256"]:
@@ -148,14 +150,14 @@ def find_differences(row: Mapping[str, Any], device: torch.device) -> list[str]:
 
 def _find_trial(store: Store, trial_id: str) -> dict[str, Any]:
     rows = {row["trial_id"]: row for row in store.read_trials()}
-    if trial_id not in rows:
+    if (found := complete_id(trial_id, rows)) is None:
         near = difflib.get_close_matches(trial_id, rows, n=3, cutoff=0)
         raise InputError(
             f"{store.folder} has no trial {trial_id}",
             f"one of its {len(rows)} trials{', such as ' if near else ''}{', '.join(near)}",
             "choose from column trial_id of trials",
         )
-    row = rows[trial_id]
+    row = rows[found]
     if row["status"] == "failed":
         raise InputError(
             f"{trial_id} failed: {row['reason']}",

@@ -11,12 +11,13 @@ import torch
 
 from study import launch
 from study.config.presets import study_config
+from study.config.search_space import Cell
 from study.config.study_config import StudyConfig
 from study.display.progress import Progress
 from study.execution.recorder import TrialRecorder, make_provenance_columns
 from study.plan.identity import next_manifest
 from study.plan.plan import Plan
-from study.plan.trials import PlannedTrial
+from study.plan.trials import PlannedTrial, hash_configuration, make_trial_config
 from study.storage import provenance
 from study.storage.store import Store
 from trainables.data.datasets import load_dataset
@@ -44,6 +45,12 @@ def small_config(**changes: Any) -> StudyConfig:
     return study_config("quick", **(values | changes))
 
 
+def tuned_id(config: StudyConfig, cell: Cell, number: int = 1) -> str:
+    """Return the id of a confirmation where trial 0, the published point of the tuned recipe, won its search."""
+    found = hash_configuration(make_trial_config(config, cell, config.recipe))
+    return PlannedTrial("confirm", "tuned", cell, number, None, configuration=found).trial_id
+
+
 def row_of(
     planned: PlannedTrial, trial_config: TrialConfig | None, value: float = 100.0, status: str = "complete"
 ) -> dict[str, Any]:
@@ -64,7 +71,9 @@ def row_of(
         "epochs": 5 if status == "complete" else 1,
         "validation_cross_entropy": value if status in ("complete", "pruned") else None,
     }
-    return row | (trial_config.as_dict() if trial_config else {})
+    if trial_config is None:
+        return row
+    return row | trial_config.as_dict() | {"configuration": planned.configuration or hash_configuration(trial_config)}
 
 
 def take_one(plan: Plan) -> tuple[PlannedTrial, TrialConfig | None] | None:

@@ -49,7 +49,7 @@ def print_missing(config: StudyConfig, results_dir: str) -> None:
     """
     _, rows = _open_study(config, results_dir)
     done = {row["trial_id"] for row in rows}
-    for planned in plan_trials(config):
+    for planned in plan_trials(config, rows):
         if planned.trial_id not in done:
             print(planned.trial_id)
 

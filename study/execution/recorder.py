@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from study.config.study_config import StudyConfig
 from study.plan.plan import Plan
-from study.plan.trials import Group, PlannedTrial
+from study.plan.trials import Group, PlannedTrial, hash_configuration
 from study.storage.schema import LOSSES
 from study.storage.store import Store
 from trainables.data.images import Dataset
@@ -137,6 +137,7 @@ class TrialRecorder:
             "factor": planned.factor,
             "level": planned.level.label if planned.level else None,
             "base_code_size": planned.cell.code_size if planned.level else None,
+            "configuration": planned.configuration,
             "seed": planned.seed,
             "status": outcome.status,
             "reason": outcome.reason,
@@ -147,6 +148,7 @@ class TrialRecorder:
         }
         if running.trial_config is not None:
             row |= running.trial_config.as_dict()
+            row["configuration"] = planned.configuration or hash_configuration(running.trial_config)
         last = running.epochs[-1] if running.epochs else None
         for name in LOSSES:
             row[name] = _drop_infinite(getattr(last, name)) if last else None

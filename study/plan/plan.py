@@ -6,6 +6,7 @@ has ended; then controls and the published arm, which wait for nothing. Resuming
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ class _CellState:
     running: int = 0
     best: Mapping[str, Any] | None = None  # row of the best search trial that trained its full budget
     confirmations: list[PlannedTrial] = field(default_factory=list)  # and ablations of the best, the next one last
+    decided: bool = False  # whether confirmations are those of the best, which the rows may hold already
 
     @property
     def searched(self) -> bool:
@@ -45,7 +47,7 @@ class Plan:
 
     def __init__(self, config: StudyConfig, finished: Iterable[Mapping[str, Any]]) -> None:
         self.config = config
-        rows = {row["trial_id"]: row for row in finished}
+        self.rows = rows = {row["trial_id"]: row for row in finished}
         self.total = 0
         self.done = 0
         self.running: dict[str, PlannedTrial] = {}
@@ -78,6 +80,8 @@ class Plan:
             state.confirmations.reverse()
         for row in sorted(rows.values(), key=lambda row: (row["number"], row["trial_id"])):
             self._learn(row)
+        for state in self._cells.values():
+            self._decide(state)
 
     def take(self, at_once: int = 1) -> tuple[list[PlannedTrial], TrialConfig | None] | None:
         """Return the next trial that can start now with its settings, and count it as running; None if none can.
@@ -102,10 +106,13 @@ class Plan:
         """Count a running trial as done and learn from its row."""
         planned = self.running.pop(row["trial_id"])
         self.done += 1
+        self.rows[row["trial_id"]] = row
         self._ended[planned.group][row["status"]] += 1
         if planned.phase == "search":
             self._state(planned.cell).running -= 1
         self._learn(row)
+        if planned.phase == "search":
+            self._decide(self._state(planned.cell))
 
     @property
     def exhausted(self) -> bool:
@@ -117,7 +124,8 @@ class Plan:
         pending = {planned.trial_id for planned in self._free}
         for state in self._cells.values():
             pending |= {planned.trial_id for planned in state.waiting + state.confirmations}
-        return [planned for planned in plan_trials(self.config) if planned.trial_id in pending]
+        rows = self.rows.values()
+        return [planned for planned in plan_trials(self.config, rows) if planned.trial_id in pending]
 
     def count_left(self) -> dict[Group, int]:
         """Return how many trials of each group have not ended, running ones included, those that cannot run left out.
@@ -204,6 +212,20 @@ class Plan:
             best = state.best
             if best is None or row["validation_cross_entropy"] < best["validation_cross_entropy"]:
                 state.best = row
+
+    def _decide(self, state: _CellState) -> None:
+        """Say what is confirmed once the search of a cell has ended, and count what the rows have of it already."""
+        if state.decided or not state.searched or not state.best:
+            return
+        state.decided = True
+        undecided, state.confirmations = state.confirmations, []
+        for each in undecided:
+            planned = dataclasses.replace(each, configuration=state.best["configuration"])
+            if (row := self.rows.get(planned.trial_id)) is None:
+                state.confirmations.append(planned)
+            else:
+                self.done += 1
+                self._ended[planned.group][row["status"]] += 1
 
     def _find_waiting(self) -> list[PlannedTrial]:
         """Return the trials of which the last is the next to start; none where none can start now."""

@@ -11,7 +11,7 @@ from typing import Any
 
 import pyarrow as pa
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 OPTUNA_STATES = {"complete": "COMPLETE", "pruned": "PRUNED", "diverged": "FAIL", "failed": "FAIL"}
 """How a trial ends here and, of search, what Optuna calls it."""
@@ -34,7 +34,11 @@ def _schema(table: str, *columns: pa.Field) -> pa.Schema:
 _TEXT, _INT, _FLOAT = pa.string(), pa.int64(), pa.float64()
 _TIME = pa.timestamp("ms", tz="UTC")
 _TRIAL_ID = _column(
-    "trial_id", _TEXT, "", "identity of the trial: phase, cell, number; unique in a study", nullable=False
+    "trial_id",
+    _TEXT,
+    "",
+    "identity of the trial: phase, cell, number, configuration; unique in a study",
+    nullable=False,
 )
 
 TRIALS = _schema(
@@ -50,6 +54,12 @@ TRIALS = _schema(
     _column("factor", _TEXT, "", "the one setting that an ablation changes; null in other phases"),
     _column("level", _TEXT, "", "the value that an ablation gives to its factor; null in other phases"),
     _column("base_code_size", _INT, "units", "of the confirmed configuration that an ablation starts from, else null"),
+    _column(
+        "configuration",
+        _TEXT,
+        "",
+        "short digest of the settings but epochs; of an ablation, of the confirmed ones that it starts from",
+    ),
     _column("seed", _INT, "", "seed of starting weights and of the order of images; null where nothing is drawn"),
     _column("status", _TEXT, "", "complete, pruned, diverged or failed", nullable=False),
     _column("reason", _TEXT, "", "why the trial did not complete; null where it did"),

@@ -17,7 +17,7 @@ from analysis.figures.style import choose_styles
 from analysis.report import comparison_tables
 from analysis.results import ResultsError, join_scores, load_studies, load_study, select_confirmed
 from analysis.tables.models import compute_size
-from study.storage.schema import SCHEMA_VERSION, TABLES
+from study.storage.schema import SCHEMA_VERSION, TABLES, table_of
 from tests.synthetic import true_score, write_synthetic_study
 from trainables.models.architectures import BUILT_IN, CONTROLS, ConvolutionalAutoencoder
 from trainables.models.custom import dump_row
@@ -99,6 +99,51 @@ def test_half_written_files_and_rows_without_their_trial_are_left_out(folder: Pa
     for name in ("epochs", "scores", "codes"):
         assert (getattr(before, name)["trial_id"] == lost.stem).any()
         assert not (getattr(after, name)["trial_id"] == lost.stem).any()
+
+
+def edit_trials(folder: Path, beginning: str, **values: object) -> None:
+    """Change columns of the trials whose ids begin so."""
+    for path in (folder / "trials").glob(f"{beginning}*.parquet"):
+        rows = [row | values for row in pq.read_table(path).to_pylist()]
+        pq.write_table(table_of("trials", rows), path)
+
+
+def test_what_a_longer_search_has_replaced_is_left_out_and_counted(folder: Path) -> None:
+    """Seeds 1 and 2 of what was best before, seed 3 of what is now: one table cell has the last alone."""
+    best = "search-model_4-10-tuned-1"
+    edit_trials(folder, "search-model_4", configuration="before")
+    edit_trials(folder, "confirm-model_4-10-tuned", configuration="before")
+    edit_trials(folder, best, configuration="now")
+    edit_trials(folder, "confirm-model_4-10-tuned-3", configuration="now")
+    results = load_study(folder)
+    tuned = results.trials[(results.trials["architecture"] == "model_4") & (results.trials["arm"] == "tuned")]
+    assert tuned.loc[tuned["phase"] == "confirm", "number"].tolist() == [3]
+    assert not results.scores["trial_id"].isin([f"confirm-model_4-10-tuned-{number}" for number in (1, 2)]).any()
+    (told,) = results.problems
+    assert told.startswith("trials: 2 of configurations that a longer search has replaced")
+    assert told.endswith("model_4-code10 (2)")
+    assert len(results.trials) == len(load_study(folder).trials) == 2 * (3 + 6) + 2 - 2
+
+
+def test_while_a_longer_search_goes_on_what_was_confirmed_last_counts(folder: Path) -> None:
+    """Its best is not known: a trial that the configuration plans is not there."""
+    edit_trials(folder, "confirm-model_4-10-tuned", configuration="before")
+    edit_trials(folder, "confirm-model_4-10-tuned-3", configuration="later")  # its row was written last
+    (folder / "trials" / "search-model_4-10-tuned-1.parquet").unlink()
+    results = load_study(folder)
+    tuned = results.trials[(results.trials["architecture"] == "model_4") & (results.trials["arm"] == "tuned")]
+    assert tuned.loc[tuned["phase"] == "confirm", "number"].tolist() == [3]
+
+
+def test_a_mixture_of_an_older_version_is_refused_in_words(folder: Path) -> None:
+    """Without a digest nothing says which of two configurations a cell's mean would be of."""
+    edit_trials(folder, "confirm-model_4-10-tuned-3", learning_rate=0.005)
+    with pytest.raises(ResultsError) as refused:
+        load_study(folder)
+    assert "model_4-code10 has trials of phase confirm with 2 configurations" in str(refused.value)
+    assert "learning_rate 0.01" in str(refused.value)
+    assert "learning_rate 0.005" in str(refused.value)
+    assert "run the study again under another name" in str(refused.value)
 
 
 def test_rows_that_are_there_twice_count_once(folder: Path) -> None:

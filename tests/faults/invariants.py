@@ -60,7 +60,8 @@ def damage(folder: Path, config: StudyConfig, before: Seen = {}, *, complete: bo
     now = committed(folder)
     lost = sum(now.get(trial_id) != times for trial_id, times in before.items())
     if complete:
-        ids = {planned.trial_id for planned in plan_trials(config)}
+        rows = {row["trial_id"]: row for row in _rows(folder, "trials")[0]}
+        ids = {planned.trial_id for planned in plan_trials(config, rows.values())}
         lost += len(ids - now.keys())
         duplicated += len(now.keys() - ids)
     return Damage(lost, duplicated, unreadable)

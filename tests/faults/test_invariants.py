@@ -9,14 +9,14 @@ import pytest
 
 from study.config.study_config import StudyConfig
 from study.plan.identity import next_manifest
-from study.plan.trials import plan_trials
+from study.plan.plan import Plan
 from study.storage.store import Store
 from tests.faults.invariants import Damage, committed, damage, main
-from tests.studies import row_of, small_config
+from tests.studies import row_of, small_config, take_one
 from trainables.data.datasets import load_dataset
 
 CONFIG: StudyConfig = small_config(architectures=("model_1",), trials=1, seeds=1)
-FIRST = "search-model_1-code10-0000"
+FIRST = "confirm-model_1-code10-published-01"
 
 
 @pytest.fixture
@@ -24,8 +24,10 @@ def folder(tmp_path: Path) -> Path:
     """A complete study of rows that nothing trained."""
     with Store(tmp_path / "study") as store:
         store.open(next_manifest(CONFIG, load_dataset("digits"), None, store.folder))
-        for planned in plan_trials(CONFIG):
-            store.append(row_of(planned, None) | {"study_sha256": "made up"}, {}, None)
+        plan = Plan(CONFIG, ())
+        while taken := take_one(plan):
+            plan.finish(row_of(*taken))
+            store.append(plan.rows[taken[0].trial_id] | {"study_sha256": "made up"}, {}, None)
     return tmp_path / "study"
 
 

@@ -11,9 +11,10 @@ import pytest
 import torch
 
 from study import codes
+from study.config.search_space import Cell
 from study.models import find_kept_trial, load_model
 from study.storage.store import Store
-from tests.studies import run_here, small_config
+from tests.studies import run_here, small_config, tuned_id
 from trainables.data.datasets import load_dataset
 from trainables.data.images import Dataset
 from trainables.errors import InputError
@@ -21,14 +22,15 @@ from trainables.inference import encode
 
 pytestmark = pytest.mark.slow
 
-TRIAL = "confirm-model_4-code10-tuned-01"
+CONFIG = small_config(architectures=("model_3", "model_4"), trials=1, seeds=2, epochs=2, batch_size=100)
+TUNED = [tuned_id(CONFIG, Cell("model_4", 10), number) for number in (1, 2)]
+TRIAL = TUNED[0]
 
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study of model 3 and model 4 with real weights."""
-    config = small_config(architectures=("model_3", "model_4"), trials=1, seeds=2, epochs=2, batch_size=100)
-    return run_here(config, tmp_path_factory.mktemp("models"))
+    return run_here(CONFIG, tmp_path_factory.mktemp("models"))
 
 
 @pytest.fixture(scope="module")
@@ -50,13 +52,16 @@ def test_a_trial_gives_the_model_whose_codes_are_in_the_rows(study: Path, digits
 def test_the_best_of_a_cell_is_the_tuned_trial_with_the_lowest_training_loss(study: Path) -> None:
     """Nothing is chosen by test images; a tie goes to the first seed."""
     rows = {row["trial_id"]: row for row in Store(study).read_trials()}
-    tuned = [rows[f"confirm-model_4-code10-tuned-{number:02d}"] for number in (1, 2)]
+    tuned = [rows[trial_id] for trial_id in TUNED]
     lowest = min(tuned, key=lambda row: row["train_cross_entropy"])
     best = load_model(study, "model_4-code10")
     named = load_model(study, lowest["trial_id"])
     assert torch.equal(best.get_parameter("code.weight"), named.get_parameter("code.weight"))
     alike = [row | {"train_cross_entropy": 80.0} for row in reversed(tuned)]
     assert find_kept_trial(alike, "model_4-code10", "here")["number"] == 1
+    other = [row | {"trial_id": "other", "configuration": "other", "train_cross_entropy": 1.0} for row in tuned[:1]]
+    confirmed = {Cell("model_4", 10): tuned[0]["configuration"]}
+    assert find_kept_trial([*tuned, *other], "model_4-code10", "here", confirmed) == lowest
     published = rows["confirm-model_4-code10-published-01"] | {"train_cross_entropy": 1.0}
     assert find_kept_trial([*tuned, published], "model_4-code10", "here") == lowest
     diverged = lowest | {"train_cross_entropy": 1.0, "status": "diverged", "trial_id": "another"}

@@ -50,7 +50,7 @@ def test_the_tuned_arm_is_resolved_once_its_search_is_done(capsys: pytest.Captur
     assert "not known yet" not in shown
     assert "search-" not in shown
     best = next(row for row in reversed(rows) if row["architecture"] == "model_1")
-    assert f"learning_rate={best['learning_rate']:.4g}" in shown.split("confirm-model_1-code10-tuned-01")[1]
+    assert f"learning_rate={best['learning_rate']:.4g}" in shown.split("confirm-model_1-code10-tuned-01-")[1]
 
 
 def test_many_cells_are_shown_by_a_few(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from typing import Any
 
 import pytest
 
 from study.config.ablations import FACTORS
+from study.config.search_space import Cell
 from study.config.study_config import StudyConfig
 from study.execution.recorder import make_batch
 from study.plan.plan import Plan
-from study.plan.trials import PlannedTrial, make_trial_config, plan_trials
+from study.plan.trials import PlannedTrial, hash_configuration, make_trial_config, plan_trials
 from tests.studies import row_of, small_config, take_one
 from trainables.trial_config import TrialConfig
 
@@ -28,11 +30,16 @@ def run_all(
     return taken
 
 
+def planned_ids(plan: Plan) -> list[str]:
+    """Return the ids of a plan by what its rows have decided, sorted."""
+    return sorted(planned.trial_id for planned in plan_trials(plan.config, plan.rows.values()))
+
+
 def test_every_planned_trial_is_taken_exactly_once() -> None:
     """And then the plan is exhausted."""
     plan = Plan(small_config(), ())
     taken = [planned.trial_id for planned, _ in run_all(plan)]
-    assert sorted(taken) == sorted(planned.trial_id for planned in plan_trials(small_config()))
+    assert sorted(taken) == planned_ids(plan)
     assert plan.exhausted
     assert plan.done == plan.total == 16
 
@@ -186,9 +193,42 @@ def test_a_group_is_lost_when_its_last_trial_failed_and_not_when_one_diverged() 
 def test_more_trials_seeds_or_cells_extend_a_study(change: dict[str, Any]) -> None:
     """Rows at hand keep their place; only what is new runs."""
     rows = [row_of(planned, trial_config) for planned, trial_config in run_all(Plan(small_config(), ()))]
-    grown = small_config(**change)
-    new = {planned.trial_id for planned, _ in run_all(Plan(grown, rows))}
-    assert new == {planned.trial_id for planned in plan_trials(grown)} - {row["trial_id"] for row in rows}
+    plan = Plan(small_config(**change), rows)
+    new = {planned.trial_id for planned, _ in run_all(plan)}
+    assert new == {*planned_ids(plan)} - {row["trial_id"] for row in rows}
+
+
+def test_a_longer_search_that_finds_another_configuration_confirms_and_ablates_it_afresh() -> None:
+    """Never one seed more of what was best before: no average may mix two configurations."""
+    before = Plan(ablating(architectures=("model_4",), factors=("loss",)), ())
+    rows = [row_of(*taken, 100.0 + taken[0].number) for taken in run_all(before)]
+    grown = Plan(ablating(architectures=("model_4",), factors=("loss",), trials=5, seeds=3), rows)
+    taken = run_all(grown, {"search-model_4-code10-0004": 50.0})
+    tuned = [(planned, found) for planned, found in taken if planned.phase != "search" and planned.arm == "tuned"]
+    best = next(found for planned, found in taken if planned.trial_id == "search-model_4-code10-0004")
+    assert {planned.configuration for planned, _ in tuned} == {hash_configuration(best)}
+    assert [planned.number for planned, _ in tuned if planned.phase == "confirm"] == [1, 2, 3]
+    assert [found for planned, found in tuned if planned.phase == "confirm"] == [best] * 3
+    assert sorted(planned.number for planned, _ in tuned if planned.phase == "ablate") == [1, 1, 2, 2, 3, 3]
+    assert grown.done == grown.total
+
+
+def test_a_longer_search_that_finds_nothing_better_keeps_what_is_confirmed() -> None:
+    """Seeds 1 and 2 are there, and seed 3 is of the same configuration."""
+    before = Plan(small_config(architectures=("model_4",)), ())
+    rows = [row_of(*taken, 100.0 + taken[0].number) for taken in run_all(before)]
+    taken = run_all(Plan(small_config(architectures=("model_4",), trials=5, seeds=3), rows))
+    assert [planned.number for planned, _ in taken if planned.phase == "confirm" and planned.arm == "tuned"] == [3]
+
+
+def test_every_setting_but_the_epochs_is_part_of_a_configuration() -> None:
+    """Its digest changes with each, and is the same in every process."""
+    config = small_config()
+    base = make_trial_config(config, Cell("model_4", 10), "modern")
+    assert hash_configuration(base) == hash_configuration(dataclasses.replace(base, epochs_planned=1))
+    changes = {"learning_rate": 0.02, "filters_1": 3, "filters_2": 3, "loss": "both", "batch_size": 7, "momentum": 0.5}
+    digests = {hash_configuration(dataclasses.replace(base, **{name: value})) for name, value in changes.items()}
+    assert len(digests | {hash_configuration(base)}) == len(changes) + 1
 
 
 def ablating(**changes: Any) -> StudyConfig:
@@ -233,10 +273,9 @@ def taken_together(plan: Plan, at_once: int) -> list[list[PlannedTrial]]:
 def test_seeds_of_a_configuration_are_taken_together(at_once: int) -> None:
     """Five seeds of both arms and of every ablation, at most so many at a time; every planned trial once."""
     config = ablating(seeds=5)
-    taken = taken_together(Plan(config, ()), at_once)
-    assert sorted(planned.trial_id for trials in taken for planned in trials) == sorted(
-        planned.trial_id for planned in plan_trials(config)
-    )
+    plan = Plan(config, ())
+    taken = taken_together(plan, at_once)
+    assert sorted(planned.trial_id for trials in taken for planned in trials) == planned_ids(plan)
     assert all(len({planned.group for planned in trials}) == 1 for trials in taken)
     sizes = Counter((trials[0].phase, trials[0].arm, len(trials)) for trials in taken)
     expected = {1: {1}, 2: {1, 2}, 8: {5}}[at_once]
@@ -251,7 +290,7 @@ def test_a_resumed_plan_takes_the_seeds_together_that_are_missing() -> None:
     kept = [
         row_of(planned, trial_config, 100.0 + planned.number)
         for planned, trial_config in run_all(Plan(config, ()))
-        if planned.phase == "search" or planned.trial_id.endswith(("tuned-02", "tuned-03"))
+        if planned.phase == "search" or (planned.arm == "tuned" and planned.number in (2, 3))
     ]
     taken = taken_together(Plan(config, kept), 8)
     (group,) = [trials for trials in taken if trials[0].arm == "tuned"]
@@ -264,13 +303,7 @@ def test_what_is_planned_only_is_counted() -> None:
     """Rows of a cell that the configuration no longer has are left out, and an ablated code size is its base's."""
     config = small_config(phases=("search", "confirm", "ablate"), ablated_architectures=("model_1",))
     other = small_config(architectures=("model_5",))
-    rows, foreign = (
-        [
-            row_of(planned, make_trial_config(own, planned.cell, own.recipe) if planned.phase == "search" else None)
-            for planned in plan_trials(own)
-        ]
-        for own in (config, other)
-    )
+    rows, foreign = ([row_of(*taken) for taken in run_all(Plan(own, ()))] for own in (config, other))
     rows = [row | ({"code_size": 99, "base_code_size": 10} if row["phase"] == "ablate" else {}) for row in rows]
     plan = Plan(config, [*rows, *(row for row in foreign if row["architecture"] == "model_5")])
     expected = Counter((planned.phase, planned.cell) for planned in plan_trials(config))
