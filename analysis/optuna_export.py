@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.results import SEARCHED, StudyResults
+from analysis.results import COORDINATES, SEARCHED, StudyResults
 from study.storage.schema import OPTUNA_STATES
 from trainables.errors import InputError
 
@@ -28,11 +28,11 @@ def check_storage(url: str) -> None:
 
 
 def write_optuna(results: StudyResults, url: str) -> str:
-    """Add the search of every cell to a storage of Optuna, as one study, and say how much was added.
+    """Add the search of every cell to a storage of Optuna, a study a round, and say how much was added.
 
-    Trials are in order, with their parameters, the validation cross-entropy of every epoch, and their state: complete,
-    pruned, or fail for those that diverged or failed. Trials that are there already are left as they are, so the same
-    call adds what has ended since.
+    Values of two rounds cannot be compared: they train fewer or more epochs. Trials are in order, with their
+    parameters, the validation cross-entropy of every epoch, and their state: complete, pruned, or fail for those that
+    diverged or failed. Trials that are there already are left as they are, so the same call adds what has ended since.
 
     Raises:
         InputError: there is no search, or the storage cannot be opened or written.
@@ -47,10 +47,13 @@ def write_optuna(results: StudyResults, url: str) -> str:
     with open_storage(url) as storage:
         import optuna
 
-        for (architecture, code_size), trials in search.groupby(["architecture", "code_size"], observed=True):
+        rounds = search["round"].fillna(0).astype("int64")
+        cells = search.groupby(["architecture", "code_size", rounds], observed=True)
+        for (architecture, code_size, each), trials in cells:
             optuna_study = optuna.create_study(
                 storage=storage,
-                study_name=f"{results.studies[0].name}/{architecture}-code{code_size}",
+                study_name=f"{results.studies[0].name}/{architecture}-code{code_size}"
+                + (f"-round{each}" if each else ""),
                 direction="minimize",
                 load_if_exists=True,
             )
@@ -89,18 +92,22 @@ def open_storage(url: str) -> Iterator[Any]:
 
 
 def _distributions(trials: pd.DataFrame, manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the ranges that were searched, from study.json, wide enough for all values."""
+    """Return the ranges that were searched, from study.json, wide enough for all values.
+
+    The coordinates of a search by rounds, the filter counts themselves of one before.
+    """
     from optuna.distributions import FloatDistribution, IntDistribution
 
     identity, recipe = manifest.get("identity", {}), manifest["config"].get("recipe")
     rates = identity.get("recipes", {}).get(recipe, {}).get("learning_rate_range", [])
-    counts = identity.get("filters_range", [])
+    limits = {"learning_rate": rates} | {name: identity.get(f"{name}_range", []) for name in COORDINATES}
+    limits |= dict.fromkeys(("filters_1", "filters_2"), identity.get("filters_range", []))
     ranges: dict[str, Any] = {}
-    for name in SEARCHED:
-        values = [*trials[name].dropna().tolist(), *(rates if name == "learning_rate" else counts)]
-        kind = FloatDistribution if name == "learning_rate" else IntDistribution
+    for name in SEARCHED[:1] + (COORDINATES if trials["budget_share"].notna().any() else SEARCHED[1:]):
+        values = [*trials[name].dropna().tolist(), *limits[name]]
+        kind = IntDistribution if name in SEARCHED[1:] else FloatDistribution
         if trials[name].notna().any():
-            ranges[name] = kind(min(values), max(values), log=True)
+            ranges[name] = kind(min(values), max(values), log=name != "budget_share")
     return ranges
 
 
@@ -113,7 +120,22 @@ def _optuna_trial(row: Mapping[Any, Any], curve: pd.DataFrame | None, distributi
     if curve is not None:
         known = curve.dropna(subset=["validation_cross_entropy"])
         values = dict(zip(known["epoch"].tolist(), known["validation_cross_entropy"].tolist(), strict=True))
-    told = ("trial_id", "number", "seed", "status", "reason", "epochs", "parameters", "seconds", "device", "host")
+    told = (
+        "trial_id",
+        "number",
+        "round",
+        "sampler",
+        "filters_1",
+        "filters_2",
+        "seed",
+        "status",
+        "reason",
+        "epochs",
+        "parameters",
+        "seconds",
+        "device",
+        "host",
+    )
     trial = create_trial(
         state=state,
         value=None if state == TrialState.FAIL else row["validation_cross_entropy"],

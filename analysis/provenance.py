@@ -54,11 +54,22 @@ def list_missing(results: StudyResults) -> list[str]:
         if (config := rebuild_config(study.manifest)) is None:
             continue
         trials = results.trials[results.trials["study"] == study.name]
-        there = _count_groups(trials.astype({"phase": "str", "arm": "str"}).to_dict("records"))
-        planned = _count_groups(
-            {"phase": trial.phase, "arm": trial.arm, "factor": trial.factor} | dataclasses.asdict(trial.cell)
-            for trial in plan_trials(config)
-        )
+        texts = {"phase": "str", "arm": "str", "status": "str"}
+        rows: list[dict[Any, Any]] = trials.astype(texts).to_dict("records")
+        for row in rows:
+            row["trial_id"] = row["trial_id"].removeprefix(f"{study.name}:")
+        expected = [
+            {"trial_id": trial.trial_id, "phase": trial.phase, "arm": trial.arm, "factor": trial.factor}
+            | dataclasses.asdict(trial.cell)
+            for trial in plan_trials(config, rows)
+        ]
+        planned = _count_groups(expected)
+        if has_rounds(study):  # Trials of a search are those that its results call for, others may be there, too.
+            ids = {trial["trial_id"] for trial in expected}
+            rows = [row for row in rows if row["phase"] != "search" or row["trial_id"] in ids]
+        elif "search" in planned:
+            planned["search"] = Counter(dict.fromkeys(planned["search"], config.trials))
+        there = _count_groups(rows)
         for phase, counts in planned.items():
             if short := counts - there[phase]:
                 # Cells as in the tables, the tuned arm first.
@@ -74,6 +85,11 @@ def list_missing(results: StudyResults) -> list[str]:
                     f"not there: {', '.join(cells[:NAMED_CELLS])}{more}. To run them: {format_command(study, phase)}"
                 )
     return sentences
+
+
+def has_rounds(study: Study) -> bool:
+    """Whether the searches of a study go by rounds; in those begun earlier trials were stopped early."""
+    return "generation_size" in study.manifest.get("identity", {})
 
 
 def _count_groups(trials: Iterable[Mapping[Any, Any]]) -> dict[str, Counter[tuple[str, int, str]]]:

@@ -41,6 +41,11 @@ ResultsError = InputError
 SEARCHED = ConvolutionalAutoencoder.searched
 """What a search varies, of any model."""
 
+COORDINATES = ("budget_share", "filters_ratio")
+"""What a search varies besides the learning rate; filter counts follow."""
+
+FINAL_ROUND = 3
+
 COLLAPSE_TOLERANCE = 0.03
 """A run whose training cross-entropy is not this share below the mean image's has collapsed. Source: the protocol."""
 
@@ -218,8 +223,8 @@ def find_superseded(trials: pd.DataFrame, manifest: Mapping[str, Any]) -> pd.Ser
     sizes = tuned["base_code_size"].fillna(tuned["code_size"]).astype("int64")
     cells = tuned.assign(code_size=sizes).groupby(["architecture", "code_size"], observed=True)
     config = rebuild_config(manifest)
-    rows: list[Any] = trials.astype({"phase": "str", "status": "str", "architecture": "str"}).to_dict("records")
-    confirmed = find_confirmed(config, rows) if config else {}
+    rows: list[Any] = trials[trials["phase"] == "search"].astype({"status": "str"}).to_dict("records")
+    confirmed = find_confirmed(config, {row["trial_id"]: row for row in rows}) if config else {}
     superseded = pd.Series(False, trials.index)
     for key, group in cells:
         cell = Cell(*key)  # type: ignore[arg-type]
@@ -264,6 +269,27 @@ def join_scores(results: StudyResults) -> pd.DataFrame:
 def select_confirmed(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the rows of ``frame`` that tables are made of: complete full-budget trials of confirm, and controls."""
     return frame[(frame["phase"] == "confirm") & frame["full_budget"]]
+
+
+def select_last_round(search: pd.DataFrame) -> pd.DataFrame:
+    """Return the trials of a search that trained for as long as what is confirmed: of its last round, if it has any."""
+    return search[search["round"].fillna(FINAL_ROUND) == FINAL_ROUND]
+
+
+def average_finalists(search: pd.DataFrame) -> pd.DataFrame:
+    """Return one row a finalist of each cell, the winner first: its settings, and its mean over validation seeds.
+
+    Column ``lost`` counts its seeds that did not complete; one of which none did is left out. In searches without
+    rounds every complete trial is a finalist.
+    """
+    last, loss = select_last_round(search), "validation_cross_entropy"
+    complete = last[last["full_budget"] & last[loss].notna()]
+    key = ["study", "code_size", "architecture", "number"]
+    counts = last.groupby(key, observed=True).size().rename("runs").reset_index()
+    means = complete.groupby(key, observed=True)[loss].agg(["mean", "size"]).reset_index()
+    rows = complete.drop_duplicates(key).drop(columns=loss).merge(means, on=key).merge(counts, on=key)
+    rows = rows.assign(lost=rows["runs"] - rows["size"]).rename(columns={"mean": loss})
+    return rows.sort_values([*key[:3], "lost", loss, "number"], ignore_index=True)
 
 
 def _read_models(manifest: Mapping[str, Any], received: str) -> dict[str, Architecture | Control]:

@@ -6,7 +6,8 @@
     python benchmarks/orchestration.py stock --seconds 2 --trials 10
 
 A trial trains one model in `EPOCHS` epochs on repeated images: as many as ``--seconds`` of stock training hold in this
-process, or ``--images``. Both sides train the same; early stopping, which would make trials shorter, stops none.
+process, or ``--images``. Both sides train the same: no trial is stopped early, and so
+few epochs have one round.
 """
 
 from __future__ import annotations
@@ -32,7 +33,6 @@ from stock_model import StockTraining
 from study.config.presets import study_config
 from study.display.progress import Progress
 from study.execution import cluster
-from study.execution.early_stopping import CellStopping
 from study.execution.recorder import TrialRecorder, make_provenance_columns
 from study.execution.tuner import run_plan
 from study.plan.plan import Plan
@@ -46,7 +46,7 @@ from trainables.training.training import Training, scale_pixels
 from trainables.trial_config import RECIPES
 
 ARCHITECTURE = "unpool_only"
-EPOCHS = 4
+EPOCHS = 2
 BATCHES = 20
 """Steps that are timed to find how many images a trial needs."""
 
@@ -100,7 +100,14 @@ def dataset_of(images: int) -> Dataset:
 def run_ours(trials: int, dataset: Dataset, slots: int) -> Waits:
     """Run search trials of one cell by the study's own Tuner; return what was seen."""
     config = study_config(
-        "quick", architectures=(ARCHITECTURE,), trials=trials, epochs=EPOCHS, phases=("search",), batch_size=100
+        "quick",
+        architectures=(ARCHITECTURE,),
+        trials=trials,
+        generation_size=trials,
+        validation_seeds=1,
+        epochs=EPOCHS,
+        phases=("search",),
+        batch_size=100,
     )
     with tempfile.TemporaryDirectory(prefix="cae-study-bench-") as folder:
         store = Store(Path(folder) / "study")
@@ -112,8 +119,7 @@ def run_ours(trials: int, dataset: Dataset, slots: int) -> Waits:
             started, busy = time.perf_counter(), _busy_seconds()
             with store.writing():
                 recorder = TrialRecorder(plan, store, Progress(plan, slots, io.StringIO()), columns)
-                # Five times the epochs put early stopping's first rung behind every trial's end.
-                run_plan(recorder, CellStopping(5 * EPOCHS), dataset, resources, 3600, None)
+                run_plan(recorder, dataset, resources, 3600, None)
             seconds, busy = time.perf_counter() - started, _busy_seconds() - busy
         finally:
             ray.shutdown()

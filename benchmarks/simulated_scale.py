@@ -5,7 +5,7 @@
     python benchmarks/simulated_scale.py
     python benchmarks/simulated_scale.py --slots 200 --trials 2000
 
-The plan, Optuna's searches, early stopping, Ray Tune's controller and the writing of rows are those of a study; only
+The plan, Optuna's searches by rounds, Ray Tune's controller and the writing of rows are those of a study; only
 the workers are simulated, and report invented figures. Times are those of the driver alone.
 """
 
@@ -34,7 +34,6 @@ from study.config.presets import study_config
 from study.config.study_config import StudyConfig
 from study.display.progress import Progress
 from study.execution import cluster
-from study.execution.early_stopping import CellStopping
 from study.execution.recorder import TrialRecorder, make_provenance_columns
 from study.execution.tuner import Resources, run_plan
 from study.plan.plan import Plan
@@ -58,12 +57,15 @@ PARTS = 4
 """Parts of the run, equal in results, of which each is measured on its own: what grows shows between them."""
 
 
-def config_of(trials: int) -> StudyConfig:
-    """Return a study of the paper's cells that plans about ``trials`` trials."""
-    one = study_config("paper", trials=1, seeds=SEEDS, epochs=EPOCHS)
+def config_of(trials: int, slots: int) -> StudyConfig:
+    """Return a study of the paper's cells that plans about ``trials`` trials, in generations that fill the slots."""
+    shared: dict[str, Any] = {"seeds": SEEDS, "epochs": EPOCHS, "published_epochs": EPOCHS}
+    one = study_config("paper", trials=1, **shared)
     cells = len(one.architectures) * len(one.code_sizes)
     rest = sum(planned.phase != "search" for planned in plan_trials(one))
-    return study_config("paper", trials=max(1, (trials - rest) // cells), seeds=SEEDS, epochs=EPOCHS)
+    # Of three trials of round 1 one goes on to round 2; the finalists are few.
+    searched = max(1, (trials - rest) * 3 // (4 * cells))
+    return study_config("paper", trials=searched, generation_size=min(1_000, 1 + slots // cells), **shared)
 
 
 def reports(batch: TrialBatch) -> Iterator[tuple[float, Report]]:
@@ -77,13 +79,14 @@ def reports(batch: TrialBatch) -> Iterator[tuple[float, Report]]:
         searching = batch.phase == "search"
         floor = 90 + 10 * abs(np.log10(batch.trial_config.learning_rate / 0.008)) + random.normal(0, 2)
         speed = EPOCH_SECONDS * random.uniform(0.5, 1.5)
-        for epoch in range(1, EPOCHS + 1):
+        epochs = batch.trial_config.epochs_planned
+        for epoch in range(1, epochs + 1):
             value = float(floor + 100 / epoch + random.normal(0, 1))
             figures = EpochMetrics(
                 epoch, 0.01, value, value / 8, value if searching else None, value / 8 if searching else None, 1.0
             )
             outcome = None
-            if epoch == EPOCHS:
+            if epoch == epochs:
                 outcome = Outcome("complete") if searching else Outcome("complete", scores=_scores(random))
             yield speed, Report(trial.trial_id, columns, figures, outcome)
 
@@ -152,14 +155,13 @@ def _resident_mebibytes() -> float:
 
 def measure_scale(slots: int, trials: int, folder: Path) -> tuple[Meter, int, int]:
     """Run a simulated study; return what was measured, its trials and the files that it left."""
-    config = config_of(trials)
+    config = config_of(trials, slots)
     dataset = load_dataset("digits")
     store = Store(folder / "study")
     store.open({"schema_version": SCHEMA_VERSION, "name": config.name})
     cluster.connect("local", 0, 1)
-    # Early stopping leaves about two thirds of the epochs.
-    meter = Meter(0.6 * EPOCHS * trials)
-    for owner, name in ((CellSearch, "suggest"), (CellSearch, "tell"), (Store, "append"), (TrialRecorder, "receive")):
+    meter = Meter(sum(planned.epochs or 1 for planned in plan_trials(config)))
+    for owner, name in ((CellSearch, "suggest"), (Store, "append"), (TrialRecorder, "receive")):
         meter.time(owner, name)
 
     def counted(batch: TrialBatch) -> Iterator[tuple[float, Report]]:
@@ -172,7 +174,7 @@ def measure_scale(slots: int, trials: int, folder: Path) -> tuple[Meter, int, in
         columns = make_provenance_columns(config.name, "0" * 64, dataset, provenance.versions(), (None, None))
         with store.writing(), installed(slots, counted):
             recorder = TrialRecorder(plan, store, Progress(plan, slots, io.StringIO()), columns)
-            run_plan(recorder, CellStopping(config.epochs), dataset, Resources(0, slots), 3600, None)
+            run_plan(recorder, dataset, Resources(0, slots), 3600, None)
         meter.close()
     finally:
         ray.shutdown()

@@ -28,12 +28,14 @@ from ray.tune.schedulers import ASHAScheduler
 from ray.tune.search.optuna import OptunaSearch
 from stock_model import StockTraining
 
-from study.config.search_space import FILTERS_RANGE, REDUCTION_FACTOR, grace_period
 from trainables.data.datasets import load_dataset
 from trainables.data.images import Dataset
 from trainables.models.architectures import BUILT_IN, ConvolutionalAutoencoder
 from trainables.training.training import scale_pixels
 from trainables.trial_config import RECIPES
+
+FILTERS_RANGE = (2, 65)
+"""Filter counts of either convolution, the last one excluded, which the opponent searches by themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +79,9 @@ def run_search(search: Search, dataset: Dataset, storage: Path) -> list[dict[str
     space: dict[str, Any] = {"learning_rate": tune.loguniform(*recipe.learning_rate_range)}
     row = BUILT_IN[search.architecture]
     if isinstance(row, ConvolutionalAutoencoder) and not search.published_filters_only:
-        space |= {name: tune.lograndint(FILTERS_RANGE[0], FILTERS_RANGE[1] + 1) for name in ("filters_1", "filters_2")}
+        space |= {name: tune.lograndint(*FILTERS_RANGE) for name in ("filters_1", "filters_2")}
     pixels, held_out = torch.from_numpy(dataset.search_train.pixels), torch.from_numpy(dataset.validation.pixels)
-    stopping = ASHAScheduler(
-        max_t=search.epochs, grace_period=grace_period(search.epochs), reduction_factor=REDUCTION_FACTOR
-    )
+    stopping = ASHAScheduler(max_t=search.epochs, grace_period=max(1, search.epochs // 5), reduction_factor=3)
     tuner = tune.Tuner(
         tune.with_resources(
             tune.with_parameters(train, search=search, images=scale_pixels(pixels), validation=scale_pixels(held_out)),

@@ -19,7 +19,7 @@ from typing import Any
 from study.config.ablations import FACTORS
 from study.config.options import RunOptions
 from study.config.presets import PRESETS
-from study.config.study_config import StudyConfig
+from study.config.study_config import TRAINED_ARMS, StudyConfig
 from study.config.study_file import read_config, read_models
 from study.signals import STATUS, interruptible, leave, reader_may_leave, say_how_to_go_on
 from study.storage.schema import PHASES
@@ -105,10 +105,14 @@ def make_parser() -> argparse.ArgumentParser:
         "--models", type=_parse_path, metavar="FILE", help="Python file of your own models, docs/extending.md"
     )
     what.add_argument("--code-sizes", nargs="+", type=_parse_whole, metavar="UNITS", help="sizes of the code layer")
+    what.add_argument("--arms", nargs="+", metavar="ARM", help=f"any of: {' '.join(TRAINED_ARMS)}")
     what.add_argument("--recipe", help=f"training of the tuned arm, one of: {', '.join(RECIPES)}")
     what.add_argument("--trials", type=_parse_whole, help="search trials of each architecture and code size")
     what.add_argument("--seeds", type=_parse_whole, help="trainings of each confirmed configuration")
     what.add_argument("--epochs", type=_parse_whole, help="full budget of a trial, in epochs")
+    what.add_argument(
+        "--published-epochs", type=_parse_whole, metavar="EPOCHS", help="of the published arm (default: the paper's 33)"
+    )
     what.add_argument("--seed", type=_parse_whole, help="base of all seeds (default: 0)")
     what.add_argument("--factors", nargs="+", metavar="NAME", help=f"of phase ablate, any of: {' '.join(FACTORS)}")
     where = flags.add_argument_group("where it runs and writes")

@@ -15,7 +15,8 @@ from typing import Any
 
 from study.config.search_space import Cell
 from study.config.study_config import rebuild_config
-from study.plan.trials import complete_id, find_confirmed
+from study.plan.planned_trial import complete_id
+from study.plan.trials import find_confirmed
 from study.storage.location import Location
 from study.storage.store import Store
 from trainables.checkpoint import unpack_weights
@@ -39,7 +40,8 @@ def load_model(results: Location | Path | str, which: str) -> Autoencoder:
 def find_model(store: Store, which: str) -> tuple[Mapping[str, Any], Autoencoder]:
     """Return the row of a trial and its module; as `load_model`."""
     config, rows = rebuild_config(store.require_study()), store.read_trials()
-    row = find_kept_trial(rows, which, str(store.folder), find_confirmed(config, rows) if config else {})
+    confirmed = find_confirmed(config, {each["trial_id"]: each for each in rows}) if config else {}
+    row = find_kept_trial(rows, which, str(store.folder), confirmed)
     received = f"{store.folder}/weights/{row['trial_id']}.safetensors"
     return row, unpack_weights(store.read_weights(row["trial_id"]), received)
 

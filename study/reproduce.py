@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from study.plan.trials import complete_id
+from study.plan.planned_trial import complete_id
 from study.storage import provenance
 from study.storage.schema import LOSSES
 from study.storage.store import Store

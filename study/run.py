@@ -14,14 +14,12 @@ from pathlib import Path
 from analysis.optuna_export import check_storage, write_optuna
 from analysis.results import load_study
 from study.config.options import RunOptions
-from study.config.search_space import Cell
 from study.config.study_config import StudyConfig
 from study.config.study_file import format_study_file
 from study.display.dashboard import Mirror
 from study.display.dry_run import print_first_configurations, print_plan
 from study.display.live import choose_progress
 from study.execution import cluster
-from study.execution.early_stopping import CellStopping
 from study.execution.estimate import Estimate, estimate_plan
 from study.execution.recorder import TrialRecorder, make_provenance_columns
 from study.execution.tuner import run_plan
@@ -103,9 +101,9 @@ def _run(config: StudyConfig, options: RunOptions, store: Store, dataset: Datase
     plan = Plan(config, finished)
     if "search" not in config.phases and (unsearched := plan.list_cells_without_result()):
         raise InputError(
-            f"phases {' '.join(config.phases)} without a finished search of {unsearched[0]}",
+            f"phases {' '.join(config.phases)} without a finished search of {config.trials} trials of {unsearched[0]}",
             "phase search first, or a folder that holds its rows",
-            "add search to --phase",
+            "add search to --phase, or give the --trials that were searched",
         )
     if plan.exhausted:
         store.open(manifest, format_study_file(config))
@@ -124,12 +122,6 @@ def _run(config: StudyConfig, options: RunOptions, store: Store, dataset: Datase
         epoch_limit = _choose_epoch_limit(options, work)
         if options.verbosity != "quiet":
             print_plan(config, plan, dataset, work, resources, epoch_limit, store.folder)
-        stopping = CellStopping(config.epochs)
-        searched = {row["trial_id"]: row for row in finished if row["phase"] == "search"}
-        for trial_id, curve in store.read_curves(set(searched)).items():
-            row = searched[trial_id]
-            values = [epoch["validation_cross_entropy"] for epoch in curve]
-            stopping.replay(Cell(row["architecture"], row["code_size"]), trial_id, values)
         columns = make_provenance_columns(
             config.name, manifest["study_sha256"], dataset, provenance.versions(), provenance.git_state()
         )
@@ -140,7 +132,7 @@ def _run(config: StudyConfig, options: RunOptions, store: Store, dataset: Datase
         mirror = Mirror(url, plan, store.folder, progress) if url else nullcontext()
         with store.writing(), progress, mirror:
             recorder = TrialRecorder(plan, store, progress, columns)
-            run_plan(recorder, stopping, dataset, resources, epoch_limit, seconds, verbose)
+            run_plan(recorder, dataset, resources, epoch_limit, seconds, verbose)
     finally:
         cluster.disconnect()
     store.compact()

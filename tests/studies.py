@@ -11,17 +11,18 @@ import torch
 
 from study import launch
 from study.config.presets import study_config
-from study.config.search_space import Cell
+from study.config.search_space import Cell, measure_filters
 from study.config.study_config import StudyConfig
 from study.display.progress import Progress
 from study.execution.recorder import TrialRecorder, make_provenance_columns
 from study.plan.identity import next_manifest
 from study.plan.plan import Plan
-from study.plan.trials import PlannedTrial, hash_configuration, make_trial_config
+from study.plan.planned_trial import PlannedTrial, hash_configuration, make_trial_config
 from study.storage import provenance
 from study.storage.store import Store
 from trainables.data.datasets import load_dataset
-from trainables.run_trial import Outcome, run_trial
+from trainables.models.architectures import BUILT_IN
+from trainables.run_trial import run_trial
 from trainables.trial_config import TrialConfig
 
 
@@ -34,10 +35,15 @@ def exit_status(arguments: Sequence[str]) -> int | str | None:
 
 
 def small_config(**changes: Any) -> StudyConfig:
-    """Return a configuration of two cells and few trials."""
+    """Return a configuration of two cells, few trials and both arms.
+
+    By default 3 trials a cell are trained for 2 epochs, and 2 of them for 5 with 2 seeds: 7 rows of search.
+    """
     values: dict[str, Any] = {
         "architectures": ("model_1", "model_4"),
         "code_sizes": (10,),
+        "arms": ("tuned", "published"),
+        "published_epochs": 5,
         "trials": 3,
         "seeds": 2,
         "epochs": 5,
@@ -48,7 +54,7 @@ def small_config(**changes: Any) -> StudyConfig:
 def tuned_id(config: StudyConfig, cell: Cell, number: int = 1) -> str:
     """Return the id of a confirmation where trial 0, the published point of the tuned recipe, won its search."""
     found = hash_configuration(make_trial_config(config, cell, config.recipe))
-    return PlannedTrial("confirm", "tuned", cell, number, None, configuration=found).trial_id
+    return PlannedTrial("confirm", "tuned", cell, number, None, config.epochs, configuration=found).trial_id
 
 
 def row_of(
@@ -59,6 +65,7 @@ def row_of(
         "trial_id": planned.trial_id,
         "study": "quick-digits",
         "phase": planned.phase,
+        "round": planned.round,
         "arm": planned.arm,
         "dataset": "digits",
         "architecture": planned.cell.architecture,
@@ -68,11 +75,16 @@ def row_of(
         "status": status,
         "filters_1": None,
         "filters_2": None,
-        "epochs": 5 if status == "complete" else 1,
+        "epochs": planned.epochs if status == "complete" else 1,
+        "budget_share": None,
+        "filters_ratio": None,
         "validation_cross_entropy": value if status in ("complete", "pruned") else None,
     }
     if trial_config is None:
         return row
+    if trial_config.filters and planned.phase == "search":
+        measured = measure_filters(BUILT_IN[planned.cell.architecture], planned.cell.code_size, trial_config.filters)
+        row |= dict(zip(("budget_share", "filters_ratio"), measured, strict=True))
     return row | trial_config.as_dict() | {"configuration": planned.configuration or hash_configuration(trial_config)}
 
 
@@ -84,10 +96,10 @@ def take_one(plan: Plan) -> tuple[PlannedTrial, TrialConfig | None] | None:
     return planned, trial_config
 
 
-def run_here(config: StudyConfig, results: Path, pruned: tuple[str, ...] = ()) -> Path:
+def run_here(config: StudyConfig, results: Path) -> Path:
     """Run a study trial after trial in this process, without Ray, and return its folder.
 
-    Its rows, weights and codes are real ones. Trials ``pruned`` are stopped after their first epoch.
+    Its rows, weights and codes are real ones.
     """
     dataset = load_dataset(config.dataset)
     store = Store(results / config.name)
@@ -103,7 +115,4 @@ def run_here(config: StudyConfig, results: Path, pruned: tuple[str, ...] = ()) -
             while batch := recorder.take():
                 for report in run_trial(batch, dataset, torch.device("cpu")):
                     recorder.receive(report)
-                    if report.trial_id in pruned:
-                        recorder.commit(report.trial_id, Outcome("pruned", "behind the other trials of its cell"))
-                        break
     return results / config.name

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from trainables.data.images import Dataset
 from trainables.evaluation.scores import Score, make_scores
 from trainables.models.architectures import Architecture, Control
+from trainables.models.layers import count_multiply_adds
 from trainables.training.batched import BatchedTraining
 from trainables.training.devices import SEEDS_AT_ONCE, name_engine
 from trainables.training.training import EpochMetrics, Training, mean_image_cross_entropy, move_pixels
@@ -124,6 +125,9 @@ def _train(
         "train_images": len(train_pixels),
         "engine": name_engine(clock.device),
         "parameters": sum(parameter.numel() for parameter in trainings[0].model.parameters()),
+        "multiply_adds": count_multiply_adds(
+            trial_config.variant(batch.row), trial_config.code_size, trial_config.filters
+        ),
         "mean_image_cross_entropy": mean_image_cross_entropy(train_images.pixels),
     }
     going = dict(zip(trials, trainings, strict=True))

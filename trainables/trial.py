@@ -49,7 +49,7 @@ class BatchTrainable(tune.Trainable):
         return True
 
     def step(self) -> dict[str, Any]:
-        """Return the next report, of an epoch and a seed, with the value that early stopping compares."""
+        """Return the next report, of an epoch and a seed."""
         # A thread of C watches: it ends a process whose interpreter hangs as well.
         faulthandler.dump_traceback_later(self._epoch_limit, exit=True)
         try:
@@ -57,13 +57,8 @@ class BatchTrainable(tune.Trainable):
                 report = next(self._reports)
         finally:
             faulthandler.cancel_dump_traceback_later()
-        result: dict[str, Any] = {"report": report}
-        if report.epoch is not None:
-            result["epoch"] = report.epoch.epoch
-            result["validation_cross_entropy"] = report.epoch.validation_cross_entropy
         self._ended += report.outcome is not None
-        result["done"] = self._ended == len(self._batch.trials)
-        return result
+        return {"report": report, "done": self._ended == len(self._batch.trials)}
 
 
 @contextmanager

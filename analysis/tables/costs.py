@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
 import pandas as pd
 
-from analysis.results import StudyResults, select_confirmed
+from analysis.results import FINAL_ROUND, StudyResults, average_finalists, select_confirmed
 from analysis.stats.aggregate import CELL, add_labels, count_runs, estimate_means, join_frames, select_confirmed_scores
 from analysis.stats.intervals import compare_pairs
 from analysis.stats.metrics import LINEAR_ERROR, SQUARED_ERROR, select_metric
@@ -78,33 +82,90 @@ def search(results: StudyResults) -> Table | Absent:
     cell = ["study", "code_size", "architecture"]
     counts = count_runs(results, "search").drop(columns=["arm", "collapsed", "converged"])
     value = "validation_cross_entropy"
-    complete = trials[(trials["status"] == "complete") & trials[value].notna()]
-    best = complete.sort_values([value, "number"]).drop_duplicates(cell)
-    first = complete.loc[complete["number"] == 0, [*cell, value]].rename(columns={value: f"first_{value}"})
+    finalists = average_finalists(trials)
+    best = finalists.drop_duplicates(cell)
+    first = finalists.loc[finalists["number"] == 0, [*cell, value]].rename(columns={value: f"first_{value}"})
     kept = {name: f"best_{name}" for name in ("number", value, "learning_rate", "filters_1", "filters_2")}
+    rounds = count_rounds(trials, cell)
+    best = best.assign(
+        chosen_by=[describe_sampler(row) for row in best.to_dict("records")],
+        at_edge=[find_edges(results, row) for row in best.to_dict("records")],
+    )
     scores = select_metric(select_confirmed_scores(results), SQUARED_ERROR)
     tuned, published = (scores[scores["arm"] == arm] for arm in ("tuned", "published"))
     gain = compare_pairs(tuned, published, pair=[*cell, "seed"], by=cell)
     name = "tuned_minus_published"
     gain = gain.rename(columns={part: f"{name}_{part}" for part in gain.columns if part not in (*cell, "difference")})
     gain = gain.rename(columns={"difference": name})
-    frame = join_frames([counts, best[[*cell, *kept]].rename(columns=kept), first, gain], cell)
+    chosen = best[[*cell, *kept, "chosen_by", "at_edge"]].rename(columns=kept)
+    frame = join_frames([counts, rounds, chosen, first, gain], cell)
+    frame["winner_gain"] = frame[f"first_{value}"] - frame[f"best_{value}"]
     return Table(
         "search",
         title,
-        "c/p/d/f: search trials that completed, were pruned, diverged, failed; lowest cross-entropy on the validation "
-        "images (nats/image) of a trial of the full budget, with its learning rate and filter counts, and that of the "
-        "first trial, which has the published filter counts; squared error on the test images (1/image) of the "
-        "confirmed tuned arm minus the published one, paired by seed: mean ± half of the 95 % t interval (pairs).",
+        "How the trials of each cell were chosen, and how many trained in each round (round 1/2/3); c/p/d/f: runs that "
+        "completed, were pruned, diverged, failed; the winner's number, where 0 is the published point; its "
+        "cross-entropy on the validation images (nats/image), the mean over the seeds of the last round, and by how "
+        "much that is lower than trial 0's (gain); its learning rate and filter counts, with what of it lies at the "
+        "edge of its range; squared error on the test images (1/image) of the confirmed tuned arm minus the published "
+        "one, paired by seed: mean ± half of the 95 % t interval (pairs).",
         add_labels(results, frame),
         (
             Column("label", "Model"),
-            Column("complete/pruned/diverged/failed", "c/p/d/f", "counts"),
+            Column("chosen_by", "Chosen by"),
+            Column("round_1/round_2/round_3", "Rounds", "counts"),
+            Column("complete/pruned/diverged/failed", "c/p/d/f", "counts", main=False),
+            Column("best_number", "Winner", "count"),
             Column(f"best_{value}", "Best", "fixed"),
             Column(f"first_{value}", "First", "fixed", main=False),
+            Column("winner_gain", "Gain", "fixed"),
             Column("best_learning_rate", "Learning rate", "general"),
             Column("best_filters_1/best_filters_2", "Filters", "counts"),
+            Column("at_edge", "At the edge"),
             Column(name, "Tuned - published", "difference"),
         ),
         sections=(*list_study_sections(results), Column("code_size", "code size", "count")),
     )
+
+
+EDGE_SHARE = 0.02
+"""Share of a range, on its scale, within which a winner lies at its edge: a wider one might have found a better."""
+
+
+def count_rounds(trials: pd.DataFrame, cell: list[str]) -> pd.DataFrame:
+    """Return one row a cell with how many trials trained in each round; a search without rounds has the last alone."""
+    counted = trials.assign(_round=trials["round"].fillna(FINAL_ROUND).astype("int64"))
+    numbers = counted.drop_duplicates([*cell, "_round", "number"])
+    names = [f"round_{number}" for number in range(1, FINAL_ROUND + 1)]
+    flags = {name: numbers["_round"] == number for number, name in enumerate(names, start=1)}
+    return numbers[cell].assign(**flags).groupby(cell, observed=True)[names].sum().astype("Int64").reset_index()
+
+
+def describe_sampler(row: Mapping[Hashable, Any]) -> str:
+    """Return what chose the settings of a search trial; searches that do not say were Optuna's TPE."""
+    return "tpe" if pd.isna(row["sampler"]) else str(row["sampler"]).replace("_", " ")
+
+
+def find_edges(results: StudyResults, row: Mapping[Hashable, Any]) -> str:
+    """Return which searched settings of a winner lie at an end of their range; empty for none."""
+    identity = next(study.manifest.get("identity", {}) for study in results.studies if study.name == row["study"])
+    rates = identity.get("recipes", {}).get(row["recipe"], {}).get("learning_rate_range")
+    ranges = {"learning_rate": (rates, True)}
+    if row["number"] != 0:
+        ranges |= {
+            "budget_share": (identity.get("budget_share_range"), False),
+            "filters_ratio": (identity.get("filters_ratio_range"), True),
+        }
+    # All of the budget is no edge that a wider range could move.
+    found = [name for name, (limits, log) in ranges.items() if limits and is_at_edge(row[name], limits, log)]
+    if "budget_share" in found and row["budget_share"] > 0.9:
+        found.remove("budget_share")
+    return ", ".join(found)
+
+
+def is_at_edge(value: float | None, limits: Sequence[float], log: bool) -> bool:
+    """Whether a value lies within `EDGE_SHARE` of an end of its range, or beyond."""
+    if value is None or pd.isna(value):
+        return False
+    low, high, place = (math.log(each) if log else each for each in (*limits, value))
+    return min(place - low, high - place) <= EDGE_SHARE * (high - low)

@@ -1,32 +1,37 @@
-"""The search space of a cell: every tunable of the study, its range, and the parameter budget that bounds it."""
+"""The search space of a cell: coordinates in which every draw is a contender, and the budgets that bound it.
+
+A draw is a share of the parameter budget, a ratio of the two filter counts and a learning rate: the filter counts
+follow, the largest of that ratio whose parameters keep to that share. Drawn by themselves, most counts make a model of
+a small part of the budget.
+"""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 
 from trainables.errors import InputError
 from trainables.models.architectures import Architecture, Filters
-from trainables.models.layers import count_parameters
-
-FILTERS_RANGE = (2, 64)
-"""Filter counts of either convolution, searched on a logarithmic scale."""
+from trainables.models.layers import count_multiply_adds, count_parameters
 
 PARAMETER_BUDGET = 360_000
 """Trained weights and biases at most, for all convolutional models: without it every search ends at the widest filters
 and capacity decides the comparison."""
 
-STARTUP_TRIALS = 5
-"""Trials of a cell drawn at random before TPE's model of the cell decides."""
+BUDGET_SHARE_RANGE = (0.5, 1.0)
+"""Share of the parameter budget that a draw may use."""
 
+FILTERS_RATIO_RANGE = (1 / 3, 3.0)
+"""Filter count of the second convolution over that of the first, on a logarithmic scale."""
 
-REDUCTION_FACTOR = 3
-"""Of the trials of a cell that reach a rung of early stopping, the best of every three go on."""
+LEAST_FILTERS = 2
 
+SAMPLERS = ("random", "tpe", "multivariate_tpe", "gp")
+"""Optuna's samplers that a search may use, by the names that they have here."""
 
-def grace_period(epochs: int) -> int:
-    """Return the epochs that early stopping leaves to every trial: a fifth, in which the learning rate warms up."""
-    return max(1, epochs // 5)
+LEAST_SAMPLED_TRIALS = 9
+"""Trials of a cell below which any sampler would be a random search with extra words: they are spent on a grid."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -40,32 +45,49 @@ class Cell:
         return f"{self.architecture}-code{self.code_size}"
 
 
-def within_budget(row: Architecture, code_size: int, filters: Filters) -> bool:
-    """Whether the model with these filter counts keeps to the parameter budget."""
-    return count_parameters(row, code_size, filters) <= PARAMETER_BUDGET
+def within_budget(
+    row: Architecture, code_size: int, filters: Filters, multiply_adds: int | None = None, share: float = 1.0
+) -> bool:
+    """Whether the model with these filter counts keeps to a share of the parameter budget, and to ``multiply_adds``."""
+    if count_parameters(row, code_size, filters) > share * PARAMETER_BUDGET:
+        return False
+    return multiply_adds is None or count_multiply_adds(row, code_size, filters) <= multiply_adds
 
 
 @lru_cache(maxsize=100_000)
-def widest(row: Architecture, code_size: int, filters_1: int | None = None) -> int:
-    """Return the largest filter count of the second convolution beside ``filters_1``, or of the first beside the least.
+def choose_filters(
+    row: Architecture, code_size: int, share: float, ratio: float, multiply_adds: int | None = None
+) -> Filters:
+    """Return the largest filter counts of about ``ratio`` that keep to ``share`` of the parameter budget.
 
-    Parameters grow with either count, so halving the range finds it.
+    Where even the least counts do not, as with a large code, they are returned.
 
     Raises:
-        InputError: the least counts already exceed the budget.
+        InputError: the least counts already exceed a whole budget.
     """
-    least, most = FILTERS_RANGE
-
-    def fits(count: int) -> bool:
-        return within_budget(row, code_size, (count, least) if filters_1 is None else (filters_1, count))
-
-    if not fits(least):
+    least = (LEAST_FILTERS, LEAST_FILTERS)
+    if not within_budget(row, code_size, least, multiply_adds):
+        second = "" if multiply_adds is None else f", or {multiply_adds:,} multiply-adds,"
         raise InputError(
-            f"{Cell(row.name, code_size)} has more than {PARAMETER_BUDGET:,} parameters at the least filter counts",
-            "cells that fit the parameter budget",
+            f"{Cell(row.name, code_size)} has more than {PARAMETER_BUDGET:,} parameters{second} at the least filter "
+            "counts",
+            "cells that fit the budget",
             "choose a smaller code size",
         )
-    while least < most:
-        middle = (least + most + 1) // 2
-        least, most = (middle, most) if fits(middle) else (least, middle - 1)
-    return least
+
+    def scale(size: float) -> Filters:
+        first, second = (max(LEAST_FILTERS, round(size * part)) for part in (1 / math.sqrt(ratio), math.sqrt(ratio)))
+        return first, second
+
+    # Parameters and multiply-adds grow with the size, so halving its range finds the largest that fits.
+    low, high = 0.0, float(PARAMETER_BUDGET)
+    while scale(low) != scale(high) and high - low > 1e-6:
+        middle = (low + high) / 2
+        fits = within_budget(row, code_size, scale(middle), multiply_adds, share)
+        low, high = (middle, high) if fits else (low, middle)
+    return scale(low)
+
+
+def measure_filters(row: Architecture, code_size: int, filters: Filters) -> tuple[float, float]:
+    """Return the share of the parameter budget and the ratio of filter counts that these counts make."""
+    return count_parameters(row, code_size, filters) / PARAMETER_BUDGET, filters[1] / filters[0]

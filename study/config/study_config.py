@@ -13,10 +13,11 @@ from pydantic.fields import FieldInfo
 
 from study.config.ablations import FACTORS
 from study.config.search_space import (
-    FILTERS_RANGE,
+    LEAST_SAMPLED_TRIALS,
     PARAMETER_BUDGET,
+    SAMPLERS,
     Cell,
-    widest,
+    choose_filters,
     within_budget,
 )
 from study.storage.schema import PHASES
@@ -28,6 +29,11 @@ from trainables.trial_config import RECIPES, Recipe
 
 PUBLISHED_RECIPE = "caffe"
 """Recipe of the published arm: the authors' own."""
+
+TRAINED_ARMS = ("tuned", "published")
+
+PUBLISHED_EPOCHS = 33
+"""20,000 steps of 100 images, rounded down to epochs of MNIST. Source: [file], the authors' solver."""
 
 SEEDS_OF_A_STUDY = 1_000_000
 """Seeds that belong to one base seed, so that studies of different base seeds share none."""
@@ -61,10 +67,17 @@ class StudyConfig:
         architectures: models, in the order of the tables.
         code_sizes: units of the code; with the architectures they make the cells.
         phases: search, confirm, ablate or some of them.
+        arms: tuned, published or both; controls are there with either.
         recipe: how the tuned arm is trained.
         trials: search trials a cell.
+        finalists: of them that train the full budget, trial 0 always among them.
+        validation_seeds: trainings of each finalist, whose mean decides.
+        generation_size: search trials of a cell that are suggested from the same results.
+        sampler: that suggests them, where there are enough of them.
+        multiply_adds_budget: of a forward pass of one image that a search may use at most, None for any.
         seeds: trainings of every confirmed configuration.
-        epochs: full budget of a trial.
+        epochs: full budget of a trial of the tuned arm.
+        published_epochs: of a trial of the published arm.
         batch_size: images a step, None for the recipe's.
         weight_decay: of the tuned arm, None for the recipe's.
         seed: base of all seeds.
@@ -85,10 +98,17 @@ class StudyConfig:
         tuple[CodeSize, ...], Field(min_length=1, description="a list of at least one, whole numbers from 1 to 784")
     ]
     phases: Annotated[Names, Field(description=f"a list of: {', '.join(PHASES)}")] = ("search", "confirm")
+    arms: Annotated[Names, Field(description=f"a list of: {', '.join(TRAINED_ARMS)}")] = TRAINED_ARMS
     recipe: StrictStr = "modern"
     trials: Annotated[int, _whole(1, 100_000)]
+    finalists: Annotated[int, _whole(1, LEAST_SAMPLED_TRIALS - 1)] = 3
+    validation_seeds: Annotated[int, _whole(1, 100)] = 3
+    generation_size: Annotated[int, _whole(1, 1_000)] = 8
+    sampler: StrictStr = "multivariate_tpe"
+    multiply_adds_budget: Annotated[int | None, _whole(1, 1_000_000_000_000)] = None
     seeds: Annotated[int, _whole(1, 1_000)]
     epochs: Annotated[int, _whole(1, 100_000)]
+    published_epochs: Annotated[int, _whole(1, 100_000)] = PUBLISHED_EPOCHS
     batch_size: Annotated[int | None, _whole(1, 1_000)] = None
     weight_decay: Annotated[
         float | None, Field(strict=True, ge=0, le=1, allow_inf_nan=False, description="a number from 0 to 1")
@@ -118,7 +138,9 @@ class StudyConfig:
         _check_choices("dataset", (self.dataset,), datasets)
         _check_choices("architectures", self.architectures, (*BUILT_IN, *own))
         _check_choices("phases", self.phases, PHASES)
+        _check_choices("arms", self.arms, TRAINED_ARMS)
         _check_choices("recipe", (self.recipe,), RECIPES)
+        _check_choices("sampler", (self.sampler,), SAMPLERS)
         _check_choices("factors", self.factors, FACTORS)
         _check_choices("ablated_architectures", self.ablated_architectures, (*BUILT_IN, *own))
         _check_choices("code_sizes", self.code_sizes, self.code_sizes)
@@ -134,8 +156,8 @@ class StudyConfig:
         for name in self.architectures:
             row = self.architecture(name)
             if row.ranked:
-                try:
-                    widest(row, max(self.code_sizes))  # refuses a cell which its search would refuse too late
+                try:  # refuses a cell which its search would refuse too late
+                    choose_filters(row, max(self.code_sizes), 1.0, 1.0, self.multiply_adds_budget)
                 except InputError as error:
                     raise FieldError("code_sizes", error.received, error.accepted, error.remedy) from None
 
@@ -145,15 +167,7 @@ class StudyConfig:
             check_row(row)
         except InputError as error:
             raise FieldError("models", error.received, error.accepted, error.remedy) from None
-        filters, (least, most) = row.published_filters, FILTERS_RANGE
-        if filters and not all(least <= count <= most for count in filters):
-            raise FieldError(
-                "models",
-                f"{row.name}: published_filters {filters}",
-                f"counts from {least} to {most}, the range of the search",
-                "change them",
-            )
-        largest = max(self.code_sizes)
+        filters, largest = row.published_filters, max(self.code_sizes)
         if filters and row.name in self.architectures and not within_budget(row, largest, filters):
             raise FieldError(
                 "models",
@@ -192,6 +206,10 @@ class StudyConfig:
     def search_seed(self, number: int) -> int:
         """Return the seed of search trial ``number``, from 0; never one of a confirmation."""
         return self.seed * SEEDS_OF_A_STUDY + SEEDS_OF_A_STUDY // 2 + number
+
+    def validation_seed(self, number: int) -> int:
+        """Return the seed of training ``number`` of every finalist, from 1; never one of another trial."""
+        return self.seed * SEEDS_OF_A_STUDY + SEEDS_OF_A_STUDY // 4 + number
 
     def as_dict(self) -> dict[str, Any]:
         """Return the configuration as plain values, for study.json."""

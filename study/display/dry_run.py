@@ -13,7 +13,8 @@ from study.execution.estimate import Estimate, estimate_room
 from study.execution.tuner import Resources
 from study.plan.pace import format_duration
 from study.plan.plan import Plan
-from study.plan.trials import PlannedTrial
+from study.plan.planned_trial import PlannedTrial
+from study.plan.rounds import is_grid, list_rounds
 from study.storage.location import Location
 from trainables.data.datasets import data_name
 from trainables.data.images import Dataset
@@ -40,13 +41,15 @@ def print_plan(
     seconds = work.wall_seconds(resources.concurrency, resources.gpus_per_trial)
     cells = len(config.architectures) * len(config.code_sizes)
     unit = "GPU" if resources.gpus_per_trial else "core"
-    planned = ", ".join(f"{count} {phase}" for phase, count in work.trials.items())
+    planned = "; ".join(f"{count} {part}" for part, count in work.trials.items())
+    epochs = "; ".join(f"{count:,} {part}" for part, count in work.epochs.items())
     print(
         f"study {config.name} on {data_name(config.dataset)}: {cells} cells ({len(config.architectures)} architectures "
         f"x {len(config.code_sizes)} code sizes)"
     )
     print(f"  trials:    {plan.total} in all, {plan.done} done, to run: {planned or 'none'}")
-    print(f"  epochs:    {work.epochs_at_most:,} at most; early stopping spares some of those of search")
+    print(f"  epochs:    {sum(work.epochs.values()):,}{f': {epochs}' if epochs else ''}")
+    print(f"  search:    {describe_search(config)}")
     print(
         f"  at once:   {resources.concurrency} on "
         f"{f'{resources.gpus_per_trial:g} GPU each' if resources.gpus_per_trial else 'one core each'}"
@@ -65,6 +68,16 @@ def print_plan(
             "  --epochs; or let it run for a while with --time-budget HOURS and go on later with the same command.",
             flush=True,
         )
+
+
+def describe_search(config: StudyConfig) -> str:
+    """Return what chooses the settings of a cell's search trials, and how long they train, round by round."""
+    chosen = "a grid" if is_grid(config) else f"{config.sampler}, {config.generation_size} at a time"
+    rounds = ", then ".join(
+        f"{each.trials} for {each.epochs} epochs" + (f" with {each.seeds} seeds" if each.seeds > 1 else "")
+        for each in list_rounds(config)
+    )
+    return f"{config.trials} trials a cell by {chosen}: {rounds}"
 
 
 def print_first_configurations(plan: Plan) -> None:

@@ -41,7 +41,7 @@ def choose_progress(
 
 
 class LiveProgress(Progress):
-    """Draws trials by phase, the best by cell, speed and time left; lines above it say what went wrong.
+    """Draws trials by phase and round, the best by cell, speed and time left; lines above it say what went wrong.
 
     It is drawn by `tick`, in the thread that runs the study: nothing of it can outlive a launch that is stopped.
     """
@@ -89,7 +89,7 @@ class LiveProgress(Progress):
         plan = self._plan
         tables = [Group(Text("trials", "bold"), self._make_phase_table())]
         if plan.count_trials("search")[0]:
-            title = Text("best validation cross-entropy (nats/image)", "bold")
+            title = Text("best validation cross-entropy (nats/image) and its round", "bold")
             tables.append(Group(title, self._make_best_table()))
         return Group(
             "",
@@ -111,15 +111,15 @@ class LiveProgress(Progress):
         return facts
 
     def _make_phase_table(self) -> Table:
-        styles = {"pruned": "", "diverged": "yellow", "failed": "red"}
+        styles = {"diverged": "yellow", "failed": "red"}
         table = _make_table("phase", "done", "running", *styles)
-        running = Counter(planned.phase for planned in self._plan.running.values())
-        for phase in self._plan.config.phases:
-            planned, ended = self._plan.count_trials(phase)
+        running = Counter(planned.group.part for planned in self._plan.running.values())
+        for part in dict.fromkeys(part for part, _ in self._plan.list_parts()):
+            planned, ended = self._plan.count_trials(part)
             table.add_row(
-                phase,
+                part,
                 f"{ended.total()}/{planned}",
-                str(running[phase]),
+                str(running[part]),
                 *(Text(str(ended[status]), style if ended[status] else "") for status, style in styles.items()),
             )
         return table
@@ -129,7 +129,7 @@ class LiveProgress(Progress):
         table = _make_table("architecture", *(f"code {size}" for size in config.code_sizes))
         for architecture in config.architectures:
             best = [self._plan.find_best(Cell(architecture, size)) for size in config.code_sizes]
-            table.add_row(architecture, *(f"{row['validation_cross_entropy']:.1f}" if row else "" for row in best))
+            table.add_row(architecture, *(f"{each[1]:.1f} ({each[0]})" if each else "" for each in best))
         return table
 
 

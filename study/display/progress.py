@@ -10,7 +10,7 @@ from typing import Any, Self, TextIO
 from study.config.options import Verbosity
 from study.plan.pace import Pace, format_duration
 from study.plan.plan import Plan
-from study.plan.trials import Group
+from study.plan.planned_trial import Group
 from trainables.training.training import EpochMetrics
 
 
@@ -34,7 +34,7 @@ class Progress:
         finished: Iterable[Mapping[str, Any]] = (),
     ) -> None:
         self._plan, self._slots, self._out, self._verbosity = plan, slots, out, verbosity
-        self._pace = Pace(plan.config.epochs, finished)
+        self._pace = Pace(finished)
         self._started = time.monotonic()
         self._ended = 0
         self._device_seconds = 0.0  # of the trials that ended in this launch

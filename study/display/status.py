@@ -13,8 +13,9 @@ from study.plan.pace import Pace, format_duration
 from study.plan.plan import Plan
 from study.plan.trials import plan_trials
 from study.storage.location import parse_location
-from study.storage.schema import STATUSES
 from study.storage.store import Store
+
+_STATUSES = ("complete", "diverged", "failed")
 
 
 def print_status(config: StudyConfig, results_dir: str) -> None:
@@ -34,7 +35,7 @@ def print_status(config: StudyConfig, results_dir: str) -> None:
     if blocked := len(plan.list_blocked()):
         print(f"{blocked} of the missing cannot run, since the search of their cell found nothing to confirm")
     if missing:
-        print(f"to run:    {_describe_time(plan, Pace(config.epochs, rows), rows)}")
+        print(f"to run:    {_describe_time(plan, Pace(rows), rows)}")
     print(f"rows:      {store.folder}")
     holder = store.find_holder()
     idle = "nobody; the same command without --status goes on" if missing else "nobody"
@@ -79,10 +80,10 @@ def _make_table(plan: Plan) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for name in ("phase", "cell"):
         table.add_column(name, overflow="fold")
-    for name in ("done", *STATUSES, "missing"):
+    for name in ("done", *_STATUSES, "missing"):
         table.add_column(name, justify="right")
-    for phase, cell in plan.list_cells():
-        planned, ended = plan.count_trials(phase, cell)
-        statuses = [str(ended[status]) for status in STATUSES]
-        table.add_row(phase, str(cell), f"{ended.total()}/{planned}", *statuses, str(planned - ended.total()))
+    for part, cell in plan.list_parts():
+        planned, ended = plan.count_trials(part, cell)
+        statuses = [str(ended[status]) for status in _STATUSES]
+        table.add_row(part, str(cell), f"{ended.total()}/{planned}", *statuses, str(planned - ended.total()))
     return table

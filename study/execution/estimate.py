@@ -12,10 +12,9 @@ import torch
 
 from study.config.search_space import Cell
 from study.config.study_config import StudyConfig
-from study.execution.early_stopping import make_stopper, replay_epochs
 from study.execution.tuner import Resources
 from study.plan.plan import Plan
-from study.plan.trials import PlannedTrial
+from study.plan.planned_trial import PlannedTrial
 from trainables.data.images import Dataset
 from trainables.models.architectures import IMAGE_SIZE, Control
 from trainables.models.layers import count_parameters
@@ -50,12 +49,12 @@ HALF_BYTES = 2
 class Estimate:
     """Work of the trials still pending.
 
-    Epochs at most, seconds of one device that trains, seconds of one core that evaluates, and those of the longest
-    epoch.
+    Trials and epochs of each phase and round, seconds of one device that trains, of one core that evaluates, and of the
+    longest epoch.
     """
 
     trials: dict[str, int]
-    epochs_at_most: int
+    epochs: dict[str, int]
     training_seconds: float
     evaluation_seconds: float
     epoch_seconds: float
@@ -78,10 +77,9 @@ def estimate_plan(config: StudyConfig, plan: Plan, dataset: Dataset, resources: 
 
 def estimate_work(config: StudyConfig, planned: list[PlannedTrial], dataset: Dataset, device: torch.device) -> Estimate:
     """Return what ``planned`` will take on ``device``, measured at the published filter counts."""
-    share = estimate_search_share(config.trials, config.epochs)
     at_once = min(SEEDS_AT_ONCE[device.type], config.seeds)
     paces: dict[Cell, _Pace] = {}
-    epochs = 0
+    epochs: Counter[str] = Counter()
     trained = evaluated = longest = 0.0
     for trial in planned:
         if trial.arm == "control":
@@ -90,35 +88,16 @@ def estimate_work(config: StudyConfig, planned: list[PlannedTrial], dataset: Dat
         if trial.cell not in paces:
             paces[trial.cell] = _measure_pace(config, trial.cell, dataset, device, at_once)
         pace = paces[trial.cell]
-        epochs += config.epochs
+        epochs[trial.group.part] += trial.epochs
         longest = max(longest, at_once * pace.together * len(dataset.training))
         if trial.phase == "search":
             epoch = pace.alone * len(dataset.search_train) + pace.measuring * len(dataset.validation)
-            trained += share * config.epochs * epoch
+            trained += trial.epochs * epoch
         else:
-            trained += config.epochs * pace.together * len(dataset.training)
+            trained += trial.epochs * pace.together * len(dataset.training)
             trained += pace.measuring * (len(dataset.training) + 2 * len(dataset.test))
             evaluated += EVALUATION_SECONDS * len(dataset.training) / 60_000
-    return Estimate(Counter(trial.phase for trial in planned), epochs, trained, evaluated, longest)
-
-
-def estimate_search_share(trials: int, epochs: int) -> float:
-    """Return the share of a search's epochs that early stopping leaves, for trials whose order never changes.
-
-    Large searches are simulated by smaller ones, whose share is about the same.
-    """
-    random = np.random.default_rng(0)
-    trials, epochs = min(trials, 1_000), min(epochs, 100)
-    repetitions = max(1, min(100, 100_000 // (trials * epochs)))
-    trained = 0
-    for _ in range(repetitions):
-        stopping = make_stopper(epochs)
-        for number, value in enumerate(random.random(trials)):
-            for going_on in replay_epochs(stopping, str(number), [float(value)] * epochs):
-                trained += 1
-                if not going_on:
-                    break
-    return trained / (repetitions * trials * epochs)
+    return Estimate(Counter(trial.group.part for trial in planned), epochs, trained, evaluated, longest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +153,7 @@ def estimate_room(planned: Iterable[PlannedTrial], config: StudyConfig, test_ima
         row = config.find_row(trial.cell.architecture)
         rows += TRIAL_BYTES
         if trial.arm != "control":
-            rows += EPOCHS_BYTES + config.epochs * EPOCH_BYTES
+            rows += EPOCHS_BYTES + trial.epochs * EPOCH_BYTES
         if trial.phase != "search":
             rows += SCORES_BYTES
         if trial.keep_codes:

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from study.config.study_config import StudyConfig
 from study.plan.plan import Plan
-from study.plan.trials import Group, PlannedTrial, hash_configuration
+from study.plan.planned_trial import Group, PlannedTrial, hash_configuration
 from study.storage.schema import LOSSES
 from study.storage.store import Store
 from trainables.data.images import Dataset
@@ -148,6 +148,7 @@ class TrialRecorder:
         }
         if running.trial_config is not None:
             row |= running.trial_config.as_dict()
+            row |= self.plan.list_columns(planned)
             row["configuration"] = planned.configuration or hash_configuration(running.trial_config)
         last = running.epochs[-1] if running.epochs else None
         for name in LOSSES:

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from ray import tune
+from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
-from study.execution.early_stopping import CellStopping
 from study.execution.recorder import TrialRecorder
 from study.plan.pace import format_duration
 from trainables.data.images import Dataset
@@ -75,11 +75,21 @@ class PlanSearcher(Searcher):
         self._going_on.discard(trial_id)
 
 
+class InOrder(FIFOScheduler):
+    """Trials in the order in which they were handed out."""
+
+    def choose_trial_to_run(self, tune_controller: Any) -> None:
+        """Leave the order to the controller, which starts what waits; Tune's own choice goes through all trials ever.
+
+        It is asked at every result, so that choice would take longer and longer.
+        """
+
+
 class RowWriter(tune.Callback):
     """Takes the reports out of Tune's results and commits trials that end, in whichever way."""
 
-    def __init__(self, recorder: TrialRecorder, stopping: CellStopping, epoch_limit: float) -> None:
-        self._recorder, self._stopping, self._epoch_limit = recorder, stopping, epoch_limit
+    def __init__(self, recorder: TrialRecorder, epoch_limit: float) -> None:
+        self._recorder, self._epoch_limit = recorder, epoch_limit
         self._heard: dict[str, float] = {}  # when each trial in Tune was heard of last
         self._node_deaths: Counter[str] = Counter()
 
@@ -92,12 +102,10 @@ class RowWriter(tune.Callback):
         self._heard[trial.trial_id] = time.monotonic()
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any) -> None:
-        """Pass the report on; a trial that early stopping ended has no outcome of its own."""
+        """Pass the report on."""
         self._heard[trial.trial_id] = time.monotonic()
         report: Report = result.pop("report")
         self._recorder.receive(report)
-        if trial.trial_id in self._stopping.pruned and self._recorder.holds(report.trial_id):
-            self._recorder.commit(report.trial_id, Outcome("pruned", "behind the other trials of its cell"))
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """Say why an attempt ended; Tune starts the next, and is told not to count the death of a node."""
@@ -132,7 +140,6 @@ class RowWriter(tune.Callback):
 
 def run_plan(
     recorder: TrialRecorder,
-    stopping: CellStopping,
     dataset: Dataset,
     resources: Resources,
     epoch_limit: float,
@@ -143,7 +150,6 @@ def run_plan(
 
     Args:
         recorder: what is planned.
-        stopping: early stopping, shown the search trials that are done already.
         dataset: put into Ray's object store once.
         resources: of a trial.
         epoch_limit: seconds that an epoch, with the measuring after the last, may take before its worker is ended.
@@ -169,7 +175,7 @@ def run_plan(
             trainable,
             tune_config=tune.TuneConfig(
                 search_alg=PlanSearcher(recorder, SEEDS_AT_ONCE["cuda" if gpus else "cpu"], resources.at_once),
-                scheduler=stopping,
+                scheduler=InOrder(),  # type: ignore[no-untyped-call]
                 num_samples=-1,
                 reuse_actors=True,
                 time_budget_s=time_budget,
@@ -180,7 +186,7 @@ def run_plan(
                 # Tune wants a folder of its own; nothing in it is ever read.
                 storage_path=folder,
                 verbose=0,
-                callbacks=[RowWriter(recorder, stopping, epoch_limit)],
+                callbacks=[RowWriter(recorder, epoch_limit)],
                 failure_config=tune.FailureConfig(max_failures=RETRIES),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             ),

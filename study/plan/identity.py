@@ -11,13 +11,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from study.config.search_space import (
-    FILTERS_RANGE,
-    PARAMETER_BUDGET,
-    REDUCTION_FACTOR,
-    STARTUP_TRIALS,
-    grace_period,
-)
+from study.config.search_space import BUDGET_SHARE_RANGE, FILTERS_RATIO_RANGE, PARAMETER_BUDGET
 from study.config.study_config import PUBLISHED_RECIPE, StudyConfig
 from study.plan.trials import list_skipped_levels
 from study.storage import provenance
@@ -30,9 +24,9 @@ from trainables.trial_config import RECIPES
 
 
 def make_identity(config: StudyConfig, dataset_sha256: str) -> dict[str, Any]:
-    """Return what may not change under the same name: data, splits, recipe, space, epochs and base seed.
+    """Return what may not change under the same name: data, splits, recipe, space, sampler, epochs and base seed.
 
-    Budgets, seeds, cells and phases may grow: their trials keep their ids.
+    Trials, finalists, seeds, cells, arms and phases may grow: trials keep their ids, which say what is confirmed.
     """
     return {
         "dataset": data_name(config.dataset),
@@ -43,11 +37,13 @@ def make_identity(config: StudyConfig, dataset_sha256: str) -> dict[str, Any]:
         "epochs": config.epochs,
         "batch_size": config.batch_size,
         "seed": config.seed,
-        "filters_range": list(FILTERS_RANGE),
+        "published_epochs": config.published_epochs,
+        "budget_share_range": list(BUDGET_SHARE_RANGE),
+        "filters_ratio_range": list(FILTERS_RATIO_RANGE),
         "parameter_budget": PARAMETER_BUDGET,
-        "startup_trials": STARTUP_TRIALS,
-        "grace_period": grace_period(config.epochs),
-        "reduction_factor": REDUCTION_FACTOR,
+        "multiply_adds_budget": config.multiply_adds_budget,
+        "sampler": config.sampler,
+        "generation_size": config.generation_size,
     }
 
 

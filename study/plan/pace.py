@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from study.config.search_space import Cell
-from study.plan.trials import Group
+from study.plan.planned_trial import Group
 
 
 @dataclass(slots=True)
@@ -21,13 +21,11 @@ class Pace:
     """Device seconds of trials, by those like them that have ended.
 
     Args:
-        epochs: full budget of a trial.
         rows: of `trials` at hand.
     """
 
-    def __init__(self, epochs: int, rows: Iterable[Mapping[str, Any]] = ()) -> None:
-        self._epochs = epochs
-        self._alike: dict[tuple[str, str, Cell], _Sum] = {}
+    def __init__(self, rows: Iterable[Mapping[str, Any]] = ()) -> None:
+        self._alike: dict[tuple[str, int | None, str, Cell], _Sum] = {}
         self._cells: dict[Cell, _Sum] = {}
         self._trained = _Sum()
         self._controls = _Sum()
@@ -40,7 +38,7 @@ class Pace:
         if seconds is None:
             return
         cell = Cell(row["architecture"], row.get("base_code_size") or row["code_size"])
-        alike = self._alike.setdefault((row["phase"], row["arm"], cell), _Sum())
+        alike = self._alike.setdefault((row["phase"], row.get("round"), row["arm"], cell), _Sum())
         kind = self._controls if row["arm"] == "control" else self._trained
         for total in (alike, kind, self._cells.setdefault(cell, _Sum())):
             total.seconds += seconds
@@ -54,15 +52,15 @@ class Pace:
         return sum(count * self._estimate_trial(group) for group, count in trials.items())
 
     def _estimate_trial(self, group: Group) -> float:
-        """Return the mean of the trials of the phase, arm and cell, else a full budget at the speed of the cell."""
-        alike = self._alike.get((group.phase, group.arm, group.cell))
+        """Return the mean of the trials of the phase, round, arm and cell, else its epochs at the speed of the cell."""
+        alike = self._alike.get((group.phase, group.round, group.arm, group.cell))
         if alike:
             return alike.seconds / alike.trials
         if group.arm == "control":  # Of controls none of which has ended it is known only that they train nothing.
             return self._controls.seconds / self._controls.trials if self._controls.trials else 0.0
         cell = self._cells.get(group.cell)
         speed = cell if cell and cell.epochs else self._trained
-        return self._epochs * speed.seconds / speed.epochs
+        return group.epochs * speed.seconds / speed.epochs
 
 
 def format_duration(seconds: float) -> str:

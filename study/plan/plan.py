@@ -1,7 +1,8 @@
 """Which trials a study plans: from its configuration and the rows at hand, the next one to run.
 
-All search trials come first, those of the cell with the most left before others; then cells are confirmed whose search
-has ended; then controls and the published arm, which wait for nothing. Resuming is the same plan over more rows.
+All search trials that can start come first, those of the cell with the most left before others; then cells are
+confirmed whose search has ended; then controls and the published arm, which wait for nothing. Resuming is the same plan
+over more rows.
 """
 
 from __future__ import annotations
@@ -14,28 +15,43 @@ from typing import Any
 
 from study.config.search_space import Cell
 from study.config.study_config import PUBLISHED_RECIPE, StudyConfig
-from study.plan.search import CellSearch
-from study.plan.trials import Group, PlannedTrial, make_trial_config, plan_trials
+from study.plan.planned_trial import Group, PlannedTrial, make_trial_config
+from study.plan.rounds import (
+    Winner,
+    average_first_round,
+    find_winner,
+    is_grid,
+    list_entrants,
+    list_rounds,
+    plan_round,
+)
+from study.plan.search import CellSearch, Suggestion
+from study.plan.trials import plan_trials
 from trainables.errors import InputError
+from trainables.models.architectures import Filters
 from trainables.trial_config import TrialConfig
 
 
 @dataclass(slots=True)
 class _CellState:
     search: CellSearch
-    waiting: list[PlannedTrial] = field(default_factory=list)  # search trials, the next one last
+    searched: bool  # whether the search is over, as it is where none is planned
+    rounds: int = 0  # that have begun
+    stages: list[list[int]] = field(default_factory=list)  # numbers of the round that wait for the stage, next one last
+    waiting: list[PlannedTrial] = field(default_factory=list)  # search trials of the stage, the next one last
     running: int = 0
-    best: Mapping[str, Any] | None = None  # row of the best search trial that trained its full budget
-    confirmations: list[PlannedTrial] = field(default_factory=list)  # and ablations of the best, the next one last
-    decided: bool = False  # whether confirmations are those of the best, which the rows may hold already
-
-    @property
-    def searched(self) -> bool:
-        return not self.waiting and not self.running
+    left: int = 0  # search trials that have not ended, of all rounds
+    suggestions: dict[int, Suggestion] = field(default_factory=dict)  # of the stage, in the first round
+    best: dict[int, float] = field(default_factory=dict)  # validation cross-entropy of a trial, by round
+    winner: Winner | None = None
+    confirmations: list[PlannedTrial] = field(default_factory=list)  # and ablations of the winner, the next one last
 
 
 class Plan:
     """The state of a study in memory: what is planned, what is running, what the rows say.
+
+    The search of a cell goes on by stages, the generations of its first round and each later round: a stage begins when
+    all trials of the one before have ended, so that what it tries, and who goes on, does not depend on their order.
 
     Args:
         config: what is planned in all.
@@ -47,8 +63,7 @@ class Plan:
 
     def __init__(self, config: StudyConfig, finished: Iterable[Mapping[str, Any]]) -> None:
         self.config = config
-        self.rows = rows = {row["trial_id"]: row for row in finished}
-        self.total = 0
+        self.rows = {row["trial_id"]: row for row in finished}
         self.done = 0
         self.running: dict[str, PlannedTrial] = {}
         self._free: list[PlannedTrial] = []
@@ -56,32 +71,34 @@ class Plan:
         self._planned: Counter[Group] = Counter()
         self._ended: dict[Group, Counter[str]] = {}  # by status
         for planned in plan_trials(config):
-            self.total += 1
             self._planned[planned.group] += 1
-            ended = self._ended.setdefault(planned.group, Counter())
-            if planned.trial_id in rows:
-                self.done += 1
-                ended[rows[planned.trial_id]["status"]] += 1
-            elif planned.phase == "search":
-                self._state(planned.cell).waiting.append(planned)
+            self._ended.setdefault(planned.group, Counter())
+            if planned.phase == "search":
+                state = self._state(planned.cell)
+                state.searched = False
+                state.left += 1
             elif planned.arm == "tuned":
                 self._state(planned.cell).confirmations.append(planned)
-            else:
+            elif not self._count_ended(planned):
                 self._free.append(planned)
-        if not self.total:
+        if not self._planned:
             raise InputError(
                 f"phase ablate has no trial: factors {' '.join(config.factors)} of {' '.join(config.architectures)}",
                 f"a factor that changes something of one of {', '.join(config.ablated_architectures)}",
-                "give other --factors or --architectures",
+                "give other --factors, --architectures or --arms",
             )
         self._free.reverse()
-        for state in self._cells.values():
-            state.waiting.reverse()
-            state.confirmations.reverse()
-        for row in sorted(rows.values(), key=lambda row: (row["number"], row["trial_id"])):
-            self._learn(row)
-        for state in self._cells.values():
-            self._decide(state)
+        for cell, state in self._cells.items():
+            if state.searched:
+                state.winner = find_winner(config, cell, self.rows)
+                self._decide(state)
+            else:
+                self._advance(cell, state)
+
+    @property
+    def total(self) -> int:
+        """How many trials are planned, done ones included."""
+        return self._planned.total()
 
     def take(self, at_once: int = 1) -> tuple[list[PlannedTrial], TrialConfig | None] | None:
         """Return the next trial that can start now with its settings, and count it as running; None if none can.
@@ -105,14 +122,12 @@ class Plan:
     def finish(self, row: Mapping[str, Any]) -> None:
         """Count a running trial as done and learn from its row."""
         planned = self.running.pop(row["trial_id"])
-        self.done += 1
         self.rows[row["trial_id"]] = row
-        self._ended[planned.group][row["status"]] += 1
+        self._count_ended(planned)
         if planned.phase == "search":
-            self._state(planned.cell).running -= 1
-        self._learn(row)
-        if planned.phase == "search":
-            self._decide(self._state(planned.cell))
+            state = self._state(planned.cell)
+            state.running -= 1
+            self._advance(planned.cell, state)
 
     @property
     def exhausted(self) -> bool:
@@ -120,12 +135,9 @@ class Plan:
         return not self.running and not self._find_waiting()
 
     def list_pending(self) -> list[PlannedTrial]:
-        """Return the trials that are neither done nor running."""
-        pending = {planned.trial_id for planned in self._free}
-        for state in self._cells.values():
-            pending |= {planned.trial_id for planned in state.waiting + state.confirmations}
-        rows = self.rows.values()
-        return [planned for planned in plan_trials(self.config, rows) if planned.trial_id in pending]
+        """Return the trials that are neither done nor running, those of later rounds as undecided."""
+        known = self.rows.keys() | self.running.keys()
+        return [planned for planned in plan_trials(self.config, self.rows.values()) if planned.trial_id not in known]
 
     def count_left(self) -> dict[Group, int]:
         """Return how many trials of each group have not ended, running ones included, those that cannot run left out.
@@ -136,56 +148,87 @@ class Plan:
         return {
             group: left
             for group, count in self._planned.items()
-            if (left := count - self._ended[group].total()) and not (group.arm == "tuned" and group.cell in without)
+            if (left := count - self._ended[group].total())
+            and not (group.phase != "search" and group.arm == "tuned" and group.cell in without)
         }
 
-    def count_trials(self, phase: str, cell: Cell | None = None) -> tuple[int, Counter[str]]:
-        """Return how many trials of a phase, or of a cell in it, are planned in all, and how many ended by status."""
-        groups = [group for group in self._planned if group.phase == phase and cell in (None, group.cell)]
+    def count_trials(self, part: str, cell: Cell | None = None) -> tuple[int, Counter[str]]:
+        """Return how many trials are planned, and how many ended by status, of a part (`Group.part`) or a cell in it.
+
+        A phase is the part of all its rounds.
+        """
+        groups = [group for group in self._planned if part in (group.part, group.phase) and cell in (None, group.cell)]
         ended = sum((self._ended[group] for group in groups), Counter())
         return sum(self._planned[group] for group in groups), ended
 
-    def list_cells(self) -> list[tuple[str, Cell]]:
-        """Return phases and cells that have trials, in the order of the plan."""
-        return list(dict.fromkeys((group.phase, group.cell) for group in self._planned))
+    def list_parts(self) -> list[tuple[str, Cell]]:
+        """Return parts and cells that have trials, in the order of the plan."""
+        return list(dict.fromkeys((group.part, group.cell) for group in self._planned))
 
-    def find_best(self, cell: Cell) -> Mapping[str, Any] | None:
-        """Return the row of the best search trial of a cell that trained its full budget: what is confirmed."""
-        return self._cells[cell].best if cell in self._cells else None
+    def find_best(self, cell: Cell) -> tuple[int, float] | None:
+        """Return the last round of a cell's search that has results, and its lowest validation cross-entropy."""
+        best = self._cells[cell].best if cell in self._cells else {}
+        return max(best.items(), default=None)
+
+    def find_winner(self, cell: Cell) -> Winner | None:
+        """Return the search trial of a cell that is confirmed; None before its search has ended."""
+        return self._cells[cell].winner if cell in self._cells else None
 
     def resolve_config(self, planned: PlannedTrial) -> TrialConfig | None:
-        """Return the settings of a trial that `can_start`, None for a control; a search suggests them now."""
+        """Return the settings of a trial that `can_start`, None for a control."""
         if planned.arm == "control":
             return None
         if planned.arm == "published":
-            return make_trial_config(self.config, planned.cell, PUBLISHED_RECIPE)
+            return make_trial_config(self.config, planned.cell, PUBLISHED_RECIPE, epochs=planned.epochs)
         state = self._cells[planned.cell]
         if planned.phase == "search":
-            return state.search.suggest(planned.number)
-        best = state.best
-        assert best is not None
-        filters = (best["filters_1"], best["filters_2"]) if best["filters_1"] else None
-        trial_config = make_trial_config(self.config, planned.cell, self.config.recipe, best["learning_rate"], filters)
+            suggestion = self._find_suggestion(planned, state)
+            rate, filters = suggestion.learning_rate, suggestion.filters
+        else:
+            assert state.winner is not None
+            rate, filters = state.winner.row["learning_rate"], _get_filters(state.winner.row)
+        trial_config = make_trial_config(self.config, planned.cell, self.config.recipe, rate, filters, planned.epochs)
         return trial_config if planned.level is None else planned.level.apply(trial_config)
 
+    def list_columns(self, planned: PlannedTrial) -> dict[str, Any]:
+        """Return the columns of a trial of the tuned arm that say what the search had to do with it."""
+        if planned.arm != "tuned":
+            return {}
+        state = self._cells[planned.cell]
+        if planned.phase == "search":
+            suggestion = self._find_suggestion(planned, state)
+            return {
+                "round": planned.round,
+                "sampler": "grid" if is_grid(self.config) else self.config.sampler,
+                "budget_share": suggestion.budget_share,
+                "filters_ratio": suggestion.filters_ratio,
+            }
+        winner = state.winner
+        assert winner is not None
+        return {"winner": winner.number, "winner_gain": winner.gain}
+
     def can_start(self, planned: PlannedTrial) -> bool:
-        """Whether nothing that ``planned`` depends on is still pending: the search of its cell, where it is tuned."""
-        if planned.phase == "search" or planned.arm != "tuned":
+        """Whether all is known that ``planned`` depends on: earlier stages of its search, or who won it."""
+        if planned.arm != "tuned":
             return True
         state = self._cells[planned.cell]
-        return bool(state.searched and state.best)
+        return planned in state.waiting if planned.phase == "search" else state.winner is not None
 
     def find_lost_groups(self) -> list[Group]:
         """Return the groups whose trials have all ended without one that the tables can use.
 
-        Those of a search that never trained its full budget, and others whose trials all failed: that trials diverge
-        is a result.
+        Those of a search without a winner, and others whose trials all failed: that trials diverge is a result.
         """
+        without = set(self.list_cells_without_result())
+        final = list_rounds(self.config)[-1].number
         return [
             group
             for group, count in self._planned.items()
-            if self._ended[group].total() == count
-            and (not self._state(group.cell).best if group.phase == "search" else self._ended[group]["failed"] == count)
+            if (
+                group.cell in without and group.round == final
+                if group.phase == "search"
+                else self._ended[group].total() == self._ended[group]["failed"] == count
+            )
         ]
 
     def list_blocked(self) -> list[PlannedTrial]:
@@ -193,46 +236,90 @@ class Plan:
         return [planned for cell in self.list_cells_without_result() for planned in self._cells[cell].confirmations]
 
     def list_cells_without_result(self) -> list[Cell]:
-        """Return the cells whose search is over without one trial that trained its full budget: not confirmable."""
-        return [
-            cell for cell, state in self._cells.items() if state.searched and state.confirmations and not state.best
-        ]
+        """Return the cells whose search is over without a winner: not confirmable."""
+        return [cell for cell, state in self._cells.items() if state.searched and not state.winner]
 
     def _state(self, cell: Cell) -> _CellState:
         if cell not in self._cells:
-            self._cells[cell] = _CellState(CellSearch(self.config, cell))
+            self._cells[cell] = _CellState(CellSearch(self.config, cell), searched=True)
         return self._cells[cell]
 
-    def _learn(self, row: Mapping[str, Any]) -> None:
-        if row["phase"] != "search":
-            return
-        state = self._state(Cell(row["architecture"], row["code_size"]))
-        state.search.tell(row)
-        if row["status"] == "complete":
-            best = state.best
-            if best is None or row["validation_cross_entropy"] < best["validation_cross_entropy"]:
-                state.best = row
+    def _count_ended(self, planned: PlannedTrial) -> bool:
+        """Count a planned trial as done if its row is there; return whether it is."""
+        row = self.rows.get(planned.trial_id)
+        if row is None:
+            return False
+        self.done += 1
+        self._ended[planned.group][row["status"]] += 1
+        if planned.round is not None:
+            state = self._cells[planned.cell]
+            state.left -= 1
+            if row["status"] == "complete":
+                value = row["validation_cross_entropy"]
+                state.best[planned.round] = min(value, state.best.get(planned.round, value))
+        return True
+
+    def _advance(self, cell: Cell, state: _CellState) -> None:
+        """Begin the next stage of a cell's search when the one before has ended, or say who won."""
+        rounds = list_rounds(self.config)
+        while not (state.waiting or state.running or state.searched):
+            if state.stages:
+                self._begin_stage(cell, state)
+            elif state.rounds < len(rounds):
+                self._begin_round(cell, state)
+            else:
+                state.searched = True
+                state.winner = find_winner(self.config, cell, self.rows)
+                self._decide(state)
+
+    def _begin_round(self, cell: Cell, state: _CellState) -> None:
+        each = list_rounds(self.config)[state.rounds]
+        numbers = list_entrants(self.config, cell, self.rows)[state.rounds]
+        assert numbers is not None
+        planned = plan_round(self.config, cell, each, numbers)
+        if planned:
+            self._planned[planned[0].group] = len(planned)
+        else:  # Nobody is left for the round: all trials of the one before diverged or failed.
+            for group in [group for group in self._planned if (group.cell, group.round) == (cell, each.number)]:
+                del self._planned[group]
+        size = self.config.generation_size if state.rounds == 0 and not is_grid(self.config) else len(numbers) or 1
+        state.stages = [numbers[start : start + size] for start in range(0, len(numbers), size)][::-1]
+        state.rounds += 1
+
+    def _begin_stage(self, cell: Cell, state: _CellState) -> None:
+        numbers = state.stages.pop()
+        planned = plan_round(self.config, cell, list_rounds(self.config)[state.rounds - 1], numbers)
+        state.waiting = [each for each in planned if not self._count_ended(each)][::-1]
+        if state.rounds == 1 and state.waiting:
+            results = [average_first_round(self.config, cell, number, self.rows) for number in range(numbers[0])]
+            state.suggestions = state.search.suggest(numbers, results)
+
+    def _find_suggestion(self, planned: PlannedTrial, state: _CellState) -> Suggestion:
+        """Return what a search trial tries: suggested for this stage, or in the first round, whose row says it."""
+        if state.rounds == 1:
+            return state.suggestions[planned.number]
+        row, _ = average_first_round(self.config, planned.cell, planned.number, self.rows)
+        return Suggestion(row["learning_rate"], _get_filters(row), row["budget_share"], row["filters_ratio"])
 
     def _decide(self, state: _CellState) -> None:
-        """Say what is confirmed once the search of a cell has ended, and count what the rows have of it already."""
-        if state.decided or not state.searched or not state.best:
+        """Say what is confirmed, once it is known, and count what the rows have of it already."""
+        if state.winner is None:
             return
-        state.decided = True
-        undecided, state.confirmations = state.confirmations, []
-        for each in undecided:
-            planned = dataclasses.replace(each, configuration=state.best["configuration"])
-            if (row := self.rows.get(planned.trial_id)) is None:
-                state.confirmations.append(planned)
-            else:
-                self.done += 1
-                self._ended[planned.group][row["status"]] += 1
+        found = state.winner.row["configuration"]
+        named = [dataclasses.replace(planned, configuration=found) for planned in state.confirmations]
+        state.confirmations = [planned for planned in named if not self._count_ended(planned)][::-1]
 
     def _find_waiting(self) -> list[PlannedTrial]:
         """Return the trials of which the last is the next to start; none where none can start now."""
-        searching = max(self._cells.values(), key=lambda state: len(state.waiting), default=None)
-        if searching is not None and searching.waiting:
+        able = (state for state in self._cells.values() if state.waiting)
+        searching = max(able, key=lambda state: state.left - state.running, default=None)
+        if searching is not None:
             return searching.waiting
         for state in self._cells.values():
-            if state.confirmations and state.searched and state.best:
+            if state.confirmations and state.winner:
                 return state.confirmations
         return self._free
+
+
+def _get_filters(row: Mapping[str, Any]) -> Filters | None:
+    return (row["filters_1"], row["filters_2"]) if row["filters_1"] else None

@@ -1,126 +1,169 @@
-"""One Optuna study a cell: suggests its search trials and learns from their rows."""
+"""What the search of a cell tries: Optuna's suggestions in generations, or a grid where the trials are few."""
 
 from __future__ import annotations
 
+import math
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import numpy as np
 import optuna
-from optuna.distributions import BaseDistribution, FloatDistribution, IntDistribution
-from optuna.trial import TrialState
+from optuna.distributions import BaseDistribution, FloatDistribution
+from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
+from optuna.trial import FrozenTrial, TrialState
 
-from study.config.search_space import FILTERS_RANGE, STARTUP_TRIALS, Cell, widest, within_budget
+from study.config.search_space import (
+    BUDGET_SHARE_RANGE,
+    FILTERS_RATIO_RANGE,
+    Cell,
+    choose_filters,
+    measure_filters,
+    within_budget,
+)
 from study.config.study_config import StudyConfig
-from study.plan.trials import make_trial_config
-from study.storage.schema import OPTUNA_STATES
-from trainables.trial_config import TrialConfig
+from study.plan.rounds import is_grid
+from trainables.models.architectures import Filters
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
-_RANKED = (TrialState.COMPLETE, TrialState.PRUNED)
+STARTUP_TRIALS = 5
+"""Trials of a cell from whose results a sampler's model begins to decide; before, it draws at random."""
 
 MOST_TRIALS = 200
-"""Ended trials from which a suggestion is made at most, since TPE's time grows with them; more are thinned out."""
+"""Results from which a suggestion is made at most, since a sampler's time grows with them; of more, the best half of so
+many and an even sample of the others."""
 
-BEST_TRIALS = 25
-"""The best of them, which always stay: TPE's model of what is good has no more. Of the others every second stays."""
+RATE_FACTORS = (1.0, 0.3, 3.0)
+"""Learning rates that a grid tries at the published filter counts, over the recipe's own. A model whose filter counts
+are not searched goes on with `MORE_RATE_FACTORS`, the others with `GRID_FILTERS`."""
+
+MORE_RATE_FACTORS = (0.55, 1.7, 0.17, 0.1, 0.055)
+GRID_FILTERS = ((1.0, 1.0), (0.5, 1.0), (1.0, 2.0), (1.0, 0.5), (0.75, 1.0))
+"""Shares of the parameter budget, and ratios of the filter counts over the published one, at the recipe's rate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """Settings of a search trial with the coordinates from which they follow, None where no filters are searched."""
+
+    learning_rate: float
+    filters: Filters | None = None
+    budget_share: float | None = None
+    filters_ratio: float | None = None
+
+
+Result = tuple[Mapping[str, Any], float]
+"""The row of a trial and its validation cross-entropy, infinite where it has none."""
 
 
 class CellSearch:
-    """The search of one cell: TPE over learning rate and, within the parameter budget, filter counts.
+    """The search of one cell: over share of the parameter budget, ratio of filter counts and learning rate.
 
-    A suggestion is seeded by (base seed, cell, number) and made from the rows known by then, so a search that is
-    rebuilt from rows goes on where it was.
+    A generation's suggestions follow from the results of earlier generations in the order of their numbers, seeded by
+    (base seed, cell, number): they are the same whatever ended first, and in a study that goes on from its rows.
     """
 
     def __init__(self, config: StudyConfig, cell: Cell) -> None:
         self.config, self.cell = config, cell
         self._row = config.architecture(cell.architecture)
-        self._recipe = config.tuned_recipe
-        self._make_config = partial(make_trial_config, config, cell, config.recipe)
-        self._study = optuna.create_study(direction="minimize")
-        self._asked: dict[int, optuna.Trial] = {}
-        self._ended = 0
-
-    def suggest(self, number: int) -> TrialConfig:
-        """Return the settings of search trial ``number``, from 0; the first is the published point."""
-        entropy = [self.config.seed, zlib.crc32(str(self.cell).encode()), number]
-        seed = int(np.random.SeedSequence(entropy).generate_state(1)[0])
-        self._study.sampler = optuna.samplers.TPESampler(
-            seed=seed, n_startup_trials=STARTUP_TRIALS, multivariate=False, constant_liar=True
-        )
-        published = self._row.published_filters
-        if number == 0:
-            point: dict[str, Any] = {"learning_rate": self._make_config().learning_rate}
-            if published and within_budget(self._row, self.cell.code_size, published):
-                point |= {"filters_1": published[0], "filters_2": published[1]}
-            self._study.enqueue_trial(point)
-        trial = self._study.ask()
-        self._asked[number] = trial
-        learning_rate = trial.suggest_float("learning_rate", *self._recipe.learning_rate_range, log=True)
-        if published is None:
-            return self._make_config(learning_rate)
-        filters_1 = trial.suggest_int("filters_1", *self._filters_range(), log=True)
-        filters_2 = trial.suggest_int("filters_2", *self._filters_range(filters_1), log=True)
-        return self._make_config(learning_rate, (filters_1, filters_2))
-
-    def tell(self, row: Mapping[str, Any]) -> None:
-        """Learn how a search trial of this cell ended, from its row of `trials`."""
-        state = TrialState[OPTUNA_STATES[row["status"]]]
-        value = row["validation_cross_entropy"]
-        known = value is not None and state != TrialState.FAIL
-        trial = self._asked.pop(row["number"], None)
-        if trial is None:
-            distributions = self._make_distributions(row)
-            self._study.add_trial(
-                optuna.trial.create_trial(
-                    state=state,
-                    value=value if known else None,  # Optuna gives a pruned trial its last value, too.
-                    params={name: row[name] for name in distributions},
-                    distributions=distributions,
-                    intermediate_values={row["epochs"]: value} if known else {},
-                )
-            )
-        else:
-            if known:
-                trial.report(value, row["epochs"])
-            self._study.tell(trial, value if state == TrialState.COMPLETE else None, state=state)
-        self._ended += 1
-        if self._ended > MOST_TRIALS:
-            self._thin_out()
-
-    def _thin_out(self) -> None:
-        """Go on with a new Optuna study of the best trials, every second of the others, and those that run."""
-        trials = self._study.get_trials(deepcopy=False)
-        ended = sorted((trial for trial in trials if trial.state in _RANKED), key=_rank)
-        self._study = optuna.create_study(direction="minimize")
-        self._study.add_trials(sorted(ended[:BEST_TRIALS] + ended[BEST_TRIALS::2], key=lambda trial: trial.number))
-        self._ended = len(self._study.get_trials(deepcopy=False))
-        for number, trial in self._asked.items():
-            self._study.add_trial(trials[trial.number])
-            self._asked[number] = optuna.Trial(self._study, self._study.get_trials(deepcopy=False)[-1]._trial_id)
-
-    def _make_distributions(self, row: Mapping[str, Any]) -> dict[str, BaseDistribution]:
-        distributions: dict[str, BaseDistribution] = {
-            "learning_rate": FloatDistribution(*self._recipe.learning_rate_range, log=True)
+        recipe = config.tuned_recipe
+        self._rate = recipe.training(self._row.activation)["learning_rate"]
+        self._choose = partial(choose_filters, self._row, cell.code_size, multiply_adds=config.multiply_adds_budget)
+        self._distributions: dict[str, BaseDistribution] = {
+            "learning_rate": FloatDistribution(*recipe.learning_rate_range, log=True)
         }
-        if row["filters_1"] is not None:
-            distributions["filters_1"] = IntDistribution(*self._filters_range(), log=True)
-            distributions["filters_2"] = IntDistribution(*self._filters_range(row["filters_1"]), log=True)
-        return distributions
+        if self._row.published_filters:
+            self._distributions |= {
+                "budget_share": FloatDistribution(*BUDGET_SHARE_RANGE),
+                "filters_ratio": FloatDistribution(*FILTERS_RATIO_RANGE, log=True),
+            }
 
-    def _filters_range(self, filters_1: int | None = None) -> tuple[int, int]:
-        """Return the range of the first count, or of the second, in which no suggestion is over the budget."""
-        return FILTERS_RANGE[0], widest(self._row, self.cell.code_size, filters_1)
+    def suggest(self, numbers: Sequence[int], results: Sequence[Result]) -> dict[int, Suggestion]:
+        """Return what the trials of one generation try, by number; trial 0 is the published point.
+
+        Args:
+            numbers: of the generation.
+            results: of the trials of all earlier generations, by number.
+        """
+        if is_grid(self.config):
+            return {number: self._pick_from_grid(number) for number in numbers}
+        optuna_study = optuna.create_study(direction="minimize")
+        optuna_study.add_trials([self._make_trial(*result) for result in thin_out(results)])
+        suggestions = {}
+        for number in numbers:
+            if number == 0:
+                suggestions[0] = self._suggest_published()
+                continue
+            optuna_study.sampler = make_sampler(self.config.sampler, self._make_seed(number))
+            # A trial that was asked for is taken for one that runs: the next does not come too near.
+            suggestions[number] = self._make_suggestion(optuna_study.ask(self._distributions).params)
+        return suggestions
+
+    def _make_seed(self, number: int) -> int:
+        entropy = [self.config.seed, zlib.crc32(str(self.cell).encode()), number]
+        return int(np.random.SeedSequence(entropy).generate_state(1)[0])
+
+    def _make_suggestion(self, params: Mapping[str, float]) -> Suggestion:
+        if "budget_share" not in params:
+            return Suggestion(params["learning_rate"])
+        share, ratio = params["budget_share"], params["filters_ratio"]
+        return Suggestion(params["learning_rate"], self._choose(share, ratio), share, ratio)
+
+    def _suggest_published(self) -> Suggestion:
+        """Return the recipe's rate at the published filter counts, or at the widest of their ratio within budget."""
+        filters = self._row.published_filters
+        if filters is None:
+            return Suggestion(self._rate)
+        if not within_budget(self._row, self.cell.code_size, filters, self.config.multiply_adds_budget):
+            filters = self._choose(1.0, filters[1] / filters[0])
+        return Suggestion(self._rate, filters, *measure_filters(self._row, self.cell.code_size, filters))
+
+    def _pick_from_grid(self, number: int) -> Suggestion:
+        first = self._suggest_published()
+        factors = RATE_FACTORS if first.filters else RATE_FACTORS + MORE_RATE_FACTORS
+        if number < len(factors):
+            rate = _clip(self._rate * factors[number], self.config.tuned_recipe.learning_rate_range)
+            return Suggestion(rate, first.filters, first.budget_share, first.filters_ratio)
+        assert first.filters_ratio is not None
+        share, factor = GRID_FILTERS[number - len(factors)]
+        ratio = _clip(first.filters_ratio * factor, FILTERS_RATIO_RANGE)
+        return Suggestion(self._rate, self._choose(share, ratio), share, ratio)
+
+    def _make_trial(self, row: Mapping[str, Any], value: float) -> FrozenTrial:
+        """Return an ended trial as Optuna has it, with coordinates within the ranges, where trial 0's may not be."""
+        ranges = {name: (each.low, each.high) for name, each in self._distributions.items()}  # type: ignore[attr-defined]
+        failed = math.isinf(value)
+        return optuna.trial.create_trial(
+            state=TrialState.FAIL if failed else TrialState.COMPLETE,
+            value=None if failed else value,
+            params={name: _clip(row[name], of) for name, of in ranges.items()},
+            distributions=self._distributions,
+        )
 
 
-def _rank(trial: optuna.trial.FrozenTrial) -> tuple[bool, int, float]:
-    """Order trials as TPE does: complete ones by value, then pruned ones, those first that came farthest."""
-    if trial.state == TrialState.COMPLETE:
-        assert trial.value is not None
-        return (False, 0, trial.value)
-    step = trial.last_step
-    return (True, 0, float("inf")) if step is None else (True, -step, trial.intermediate_values[step])
+def make_sampler(name: str, seed: int) -> BaseSampler:
+    """Return Optuna's sampler of that name, of `study.config.search_space.SAMPLERS`."""
+    if name == "random":
+        return RandomSampler(seed=seed)
+    if name == "gp":
+        return GPSampler(seed=seed, n_startup_trials=STARTUP_TRIALS)
+    return TPESampler(
+        seed=seed, n_startup_trials=STARTUP_TRIALS, multivariate=name == "multivariate_tpe", constant_liar=True
+    )
+
+
+def thin_out(results: Sequence[Result]) -> Sequence[Result]:
+    """Return at most `MOST_TRIALS` results in their order: the best half of so many, and every so-many-th other."""
+    if len(results) <= MOST_TRIALS:
+        return results
+    ranked = sorted(range(len(results)), key=lambda place: (results[place][1], place))
+    best, others = ranked[: MOST_TRIALS // 2], sorted(ranked[MOST_TRIALS // 2 :])
+    spread = np.linspace(0, len(others) - 1, MOST_TRIALS - len(best)).round().astype(int)
+    return [results[place] for place in sorted([*best, *(others[each] for each in spread)])]
+
+
+def _clip(value: float, limits: tuple[float, float]) -> float:
+    return min(max(value, limits[0]), limits[1])

@@ -51,6 +51,7 @@ TRIALS = _schema(
     _column("architecture", _TEXT, "", "name of the model", nullable=False),
     _column("code_size", _INT, "units", "size of the code layer", nullable=False),
     _column("number", _INT, "", "number of the search trial in its cell from 0, or of the seed from 1", nullable=False),
+    _column("round", _INT, "", "of a search: 1 and 2 are short, 3 trains the finalists; null in other phases"),
     _column("factor", _TEXT, "", "the one setting that an ablation changes; null in other phases"),
     _column("level", _TEXT, "", "the value that an ablation gives to its factor; null in other phases"),
     _column("base_code_size", _INT, "units", "of the confirmed configuration that an ablation starts from, else null"),
@@ -63,6 +64,16 @@ TRIALS = _schema(
     _column("seed", _INT, "", "seed of starting weights and of the order of images; null where nothing is drawn"),
     _column("status", _TEXT, "", "complete, pruned, diverged or failed", nullable=False),
     _column("reason", _TEXT, "", "why the trial did not complete; null where it did"),
+    _column("sampler", _TEXT, "", "what chose the settings of a search trial: grid, or Optuna's random, tpe, ..., gp"),
+    _column("budget_share", _FLOAT, "", "share of the parameter budget that a search trial was to use"),
+    _column("filters_ratio", _FLOAT, "", "filters_2 over filters_1 that a search trial was to have, before rounding"),
+    _column("winner", _INT, "", "number of the search trial whose settings are confirmed, or ablated; else null"),
+    _column(
+        "winner_gain",
+        _FLOAT,
+        "nats/image",
+        "mean validation cross-entropy of search trial 0 minus that of the winner, over the seeds of round 3",
+    ),
     # Settings: what was asked for. The same names in the search space, the trial's configuration and the tables.
     _column("recipe", _TEXT, "", "named set of training settings from which this trial's were taken"),
     _column("filters_1", _INT, "maps", "filter count of the first convolution"),
@@ -94,11 +105,12 @@ TRIALS = _schema(
     _column("gradient_norm_limit", _FLOAT, "", "gradients are scaled down to this Euclidean norm; null for no limit"),
     _column("starting_weights", _TEXT, "", "caffe or data_scaled"),
     _column("batch_size", _INT, "images", "images a step"),
-    _column("epochs_planned", _INT, "epochs", "full budget of epochs"),
+    _column("epochs_planned", _INT, "epochs", "full budget of epochs; of a search, of its round"),
     # Outcome.
     _column("epochs", _INT, "epochs", "epochs trained"),
     _column("train_images", _INT, "images", "size of the training set of this trial"),
     _column("parameters", _INT, "", "trained weights and biases"),
+    _column("multiply_adds", _INT, "", "of a forward pass for one image, products with unpooling's zeros counted"),
     _column("train_cross_entropy", _FLOAT, "nats/image", "of the last epoch, averaged over its steps as they went"),
     _column("train_squared_error", _FLOAT, "1/image", "of the last epoch, averaged over its steps as they went"),
     _column(

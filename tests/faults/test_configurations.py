@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from study import launch
 from study.config.ablations import FACTORS
 from study.config.presets import PRESETS, study_config
-from study.config.study_config import StudyConfig
+from study.config.search_space import SAMPLERS
+from study.config.study_config import TRAINED_ARMS, StudyConfig
 from study.plan.plan import Plan
 from study.plan.trials import plan_trials
 from study.storage.schema import PHASES
@@ -54,6 +55,8 @@ FLAGS: dict[str, st.SearchStrategy[list[str]]] = {
     "--architectures": several(names(BUILT_IN)),
     "--models": WORDS.map(lambda word: [word]),
     "--code-sizes": several(NUMBERS),
+    "--arms": several(names(TRAINED_ARMS)),
+    "--published-epochs": NUMBERS.map(lambda word: [word]),
     "--recipe": names(RECIPES).map(lambda word: [word]),
     "--trials": NUMBERS.map(lambda word: [word]),
     "--seeds": NUMBERS.map(lambda word: [word]),
@@ -142,7 +145,14 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "architectures": several(names(BUILT_IN)).map(tuple),
     "code_sizes": st.lists(st.integers(-1, 900), max_size=4).map(tuple),
     "phases": several(names(PHASES)).map(tuple),
+    "arms": several(names(TRAINED_ARMS)).map(tuple),
     "recipe": names(RECIPES),
+    "finalists": st.integers(),
+    "validation_seeds": st.integers(),
+    "generation_size": st.integers(),
+    "sampler": names(SAMPLERS),
+    "multiply_adds_budget": st.one_of(st.none(), st.integers()),
+    "published_epochs": st.integers(),
     "trials": st.integers(),
     "seeds": st.integers(),
     "epochs": st.integers(),

@@ -36,18 +36,17 @@ def test_waits_are_those_between_the_trials_of_a_slot() -> None:
 def test_a_simulated_study_runs_every_trial_once_by_the_real_driver(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Twenty slots; each planned trial ends as one row, searched ones pruned or complete."""
+    """Twenty slots; each planned trial ends as one row, and searches go on by rounds."""
     monkeypatch.setattr(simulated_scale, "SEEDS", 1)
     meter, done, files = simulated_scale.measure_scale(20, 120, tmp_path)
     store = Store(tmp_path / "study")
     rows = store.read_trials()
-    config = simulated_scale.config_of(120)
-    assert sorted(row["trial_id"] for row in rows) == sorted(planned.trial_id for planned in plan_trials(config))
+    config = simulated_scale.config_of(120, 20)
+    assert sorted(row["trial_id"] for row in rows) == sorted(planned.trial_id for planned in plan_trials(config, rows))
     assert done == len(rows)
     assert files >= 2 * (done - 4) + 1
-    ends = Counter((row["phase"], row["status"]) for row in rows)
-    assert ends["search", "pruned"] > 0 < ends["search", "complete"]
-    assert not {status for phase, status in ends if phase == "confirm"} - {"complete"}
+    assert {row["status"] for row in rows} == {"complete"}
+    assert {1, 3} <= set(Counter(row["round"] for row in rows))
     epochs = sum(row["epochs"] for row in rows)
     assert sum(part.results for part in meter.parts) == epochs + 4  # a report for each epoch and each control
     manifest = store.require_study()

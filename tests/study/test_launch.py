@@ -171,7 +171,8 @@ def test_dry_run_prints_the_plan_and_writes_nothing(tmp_path: Path) -> None:
         env=os.environ | {"RAY_ADDRESS": ""},
     )
     assert done.returncode == 0, done.stderr
-    for word in ("7 cells", "trials:", "epochs:", "estimate:", "core-hours", "disk:", "search-model_1-code10-0000"):
+    said = ("7 cells", "trials:", "epochs:", "3 trials a cell by a grid: 3 for 2 epochs", "estimate:", "core-hours")
+    for word in (*said, "disk:", "search-model_1-code10-round1-grid0000"):
         assert word in done.stdout
     assert list(tmp_path.iterdir()) == []
 
@@ -182,7 +183,7 @@ def test_help_fits_a_screen(capsys: pytest.CaptureFixture[str]) -> None:
         launch.main(["--help"])
     shown = capsys.readouterr().out
     assert "--preset" in shown
-    assert len(shown.splitlines()) <= 60
+    assert len(shown.splitlines()) <= 63
 
 
 @pytest.mark.parametrize(
@@ -207,7 +208,7 @@ def test_limits_reach_the_tuner_in_seconds(
         seen.update(signature.bind(*arguments, **named).arguments)
 
     monkeypatch.setattr(study.run, "run_plan", spy)
-    monkeypatch.setattr(study.run, "estimate_plan", lambda *_: Estimate({}, 0, 1.0, 1.0, epoch_seconds=7.0))
+    monkeypatch.setattr(study.run, "estimate_plan", lambda *_: Estimate({}, {}, 1.0, 1.0, epoch_seconds=7.0))
     monkeypatch.setattr(cluster, "connect", lambda *_, **__: Resources(0, 1))
     monkeypatch.setattr(cluster, "disconnect", lambda: None)
     command = ["--preset", "quick", "--quiet", "--results-dir", str(tmp_path), *flags]

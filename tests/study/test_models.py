@@ -22,7 +22,8 @@ from trainables.inference import encode
 
 pytestmark = pytest.mark.slow
 
-CONFIG = small_config(architectures=("model_3", "model_4"), trials=1, seeds=2, epochs=2, batch_size=100)
+SHORT = {"trials": 1, "seeds": 2, "epochs": 2, "published_epochs": 2}
+CONFIG = small_config(architectures=("model_3", "model_4"), batch_size=100, **SHORT)
 TUNED = [tuned_id(CONFIG, Cell("model_4", 10), number) for number in (1, 2)]
 TRIAL = TUNED[0]
 
@@ -72,7 +73,10 @@ def test_the_best_of_a_cell_is_the_tuned_trial_with_the_lowest_training_loss(stu
     ("which", "expected"),
     [
         ("model_1-code10", "has no trial or cell model_1-code10"),
-        ("search-model_4-code10-0000", "keeps no weights of search-model_4-code10-0000"),
+        (
+            "search-model_4-code10-round3-grid0000-01",
+            "keeps no weights of search-model_4-code10-round3-grid0000-01",
+        ),
         ("confirm-pca-code10", "keeps no weights of confirm-pca-code10"),
     ],
 )

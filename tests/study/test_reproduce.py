@@ -24,15 +24,15 @@ from trainables.run_trial import TrialBatch
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[2]
-PRUNED = "search-model_4-code10-0001"
 CONFIG = small_config(
     architectures=("model_4",),
-    trials=2,
+    trials=1,
     seeds=1,
     epochs=2,
     batch_size=100,
     phases=("search", "confirm", "ablate"),
     factors=("loss",),
+    published_epochs=2,
 )
 TRIAL = tuned_id(CONFIG, Cell("model_4", 10))
 
@@ -47,8 +47,8 @@ def clean_checkout() -> Any:
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory, clean_checkout: None) -> Path:
-    """A study of one cell, whose second search trial was pruned."""
-    return run_here(CONFIG, tmp_path_factory.mktemp("reproduction"), pruned=(PRUNED,))
+    """A study of one cell."""
+    return run_here(CONFIG, tmp_path_factory.mktemp("reproduction"))
 
 
 def reproduced(capsys: pytest.CaptureFixture[str], trial_id: str, results: Path) -> tuple[int, str]:
@@ -67,8 +67,7 @@ def edit(study: Path, table: str, trial_id: str, change: Any) -> None:
     ("trial_id", "count"),
     [
         (TRIAL, 2 * 2 + 1),
-        ("search-model_4-code10-0000", 2 * 4 + 1),
-        (PRUNED, 4 + 1),
+        ("search-model_4-code10-round3-grid0000-01", 2 * 4 + 1),
         ("ablate-model_4-code10-loss-both-01", 2 * 2 + 1),
         ("confirm-model_4-code10-published-01", 2 * 2 + 1),
         ("confirm-pca-code10", 1),

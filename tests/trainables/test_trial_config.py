@@ -80,7 +80,7 @@ def test_modern_recipe_is_what_the_documents_say() -> None:
         "name": "modern",
         "learning_rate": 0.01,
         "tanh_learning_rate": 0.003,
-        "learning_rate_range": (0.001, 0.03),
+        "learning_rate_range": (0.0003, 0.03),
         "optimizer": "adam",
         "bias_learning_rate_factor": 1.0,
         "momentum": 0.9,

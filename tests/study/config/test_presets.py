@@ -7,8 +7,12 @@ from pathlib import Path
 import pytest
 
 from study.config.presets import PRESETS, change_preset, study_config
+from study.config.study_config import PUBLISHED_EPOCHS
+from study.plan.rounds import is_grid, list_rounds
 from trainables.errors import InputError
 from trainables.models.architectures import BUILT_IN
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -21,7 +25,24 @@ def test_presets_are_valid_and_named_after_preset_and_data(preset: str) -> None:
 
 def test_the_papers_epochs_are_its_iterations() -> None:
     """20,000 steps of 100 of 60,000 images."""
-    assert study_config("paper").epochs == 20_000 * 100 // 60_000
+    config = study_config("paper")
+    assert config.epochs == config.published_epochs == PUBLISHED_EPOCHS == 20_000 * 100 // 60_000
+
+
+def test_the_protocol_shows_what_each_preset_spends() -> None:
+    """One table of docs/protocol.md, value by value."""
+    shown = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
+    for name in PRESETS:
+        config = study_config(name)
+        rounds = ", ".join(
+            f"{each.trials} x {each.epochs}" + (f" x {each.seeds} seeds" if each.seeds > 1 else "")
+            for each in list_rounds(config)
+        )
+        epochs = str(config.epochs) + (f", {config.published_epochs}" if "published" in config.arms else "")
+        sizes = ", ".join(map(str, config.code_sizes))
+        searched = f"{config.trials} by {'grid' if is_grid(config) else config.sampler}"
+        spent = (", ".join(config.arms), sizes, searched, rounds, config.finalists, config.seeds, epochs, config.recipe)
+        assert f"| `{name}` | {' | '.join(map(str, spent))} |" in shown
 
 
 def test_a_change_that_is_none_leaves_the_presets_value() -> None:

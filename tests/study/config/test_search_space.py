@@ -1,23 +1,39 @@
-"""The search space: filter counts within the parameter budget, and what early stopping leaves to every trial."""
+"""The search space: filter counts from a share of the budget and a ratio, within one budget or two."""
 
 from __future__ import annotations
 
 import pytest
 
-from study.config.search_space import FILTERS_RANGE, Cell, grace_period, widest, within_budget
+from study.config.search_space import PARAMETER_BUDGET, Cell, choose_filters, measure_filters, within_budget
 from trainables.errors import InputError
 from trainables.models.architectures import BUILT_IN
 from trainables.models.layers import count_parameters
 
 
-def test_widest_is_the_last_count_within_the_budget() -> None:
-    """One more map is over it, or over the range."""
-    for name in ("model_1", "model_2", "model_4", "unpool_only"):
-        row = BUILT_IN[name]
-        for first in (2, 8, widest(row, 30)):
-            second = widest(row, 30, first)
-            assert within_budget(row, 30, (first, second))
-            assert second == FILTERS_RANGE[1] or not within_budget(row, 30, (first, second + 1))
+@pytest.mark.parametrize("name", [row.name for row in BUILT_IN.values() if row.ranked])
+@pytest.mark.parametrize("share", [0.5, 0.8, 1.0])
+@pytest.mark.parametrize("ratio", [1 / 3, 1.0, 3.0])
+def test_the_largest_counts_of_a_ratio_within_a_share_are_chosen(name: str, share: float, ratio: float) -> None:
+    """A step wider, in either count or both, is over it."""
+    row = BUILT_IN[name]
+    first, second = choose_filters(row, 10, share, ratio)
+    assert count_parameters(row, 10, (first, second)) <= share * PARAMETER_BUDGET
+    assert not within_budget(row, 10, (first + 1 + first // 3, second + 1 + second // 3), share=share)
+    if 2 not in (first, second):  # the least count
+        assert second / first == pytest.approx(ratio, rel=0.5 / first + 0.5 / second)
+
+
+def test_the_published_counts_are_found_again_from_their_coordinates() -> None:
+    """To rounding: coordinates say what a model is."""
+    row = BUILT_IN["model_4"]
+    share, ratio = measure_filters(row, 10, (26, 36))
+    assert (share, ratio) == (341_735 / 360_000, 36 / 26)
+    assert choose_filters(row, 10, share, ratio) == (26, 36)
+
+
+def test_a_share_that_a_large_code_leaves_nothing_of_gives_the_least_counts() -> None:
+    """A code of 350 units takes half of the budget by itself."""
+    assert choose_filters(BUILT_IN["model_4"], 350, 0.5, 1.0) == (2, 2)
 
 
 def test_the_budget_counts_weights_and_biases() -> None:
@@ -28,16 +44,19 @@ def test_the_budget_counts_weights_and_biases() -> None:
     assert not within_budget(row, 31 + (360_000 - 351_755) // 501, (26, 36))
 
 
-def test_a_cell_over_the_budget_at_its_least_counts_is_refused() -> None:
-    """A code of 784 units alone joins 392,000 weights."""
-    with pytest.raises(InputError, match="model_4-code784 has more than 360,000"):
-        widest(BUILT_IN["model_4"], 784)
+def test_a_second_budget_holds_beside_the_first() -> None:
+    """4,037,000 multiply-adds at the published counts and code size 10."""
+    row = BUILT_IN["model_4"]
+    assert within_budget(row, 10, (26, 36), 4_037_000)
+    assert not within_budget(row, 10, (26, 36), 4_036_999)
 
 
-@pytest.mark.parametrize(("epochs", "left"), [(1, 1), (4, 1), (10, 2), (33, 6)])
-def test_a_fifth_of_the_epochs_is_left_to_every_trial(epochs: int, left: int) -> None:
-    """And one epoch at least."""
-    assert grace_period(epochs) == left
+def test_a_cell_over_a_budget_at_its_least_counts_is_refused() -> None:
+    """A code of 784 units alone joins 392,000 weights; 1,000 multiply-adds make no model."""
+    with pytest.raises(InputError, match="model_4-code784 has more than 360,000 parameters at"):
+        choose_filters(BUILT_IN["model_4"], 784, 1.0, 1.0)
+    with pytest.raises(InputError, match="or 1,000 multiply-adds,"):
+        choose_filters(BUILT_IN["model_4"], 10, 1.0, 1.0, 1_000)
 
 
 def test_the_name_of_a_cell_is_part_of_every_id() -> None:

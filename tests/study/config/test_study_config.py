@@ -31,6 +31,11 @@ from trainables.trial_config import RECIPES
         ("weight_decay", 1.5, "weight_decay 1.5", "a number from 0 to 1"),
         ("weight_decay", True, "weight_decay True", "a number from 0 to 1"),
         ("recipe", "secret", "unknown recipe 'secret'", "caffe, modern, muon"),
+        ("arms", ("control",), "unknown arm 'control'", "tuned, published"),
+        ("sampler", "grid", "unknown sampler 'grid'", "random, tpe, multivariate_tpe, gp"),
+        ("finalists", 9, "finalists 9", "a whole number from 1 to 8"),
+        ("generation_size", 0, "generation_size 0", "a whole number from 1 to 1,000"),
+        ("multiply_adds_budget", 0, "multiply_adds_budget 0", "a whole number from 1 to 1,000,000,000,000"),
         ("name", ".hidden", "name '.hidden'", "letters, digits, '-', '_' and '.', not starting with '.', at most 100"),
         ("name", "a" * 101, None, "letters, digits, '-', '_' and '.', not starting with '.', at most 100"),
         ("models", (3,), "models 3", "rows of models, as docs/extending.md shows"),
@@ -75,6 +80,7 @@ def test_seeds_of_search_and_confirmation_never_meet() -> None:
     config = study_config("quick", seed=3)
     assert (config.confirm_seed(1), config.confirm_seed(1_000)) == (3_000_001, 3_001_000)
     assert (config.search_seed(0), config.search_seed(99_999)) == (3_500_000, 3_599_999)
+    assert (config.validation_seed(1), config.validation_seed(100)) == (3_250_001, 3_250_100)
     assert study_config("quick", seed=4).confirm_seed(1) > config.search_seed(99_999)
 
 

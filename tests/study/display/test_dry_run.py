@@ -41,7 +41,7 @@ def test_the_tuned_arm_is_resolved_once_its_search_is_done(capsys: pytest.Captur
     """With the learning rate of the best trial; finished phases are not shown."""
     plan = Plan(small_config(), ())
     rows = []
-    for number in range(6):
+    for number in range(6 + 8):
         taken = take_one(plan)
         assert taken is not None
         rows.append(row_of(*taken, value=100.0 - number))
@@ -58,7 +58,7 @@ def test_many_cells_are_shown_by_a_few(capsys: pytest.CaptureFixture[str]) -> No
     config = small_config(architectures=tuple(BUILT_IN), phases=("search", "ablate"))
     shown = preview(Plan(config, ()), capsys)
     assert shown.count("search-model_") - shown.count("best of search-model_") == SHOWN
-    assert "and 4 more like these" in shown
+    assert "and 11 more like these" in shown
     assert "best of search-model_1-code10 with learning_rate" in shown
 
 

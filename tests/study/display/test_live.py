@@ -46,10 +46,10 @@ def view(progress: LiveProgress, width: int) -> list[str]:
 
 @pytest.fixture
 def searched() -> LiveProgress:
-    """Two cells of three search trials each, of which five ended and one runs, as the view would show them."""
+    """Two cells whose rounds 1 of three trials each are over but for one, which runs, as the view would show them."""
     plan = Plan(small_config(code_sizes=(10,)), ())
     progress = LiveProgress(plan, 1, parse_location("/results/quick-digits"), (), io.StringIO())
-    endings = [("complete", 120.25), ("complete", 110.5), ("pruned", 80.0), ("diverged", 0.0), ("complete", 99.75)]
+    endings = [("complete", 120.25), ("complete", 110.5), ("failed", 80.0), ("diverged", 0.0), ("complete", 99.75)]
     for status, value in endings:
         progress.trial_ended(ended(plan, status, value), None)
     progress.epoch_ended("a", FIGURES)
@@ -58,16 +58,17 @@ def searched() -> LiveProgress:
 
 
 def test_the_view_counts_trials_by_phase(searched: LiveProgress) -> None:
-    """Five of six ended, one of them pruned, one diverged; the sixth runs; confirm has 10 trials, none begun."""
+    """Five of six of round 1 ended, one of them diverged, one failed; confirm has 10 trials, none begun."""
     lines = [line.split() for line in view(searched, 80)]
-    assert ["phase", "done", "running", "pruned", "diverged", "failed"] in lines
-    assert ["search", "5/6", "1", "1", "1", "0"] in lines
-    assert ["confirm", "0/10", "0", "0", "0", "0"] in lines
-    assert any("5 of 16 trials" in " ".join(line) for line in lines)
+    assert ["phase", "done", "running", "diverged", "failed"] in lines
+    assert ["search,", "round", "1", "5/6", "1", "1", "1"] in lines
+    assert ["search,", "round", "3", "0/8", "0", "0", "0"] in lines
+    assert ["confirm", "0/10", "0", "0", "0"] in lines
+    assert any("5 of 24 trials" in " ".join(line) for line in lines)
 
 
 def test_the_best_of_a_cell_is_the_lowest_of_a_full_budget(searched: LiveProgress) -> None:
-    """The pruned trial's 80.0 is no result, nor is what diverged; cells take turns."""
+    """What failed or diverged is no result; cells take turns."""
     best = {line.split()[0]: line.split()[1] for line in view(searched, 80) if line.startswith("model_")}
     assert sorted(best) == ["model_1", "model_4"]
     assert sorted(best.values()) == ["110.5", "99.8"]
@@ -101,7 +102,7 @@ def test_rows_of_earlier_launches_count_as_done_and_those_of_other_cells_do_not(
     lines = [
         line.split() for line in view(LiveProgress(Plan(config, rows), 1, parse_location("r"), rows, io.StringIO()), 80)
     ]
-    assert ["search", "1/6", "0", "0", "0", "0"] in lines
+    assert ["search,", "round", "1", "1/6", "0", "0", "0"] in lines
 
 
 def drawn(reports: int) -> tuple[str, float]:
@@ -128,7 +129,7 @@ def drawn(reports: int) -> tuple[str, float]:
             for _ in range(reports):
                 progress.epoch_ended("a", FIGURES)
                 progress.tick()
-            progress.attempt_failed("search-model_1-code10-0000", "its worker died")
+            progress.attempt_failed("search-model_1-code10-round1-grid0000", "its worker died")
             progress.trial_ended(ended(plan), None)
             progress.trial_ended(ended(plan, "failed", reason="CUDA error"), None)
         seconds = time.monotonic() - started
@@ -149,10 +150,10 @@ def test_what_went_wrong_stands_above_the_view() -> None:
     """A retry and a failure have lines of their own, a trial that completed has none; the cursor stays visible."""
     shown, _ = drawn(1)
     text = re.sub(CODES, "", shown)
-    assert "search-model_1-code10-0000 starts again: its worker died" in text
-    assert re.search(r"\[ 2/16\] search-model_\d-code10-0000 +failed .*CUDA error", text)
+    assert "search-model_1-code10-round1-grid0000 starts again: its worker died" in text
+    assert re.search(r"\[ 2/24\] search-model_\d-code10-round1-grid0000 +failed .*CUDA error", text)
     assert "complete" not in text
-    assert text.rindex("2 of 16 trials") > text.rindex("CUDA error")
+    assert text.rindex("2 of 24 trials") > text.rindex("CUDA error")
     assert shown.rfind("\x1b[?25h") > shown.rfind("\x1b[?25l")
     # Shown again at once: one that is killed can give nothing back.
     assert shown.index("\x1b[?25h") < shown.index("starts again")

@@ -42,7 +42,7 @@ def test_lines_are_as_many_as_asked_for(verbosity: Verbosity, told: list[str]) -
 
 
 def test_time_left_follows_the_seconds_of_trials_alike(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two search trials of 10 s took 20 s, one at a time: four more, and confirmations of 5 epochs at 2 s an epoch."""
+    """Two search trials of 2 epochs took 20 s, one at a time: four more, and others of 5 epochs at 5 s an epoch."""
     plan = Plan(small_config(), ())
     now = 1000.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
@@ -51,8 +51,8 @@ def test_time_left_follows_the_seconds_of_trials_alike(monkeypatch: pytest.Monke
     for _ in range(2):
         now += 10.0
         progress.trial_ended(ended(plan) | {"device_seconds": 10.0}, None)
-    # 4 searches and 8 trained confirmations of 10 s each; of the two controls nothing is known yet.
-    assert progress.estimate_left() == pytest.approx(120.0)
+    # 4 searches of 10 s, 8 finalists and 8 confirmations of 25 s; of the two controls nothing is known yet.
+    assert progress.estimate_left() == pytest.approx(440.0)
 
 
 @pytest.mark.slow
@@ -69,7 +69,7 @@ def test_a_launch_says_as_much_as_asked_for(flag: str, epochs: int, words_of_ray
         env={name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"},
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("search-unpool_only-code10-0000 epoch ") == epochs
+    assert done.stdout.count("search-unpool_only-code10-round3-grid0000-01 epoch ") == epochs
     assert ("estimate:" in done.stdout) is bool(epochs)
     assert ("Started a local Ray instance" in done.stderr) is words_of_ray
     assert done.stdout.splitlines()[-1].startswith("next:   python ")
@@ -97,6 +97,6 @@ def test_a_search_trial_is_shown_with_its_cross_entropy_and_a_confirmed_one_with
     lines = out.getvalue().splitlines()
     searched = [line for line in lines if " search-" in line]
     confirmed = [line for line in lines if " confirm-" in line]
-    assert len(searched) == 6
+    assert len(searched) == 14
     assert all("validation cross-entropy 111.1" in line and "squared" not in line for line in searched)
     assert all("test squared error 44.44" in line and "entropy" not in line for line in confirmed)

@@ -21,7 +21,10 @@ from tests.studies import row_of, small_config, take_one
 from trainables.data.datasets import load_dataset
 
 ROOT = Path(__file__).resolve().parents[3]
-FLAGS = ("--preset", "quick", "--architectures", "model_1", "model_4", "--seeds", "2", "--epochs", "5")
+FLAGS = (
+    *("--preset", "quick", "--architectures", "model_1", "model_4", "--seeds", "2", "--epochs", "5"),
+    *("--arms", "tuned", "published", "--published-epochs", "5"),
+)
 
 
 def begun(results: Path, config: StudyConfig, trials: int, status: str = "complete") -> Store:
@@ -53,17 +56,18 @@ def files(folder: Path) -> dict[Path, int]:
 
 
 def test_status_counts_by_phase_and_cell(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Four of six search trials, two a cell; ten trials of confirm are missing; nothing was written."""
+    """Four of six trials of round 1, two a cell; the finalists and ten of confirm are missing; nothing was written."""
     begun(tmp_path, small_config(), 4)
     before = files(tmp_path)
     told = shown(capsys, "--results-dir", str(tmp_path), "--status")
     lines = [line.split() for line in told.splitlines()]
-    assert "4 of 16 trials are done, 12 missing" in told
+    assert "4 of 24 trials are done, 20 missing" in told
     for architecture in ("model_1", "model_4"):
-        assert ["search", f"{architecture}-code10", "2/3", "2", "0", "0", "0", "1"] in lines
-        assert ["confirm", f"{architecture}-code10", "0/4", "0", "0", "0", "0", "4"] in lines
-    # 2 searches as the four that ended, 8 confirmations of the same 5 epochs, 20 s each; controls are not known.
-    assert "about 3 min of one core or GPU (a core), by the time of the 4 trials that ended" in told
+        assert ["search,", "round", "1", f"{architecture}-code10", "2/3", "2", "0", "0", "1"] in lines
+        assert ["search,", "round", "3", f"{architecture}-code10", "0/4", "0", "0", "0", "4"] in lines
+        assert ["confirm", f"{architecture}-code10", "0/4", "0", "0", "0", "4"] in lines
+    # 2 of round 1 as the four that ended, 20 s for 2 epochs; 16 others of 5 epochs, 50 s each; controls are not known.
+    assert "about 14 min of one core or GPU (a core), by the time of the 4 trials that ended" in told
     assert "nobody; the same command without --status goes on" in told
     assert str(tmp_path / "quick-digits") in told
     assert files(tmp_path) == before
@@ -72,7 +76,7 @@ def test_status_counts_by_phase_and_cell(tmp_path: Path, capsys: pytest.CaptureF
 def test_status_of_a_study_that_has_not_begun(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """All is missing, and no folder is made by asking."""
     told = shown(capsys, "--results-dir", str(tmp_path / "results"), "--status")
-    assert "0 of 16 trials are done" in told
+    assert "0 of 24 trials are done" in told
     assert "--dry-run measures" in told
     assert list(tmp_path.iterdir()) == []
 
@@ -90,8 +94,11 @@ def test_status_says_who_runs_the_study(tmp_path: Path, capsys: pytest.CaptureFi
 
 
 def test_status_names_what_has_no_result(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Searches that all failed block the four confirmations of their cell's tuned arm."""
-    begun(tmp_path, small_config(), 6, status="failed")
+    """Searches that all failed block the four confirmations of their cell's tuned arm.
+
+    All of round 1 failed, and with it trial 0, which is the only finalist that is left.
+    """
+    begun(tmp_path, small_config(), 6 + 4, status="failed")
     told = shown(capsys, "--results-dir", str(tmp_path), "--status")
     assert "no result: the search of model_1-code10" in told
     assert "4 of the missing cannot run" in told
@@ -121,11 +128,11 @@ def test_missing_prints_the_ids_that_the_rows_lack(tmp_path: Path, capsys: pytes
 
 
 def test_missing_ends_quietly_when_a_pipe_has_seen_enough(tmp_path: Path) -> None:
-    """40,010 ids into a pipe that takes one: no traceback, and success."""
+    """Over 40,000 ids into a pipe that takes one: no traceback, and success."""
     asked = [sys.executable, str(ROOT / "study" / "launch.py"), *FLAGS, "--trials", "20000", "--missing"]
     script = f"set -o pipefail; {shlex.join(asked)} | head -1"
     done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "search-model_1-code10-0000\n", "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "search-model_1-code10-round1-0000\n", "")
 
 
 @pytest.mark.parametrize("flag", ["--status", "--dry-run"])

@@ -11,7 +11,7 @@ import pytest
 
 from study.execution.recorder import TrialRecorder
 from study.plan.plan import Plan
-from study.plan.trials import Group
+from study.plan.planned_trial import Group
 from study.storage.store import Store
 from tests.studies import small_config
 from trainables.evaluation.scores import Score
@@ -105,7 +105,7 @@ def test_the_last_trial_of_a_group_without_a_result_is_told(store: Store) -> Non
     with store.writing():
         while (batch := recorder.take()) is not None:
             recorder.commit(batch.trials[0].trial_id, Outcome("failed", "on purpose"))
-    assert listener.told == [("failed", None), ("failed", None), ("lost", "the search of model_1-code10")]
+    assert listener.told == [*[("failed", None)] * 4, ("lost", "the search of model_1-code10")]
 
 
 def test_tune_may_pickle_a_recorder_while_rows_are_written(store: Store) -> None:

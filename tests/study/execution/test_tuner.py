@@ -7,7 +7,6 @@ from types import SimpleNamespace
 
 import pytest
 
-from study.execution.early_stopping import CellStopping
 from study.execution.tuner import NODE_DEATHS, RowWriter, find_reason, node_died
 from trainables.run_trial import Trial
 
@@ -82,7 +81,7 @@ def test_the_death_of_a_node_does_not_count_against_a_trial_and_its_own_failure_
     """Tune has counted one failure when it says that an attempt ended; every seed of the trial is told."""
     (tmp_path / "error.txt").write_text(f"Failure # 1 (occurred at 2026-01-01)\n{words}\n")
     recorder = Recorder()
-    writer = RowWriter(recorder, CellStopping(3), 60.0)  # type: ignore[arg-type]
+    writer = RowWriter(recorder, 60.0)  # type: ignore[arg-type]
     trial = SimpleNamespace(
         trial_id="tune-1",
         error_file=str(tmp_path / "error.txt"),
@@ -98,7 +97,7 @@ def test_the_death_of_a_node_does_not_count_against_a_trial_and_its_own_failure_
 def test_node_deaths_count_once_there_were_many(tmp_path: Path) -> None:
     """A trial whose node dies again and again ends at last."""
     (tmp_path / "error.txt").write_text("Failure # 1 (occurred at 2026-01-01)\nThe node has died.\n")
-    writer = RowWriter(Recorder(), CellStopping(3), 60.0)  # type: ignore[arg-type]
+    writer = RowWriter(Recorder(), 60.0)  # type: ignore[arg-type]
     trial = SimpleNamespace(
         trial_id="tune-1",
         error_file=str(tmp_path / "error.txt"),

@@ -1,125 +1,161 @@
-"""One Optuna study a cell: suggestions, budget, states."""
+"""What a cell's search tries: within its budgets, from earlier generations, or from a grid."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
-from optuna.trial import TrialState
 
-import study.plan.search
-from study.config.search_space import PARAMETER_BUDGET, Cell
-from study.plan.search import CellSearch
-from study.plan.trials import plan_trials
-from tests.studies import row_of, small_config
+from study.config.search_space import (
+    BUDGET_SHARE_RANGE,
+    FILTERS_RATIO_RANGE,
+    PARAMETER_BUDGET,
+    SAMPLERS,
+    Cell,
+    measure_filters,
+)
+from study.plan.search import MOST_TRIALS, CellSearch, Result, Suggestion, make_sampler, thin_out
+from tests.studies import small_config
 from trainables.models.architectures import BUILT_IN
-from trainables.models.layers import count_parameters
-from trainables.trial_config import TrialConfig
+from trainables.models.layers import count_multiply_adds, count_parameters
+
+CELL = Cell("model_4", 10)
 
 
-def searched(cell: Cell, count: int, statuses: list[str] | None = None) -> tuple[CellSearch, list[TrialConfig]]:
-    """Run a search of ``count`` trials whose value grows with the learning rate."""
-    config = small_config(architectures=(cell.architecture,), code_sizes=(cell.code_size,), trials=count)
-    search = CellSearch(config, cell)
-    suggested = []
-    planned = [trial for trial in plan_trials(config) if trial.phase == "search"]
-    for number in range(count):
-        trial_config = search.suggest(number)
-        suggested.append(trial_config)
-        status = statuses[number] if statuses else "complete"
-        search.tell(row_of(planned[number], trial_config, 1000 * trial_config.learning_rate, status))
-    return search, suggested
+def make_search(cell: Cell = CELL, **changes: Any) -> CellSearch:
+    """Return the search of a cell, of 30 trials."""
+    values = {"architectures": (cell.architecture,), "code_sizes": (cell.code_size,), "trials": 30}
+    return CellSearch(small_config(**(values | changes)), cell)
 
 
-@pytest.mark.parametrize("architecture", [name for name in BUILT_IN if name != "classic_autoencoder"])
+def make_result(suggestion: Suggestion, value: float) -> Result:
+    """Return the row of a trial with these settings and its value."""
+    row = {"learning_rate": suggestion.learning_rate}
+    return row | {"budget_share": suggestion.budget_share, "filters_ratio": suggestion.filters_ratio}, value
+
+
+def run_search(search: CellSearch, count: int, generation: int = 8) -> list[Suggestion]:
+    """Run so many trials whose value grows with the learning rate, and return what was tried."""
+    tried: list[Suggestion] = []
+    while len(tried) < count:
+        results = [make_result(suggestion, 1000 * suggestion.learning_rate) for suggestion in tried]
+        numbers = range(len(tried), min(count, len(tried) + generation))
+        tried += search.suggest(numbers, results).values()
+    return tried
+
+
+@pytest.mark.parametrize("architecture", [row.name for row in BUILT_IN.values() if row.ranked])
 @pytest.mark.parametrize("code_size", [2, 30])
 def test_no_suggestion_is_over_the_parameter_budget(architecture: str, code_size: int) -> None:
-    """Counted from the layers, for forty suggestions a cell."""
-    _, suggested = searched(Cell(architecture, code_size), 40)
-    row = BUILT_IN[architecture]
-    counts = [count_parameters(row, code_size, trial_config.filters) for trial_config in suggested]
+    """Counted from the layers, for forty suggestions a cell, all of which are contenders but the published point."""
+    tried = run_search(make_search(Cell(architecture, code_size)), 40)
+    counts = [count_parameters(BUILT_IN[architecture], code_size, each.filters) for each in tried]
     assert max(counts) <= PARAMETER_BUDGET
-    assert len({trial_config.filters for trial_config in suggested}) > 10
+    assert sorted(counts[1:])[len(counts) // 2] > 0.5 * PARAMETER_BUDGET
+    assert len({each.filters for each in tried}) > 10
+
+
+def test_a_second_budget_holds_for_every_suggestion_the_first_included() -> None:
+    """Multiply-adds of a forward pass; the published point is over it, so its ratio is kept and it is made smaller."""
+    search = make_search(multiply_adds_budget=2_000_000)
+    tried = run_search(search, 16)
+    counts = [count_multiply_adds(BUILT_IN["model_4"], 10, each.filters) for each in tried]
+    assert count_multiply_adds(BUILT_IN["model_4"], 10) > 2_000_000
+    assert 1_500_000 < max(counts) <= 2_000_000
+    first, second = tried[0].filters or (1, 1)
+    assert second / first == pytest.approx(36 / 26, rel=0.1)
 
 
 def test_classic_autoencoder_searches_its_learning_rate_alone() -> None:
     """It is a control: its widths stay, and no budget holds for it."""
-    _, suggested = searched(Cell("classic_autoencoder", 10), 8)
-    assert {trial_config.filters for trial_config in suggested} == {None}
-    assert len({trial_config.learning_rate for trial_config in suggested}) == 8
+    for trials in (8, 30):
+        tried = run_search(make_search(Cell("classic_autoencoder", 10), trials=trials), 8)
+        assert {each.filters for each in tried} == {None}
+        assert len({each.learning_rate for each in tried}) == 8
 
 
-def test_suggestions_lie_in_the_recipes_range_and_learn_from_rows() -> None:
-    """Values grow with the learning rate, so later suggestions are lower than the random ones."""
-    search, suggested = searched(Cell("model_1", 10), 30)
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_suggestions_lie_within_their_ranges_and_learn_from_rows(sampler: str) -> None:
+    """Values grow with the learning rate, so that later suggestions are lower; random ones know nothing of it."""
+    search = make_search(Cell("model_1", 10), sampler=sampler)
+    tried = run_search(search, 32)
     low, high = search.config.tuned_recipe.learning_rate_range
-    rates = [trial_config.learning_rate for trial_config in suggested]
-    assert all(low <= rate <= high for rate in rates)
-    assert sorted(rates[15:])[7] < sorted(rates[:5])[2]
+    assert all(low <= each.learning_rate <= high for each in tried)
+    for each in tried[1:]:
+        assert BUDGET_SHARE_RANGE[0] <= (each.budget_share or 0) <= BUDGET_SHARE_RANGE[1]
+        assert FILTERS_RATIO_RANGE[0] <= (each.filters_ratio or 0) <= FILTERS_RATIO_RANGE[1]
+    first, last = ([each.learning_rate for each in some] for some in (tried[1:9], tried[-8:]))
+    assert (sorted(last)[4] < 0.7 * sorted(first)[4]) == (sampler != "random")
 
 
-def test_states_are_told_as_they_ended() -> None:
-    """Complete, pruned, and FAIL for diverged and failed; a pruned trial keeps its last value."""
-    search, suggested = searched(Cell("model_1", 10), 4, ["complete", "pruned", "diverged", "failed"])
-    trials = search._study.trials
-    assert [trial.state for trial in trials] == [
-        TrialState.COMPLETE,
-        TrialState.PRUNED,
-        TrialState.FAIL,
-        TrialState.FAIL,
-    ]
-    assert trials[1].value == pytest.approx(1000 * suggested[1].learning_rate)
-    assert all(trial.state.is_finished() for trial in trials)
+def test_trial_0_is_the_published_point_of_the_recipe() -> None:
+    """With the coordinates that it has, of which the share may lie below the range."""
+    published = make_search().suggest(range(8), [])[0]
+    assert (published.learning_rate, published.filters) == (0.01, (26, 36))
+    assert published.budget_share == count_parameters(BUILT_IN["model_4"], 10) / PARAMETER_BUDGET
+    assert published.filters_ratio == 36 / 26
+    assert make_search(Cell("model_5", 10)).suggest(range(8), [])[0].learning_rate == 0.003
+    share = make_search(Cell("unpool_only", 10)).suggest(range(8), [])[0].budget_share
+    assert share is not None
+    assert share < BUDGET_SHARE_RANGE[0]
 
 
-@pytest.mark.parametrize("most", [200, 3])
-def test_a_search_rebuilt_from_rows_suggests_what_the_uninterrupted_one_would(
-    most: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Also with pruned and failed trials among them, and where trials are thinned out."""
-    monkeypatch.setattr(study.plan.search, "MOST_TRIALS", most)
-    statuses = ["complete", "pruned", "failed", "complete", "complete", "pruned", "complete", "complete"]
-    cell = Cell("model_4", 10)
-    config = small_config(architectures=("model_4",), trials=12)
-    live, suggested = searched(cell, 8, statuses)
-    rebuilt = CellSearch(config, cell)
-    planned = [trial for trial in plan_trials(config) if trial.phase == "search"]
-    for number, trial_config in enumerate(suggested):
-        rebuilt.tell(row_of(planned[number], trial_config, 1000 * trial_config.learning_rate, statuses[number]))
-    assert rebuilt.suggest(8) == live.suggest(8)
+def test_a_trial_below_the_ranges_and_one_that_failed_are_learned_from() -> None:
+    """Neither stops the search."""
+    search = make_search(Cell("unpool_only", 10))
+    tried = search.suggest(range(8), [])
+    results = [make_result(tried[number], float("inf") if number == 3 else 90.0) for number in range(8)]
+    assert len(search.suggest(range(8, 16), results)) == 8
 
 
-def test_a_long_search_learns_from_a_bounded_number_of_trials_and_keeps_the_best(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Running trials go on, ended ones are thinned out, and the best seen so far is always among those that stay."""
-    monkeypatch.setattr(study.plan.search, "MOST_TRIALS", 40)
-    cell, count = Cell("model_4", 10), 150
-    config = small_config(architectures=("model_4",), trials=count)
-    search = CellSearch(config, cell)
-    planned = [trial for trial in plan_trials(config) if trial.phase == "search"]
-    running: list[tuple[int, TrialConfig]] = []
-    values: list[float] = []
-    for number in range(count):
-        running.append((number, search.suggest(number)))
-        trials = search._study.get_trials(deepcopy=False)
-        assert sum(trial.state == TrialState.RUNNING for trial in trials) == len(running)
-        assert sum(trial.state.is_finished() for trial in trials) <= 40
-        if values:
-            assert search._study.best_value == min(values)
-        if len(running) > 5:
-            first, trial_config = running.pop(0)
-            status = ("complete", "pruned", "complete", "diverged")[first % 4]
-            value = 1000 * trial_config.learning_rate
-            search.tell(row_of(planned[first], trial_config, value, status))
-            values += [value] if status == "complete" else []
+def test_few_trials_are_a_grid() -> None:
+    """Learning rate times 1, .3 and 3 at the published filters, then filters at the recipe's rate."""
+    tried = make_search(trials=8).suggest(range(8), [])
+    assert [round(tried[number].learning_rate, 6) for number in range(8)] == [0.01, 0.003, 0.03, *[0.01] * 5]
+    assert [tried[number].filters for number in range(3)] == [(26, 36)] * 3
+    others = [tried[number].filters for number in range(3, 8)]
+    assert len({(26, 36), *others}) == 6
+    row = BUILT_IN["model_4"]
+    for filters, (share, ratio) in zip(others, ((1, 1), (0.5, 1), (1, 2), (1, 0.5), (0.75, 1)), strict=True):
+        assert filters is not None
+        found_share, found_ratio = measure_filters(row, 10, filters)
+        assert share - 0.06 < found_share <= share
+        assert found_ratio == pytest.approx(ratio * 36 / 26, rel=0.12)
 
 
 @pytest.mark.parametrize("change", [{"seed": 1}, {"architectures": ("model_5",)}])
 def test_another_seed_or_cell_suggests_other_points(change: dict[str, Any]) -> None:
     """Suggestions are seeded by (seed, cell, number)."""
     points = []
-    for changes in ({"architectures": ("model_4",)}, {"architectures": ("model_4",)} | change):
-        config = small_config(**changes)
-        points.append(CellSearch(config, Cell(config.architectures[0], 10)).suggest(1))
-    assert points[0].learning_rate != points[1].learning_rate
+    for changes in ({}, change):
+        search = make_search(Cell(*changes.get("architectures", ("model_4",)), 10), **changes)
+        points.append(search.suggest(range(8), []))
+    assert points[0][1].learning_rate != points[1][1].learning_rate
+    assert points[0][1].learning_rate != points[0][2].learning_rate
+
+
+def test_suggestions_do_not_depend_on_what_is_asked_for_beside_them() -> None:
+    """A generation is the same when the search is longer."""
+    assert make_search().suggest(range(8), []) == make_search(trials=100).suggest(range(8), [])
+
+
+def test_a_long_search_learns_from_a_bounded_number_of_trials_and_keeps_the_best() -> None:
+    """The best half stay, and an even sample of the others, in their order."""
+    results: list[Result] = [({"number": number}, float((number * 37) % 500)) for number in range(500)]
+    kept = thin_out(results)
+    assert len(kept) == MOST_TRIALS
+    assert {value for _, value in kept} >= {float(value) for value in range(MOST_TRIALS // 2)}
+    numbers = [row["number"] for row, _ in kept]
+    assert numbers == sorted(set(numbers))
+    assert thin_out(results[:MOST_TRIALS]) == results[:MOST_TRIALS]
+
+
+def test_samplers_are_what_their_names_say() -> None:
+    """Of Optuna's classes."""
+    assert [type(make_sampler(name, 1)).__name__ for name in SAMPLERS] == [
+        "RandomSampler",
+        "TPESampler",
+        "TPESampler",
+        "GPSampler",
+    ]
+    assert [make_sampler(name, 1)._multivariate for name in SAMPLERS[1:3]] == [False, True]  # type: ignore[attr-defined]

@@ -11,10 +11,10 @@ from tests.study.plan.test_plan import ablating
 
 
 def test_a_study_plans_search_confirmation_of_both_arms_and_controls() -> None:
-    """Two cells: 3 search trials each, 2 seeds of 2 arms each, PCA and raw pixels once."""
+    """Two cells: 3 short search trials and 2 finalists of 2 seeds, 2 seeds of 2 arms each, PCA and raw pixels once."""
     counts = Counter((planned.phase, planned.arm) for planned in plan_trials(small_config()))
     assert counts == {
-        ("search", "tuned"): 6,
+        ("search", "tuned"): 14,
         ("confirm", "published"): 4,
         ("confirm", "tuned"): 4,
         ("confirm", "control"): 2,

@@ -1,0 +1,143 @@
+"""One trial of a plan: what it is, and the id and the digest that say so."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from study.config.ablations import Level
+from study.config.search_space import Cell
+from study.config.study_config import StudyConfig
+from trainables.errors import InputError
+from trainables.models.architectures import Filters
+from trainables.trial_config import RECIPES, TrialConfig
+
+UNDECIDED = "undecided"
+"""Stands in an id for what the search of the cell has still to decide."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Trials that differ by number and seed only: a round of a cell's search, or what becomes one row of the tables.
+
+    ``epochs`` is what each of them trains, 0 of a control.
+    """
+
+    phase: str
+    arm: str
+    cell: Cell
+    factor: str | None
+    level: str | None
+    round: int | None
+    epochs: int
+
+    def __str__(self) -> str:
+        if self.phase == "search":
+            return f"the search of {self.cell}"
+        if self.factor is not None:
+            return f"{self.cell} with {self.factor} {self.level}"
+        return str(self.cell) if self.arm == "control" else f"{self.cell}, {self.arm}"
+
+    @property
+    def part(self) -> str:
+        """The phase, and of a search its round: what progress is told by."""
+        return self.phase if self.round is None else f"{self.phase}, round {self.round}"
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedTrial:
+    """A trial of the plan; its id says what it is and never changes.
+
+    Attributes:
+        number: of the search trial in its cell from 0, of the seed otherwise, from 1; of a trial of a later round that
+            is not ``decided`` yet, its place.
+        seed: None of a control.
+        epochs: that it trains, 0 of a control.
+        configuration: of the tuned arm, the digest of what its search found, None before that is known: a confirmation
+            of another one is another trial, as is an ablation from another one.
+        round: of a search.
+        seed_number: of a search trial that is trained with several seeds, which of them, from 1.
+        grid: whether the search is one of a grid, whose numbers mean other settings than a sampler's.
+    """
+
+    phase: str
+    arm: str
+    cell: Cell
+    number: int
+    seed: int | None
+    epochs: int
+    factor: str | None = None
+    level: Level | None = None
+    configuration: str | None = None
+    round: int | None = None
+    seed_number: int | None = None
+    grid: bool = False
+    decided: bool = True
+
+    @property
+    def trial_id(self) -> str:
+        """What names the trial's row and files."""
+        if self.phase == "search":
+            number = f"{'grid' if self.grid else ''}{self.number:04d}" if self.decided else f"{UNDECIDED}{self.number}"
+            seed = "" if self.seed_number is None else f"-{self.seed_number:02d}"
+            return f"search-{self.cell}-round{self.round}-{number}{seed}"
+        if self.arm == "control":
+            return f"confirm-{self.cell}"
+        changed = f"{self.factor}-{self.level.label}" if self.level else self.arm
+        found = f"-{self.configuration or UNDECIDED}" if self.arm == "tuned" else ""
+        return f"{self.phase}-{self.cell}-{changed}-{self.number:02d}{found}".replace(".", "_")
+
+    @property
+    def keep_codes(self) -> bool:
+        """Whether codes and reconstructions are kept: of the first confirmation of each cell and arm."""
+        return self.phase == "confirm" and self.number == 1
+
+    @property
+    def group(self) -> Group:
+        """The trials among which this one is one of several."""
+        level = self.level.label if self.level else None
+        return Group(self.phase, self.arm, self.cell, self.factor, level, self.round, self.epochs)
+
+
+def complete_id(beginning: str, trial_ids: Collection[str]) -> str | None:
+    """Return the id that is ``beginning``, or the only one that begins so: the digest at its end may be left out.
+
+    Raises:
+        InputError: several begin so.
+    """
+    if beginning in trial_ids:
+        return beginning
+    found = sorted(trial_id for trial_id in trial_ids if trial_id.startswith(f"{beginning}-"))
+    if len(found) > 1:
+        raise InputError(
+            f"{len(found)} trials have an id that begins with {beginning}", ", ".join(found[:10]), "give more of it"
+        )
+    return found[0] if found else None
+
+
+def hash_configuration(trial_config: TrialConfig) -> str:
+    """Return a short digest of all settings but the epochs, which belong to the study or to a round of its search."""
+    values = {name: value for name, value in trial_config.as_dict().items() if name != "epochs_planned"}
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:8]
+
+
+def make_trial_config(
+    config: StudyConfig,
+    cell: Cell,
+    recipe: str,
+    learning_rate: float | None = None,
+    filters: Filters | None = None,
+    epochs: int | None = None,
+) -> TrialConfig:
+    """Return the settings of a trial of ``cell``; what is None is the recipe's, the published or the study's value."""
+    chosen = config.tuned_recipe if recipe == config.recipe else RECIPES[recipe]
+    return chosen.trial_config(
+        config.architecture(cell.architecture),
+        cell.code_size,
+        epochs or config.epochs,
+        batch_size=config.batch_size,
+        learning_rate=learning_rate,
+        filters=filters,
+    )
