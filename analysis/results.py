@@ -47,7 +47,13 @@ COORDINATES = ("budget_share", "filters_ratio")
 FINAL_ROUND = 3
 
 COLLAPSE_TOLERANCE = 0.03
-"""A run whose training cross-entropy is not this share below the mean image's has collapsed. Source: the protocol."""
+"""A run whose training cross-entropy is not this share below the mean image's has collapsed, if its curve is flat.
+
+Source: the protocol."""
+
+FLATNESS = 0.001
+"""A curve is flat when its last epoch lowers the training cross-entropy by less than this share of the mean image's: a
+run that still falls has not collapsed, it has not been trained for long enough. Source: [ours]."""
 
 _KEYS = {
     "trials": ["trial_id"],
@@ -159,7 +165,7 @@ def load_study(path: str | Path) -> StudyResults:
                 problems.append(f"scores: {lost} values are not finite; left out")
             table = finite
         frames[name] = _type_columns(table.filter(pc.is_in(table["trial_id"], value_set=committed)), name, models)
-    frames["trials"] = _add_flags(frames["trials"])
+    frames["trials"] = _add_flags(frames["trials"], frames["epochs"])
     return StudyResults(
         (Study(str(manifest["name"]), str(path), manifest),), models, **frames, problems=tuple(problems)
     )
@@ -335,13 +341,18 @@ def _order_labels(frame: pd.DataFrame, name: str, models: Iterable[str]) -> pd.D
     return frame
 
 
-def _add_flags(trials: pd.DataFrame) -> pd.DataFrame:
+def _add_flags(trials: pd.DataFrame, epochs: pd.DataFrame) -> pd.DataFrame:
     """Add ``collapsed`` and ``full_budget``.
 
-    Collapsed: complete, and the training cross-entropy is within 3 % of that of predicting the mean image, or above it.
-    Full budget: complete, and no epoch short of those planned; a control plans none.
+    Collapsed: complete, the training cross-entropy is within 3 % of that of predicting the mean image, or above it, and
+    the curve is flat, as far as there is one. Full budget: complete, and no epoch short of those planned; a control
+    plans none.
     """
     complete = trials["status"] == "complete"
+    curves = epochs.sort_values("epoch").groupby("trial_id")["train_cross_entropy"]
+    falls = trials["trial_id"].map(-curves.diff().groupby(epochs["trial_id"]).last()).astype("float64")
+    flat = ~(falls > FLATNESS * trials["mean_image_cross_entropy"])
     limit = (1 - COLLAPSE_TOLERANCE) * trials["mean_image_cross_entropy"]
     short = (trials["epochs"] < trials["epochs_planned"]).fillna(False).astype(bool)
-    return trials.assign(collapsed=complete & (trials["train_cross_entropy"] >= limit), full_budget=complete & ~short)
+    high = trials["train_cross_entropy"] >= limit
+    return trials.assign(collapsed=complete & high & flat, full_budget=complete & ~short)

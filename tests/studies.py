@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,28 @@ def take_one(plan: Plan) -> tuple[PlannedTrial, TrialConfig | None] | None:
         return None
     ((planned,), trial_config) = taken
     return planned, trial_config
+
+
+def write_rows(
+    config: StudyConfig, results: Path, value: Callable[[PlannedTrial, TrialConfig], float], stop_after: int = 100_000
+) -> Path:
+    """Write the rows of a study without training: search trials reach the ``value`` of their settings."""
+    store = Store(results / config.name)
+    with store:
+        earlier = store.read_manifest()
+        manifest = next_manifest(config, load_dataset(config.dataset), earlier, store.folder)
+        store.open(manifest)
+        plan = Plan(config, store.read_trials() if earlier else ())
+        for _ in range(stop_after):
+            if (taken := take_one(plan)) is None:
+                break
+            planned, trial_config = taken
+            reached = 100.0 if trial_config is None else value(planned, trial_config)
+            row = row_of(planned, trial_config, reached) | plan.list_columns(planned)
+            row |= {"started_at": datetime.now(UTC), "finished_at": datetime.now(UTC)}
+            plan.finish(row | {"study": config.name, "study_sha256": manifest["study_sha256"]})
+            store.append(plan.rows[planned.trial_id], {}, None)
+    return results / config.name
 
 
 def run_here(config: StudyConfig, results: Path) -> Path:

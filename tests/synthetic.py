@@ -266,7 +266,8 @@ def _trial(
         "batch_size": 20,
         "epochs_planned": epochs,
         "epochs": trained,
-        "train_images": 1437,
+        # The published arm has the authors' 20,000 steps of 100 images.
+        "train_images": 2_000_000 // max(1, epochs) if arm == "published" else 1437,
         "parameters": parameters,
         "train_cross_entropy": cross_entropy if status in ("complete", "pruned") else None,
         "train_squared_error": cross_entropy / 4 if status in ("complete", "pruned") else None,
@@ -357,6 +358,7 @@ def _epochs(trials: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
         final = trial.get("train_cross_entropy") or MEAN_IMAGE_CROSS_ENTROPY
         for epoch in range(1, (trial.get("epochs") or 0) + 1):
             share = (trial["epochs"] - epoch) / max(1, trial["epochs_planned"])
+            share = 0.0 if final > 0.97 * MEAN_IMAGE_CROSS_ENTROPY else share  # A collapsed run's curve is flat.
             value = final + (MEAN_IMAGE_CROSS_ENTROPY - final) * share
             rows.append(
                 {

@@ -37,6 +37,9 @@ Key = tuple[str, str, str, int, str]
 
 _KEY = ["factor", "level", "architecture", "code_size", "arm"]
 _OF_LABELS = (LINEAR_ERROR, MLP_ERROR, K_MEANS_ACCURACY)
+PUBLISHED_IMAGES = 20_000 * 100
+"""Images that the authors' training shows to a model: iterations times batch. Source: [file], their solver."""
+
 NO_LABELS = "labels, which the data do not have"
 _READ = (SQUARED_ERROR, *_OF_LABELS, OTHER_SWITCHES, MEAN_CODE)
 
@@ -112,6 +115,8 @@ class Rows:
     scores: Mapping[tuple[Key, Metric], Seeds]
     runs: Mapping[Key, Mapping[str, int]]
     labelled: bool
+    published_share: float = 1.0
+    """Of the authors' training that the published arm has had."""
 
     @property
     def groups(self) -> list[tuple[int, str]]:
@@ -192,7 +197,20 @@ def collect_rows(results: StudyResults, study: Study) -> Rows:
     counts = pd.concat([confirmed.assign(factor="", level=""), ablated])
     rows: list[dict[Any, Any]] = counts[counts["study"] == study.name].to_dict("records")
     runs: dict[Key, Mapping[str, int]] = {tuple(row[name] for name in _KEY): row for row in rows}
-    return Rows(results.models, _collect_values(scores), runs, study.labelled)
+    trials = results.trials[results.trials["study"] == study.name]
+    return Rows(results.models, _collect_values(scores), runs, study.labelled, compute_published_share(trials))
+
+
+def compute_published_share(trials: pd.DataFrame) -> float:
+    """Return the least share of the authors' training that a confirmed run of the published arm has had, at most 1.
+
+    As many epochs as fit into their images are all of it.
+    """
+    runs = trials[(trials["phase"] == "confirm") & (trials["arm"] == "published")]
+    images = runs["epochs_planned"].astype("float64") * runs["train_images"].astype("float64")
+    whole = images + runs["train_images"].astype("float64") > PUBLISHED_IMAGES
+    shares = (images / PUBLISHED_IMAGES).mask(whole, 1.0)
+    return float(shares.min()) if shares.notna().any() else 1.0
 
 
 def _collect_values(scores: pd.DataFrame) -> dict[tuple[Key, Metric], dict[int, float]]:

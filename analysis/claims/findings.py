@@ -5,7 +5,8 @@ where every one holds: since all of them have to, each is tested at 5 % as it st
 *contradicted* where one fails, i.e. lies on the other side: since any of them may, p values are then Holm-adjusted over
 claim and arm. Otherwise it is *not testable* where rows are missing, and *not decided* where they are not: an interval
 includes no difference, or there is none for want of runs. The verdict on a claim is the one that all arms share: where
-they differ, training decides and not the model, and the claim is not decided.
+they differ, training decides and not the model, and the claim is not decided. A published arm that has had less than
+the authors' training says nothing of the paper: its verdicts are *not testable*, and it takes no part.
 
 Source: Berger, "Multiparameter hypothesis testing and acceptance sampling", 1982; Holm, "A simple sequentially
 rejective multiple test procedure", 1979.
@@ -31,6 +32,7 @@ from analysis.tables.table import Column, Table, list_study_sections
 from study.storage.schema import ARMS
 
 Verdict = Literal["supported", "contradicted", "not decided", "not testable"]
+"""Of an arm, ``not testable`` may be followed by how much of the published training it has had: too little to tell."""
 
 NAMED = 2
 """Comparisons that a sentence names."""
@@ -48,8 +50,8 @@ class Finding:
 
     study: str
     claim: Claim
-    verdict: Verdict
-    arms: Mapping[str, Verdict]
+    verdict: str
+    arms: Mapping[str, str]
     reason: str
     evidence: tuple[Evidence, ...] = ()
     missing: tuple[str, ...] = ()
@@ -82,16 +84,22 @@ def _judge_claim(study: Study, claim: Claim, rows: Rows) -> Finding:
         return Finding(
             study.name, claim, "not testable", {}, "No run that it compares is confirmed.", (), ("confirmed runs",), run
         )
-    evidence, arms, reasons = [], {}, []
+    evidence: list[Evidence] = []
+    arms: dict[str, str] = {}
+    reasons = []
+    short = rows.published_share < 1
     for arm in ARMS:
         judged = _judge([each for each in found if each.arm == arm])
         deciding = [each for each in judged if each.decides]
         if deciding:
             arms[arm] = _decide_verdict(deciding)
+            if arm == "published" and short:
+                arms[arm] = f"not testable at {100 * rows.published_share:.2g} % of the published training"
             reasons.append(f"{arm.capitalize()} arm: {_give_reason(judged)}.")
         # What does not decide is not missed.
         evidence += [each for each in judged if each.decides or not each.missing]
-    shared = set(arms.values())
+    # An arm that says nothing of the paper decides nothing, unless it is the only one.
+    shared = {verdict for arm, verdict in arms.items() if not (short and arm == "published")} or set(arms.values())
     lacking = [each for each in evidence if each.missing]
     return Finding(
         study.name,

@@ -26,7 +26,7 @@ from analysis.figures.style import (
     spread_code_sizes,
     use_style,
 )
-from analysis.results import SEARCHED, StudyResults
+from analysis.results import SEARCHED, StudyResults, average_finalists, select_last_round
 from analysis.stats.importance import MINIMUM_TRIALS, TARGET_QUANTILE, compute_importances
 from analysis.tables.table import Absent, make_absent
 
@@ -39,6 +39,7 @@ _DRAWN = [
     "architecture",
     "code_size",
     "number",
+    "round",
     "status",
     "full_budget",
     "learning_rate",
@@ -72,7 +73,7 @@ def learning_rate(results: StudyResults) -> Drawing | Absent:
     grey: dict[str, Any] = {"linestyle": "", "color": "#555555", "markersize": 6}
     handles = [
         Line2D([], [], marker="o", label="Complete", **grey),
-        Line2D([], [], marker="x", label="Stopped early", **grey),
+        Line2D([], [], marker="x", label="Trained for less", **grey),
         Line2D([], [], marker="|", label="Diverged or failed", **grey),
         Line2D([], [], marker="*", label="Best", **grey | {"markersize": 11, "markeredgecolor": "black"}),
     ]
@@ -82,9 +83,9 @@ def learning_rate(results: StudyResults) -> Drawing | Absent:
         name,
         title,
         "Search trials of each cell: cross-entropy per image on the validation images after the last epoch that a "
-        "trial trained. A trial that was stopped early trained fewer epochs, so its loss is not comparable; ticks at "
-        "the top are trials that diverged or failed. The star is the configuration that was confirmed. Each panel has "
-        "its own vertical axis."
+        "trial trained. Trials of short rounds, and those that were stopped early, trained fewer epochs, so their loss "
+        "is not comparable; ticks at the top are trials that diverged or failed. The star is the configuration that "
+        "was confirmed, at the mean over its seeds. Each panel has its own vertical axis."
         + (f" Of cells with more than {SHOWN_TRIALS:,} trials the best and a sample are drawn." if thinned else ""),
         figure,
     )
@@ -92,12 +93,14 @@ def learning_rate(results: StudyResults) -> Drawing | Absent:
 
 def draw_learning_rate(axes: Axes, frame: pd.DataFrame, style: ModelStyle) -> Axes:
     """Draw the search trials of one cell and return ``axes``."""
+    finalists = average_finalists(frame)
     if len(frame) > SHOWN_TRIALS:
-        best = frame[frame["full_budget"]].nsmallest(SHOWN_TRIALS // 5, _LOSS)
+        best = select_last_round(frame[frame["full_budget"]]).nsmallest(SHOWN_TRIALS // 5, _LOSS)
         others = frame.drop(best.index).sample(SHOWN_TRIALS - len(best), random_state=0)
         frame = pd.concat([best, others])
-    complete = frame[frame["full_budget"] & frame[_LOSS].notna()]
-    pruned = frame[(frame["status"] == "pruned") & frame[_LOSS].notna()]
+    complete = select_last_round(frame[frame["full_budget"] & frame[_LOSS].notna()])
+    trained = frame["status"].isin(["complete", "pruned"]) & frame[_LOSS].notna()
+    pruned = frame[trained & ~frame.index.isin(complete.index)]
     lost = frame[frame["status"].isin(["diverged", "failed"])]
     many = len(frame) > 60
     points: dict[str, Any] = {"linestyle": "", "color": style.colour}
@@ -105,7 +108,7 @@ def draw_learning_rate(axes: Axes, frame: pd.DataFrame, style: ModelStyle) -> Ax
     axes.plot(complete["learning_rate"], complete[_LOSS], marker="o", markersize=3 if many else 4.5, **points)
     top = np.full(len(lost), 0.97)
     axes.plot(lost["learning_rate"], top, marker="|", transform=axes.get_xaxis_transform(), markersize=7, **points)
-    best = complete.sort_values([_LOSS, "number"]).head(1)
+    best = finalists.head(1)
     axes.plot(
         best["learning_rate"],
         best[_LOSS],
@@ -150,7 +153,8 @@ def hyperparameter_importance(results: StudyResults) -> Drawing | Absent:
         f"hyperparameter among the best {100 * TARGET_QUANTILE:.0f} % of search trials differs from that among all, as "
         "a share of the sum over hyperparameters. Trials are ranked within their cell, those that were stopped early "
         "behind complete ones, diverged ones last; a marker puts the ranks of a model's code sizes together, the star "
-        "those of all models, whose ranges are laid over each other. Drawn where there are "
+        "those of all models, whose ranges are laid over each other. Of a search by rounds the first counts; trial 0 "
+        "and grids are left out, since nobody drew them. Drawn where there are "
         f"{MINIMUM_TRIALS} trials or more; under a hundred it is a hint. What a search hardly varied cannot show as "
         "important.",
         figure,

@@ -3,6 +3,8 @@
 Losses of different cells cannot be compared, so what counts is a trial's rank within its cell; ranks of many cells can
 then be put together, which a search of few trials a cell needs. A trial that was stopped early ranks behind every
 complete one: it was stopped because it was worse at the same epoch, and leaving it out would hide the bad settings.
+Of a search by rounds the first round counts, in which every trial trains alike. Trial 0, which is no draw, is left out,
+and so is a grid: a single good point beside draws would make important whatever it differs in.
 """
 
 from __future__ import annotations
@@ -43,13 +45,15 @@ def compute_importances(trials: pd.DataFrame) -> pd.DataFrame:
 
 
 def rank_in_cell(trials: pd.DataFrame) -> pd.DataFrame:
-    """Return the search trials that can be ranked, with ``rank`` from 0 (best of its cell) to 1.
+    """Return the drawn search trials that can be ranked, with ``rank`` from 0 (best of its cell) to 1.
 
     Complete trials come first, by validation loss; then those stopped early, the ones that went further first; then
     those that diverged. A trial that failed says nothing of its settings. Each hyperparameter is given as its place in
     the range that was tried for its model, from 0 to 1 on a logarithmic scale: models differ in their ranges.
     """
     searched = trials[(trials["phase"] == "search") & trials["status"].isin(list(_PLACE_OF_STATUS))]
+    drawn = (searched["number"] > 0) & (searched["sampler"].fillna("") != "grid") & (searched["round"].fillna(1) == 1)
+    searched = searched[drawn]
     searched = searched.dropna(subset=list(SEARCHED))
     status = searched["status"].astype("str").map(_PLACE_OF_STATUS)
     unknown = searched["validation_cross_entropy"].isna() & (status < _PLACE_OF_STATUS["diverged"])

@@ -60,7 +60,7 @@ def cost(results: StudyResults) -> Table | Absent:
             Column("label", "Model"),
             Column("device_seconds", "Device seconds", "estimate", 1),
             Column("epochs", "Epochs", "count", main=False),
-            Column("parameters", "Parameters", "count", main=False),
+            Column("parameters", "Parameters", "count"),
             Column("multiply_adds", "Multiply-adds", "count"),
             Column(SQUARED_ERROR.name, SQUARED_ERROR.header, "estimate", 2),
             Column(LINEAR_ERROR.name, LINEAR_ERROR.header, "estimate", 2, main=False),

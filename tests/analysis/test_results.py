@@ -276,9 +276,16 @@ def test_collapsed_means_within_3_percent_of_the_mean_image_or_above(
     place = table.column_names.index("train_cross_entropy")
     value = pa.array([share * table["mean_image_cross_entropy"][0].as_py()])
     rewrite(file, table.set_column(place, TABLES["trials"].field(place), value))
+    curve = folder / "epochs" / file.name
+    last = [row | {"train_cross_entropy": value[0].as_py()} for row in pq.read_table(curve).to_pylist()]
+    pq.write_table(table_of("epochs", last), curve)
     trials = load_study(folder).trials.set_index("trial_id")
     assert trials.loc[file.stem, "collapsed"] == collapsed
     assert trials["collapsed"].sum() == collapsed
+    # A curve that falls by more than a thousandth of the mean image's 206 in its last epoch is no collapse.
+    falling = [row | {"train_cross_entropy": row["train_cross_entropy"] + 0.21 * (row["epoch"] < 4)} for row in last]
+    pq.write_table(table_of("epochs", falling), curve)
+    assert load_study(folder).trials["collapsed"].sum() == 0
 
 
 def test_scored_gives_each_score_with_what_it_belongs_to(folder: Path) -> None:

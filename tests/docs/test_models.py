@@ -53,11 +53,11 @@ def test_the_page_runs_from_top_to_bottom(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == {
         "results",
         "codes.parquet",
-        "published.parquet",
+        "first.parquet",
         "study.db",
         "events",
         "trials.csv",
     }
     trials = pd.read_csv(tmp_path / "trials.csv")
-    assert len(trials) == 2 + 2 * 2 + 2
+    assert len(trials) == 2 * 2 + 2 + 2  # two finalists of two seeds, two seeds confirmed, two controls
     assert {path.name for path in (tmp_path / "events").iterdir()} == set(trials["trial_id"])

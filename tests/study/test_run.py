@@ -73,12 +73,12 @@ def rows(results: Path, table: str) -> pd.DataFrame:
     return frame.sort_values(keys.get(table, ["trial_id", "split", "evaluator", "metric"])).reset_index(drop=True)
 
 
-def planned_ids() -> list[str]:
-    """Return the ids of the tiny study's plan."""
+def planned_ids(trials: pd.DataFrame) -> list[str]:
+    """Return the ids of the tiny study's plan, by what its search has decided."""
     config = study_config(
         "quick", architectures=ARCHITECTURES, trials=4, seeds=2, epochs=3, phases=PHASES, factors=("unpooling",)
     )
-    return sorted(planned.trial_id for planned in plan_trials(config))
+    return sorted(planned.trial_id for planned in plan_trials(config, trials.to_dict("records")))
 
 
 def wait_for_rows(process: subprocess.Popen[str], results: Path, count: int) -> None:
@@ -101,8 +101,8 @@ def test_every_planned_trial_ends_once_with_its_rows(complete: tuple[Path, str])
     """Search trials have validation figures, confirmed ones scores, weights and codes."""
     results, _ = complete
     trials = rows(results, "trials")
-    assert trials.trial_id.tolist() == planned_ids()
-    assert set(trials.status) <= {"complete", "pruned"}
+    assert trials.trial_id.tolist() == planned_ids(trials)
+    assert set(trials.status) == {"complete"}
     assert (trials.status[trials.phase != "search"] == "complete").all()
     searched = trials[(trials.phase == "search") & (trials.status == "complete")]
     assert searched.validation_cross_entropy.notna().all()
@@ -129,14 +129,16 @@ def test_ablations_change_their_factor_and_pair_with_the_confirmed_trials(comple
     assert set(ablated.seed) == set(base.seed)
 
 
-def test_search_prunes_within_cells(complete: tuple[Path, str]) -> None:
-    """Every cell has a trial with the full budget; a pruned one says so."""
+def test_search_goes_by_rounds_within_cells(complete: tuple[Path, str]) -> None:
+    """Four trials of two epochs, two finalists of three with two seeds; each trains to its end."""
     trials = rows(complete[0], "trials")
     searched = trials[trials.phase == "search"]
-    assert (searched[searched.status == "complete"].groupby("architecture").size() >= 1).all()
-    pruned = searched[searched.status == "pruned"]
-    assert (pruned.epochs < pruned.epochs_planned).all()
-    assert pruned.reason.notna().all()
+    assert (searched.epochs == searched.epochs_planned).all()
+    assert set(searched.sampler) == {"grid"}
+    counts = searched.groupby(["architecture", "round", "epochs"]).size()
+    assert counts.to_dict() == {(name, *each): 4 for name in ARCHITECTURES for each in ((1, 2), (3, 3))}
+    confirmed = trials[(trials.phase == "confirm") & (trials.arm == "tuned")]
+    assert (confirmed.winner_gain >= 0).all()
 
 
 def test_rows_say_which_code_data_versions_and_hardware_made_them(complete: tuple[Path, str]) -> None:
@@ -175,7 +177,7 @@ def test_a_complete_study_launched_again_runs_nothing(complete: tuple[Path, str]
     out = finished(complete[0], "--concurrency", "1", "--optuna-storage", url)
     with open_storage(url) as storage:
         searches = {summary.study_name: summary.n_trials for summary in optuna.get_all_study_summaries(storage)}
-    assert searches == {f"{NAME}/{name}-code10": 4 for name in ARCHITECTURES}
+    assert searches == {f"{NAME}/{name}-code10-round{each}": 4 for name in ARCHITECTURES for each in (1, 3)}
     assert "done already" in out
     assert "PCA" in out
     pd.testing.assert_frame_equal(rows(complete[0], "trials"), before)
@@ -192,7 +194,7 @@ def test_the_same_seed_gives_the_same_rows_also_after_sigkill(complete: tuple[Pa
     before = rows(results, "trials").set_index("trial_id")
     finished(results, "--concurrency", "1", "--no-report")
     trials = rows(results, "trials")
-    assert trials.trial_id.tolist() == planned_ids()
+    assert trials.trial_id.tolist() == planned_ids(trials)
     after = trials.set_index("trial_id").loc[before.index]
     assert len(kept) >= 5
     pd.testing.assert_frame_equal(after, before)  # times too: not one of them was run again
@@ -212,7 +214,7 @@ def test_a_time_budget_stops_the_study_and_cut_off_trials_are_owed_again(tmp_pat
     assert "still pending" in out
     if (results / NAME / "trials").exists() and list((results / NAME / "trials").iterdir()):
         trials = rows(results, "trials")
-        assert len(trials) < len(planned_ids())
+        assert len(trials) < len(planned_ids(trials))
         assert (trials.epochs[trials.status == "complete"] == trials.epochs_planned[trials.status == "complete"]).all()
         assert (trials.status[trials.phase == "confirm"] == "complete").all()
 

@@ -28,7 +28,8 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Model 4 on the tiny data, launched as a user would."""
     folder = tmp_path_factory.mktemp("tiny")
     command = [sys.executable, str(ROOT / "study" / "launch.py"), "--preset", "quick", "--architectures", "model_4"]
-    flags = ["--trials", "1", "--seeds", "1", "--epochs", "3", "--dataset", str(write_tiny_data(folder))]
+    arms = ["--arms", "tuned", "published", "--published-epochs", "3"]
+    flags = [*arms, "--trials", "1", "--seeds", "1", "--epochs", "3", "--dataset", str(write_tiny_data(folder))]
     where = ["--results-dir", str(folder), "--concurrency", "1", "--name", "tiny", "--no-report"]
     done = subprocess.run([*command, *flags, *where], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -74,7 +75,8 @@ def decode(state: dict[str, Tensor], codes: Tensor) -> Tensor:
 @pytest.mark.parametrize("arm", ["tuned", "published"])
 def test_reconstruction_and_classification_of_a_confirmed_trial(study: Path, arm: str) -> None:
     """From its weights file: losses by PyTorch, the linear classifier and the clusters by scikit-learn."""
-    trial_id = f"confirm-model_4-code10-{arm}-01"
+    (file,) = (study / "weights").glob(f"confirm-model_4-code10-{arm}-01*.safetensors")
+    trial_id = file.stem
     state = safetensors.torch.load_file(study / "weights" / f"{trial_id}.safetensors")
     test = images(study, "test")
     with torch.no_grad():

@@ -7,9 +7,11 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from analysis.claims.claims import DEFINED, THROUGH_CODE
+from analysis.claims.evidence import compute_published_share
 from analysis.claims.findings import findings, tabulate_findings
 from analysis.rendering import text as rendering
 from analysis.results import StudyResults, load_studies, load_study
@@ -157,3 +159,26 @@ def test_studies_side_by_side_are_judged_each_by_itself(tmp_path: Path) -> None:
     verdicts = {(each.study, each.claim.number): each.verdict for each in findings(results)}
     assert (verdicts["a", 2], verdicts["b", 2]) == ("supported", "not testable")
     assert [column.name for column in tabulate_findings(results)[0].sections] == ["study"]
+
+
+def test_a_published_arm_of_less_than_the_authors_training_says_nothing_of_the_paper(rows: StudyResults) -> None:
+    """12 % of 20,000 steps of 100 images; the tuned arm decides alone, as an arm that is alone says why it cannot."""
+    published = rows.trials["arm"] == "published"
+    images = rows.trials["train_images"].mask(published, 60_000)
+    trials = rows.trials.assign(train_images=images, epochs_planned=rows.trials["epochs_planned"].mask(published, 4))
+    short = dataclasses.replace(rows, trials=trials)
+    told = "not testable at 12 % of the published training"
+    for before, after in zip(findings(rows), findings(short), strict=True):
+        if "published" in after.arms:
+            assert after.arms["published"] == told
+            assert after.verdict == after.arms["tuned"] == before.arms["tuned"]
+    alone = dataclasses.replace(short, trials=trials[trials["arm"] != "tuned"])
+    assert {found.verdict for found in findings(alone) if "published" in found.arms} == {told}
+
+
+@pytest.mark.parametrize(("epochs", "share"), [(33, 1.0), (32, 0.96), (4, 0.12)])
+def test_the_authors_training_is_33_epochs_of_mnist(epochs: int, share: float) -> None:
+    """20,000 steps of 100 images, rounded down to epochs."""
+    values = {"phase": "confirm", "arm": "published", "epochs_planned": epochs, "train_images": 60_000}
+    assert compute_published_share(pd.DataFrame([values])) == pytest.approx(share)
+    assert compute_published_share(pd.DataFrame([values | {"arm": "tuned"}])) == 1.0

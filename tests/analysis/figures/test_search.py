@@ -36,7 +36,9 @@ def test_a_long_search_is_thinned_and_keeps_its_best(results: StudyResults) -> N
     one = results.trials[(results.trials["phase"] == "search") & (results.trials["status"] == "complete")].head(1)
     many = one.loc[one.index.repeat(10_000)].reset_index(drop=True)
     many = many.assign(
-        learning_rate=10 ** rng.uniform(-4, -1, len(many)), validation_cross_entropy=rng.random(len(many))
+        number=range(len(many)),
+        learning_rate=10 ** rng.uniform(-4, -1, len(many)),
+        validation_cross_entropy=rng.random(len(many)),
     )
     axes = draw_learning_rate(Figure().subplots(), many, choose("model_1")["model_1"])
     points = {line.get_marker(): np.asarray(line.get_data()) for line in axes.lines}

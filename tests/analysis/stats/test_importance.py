@@ -19,7 +19,9 @@ def test_importance_finds_what_decides() -> None:
             "phase": "search",
             "architecture": np.repeat(["model_1", "model_2"], count // 2),
             "code_size": 10,
-            "number": range(count),
+            "number": range(1, count + 1),
+            "round": 1,
+            "sampler": "tpe",
             "status": "complete",
             "epochs": 5,
             "learning_rate": 10 ** rng.uniform(-3, -1, count),
@@ -36,6 +38,28 @@ def test_importance_finds_what_decides() -> None:
     assert compute_importances(trials.head(19)).empty
 
 
+def test_trial_0_a_grid_and_later_rounds_are_left_out() -> None:
+    """What nobody drew says nothing of where draws are good; what trained longer cannot be compared."""
+    trials = pd.DataFrame(
+        {
+            "study": "s",
+            "phase": "search",
+            "architecture": ["model_1"] * 4 + ["model_2"],
+            "code_size": 10,
+            "number": [0, 1, 2, 2, 1],
+            "round": [1, 1, 1, 2, 3],
+            "sampler": ["gp"] * 4 + ["grid"],
+            "status": "complete",
+            "epochs": 2,
+            "validation_cross_entropy": [1.0, 3.0, 2.0, 1.0, 1.0],
+            "learning_rate": [0.001, 0.01, 0.1, 0.1, 0.1],
+            "filters_1": 4,
+            "filters_2": 4,
+        }
+    )
+    assert rank_in_cell(trials)["rank"].to_dict() == {2: 0.0, 1: 1.0}
+
+
 def test_trials_are_ranked_within_their_cell() -> None:
     """Complete before stopped before diverged; failed ones say nothing."""
     trials = pd.DataFrame(
@@ -44,7 +68,9 @@ def test_trials_are_ranked_within_their_cell() -> None:
             "phase": "search",
             "architecture": "model_1",
             "code_size": 10,
-            "number": range(6),
+            "number": range(1, 7),
+            "round": None,
+            "sampler": None,
             "status": ["pruned", "complete", "diverged", "pruned", "complete", "failed"],
             "epochs": [1, 9, 1, 3, 9, 1],
             "validation_cross_entropy": [50.0, 90.0, np.nan, 70.0, 80.0, np.nan],

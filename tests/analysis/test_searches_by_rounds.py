@@ -1,0 +1,133 @@
+"""What the analysis makes of a search by rounds: of rows that a plan has made, without their trainings."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pandas as pd
+import pytest
+
+from analysis import export
+from analysis.provenance import list_missing
+from analysis.results import StudyResults, average_finalists, load_study
+from analysis.tables.costs import is_at_edge, search
+from study.config.study_config import StudyConfig
+from study.plan.planned_trial import PlannedTrial
+from tests.analysis.tables.cells import shown
+from tests.studies import small_config, write_rows
+from trainables.trial_config import TrialConfig
+
+BEST_RATE = 0.0004
+
+
+def searched(trials: int = 18, **changes: Any) -> StudyConfig:
+    """Return a study of one model with so many search trials."""
+    values = {"architectures": ("model_4",), "trials": trials, "epochs": 33, "finalists": 3, "validation_seeds": 3}
+    return small_config(**(values | {"arms": ("tuned",)} | changes))
+
+
+def find_value(planned: PlannedTrial, trial_config: TrialConfig) -> float:
+    """Return a loss that a low rate makes small, with a part of the seed."""
+    return 100.0 + 1000 * abs(trial_config.learning_rate - BEST_RATE) + (planned.seed_number or 0)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A whole study."""
+    return write_rows(searched(), tmp_path_factory.mktemp("rounds"), find_value)
+
+
+@pytest.fixture(scope="module")
+def results(folder: Path) -> StudyResults:
+    """Its frames."""
+    return load_study(folder)
+
+
+def test_the_table_says_how_many_trained_in_each_round_and_who_won_by_how_much(results: StudyResults) -> None:
+    """The mean over three seeds, which add 2 to each; trial 0 has a rate of .01."""
+    row = shown(search(results)).frame.set_index("architecture").loc["model_4"]
+    assert row[["round_1", "round_2", "round_3"]].tolist() == [18, 6, 3]
+    assert row["chosen_by"] == "multivariate tpe"
+    tried = results.trials[results.trials["round"] == 3]
+    rates = tried.drop_duplicates("number").set_index("number")["learning_rate"]
+    winner = (rates - BEST_RATE).abs().idxmin()
+    assert winner != 0
+    assert row["best_number"] == winner
+    assert row["best_validation_cross_entropy"] == pytest.approx(102 + 1000 * abs(rates[winner] - BEST_RATE))
+    assert row["winner_gain"] == pytest.approx(1000 * (0.01 - BEST_RATE) - 1000 * abs(rates[winner] - BEST_RATE))
+    confirmed = results.trials[(results.trials["phase"] == "confirm") & (results.trials["arm"] == "tuned")]
+    assert set(confirmed["winner"]) == {winner}
+    assert confirmed["winner_gain"].iloc[0] == pytest.approx(row["winner_gain"])
+
+
+def test_a_whole_study_misses_nothing_and_an_interrupted_one_its_later_rounds(
+    results: StudyResults, tmp_path: Path
+) -> None:
+    """What is to be decided yet is counted with what is not: 18 + 6 + 9 trials of search, of which 20 have ended."""
+    assert list_missing(results) == []
+    begun = load_study(write_rows(searched(), tmp_path, find_value, stop_after=20))
+    said = list_missing(begun)
+    assert "13 of 33 trials of phase search are not there" in said[0]
+    assert "2 of 2 trials of phase confirm" in said[1]
+
+
+def test_a_longer_search_leaves_what_it_replaced_out_of_every_table(tmp_path: Path) -> None:
+    """A grid finds trial 1; eighteen trials find another: two confirmations of the first are left out and counted."""
+    write_rows(searched(3), tmp_path, find_value)
+    first = load_study(tmp_path / "quick-digits")
+    assert shown(search(first)).frame["chosen_by"].tolist() == ["grid"]
+    write_rows(searched(18, seeds=3), tmp_path, find_value)
+    grown = load_study(tmp_path / "quick-digits")
+    tuned = grown.trials[(grown.trials["phase"] == "confirm") & (grown.trials["arm"] == "tuned")]
+    assert len(tuned) == 3
+    assert len(set(tuned["configuration"])) == 1
+    assert [problem for problem in grown.problems if "a longer search has replaced" in problem] == list(grown.problems)
+    assert "model_4-code10 (2)" in grown.problems[0]
+
+
+def test_a_winner_at_an_end_of_its_range_is_flagged(tmp_path: Path) -> None:
+    """The grid's lowest rate for the classic auto-encoder is .001; the range begins at .0003."""
+    config = searched(8, architectures=("classic_autoencoder",))
+
+    def favour_low(planned: PlannedTrial, trial_config: TrialConfig) -> float:
+        return trial_config.learning_rate
+
+    results = load_study(write_rows(config, tmp_path, favour_low))
+    assert shown(search(results)).frame["at_edge"].tolist() == [""]
+    assert is_at_edge(0.00031, (0.0003, 0.03), log=True)
+    assert not is_at_edge(0.00035, (0.0003, 0.03), log=True)
+    assert is_at_edge(0.03, (0.0003, 0.03), log=True)
+    assert not is_at_edge(None, (0.5, 1.0), log=False)
+
+
+def test_seeds_that_did_not_complete_put_a_finalist_behind() -> None:
+    """As in the plan: the mean of what is left says too little."""
+    rows = [
+        {"number": number, "status": status, "full_budget": status == "complete", "validation_cross_entropy": value}
+        for number, status, value in (
+            (0, "complete", 9.0),
+            (0, "complete", 11.0),
+            (1, "complete", 1.0),
+            (1, "failed", None),
+        )
+    ]
+    cell = {"study": "s", "code_size": 10, "architecture": "model_4", "round": 3}
+    found = average_finalists(pd.DataFrame([cell | row for row in rows]))
+    assert found[["number", "validation_cross_entropy", "lost"]].to_numpy().tolist() == [[0, 10.0, 0], [1, 1.0, 1]]
+
+
+def test_optuna_gets_a_study_a_round_with_the_coordinates(folder: Path, tmp_path: Path) -> None:
+    """Values of two rounds cannot be compared."""
+    url = f"sqlite:///{tmp_path}/study.db"
+    assert export.main([str(folder), "--optuna", url]) == 0
+    name = "quick-digits/model_4-code10-round"
+    counts = {
+        each: len(optuna.load_study(study_name=each, storage=url).trials) for each in optuna.get_all_study_names(url)
+    }
+    assert counts == {f"{name}1": 18, f"{name}2": 6, f"{name}3": 9}
+    trial = optuna.load_study(study_name=f"{name}1", storage=url).trials[5]
+    assert set(trial.params) == {"learning_rate", "budget_share", "filters_ratio"}
+    assert {"number", "round", "sampler", "filters_1", "filters_2"} <= set(trial.user_attrs)
+    assert trial.distributions["filters_ratio"].high == 3.0  # type: ignore[attr-defined]

@@ -1,0 +1,97 @@
+"""A search by rounds on a real Ray: what is tried, who goes on and who wins do not depend on how it is run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from study.config.study_file import read_config
+from study.plan.rounds import list_rounds
+from study.plan.trials import plan_trials
+from tests.faults.launches import Launch
+from tests.tiny import write_tiny_data
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+
+STUDY = """
+name = "quick-digits"
+dataset = "tiny.npz"
+architectures = ["unpool_only", "classic_autoencoder"]
+code_sizes = [2]
+phases = ["search", "confirm"]
+arms = ["tuned"]
+trials = 10
+generation_size = 4
+finalists = 2
+validation_seeds = 2
+seeds = 1
+epochs = 9
+batch_size = 4
+"""
+KILLS = 5
+SETTINGS = ["round", "number", "seed", "status", "configuration", "sampler", "winner", "winner_gain", "learning_rate"]
+SETTINGS += ["filters_1", "filters_2", "epochs", "validation_cross_entropy"]
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The study file, beside its data."""
+    folder = tmp_path_factory.mktemp("rounds")
+    write_tiny_data(folder)
+    (folder / "rounds.toml").write_text(STUDY)
+    return folder / "rounds.toml"
+
+
+def run_study(study: Path, results: Path, concurrency: int, kills: int = 0) -> pd.DataFrame:
+    """Run the study, killed so often on its way and continued, and return its trials."""
+    results.parent.mkdir()
+    total = len(list(plan_trials(read_config(str(study)))))
+    flags = ("--preset", str(study), "--concurrency", str(concurrency), "--quiet", "--no-report")
+    for kill in range(1, kills + 1):
+        launch = Launch(results, *flags)
+        try:
+            launch.wait_for_rows(kill * total // (kills + 4))
+            launch.process.kill()
+        finally:
+            launch.kill()
+    Launch(results, *flags).finish()
+    frame = pd.read_parquet(results / "quick-digits" / "trials", dtype_backend="pyarrow")
+    return frame.set_index("trial_id").sort_index()[SETTINGS]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(study: Path, tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    """The study, one trial at a time."""
+    return run_study(study, tmp_path_factory.mktemp("undisturbed") / "one" / "results", 1)
+
+
+def test_every_trial_of_the_plan_is_there_round_by_round(study: Path, undisturbed: pd.DataFrame) -> None:
+    """Ten trials of two epochs, the best four of three, two finalists of nine with two seeds, one of them trial 0."""
+    config = read_config(str(study))
+    assert [(each.trials, each.epochs, each.seeds) for each in list_rounds(config)] == [
+        (10, 2, 1),
+        (4, 3, 1),
+        (2, 9, 2),
+    ]
+    rows = undisturbed.reset_index().to_dict("records")
+    assert set(undisturbed.index) == {
+        planned.trial_id for planned in plan_trials(config, [{"phase": "search", **row} for row in rows])
+    }
+    searched = undisturbed[undisturbed["round"].notna() & undisturbed.index.str.contains("unpool_only")]
+    assert searched.groupby("round").size().to_dict() == {1: 10, 2: 4, 3: 4}
+    assert 0 in set(searched.loc[searched["round"] == 3, "number"])
+    finals = searched[searched["round"] == 3].groupby("number")["validation_cross_entropy"].mean()
+    confirmed = undisturbed[undisturbed["winner"].notna() & undisturbed.index.str.contains("unpool_only")].iloc[0]
+    assert confirmed["winner"] == finals.idxmin()
+    assert confirmed["winner_gain"] == pytest.approx(finals[0] - finals.min())
+
+
+@pytest.mark.parametrize(("concurrency", "kills"), [(2, 0), (2, KILLS)])
+def test_concurrency_and_interruptions_change_no_suggestion_promotion_or_winner(
+    concurrency: int, kills: int, study: Path, undisturbed: pd.DataFrame, tmp_path: Path
+) -> None:
+    """Two trials at a time, of which any ends first, and a launcher that is killed again and again."""
+    trials = run_study(study, tmp_path / "again" / "results", concurrency, kills)
+    pd.testing.assert_frame_equal(trials, undisturbed, check_exact=True)
