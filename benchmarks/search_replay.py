@@ -111,7 +111,9 @@ def group_lines(lines: Sequence[dict[str, Any]]) -> list[Configuration]:
         found.setdefault(line["number"], {})[line["epochs"]] = line
     return [
         Configuration(
-            *(trained[max(lengths)][name] for name in ("learning_rate", "budget_share", "filters_ratio")),
+            trained[max(lengths)]["learning_rate"],
+            trained[max(lengths)]["budget_share"],
+            trained[max(lengths)]["filters_ratio"],
             {epochs: line["curve"] for epochs, line in trained.items()},
         )
         for _, trained in sorted(found.items())

@@ -60,8 +60,8 @@ def damage(folder: Path, config: StudyConfig, before: Seen = {}, *, complete: bo
     now = committed(folder)
     lost = sum(now.get(trial_id) != times for trial_id, times in before.items())
     if complete:
-        rows = {row["trial_id"]: row for row in _rows(folder, "trials")[0]}
-        ids = {planned.trial_id for planned in plan_trials(config, rows.values())}
+        ended = {row["trial_id"]: row for row in _rows(folder, "trials")[0]}
+        ids = {planned.trial_id for planned in plan_trials(config, ended.values())}
         lost += len(ids - now.keys())
         duplicated += len(now.keys() - ids)
     return Damage(lost, duplicated, unreadable)

@@ -40,11 +40,11 @@ def small_study(seeds: int = 1) -> tuple[tuple[str, ...], StudyConfig]:
     """Return the flags of a study of one cell that takes seconds and ends with its rows, and its configuration."""
     data = find_tiny_data()
     flags = ("--preset", "quick", "--dataset", data, "--architectures", "unpool_only", "--trials", "2", "--epochs", "2")
-    flags += ("--arms", "tuned", "published", "--published-epochs", "2")
+    both = ("--arms", "tuned", "published", "--published-epochs", "2")
     arms: dict[str, Any] = {"arms": ("tuned", "published"), "published_epochs": 2}
     shared: dict[str, Any] = {"dataset": data, "architectures": ("unpool_only",), "trials": 2, "epochs": 2}
     config = study_config("quick", seeds=seeds, **shared, **arms)
-    return (*flags, "--seeds", str(seeds), "--no-report"), config
+    return (*flags, *both, "--seeds", str(seeds), "--no-report"), config
 
 
 class Launch:

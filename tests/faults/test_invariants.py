@@ -27,7 +27,7 @@ def folder(tmp_path: Path) -> Path:
         plan = Plan(CONFIG, ())
         while taken := take_one(plan):
             plan.finish(row_of(*taken))
-            store.append(plan.rows[taken[0].trial_id] | {"study_sha256": "made up"}, {}, None)
+            store.append({**plan.rows[taken[0].trial_id], "study_sha256": "made up"}, {}, None)
     return tmp_path / "study"
 
 

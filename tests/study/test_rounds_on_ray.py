@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -27,8 +28,8 @@ generation_size = 4
 finalists = 2
 validation_seeds = 2
 seeds = 1
-epochs = 9
-batch_size = 4
+epochs = 18
+batch_size = 10
 """
 KILLS = 5
 SETTINGS = ["round", "number", "seed", "status", "configuration", "sampler", "winner", "winner_gain", "learning_rate"]
@@ -68,17 +69,15 @@ def undisturbed(study: Path, tmp_path_factory: pytest.TempPathFactory) -> pd.Dat
 
 
 def test_every_trial_of_the_plan_is_there_round_by_round(study: Path, undisturbed: pd.DataFrame) -> None:
-    """Ten trials of two epochs, the best four of three, two finalists of nine with two seeds, one of them trial 0."""
+    """Ten trials of two epochs, the best four of six, two finalists of 18 with two seeds, one of them trial 0."""
     config = read_config(str(study))
     assert [(each.trials, each.epochs, each.seeds) for each in list_rounds(config)] == [
         (10, 2, 1),
-        (4, 3, 1),
-        (2, 9, 2),
+        (4, 6, 1),
+        (2, 18, 2),
     ]
-    rows = undisturbed.reset_index().to_dict("records")
-    assert set(undisturbed.index) == {
-        planned.trial_id for planned in plan_trials(config, [{"phase": "search", **row} for row in rows])
-    }
+    rows: list[dict[Any, Any]] = undisturbed.reset_index().to_dict("records")
+    assert set(undisturbed.index) == {planned.trial_id for planned in plan_trials(config, [row for row in rows])}
     searched = undisturbed[undisturbed["round"].notna() & undisturbed.index.str.contains("unpool_only")]
     assert searched.groupby("round").size().to_dict() == {1: 10, 2: 4, 3: 4}
     assert 0 in set(searched.loc[searched["round"] == 3, "number"])

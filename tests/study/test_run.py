@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pandas as pd
@@ -78,7 +79,8 @@ def planned_ids(trials: pd.DataFrame) -> list[str]:
     config = study_config(
         "quick", architectures=ARCHITECTURES, trials=4, seeds=2, epochs=3, phases=PHASES, factors=("unpooling",)
     )
-    return sorted(planned.trial_id for planned in plan_trials(config, trials.to_dict("records")))
+    known: list[dict[Any, Any]] = trials.to_dict("records")
+    return sorted(planned.trial_id for planned in plan_trials(config, known))
 
 
 def wait_for_rows(process: subprocess.Popen[str], results: Path, count: int) -> None:

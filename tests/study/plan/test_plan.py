@@ -195,7 +195,7 @@ def test_a_group_is_lost_when_its_last_trial_failed_and_not_when_one_diverged() 
     everything = ["model_1-code10, published", "pca-code10", "raw_pixels-code784"]
     assert lost[-1] == everything
     assert lost[0] == []
-    rows = [row | {"status": "complete" if row["phase"] == "search" else "failed"} for row in plan.rows.values()]
+    rows = [{**row, "status": "complete" if row["phase"] == "search" else "failed"} for row in plan.rows.values()]
     resumed = Plan(config, rows)
     assert {*map(str, resumed.find_lost_groups())} == {*everything, "model_1-code10, tuned"}
 
@@ -237,6 +237,7 @@ def test_every_setting_but_the_epochs_is_part_of_a_configuration() -> None:
     config = small_config()
     base = make_trial_config(config, Cell("model_4", 10), "modern")
     assert hash_configuration(base) == hash_configuration(dataclasses.replace(base, epochs_planned=1))
+    changes: dict[str, Any]
     changes = {"learning_rate": 0.02, "filters_1": 3, "filters_2": 3, "loss": "both", "batch_size": 7, "momentum": 0.5}
     digests = {hash_configuration(dataclasses.replace(base, **{name: value})) for name, value in changes.items()}
     assert len(digests | {hash_configuration(base)}) == len(changes) + 1
@@ -273,7 +274,8 @@ def run_in_any_order(config: StudyConfig, at_once: int, seed: int, cut: int = 10
     """Run a plan, so many trials at a time of which any ends next, and stop it ``cut`` times; return all settings."""
     random, rows = np.random.default_rng(seed), {}
     settings: dict[str, TrialConfig | None] = {}
-    plan, running = Plan(config, ()), []
+    running: list[tuple[PlannedTrial, TrialConfig | None]] = []
+    plan = Plan(config, ())
     while True:
         while len(running) < at_once and (taken := take_one(plan)) is not None:
             running.append(taken)

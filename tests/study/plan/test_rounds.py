@@ -61,7 +61,7 @@ def test_rounds_that_decide_nothing_are_none(trials: int, changes: dict[str, Any
 
 def test_the_best_third_goes_on_and_trial_0_is_a_finalist_whatever_it_did() -> None:
     """18 trials, of which 6 go on and 3 are finalists; trial 0 takes the last place, in the order of the plan."""
-    config, rows = searched(18), {}
+    config, rows = searched(18), dict[str, Any]()
     assert list_entrants(config, CELL, rows) == [list(range(18)), None, None]
     low = {17: 90.0, 16: 91.0, 3: 92.0, 4: 93.0, 15: 94.0, 2: 95.0}
     assert end_round(config, rows, 0, low | {0: 99.0}) == list(range(18))
@@ -71,7 +71,7 @@ def test_the_best_third_goes_on_and_trial_0_is_a_finalist_whatever_it_did() -> N
 
 def test_trial_0_takes_no_place_that_it_has_earned_already() -> None:
     """Among the best of round 2 it is one of three."""
-    config, rows = searched(18), {}
+    config, rows = searched(18), dict[str, Any]()
     end_round(config, rows, 0, {0: 10.0})
     assert end_round(config, rows, 1, {0: 10.0, 5: 11.0, 1: 12.0}) == [0, 1, 2, 3, 4, 5]
     assert list_entrants(config, CELL, rows)[2] == [0, 1, 5]
@@ -79,14 +79,14 @@ def test_trial_0_takes_no_place_that_it_has_earned_already() -> None:
 
 def test_of_equals_the_earlier_trial_goes_on() -> None:
     """Whoever ended first."""
-    config, rows = searched(9), {}
+    config, rows = searched(9), dict[str, Any]()
     end_round(config, rows, 0, dict.fromkeys(range(9), 50.0))
     assert list_entrants(config, CELL, dict(reversed(rows.items())))[1] == [0, 1, 2]
 
 
 def test_a_round_waits_for_every_trial_of_the_one_before() -> None:
     """The last may be the best."""
-    config, rows = searched(9), {}
+    config, rows = searched(9), dict[str, Any]()
     end_round(config, rows, 0, {})
     del rows["search-model_4-code10-round1-0007"]
     assert list_entrants(config, CELL, rows)[1] is None
@@ -94,14 +94,14 @@ def test_a_round_waits_for_every_trial_of_the_one_before() -> None:
 
 def test_what_diverged_goes_nowhere() -> None:
     """Two of nine are left, and trial 0 besides, which is a finalist also where it diverged while it was short."""
-    config, rows = searched(9), {}
+    config, rows = searched(9), dict[str, Any]()
     end_round(config, rows, 0, dict.fromkeys((0, 1, 2, 4, 5, 7, 8), math.inf))
     assert list_entrants(config, CELL, rows)[1] == [0, 3, 6]
 
 
 def final(values: Mapping[int, float | tuple[float, ...]]) -> Any:
     """Return the winner of three finalists."""
-    config, rows = searched(3), {}
+    config, rows = searched(3), dict[str, Any]()
     end_round(config, rows, 0, values)
     return find_winner(config, CELL, rows)
 
@@ -123,7 +123,7 @@ def test_a_finalist_of_which_a_seed_diverged_comes_behind_those_of_which_none_di
 
 def test_nobody_has_won_before_every_finalist_has_ended() -> None:
     """A seed that is missing may change the mean."""
-    config, rows = searched(3), {}
+    config, rows = searched(3), dict[str, Any]()
     end_round(config, rows, 0, {})
     del rows["search-model_4-code10-round3-grid0000-03"]
     assert find_winner(config, CELL, rows) is None
@@ -148,4 +148,4 @@ def test_a_grid_and_a_sampler_share_no_id() -> None:
         for config in (searched(8), searched(9))
         for each in list_rounds(config)
     ]
-    assert not set.union(*ids[:2]) & set.union(*ids[2:])
+    assert not {*ids[0], *ids[1]} & {*ids[2], *ids[3]}

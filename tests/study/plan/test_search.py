@@ -128,7 +128,7 @@ def test_another_seed_or_cell_suggests_other_points(change: dict[str, Any]) -> N
     """Suggestions are seeded by (seed, cell, number)."""
     points = []
     for changes in ({}, change):
-        search = make_search(Cell(*changes.get("architectures", ("model_4",)), 10), **changes)
+        search = make_search(Cell(changes.get("architectures", ("model_4",))[0], 10), **changes)
         points.append(search.suggest(range(8), []))
     assert points[0][1].learning_rate != points[1][1].learning_rate
     assert points[0][1].learning_rate != points[0][2].learning_rate

@@ -6,15 +6,11 @@ import json
 import shutil
 from pathlib import Path
 
-import optuna
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from study.config.search_space import Cell
-from study.config.study_config import StudyConfig
 from study.plan.plan import Plan
-from study.plan.search import CellSearch
 from study.storage.schema import TABLES, table_of
 from study.storage.store import Store
 from tests.studies import row_of, small_config, take_one
@@ -131,31 +127,25 @@ def test_rows_and_manifest_are_all_that_a_study_needs(folder: Path) -> None:
     assert json.loads((folder / "study.json").read_text())["name"] == "some"
 
 
-def test_an_optuna_study_rebuilt_from_parquet_suggests_what_the_uninterrupted_one_does(tmp_path: Path) -> None:
-    """All that ended, in whichever way, is known to it: values, states and parameters."""
-    config = small_config(architectures=("model_1",), trials=14)
+def test_a_search_that_goes_on_from_parquet_suggests_what_the_uninterrupted_one_does(tmp_path: Path) -> None:
+    """All that ended, in whichever way, is known to it: values, states and coordinates."""
+    config = small_config(architectures=("model_1",), trials=20, generation_size=6)
     uninterrupted = Plan(config, ())
     store = Store(tmp_path / "study")
     store.open({"schema_version": 1, "name": "some"})
-    for number in range(13):
+    for number in range(12):
         taken = take_one(uninterrupted)
         assert taken is not None
         planned, trial_config = taken
-        status = {3: "diverged", 5: "pruned", 7: "failed"}.get(number, "complete")
-        row = row_of(planned, trial_config, value=200.0 - number, status=status)
+        status = {3: "diverged", 7: "failed"}.get(number, "complete")
+        row = row_of(planned, trial_config, value=200.0 - number, status=status) | uninterrupted.list_columns(planned)
         store.append(row, {}, None)
         uninterrupted.finish(row)
     store.compact()
     rebuilt = Plan(config, Store(tmp_path / "study").read_trials())
-    ours, theirs = known(config, rebuilt), known(config, uninterrupted)
-    assert len(ours) == 13
-    assert ours == theirs
-    assert rebuilt.take() == uninterrupted.take()
-
-
-def known(config: StudyConfig, plan: Plan) -> list[tuple[str, float | None, dict[str, float]]]:
-    """Return what the Optuna study of the only cell knows."""
-    (cell,) = (Cell(architecture, size) for architecture in config.architectures for size in config.code_sizes)
-    search: CellSearch = plan._cells[cell].search
-    trials: list[optuna.trial.FrozenTrial] = search._study.trials
-    return [(trial.state.name, trial.value, trial.params) for trial in trials]
+    assert rebuilt.done == uninterrupted.done == 12
+    for _ in range(6):
+        ours = take_one(rebuilt)
+        assert ours is not None
+        assert ours == take_one(uninterrupted)
+        assert ours[0].number >= 12

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import pickle
 from pathlib import Path
@@ -16,9 +17,11 @@ from study.config.search_space import Cell
 from study.config.study_config import StudyConfig
 from study.config.study_file import format_study_file, read_config, read_models
 from study.plan.identity import next_manifest
+from study.plan.plan import Plan
 from study.plan.search import CellSearch
 from study.plan.trials import plan_trials
 from study.storage.store import Store
+from tests.studies import take_one
 from trainables.checkpoint import load_checkpoint, pack_weights
 from trainables.data.datasets import load_dataset
 from trainables.errors import FieldError, InputError
@@ -120,9 +123,10 @@ def test_a_file_of_rows_joins_the_models_of_a_preset(tmp_path: Path) -> None:
     assert config.architectures == (*BUILT_IN, "one", "two")
     config = launch.make_config(launch.make_parser().parse_args([*arguments, "--architectures", "two", "model_1"]))
     assert config.architectures == ("two", "model_1")
-    first = CellSearch(config, Cell("two", 10)).suggest(0)
-    assert (first.filters, first.activation) == ((4, 4), "relu")
-    assert f"confirm-{Cell('two', 10)}-published-01" in {planned.trial_id for planned in plan_trials(config)}
+    first = CellSearch(config, Cell("two", 10)).suggest([0], [])[0]
+    assert (first.filters, config.architecture("two").activation) == ((4, 4), "relu")
+    both = study_config("quick", models=config.models, architectures=("two",), arms=("tuned", "published"))
+    assert f"confirm-{Cell('two', 10)}-published-01" in {planned.trial_id for planned in plan_trials(both)}
 
 
 def test_the_file_that_a_study_writes_holds_its_rows(tmp_path: Path) -> None:
@@ -211,15 +215,9 @@ def test_a_missing_file_of_models_is_named(tmp_path: Path) -> None:
             read_models(path)
 
 
-@pytest.mark.parametrize(
-    ("changes", "expected"),
-    [
-        ({"published_filters": (65, 4)}, "range of the search"),
-        ({"published_filters": (64, 64)}, "more than 360,000 parameters at its published_filters"),
-    ],
-)
-def test_filter_counts_outside_the_search_are_refused(changes: dict[str, tuple[int, int]], expected: str) -> None:
+def test_filter_counts_over_the_budget_are_refused() -> None:
     """The published point is the search's first."""
+    changes, expected = {"published_filters": (64, 64)}, "more than 360,000 parameters at its published_filters"
     row = load_row(
         dump_row(ODD)
         | {"name": "wide", "encoder": dump_row(BUILT_IN["model_1"])["encoder"]}
@@ -255,7 +253,8 @@ def test_a_name_means_one_model_in_a_study_and_another_in_the_next() -> None:
     other = load_row(dump_row(ODD) | {"published_filters": [7, 9], "unpooling": "corner"})
     second = study_config("quick", models=(other,))
     assert (first.architecture("odd"), second.architecture("odd")) == (ODD, other)
-    suggested = [CellSearch(config, Cell("odd", 10)).suggest(0) for config in (first, second)]
+    plans = [Plan(dataclasses.replace(config, architectures=("odd",)), ()) for config in (first, second)]
+    suggested = [taken[1] for taken in map(take_one, plans) if taken and taken[1]]
     assert [(point.filters, point.unpooling) for point in suggested] == [((6, 9), "tile"), ((7, 9), "corner")]
     with pytest.raises(FieldError, match="each model once"):
         study_config("quick", models=(ODD, other))
