@@ -85,6 +85,12 @@ def test_a_longer_search_leaves_what_it_replaced_out_of_every_table(tmp_path: Pa
     assert len(set(tuned["configuration"])) == 1
     assert [problem for problem in grown.problems if "a longer search has replaced" in problem] == list(grown.problems)
     assert "model_4-code10 (2)" in grown.problems[0]
+    # Asked for the short search again, its own winner counts, although the other was confirmed later.
+    write_rows(searched(3), tmp_path, find_value)
+    again = load_study(tmp_path / "quick-digits").trials
+    tuned = again[(again["phase"] == "confirm") & (again["arm"] == "tuned")]
+    before = first.trials[(first.trials["phase"] == "confirm") & (first.trials["arm"] == "tuned")]
+    assert sorted(tuned["trial_id"]) == sorted(before["trial_id"])
 
 
 def test_a_winner_at_an_end_of_its_range_is_flagged(tmp_path: Path) -> None:
