@@ -192,9 +192,10 @@ def test_two_passes_at_once_do_not_share_memory() -> None:
 def test_switches_outlive_their_pass() -> None:
     """Another pass leaves them as they were."""
     model = start(BUILT_IN["model_3"])
-    _, switches = model.encode_with_switches(draw_images(6))
-    before = {level: value.clone() for level, value in switches.items()}
-    model.encode_with_switches(draw_images(6).flip(-1))
+    with torch.no_grad():
+        _, switches = model.encode_with_switches(draw_images(6))
+        before = {level: value.clone() for level, value in switches.items()}
+        model.encode_with_switches(draw_images(6).flip(-1))
     assert all(torch.equal(value, before[level]) for level, value in switches.items())
 
 
