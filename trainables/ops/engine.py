@@ -37,6 +37,9 @@ Phases = NDArray[np.uint8]
 _BOUNDARY = 64
 """Bytes of the widest vectors."""
 
+FOURIER_KERNEL, IMAGE_SIDE = 9, 28
+"""Side of the kernels from which deconvolutions are transformed, and side of the images that they end at."""
+
 _FACTORS = {"max": 0.0, "switches": 0.0, "tile": 1.0, "average": 0.25}
 """What `pointwise.spread` is told; 0 is for values that go to the one cell of their phase."""
 
@@ -44,10 +47,10 @@ _FACTORS = {"max": 0.0, "switches": 0.0, "tile": 1.0, "average": 0.25}
 @lru_cache
 def load_kernels() -> Kernels:
     """Return the compiled kernels, compiled or loaded the first time that a process asks for them."""
-    from trainables.ops import compilation, gather, pointwise
+    from trainables.ops import compilation, fourier, gather, pointwise
 
     report = compilation.compile_kernels()
-    return Kernels(compilation.INSTRUCTION_SET, compilation.LANES, report, gather, pointwise)
+    return Kernels(compilation.INSTRUCTION_SET, compilation.LANES, report, gather, pointwise, fourier)
 
 
 def has_kernels() -> bool:
@@ -68,6 +71,7 @@ class Kernels(NamedTuple):
     report: str
     gather: Any
     pointwise: Any
+    fourier: Any
 
 
 def _make_aligned(size: int, dtype: type = np.float32) -> NDArray[Any]:
@@ -108,15 +112,18 @@ class _Gather:
         n = maps[0] * self.batch
         return (places, maps[0], n, maps[1], self.batch, *strides, n, self.batch, 0, 1, combine, activation, back, 0)
 
-    def forward(self, maps: Floats, weight: Floats, bias: Floats, out: Floats, phases: Phases) -> None:
-        """Write the activated and pooled result of ``maps`` to ``out``, and phases where maxima are taken."""
+    def forward(self, maps: Floats, weight: Floats, bias: Floats, out: Floats, phases: Phases, kept: Floats) -> None:
+        """Write the activated and pooled result of ``maps`` to ``out``, and phases where maxima are taken.
+
+        ``kept`` holds what the way back needs again.
+        """
         none = self.chain.nothing
         self.kernels.gather.gather(
             maps, weight, bias, *self.taps, out, self.chain.cells, phases, none, none, self.sizes
         )
 
     def find_input_gradient(
-        self, gradient: Floats, weight: Floats, given: Floats, out: Floats, sums: Floats, phases: Phases
+        self, gradient: Floats, weight: Floats, given: Floats, out: Floats, sums: Floats, phases: Phases, kept: Floats
     ) -> None:
         """Write the gradient before the activation whose values are ``given``, and add it up in ``sums``."""
         self.kernels.gather.gather(
@@ -124,13 +131,17 @@ class _Gather:
             self.back_sizes,
         )  # fmt: skip
 
-    def find_weight_gradient(self, gradient: Floats, maps: Floats, out: Floats) -> None:
+    def find_weight_gradient(self, gradient: Floats, maps: Floats, out: Floats, kept: Floats) -> None:
         """Write the gradient of the weights."""
         op = self.op
         sides = (op.out_maps, op.out_side, op.in_maps, op.in_side), (op.in_maps, op.in_side, op.out_maps, op.out_side)
         sizes = (*sides[op.kind == "deconv"], op.kernel, op.stride, self.batch)
         left, right = (gradient, maps) if op.kind == "conv" else (maps, gradient)
         self.kernels.gather.correlate(left, right, out, self.chain.scratch, sizes)
+
+    def count_kept(self) -> int:
+        """Return how many floats are kept from the way forward to the way back."""
+        return 0
 
     def count_scratch(self) -> int:
         """Return how many floats its weight gradient needs."""
@@ -162,7 +173,7 @@ class _Product(_Gather):
         else:
             self.taps, self.sizes = list_product_taps(large, area), changed
 
-    def find_weight_gradient(self, gradient: Floats, maps: Floats, out: Floats) -> None:
+    def find_weight_gradient(self, gradient: Floats, maps: Floats, out: Floats, kept: Floats) -> None:
         """Write the product of one side and the other, transposed."""
         op, chain, none = self.op, self.chain, self.chain.nothing
         conv = op.kind == "conv"
@@ -189,6 +200,76 @@ class _Product(_Gather):
         return (self.chain.images + rows) * self._find_width()
 
 
+class _Fourier(_Gather):
+    """A deconvolution with a large kernel, whose result is as large as the images: products of spectrums."""
+
+    def __init__(self, op: Operation, before: Operation | None, chain: Chain) -> None:
+        super().__init__(op, before, chain)
+        fourier, given, results = self.kernels.fourier, op.in_maps, op.out_maps
+        self.derivative = self.back_sizes[12]
+        self.lanes = chain.pad(given * results)
+        places = np.arange(fourier.FREQUENCIES + 1, dtype=np.int32)
+        self.taps = self.back_taps = places, places[:-1].copy(), places[:-1] * np.int32(4 * given * results)
+        shape = fourier.FREQUENCIES, (2 * results, 2 * given), (1, 2 * results)
+        self.sizes = (*self._list_sizes(*shape, DIRECT, NONE)[:9], 0, 0, DIRECT, NONE, 0, 0)
+        self.back_sizes = (
+            *self._list_sizes(shape[0], (2 * given, 2 * results), (2 * results, 1), DIRECT, NONE)[:9],
+            0, 0, DIRECT, NONE, 0, 0,
+        )  # fmt: skip
+        self.outer = _make_aligned(fourier.FREQUENCIES * 2 * results * self.batch)
+        self.inner = _make_aligned(fourier.FREQUENCIES * 2 * given * self.batch)
+        self.weights = _make_aligned(fourier.FREQUENCIES * 2 * self.lanes)
+        self.packed = _make_aligned(op.kernel**2 * self.lanes)
+
+    def forward(self, maps: Floats, weight: Floats, bias: Floats, out: Floats, phases: Phases, kept: Floats) -> None:
+        """Write the activated result of ``maps``; its spectrum and that of the weights, as matrices, are kept."""
+        op, fourier, pairs = self.op, self.kernels.fourier, self.op.in_maps * self.op.out_maps
+        spectrum, matrices = kept[: self.inner.size], kept[self.inner.size :]
+        fourier.to_spectrum(maps, spectrum, self.chain.scratch, op.in_side, op.in_maps * self.batch)
+        self.packed.reshape(-1, self.lanes)[:, :pairs] = weight.reshape(pairs, -1).T
+        fourier.to_spectrum(self.packed, self.weights, self.chain.scratch, op.kernel, self.lanes)
+        fourier.expand_weight(self.weights, matrices, op.in_maps, op.out_maps, self.lanes)
+        self._multiply(spectrum, matrices, self.outer, self.sizes)
+        # The first frequency is the sum of all values.
+        self.outer[: op.out_maps * self.batch].reshape(op.out_maps, -1)[:] += bias[:, None] * np.float32(op.out_side**2)
+        fourier.from_spectrum(self.outer, out, self.chain.scratch, op.out_side, op.out_maps * self.batch)
+        self.kernels.pointwise.activate_all(out, ACTIVATIONS[op.activation])
+
+    def find_weight_gradient(self, gradient: Floats, maps: Floats, out: Floats, kept: Floats) -> None:
+        """Write the gradient of the weights; the spectrum of ``gradient`` stays for the input's."""
+        op, fourier, pairs = self.op, self.kernels.fourier, self.op.in_maps * self.op.out_maps
+        fourier.to_spectrum(gradient, self.outer, self.chain.scratch, op.out_side, op.out_maps * self.batch)
+        sizes = op.in_maps, op.out_maps, self.lanes, self.batch
+        fourier.correlate_spectrum(kept, self.outer, self.weights, self.chain.scratch, *sizes)
+        fourier.from_spectrum(self.weights, self.packed, self.chain.scratch, op.kernel, self.lanes)
+        out.reshape(pairs, -1)[:] = self.packed.reshape(-1, self.lanes)[:, :pairs].T
+
+    def find_input_gradient(
+        self, gradient: Floats, weight: Floats, given: Floats, out: Floats, sums: Floats, phases: Phases, kept: Floats
+    ) -> None:
+        """Write the gradient before the activation whose values are ``given``, and add it up in ``sums``."""
+        op, n = self.op, self.op.in_maps * self.batch
+        self._multiply(self.outer, kept[self.inner.size :], self.inner, self.back_sizes)
+        self.kernels.fourier.from_spectrum(self.inner, out, self.chain.scratch, op.in_side, n)
+        self.kernels.pointwise.multiply_derivatives(out, given, sums, n, self.derivative)
+
+    def _multiply(self, maps: Floats, matrices: Floats, out: Floats, sizes: tuple[int, ...]) -> None:
+        none, chain = self.chain.nothing, self.chain
+        self.kernels.gather.gather(
+            maps, matrices, chain.zeros, *self.taps, out, none, chain.no_phases, none, none, sizes
+        )
+
+    def count_kept(self) -> int:
+        """Return the size of the input's spectrum and of a real matrix for each frequency."""
+        return int(self.inner.size) + int(self.kernels.fourier.FREQUENCIES) * 4 * self.op.in_maps * self.op.out_maps
+
+    def count_scratch(self) -> int:
+        """Return how many floats a transform or the product of spectrums needs."""
+        fourier, lanes = self.kernels.fourier, self.kernels.lanes
+        products = 6 * self.op.in_maps * self.op.out_maps + 2 * lanes
+        return int(max(2 * fourier.HALF * fourier.SIDE, products) * lanes)
+
+
 def choose_form(op: Operation) -> type[_Gather]:
     """Return the kernels that a layer takes: the one table of it.
 
@@ -196,16 +277,21 @@ def choose_form(op: Operation) -> type[_Gather]:
     form       layers                                    values, gradients of inputs     of weights
     ========== ========================================= =============================== =================
     product    fully connected, deconvolution of 1x1     gather, by places of a map      transpose, gather
+    fourier    deconvolution, large kernel, to 28x28     transform, gather, transform    correlate
     gather     every other                               gather                          correlate
     ========== ========================================= =============================== =================
     """
-    return _Product if op.is_product else _Gather
+    if op.is_product:
+        return _Product
+    large = op.kind == "deconv" and op.stride == 1 and op.unpooling == "none" and op.kernel >= FOURIER_KERNEL
+    return _Fourier if large and op.out_side == IMAGE_SIDE and op.in_side > 1 else _Gather
 
 
 class _Workspace:
     """Memory of one forward pass and its backward pass, an array for each layer."""
 
-    def __init__(self, operations: tuple[Operation, ...], batch: int) -> None:
+    def __init__(self, operations: tuple[Operation, ...], batch: int, layers: Sequence[_Gather]) -> None:
+        self.kept = [_make_aligned(layer.count_kept()) for layer in layers]
         first = operations[0]
         self.input = _make_aligned(first.given_side**2 * first.in_maps * batch)
         self.input_gradient = _make_aligned(self.input.size)
@@ -259,7 +345,7 @@ class Chain:
 
     def borrow(self) -> _Lease:
         """Return memory that nobody else uses."""
-        return _Lease(self.free, self.free.pop() if self.free else _Workspace(self.operations, self.batch))
+        return _Lease(self.free, self.free.pop() if self.free else _Workspace(self.operations, self.batch, self.layers))
 
     def view(self, memory: Tensor, maps: int, side: int) -> Tensor:
         """Return ``(images, maps, side, side)`` that lie in memory as ``[place][map][image]``."""
@@ -297,13 +383,13 @@ class Chain:
                 self._spread(maps, phases[i], work.unpooled[i], op.given_side, op.in_side, op.in_maps, op.unpooling)
                 maps = work.unpooled[i]
             if op.pooling == "average":
-                layer.forward(maps, weight, bias, work.averaged[i], self.no_phases)
+                layer.forward(maps, weight, bias, work.averaged[i], self.no_phases, work.kept[i])
                 self.kernels.pointwise.average(
                     work.averaged[i], self.no_phases, self.cells, outputs[i], op.result_side, op.out_side,
                     op.out_maps * self.batch,
                 )  # fmt: skip
             else:
-                layer.forward(maps, weight, bias, outputs[i], phases[i])
+                layer.forward(maps, weight, bias, outputs[i], phases[i], work.kept[i])
             maps = outputs[i]
         return self.view(result, last.out_maps, last.result_side)
 
@@ -333,15 +419,14 @@ class Chain:
             before = work.outputs[i - 1] if i else work.input
             maps = before if op.unpooling == "none" else work.unpooled[i]
             of_weight, of_bias = (torch.empty(parameter.shape) for parameter in parameters[2 * i : 2 * i + 2])
-            layer.find_weight_gradient(gradient, maps, _read(of_weight))
+            layer.find_weight_gradient(gradient, maps, _read(of_weight), work.kept[i])
             pointwise.sum_images(work.sums[i], _read(of_bias), self.batch)
             results[:0] = [of_weight, of_bias]
             if i or to_input:
                 out, sums = (work.gradients[i - 1] if i else work.input_gradient), work.sums[max(i - 1, 0)]
                 chosen = phases[i] if op.unpooling == "switches" else self.no_phases
-                layer.find_input_gradient(
-                    gradient, _read(parameters[2 * i]), before, out, work.sums[max(i - 1, 0)], chosen
-                )
+                weight = _read(parameters[2 * i])
+                layer.find_input_gradient(gradient, weight, before, out, sums, chosen, work.kept[i])
         return results
 
     def _spread(

@@ -63,6 +63,12 @@ def multiply_derivative(g, y, sums, activation):
             sums[e] += g[e]
 
 
+@kernel(FLOATS, INTEGER)
+def activate_all(y, activation):
+    """Apply an activation to all values."""
+    activate(y, activation)
+
+
 @kernel(FLOATS, FLOATS, FLOATS, INTEGER, INTEGER)
 def multiply_derivatives(g, y, sums, n, activation):
     """Do that place by place, n values each."""

@@ -192,9 +192,10 @@ def test_two_passes_at_once_do_not_share_memory() -> None:
 def test_switches_outlive_their_pass() -> None:
     """Another pass leaves them as they were."""
     model = start(BUILT_IN["model_3"])
-    _, switches = model.encode_with_switches(draw_images(6))
-    before = {level: value.clone() for level, value in switches.items()}
-    model.encode_with_switches(draw_images(6).flip(-1))
+    with torch.no_grad():
+        _, switches = model.encode_with_switches(draw_images(6))
+        before = {level: value.clone() for level, value in switches.items()}
+        model.encode_with_switches(draw_images(6).flip(-1))
     assert all(torch.equal(value, before[level]) for level, value in switches.items())
 
 
@@ -223,11 +224,11 @@ def test_the_norm_is_that_of_all_values() -> None:
 
 
 def test_images_weights_and_switches_may_lie_in_memory_in_any_way() -> None:
-    """Strided images, a weight that is a view, switches of stock layers and of other images."""
+    """Strided images, a weight that is a view, switches of other images, as many as fill a vector."""
     model = start(BUILT_IN["model_3"])
-    images = draw_images(4)
+    images = draw_images(16)
     expected = differentiate(model, images, plain=False)
-    strided = torch.empty(1, 28, 28, 4).permute(3, 0, 2, 1).copy_(images)
+    strided = torch.empty(1, 28, 28, 16).permute(3, 0, 2, 1).copy_(images)
     model.get_parameter("fc_in.weight").data = model.get_parameter("fc_in.weight").data.t().contiguous().t()
     assert_same(differentiate(model, strided, plain=False), expected, most=1e-6)
     code, switches = model.encode_with_switches(images)

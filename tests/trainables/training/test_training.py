@@ -54,10 +54,11 @@ def trained(trial_config: TrialConfig, seed: int, pixels: Tensor) -> list[EpochM
     return figures
 
 
-def test_losses_are_per_image_sums_over_pixels() -> None:
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=["engine", "plain"])
+def test_losses_are_per_image_sums_over_pixels(dtype: torch.dtype) -> None:
     """Worked by hand: logit 0 against a white and a black pixel."""
-    logits = torch.zeros(2, 1, 1, 2)
-    images = torch.tensor([[[[1.0, 0.0]]], [[[1.0, 1.0]]]])
+    logits = torch.zeros(2, 1, 1, 2, dtype=dtype)
+    images = torch.tensor([[[[1.0, 0.0]]], [[[1.0, 1.0]]]], dtype=dtype)
     cross_entropy, squared_error = reconstruction_losses(logits, images)
     assert cross_entropy.item() == pytest.approx(2 * math.log(2))
     assert squared_error.item() == pytest.approx(2 * 0.25)
