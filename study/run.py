@@ -1,14 +1,13 @@
 """One launch of a study, from its configuration to its report.
 
 ``run(study_config("quick"), RunOptions())`` is ``python study/launch.py --preset quick``, for scripts and notebooks.
+Ray and PyTorch are imported when there is something to run.
 """
 
 from __future__ import annotations
 
 import shlex
-import signal
 import sys
-from contextlib import nullcontext
 from pathlib import Path
 
 from analysis.optuna_export import check_storage, write_optuna
@@ -16,16 +15,8 @@ from analysis.results import load_study
 from study.config.options import RunOptions
 from study.config.study_config import StudyConfig
 from study.config.study_file import format_study_file
-from study.display.dashboard import Mirror
-from study.display.dry_run import print_first_configurations, print_plan
-from study.display.live import choose_progress
-from study.execution import cluster
-from study.execution.estimate import Estimate, estimate_plan
-from study.execution.recorder import TrialRecorder, make_provenance_columns
-from study.execution.tuner import run_plan
-from study.plan.identity import next_manifest
+from study.plan.identity import digest_of, next_manifest
 from study.plan.plan import Plan
-from study.storage import provenance
 from study.storage.location import parse_location
 from study.storage.store import Store
 from trainables.data.datasets import load_dataset
@@ -33,10 +24,6 @@ from trainables.data.images import Dataset
 from trainables.errors import InputError
 from trainables.models.architectures import IMAGE_SIZE
 from trainables.models.layers import list_layers
-
-LEAST_EPOCH_LIMIT = 1_800.0
-EPOCH_LIMIT_FACTOR = 20
-"""An epoch that takes longer than the least limit, and the estimate so many times, is taken for one that hangs."""
 
 
 def load_study_data(config: StudyConfig, data_dir: Path | None) -> Dataset:
@@ -65,16 +52,12 @@ def load_study_data(config: StudyConfig, data_dir: Path | None) -> Dataset:
 
 def describe(config: StudyConfig, options: RunOptions) -> None:
     """Print the plan, an estimate for this machine and the first configurations; start nothing and write nothing."""
+    from study.driver import print_estimate
+
     dataset = load_study_data(config, options.data_dir)
-    resources = cluster.find_local_resources(options.gpus_per_trial, options.concurrency)
     store = Store(parse_location(options.results_dir) / config.name)
-    manifest = store.read_manifest()
-    plan = Plan(config, store.read_trials() if manifest else ())
-    work = estimate_plan(config, plan, dataset, resources)
-    print_plan(config, plan, dataset, work, resources, _choose_epoch_limit(options, work), store.folder)
-    if (address := cluster.choose_address(options.address)) != "local":
-        print(f"  The estimate is for this machine, not for the cluster at {address}, which was not asked.")
-    print_first_configurations(plan)
+    plan = Plan(config, store.read_trials() if store.read_manifest() else ())
+    print_estimate(plan, options, dataset, store)
 
 
 def run(config: StudyConfig, options: RunOptions) -> int:
@@ -84,21 +67,22 @@ def run(config: StudyConfig, options: RunOptions) -> int:
         InputError: something given cannot be used; nothing was started.
     """
     store = Store(parse_location(options.results_dir) / config.name)
-    store.read_manifest()  # refuses what cannot be reached before data is fetched
+    begun = store.read_manifest() is not None  # refuses what cannot be reached before data is fetched
     dataset = load_study_data(config, options.data_dir)
-    address = cluster.choose_address(options.address)
-    if address == "local":
-        cluster.find_local_resources(options.gpus_per_trial, options.concurrency)  # refuses before anything is written
+    if not begun:
+        from study.driver import check_resources
+
+        check_resources(options)  # refuses before anything is written
     if options.optuna_storage:
         check_storage(options.optuna_storage)
     with store:
-        return _run(config, options, store, dataset, address)
+        return _run(config, options, store, dataset)
 
 
-def _run(config: StudyConfig, options: RunOptions, store: Store, dataset: Dataset, address: str) -> int:
-    manifest = next_manifest(config, dataset, store.read_manifest(), store.folder)
-    finished = store.read_trials()
-    plan = Plan(config, finished)
+def _run(config: StudyConfig, options: RunOptions, store: Store, dataset: Dataset) -> int:
+    earlier = store.read_manifest()
+    manifest = next_manifest(config, dataset, earlier, store.folder)
+    plan = Plan(config, store.read_trials())
     if "search" not in config.phases and (unsearched := plan.list_cells_without_result()):
         raise InputError(
             f"phases {' '.join(config.phases)} without a finished search of {config.trials} trials of {unsearched[0]}",
@@ -106,36 +90,14 @@ def _run(config: StudyConfig, options: RunOptions, store: Store, dataset: Datase
             "add search to --phase, or give the --trials that were searched",
         )
     if plan.exhausted:
-        store.open(manifest, format_study_file(config))
+        if earlier is None or digest_of(manifest | {"launches": []}) != digest_of(earlier | {"launches": []}):
+            store.open(manifest, format_study_file(config))
         blocked = f", {len(plan.list_blocked())} cannot run" if plan.list_blocked() else ""
         print(f"study {config.name}: {plan.done} of {plan.total} trials are done already{blocked}")
-        return _conclude(plan, store, options)
-    on_sigterm = signal.getsignal(signal.SIGTERM)
-    try:
-        resources = cluster.connect(address, options.gpus_per_trial, options.concurrency, options.verbosity)
-    except SystemExit:
-        raise KeyboardInterrupt from None  # While Ray starts, this is its answer to SIGTERM.
-    signal.signal(signal.SIGTERM, on_sigterm)  # Ray put its own in its place, which ends without a word.
-    try:
-        store.open(manifest, format_study_file(config))  # not before the cluster is known to take the study
-        work = estimate_plan(config, plan, dataset, resources)
-        epoch_limit = _choose_epoch_limit(options, work)
-        if options.verbosity != "quiet":
-            print_plan(config, plan, dataset, work, resources, epoch_limit, store.folder)
-        columns = make_provenance_columns(
-            config.name, manifest["study_sha256"], dataset, provenance.versions(), provenance.git_state()
-        )
-        seconds = None if options.time_budget is None else options.time_budget * 3600
-        verbose = options.verbosity == "verbose"
-        progress = choose_progress(plan, resources.concurrency, store.folder, options.verbosity, finished)
-        url = options.optuna_storage
-        mirror = Mirror(url, plan, store.folder, progress) if url else nullcontext()
-        with store.writing(), progress, mirror:
-            recorder = TrialRecorder(plan, store, progress, columns)
-            run_plan(recorder, dataset, resources, epoch_limit, seconds, verbose)
-    finally:
-        cluster.disconnect()
-    store.compact()
+    else:
+        from study.driver import run_pending
+
+        run_pending(plan, options, store, dataset, manifest)
     return _conclude(plan, store, options)
 
 
@@ -176,14 +138,3 @@ def _suggest_next(config: StudyConfig, store: Store, options: RunOptions) -> str
 def _make_command(*more: str) -> str:
     """Return the command that was typed, with ``more`` at its end."""
     return shlex.join(["python", *sys.argv, *more])
-
-
-def _choose_epoch_limit(options: RunOptions, work: Estimate) -> float:
-    """Return the seconds after which an epoch is taken for one that hangs.
-
-    By default far above the estimate: cores may be slower elsewhere or shared, search tries wider models than the
-    measured ones, and the measuring of a trial's codes belongs to its last epoch.
-    """
-    if options.epoch_limit is not None:
-        return options.epoch_limit * 60
-    return LEAST_EPOCH_LIMIT + EPOCH_LIMIT_FACTOR * work.epoch_seconds

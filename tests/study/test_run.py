@@ -175,6 +175,7 @@ def test_the_tables_name_every_architecture_and_control(complete: tuple[Path, st
 def test_a_complete_study_launched_again_runs_nothing(complete: tuple[Path, str], tmp_path: Path) -> None:
     """It prints the tables again, and gives its searches to a storage of Optuna where one is named."""
     before = rows(complete[0], "trials")
+    made = {file: file.stat().st_mtime_ns for file in (complete[0] / NAME).rglob("*") if not file.name.startswith(".")}
     url = f"sqlite:///{tmp_path}/study.db"
     out = finished(complete[0], "--concurrency", "1", "--optuna-storage", url)
     with open_storage(url) as storage:
@@ -182,6 +183,7 @@ def test_a_complete_study_launched_again_runs_nothing(complete: tuple[Path, str]
     assert searches == {f"{NAME}/{name}-code10-round{each}": 4 for name in ARCHITECTURES for each in (1, 3)}
     assert "done already" in out
     assert "PCA" in out
+    assert made == {file: file.stat().st_mtime_ns for file in made}
     pd.testing.assert_frame_equal(rows(complete[0], "trials"), before)
 
 

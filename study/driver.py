@@ -1,0 +1,100 @@
+"""Runs what a plan has pending: on Ray, with an estimate before, progress meanwhile, and rows as each trial ends."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Mapping
+from contextlib import nullcontext
+from typing import Any
+
+from study.config.options import RunOptions
+from study.config.study_file import format_study_file
+from study.display.dashboard import Mirror
+from study.display.dry_run import print_first_configurations, print_plan
+from study.display.live import choose_progress
+from study.execution import cluster
+from study.execution.estimate import Estimate, estimate_plan
+from study.execution.recorder import TrialRecorder, make_provenance_columns
+from study.execution.tuner import run_plan
+from study.plan.plan import Plan
+from study.storage import provenance
+from study.storage.store import Store
+from trainables.data.images import Dataset
+
+LEAST_EPOCH_LIMIT = 1_800.0
+EPOCH_LIMIT_FACTOR = 20
+"""An epoch that takes longer than the least limit, and the estimate so many times, is taken for one that hangs."""
+
+
+def check_resources(options: RunOptions) -> None:
+    """Refuse what this machine cannot give, where trials would run on it.
+
+    Raises:
+        InputError: GPUs are asked for and there is none.
+    """
+    if cluster.choose_address(options.address) == "local":
+        cluster.find_local_resources(options.gpus_per_trial, options.concurrency)
+
+
+def print_estimate(plan: Plan, options: RunOptions, dataset: Dataset, store: Store) -> None:
+    """Print a plan, an estimate for this machine and the first configurations; start nothing and write nothing."""
+    resources = cluster.find_local_resources(options.gpus_per_trial, options.concurrency)
+    work = estimate_plan(plan.config, plan, dataset, resources)
+    print_plan(plan.config, plan, dataset, work, resources, _choose_epoch_limit(options, work), store.folder)
+    if (address := cluster.choose_address(options.address)) != "local":
+        print(f"  The estimate is for this machine, not for the cluster at {address}, which was not asked.")
+    print_first_configurations(plan)
+
+
+def run_pending(plan: Plan, options: RunOptions, store: Store, dataset: Dataset, manifest: Mapping[str, Any]) -> None:
+    """Run the plan's pending trials and write their rows; return when there are none or the time is up.
+
+    Args:
+        plan: with something pending.
+        options: where and how.
+        store: of the study, locked.
+        dataset: that the plan names.
+        manifest: study.json of this launch, written when the cluster is known to take the study.
+
+    Raises:
+        InputError: the cluster cannot be joined, or lacks what was asked for; nothing was written.
+    """
+    config, finished = plan.config, list(plan.rows.values())
+    address = cluster.choose_address(options.address)
+    on_sigterm = signal.getsignal(signal.SIGTERM)
+    try:
+        resources = cluster.connect(address, options.gpus_per_trial, options.concurrency, options.verbosity)
+    except SystemExit:
+        raise KeyboardInterrupt from None  # While Ray starts, this is its answer to SIGTERM.
+    signal.signal(signal.SIGTERM, on_sigterm)  # Ray put its own in its place, which ends without a word.
+    try:
+        store.open(manifest, format_study_file(config))
+        work = estimate_plan(config, plan, dataset, resources)
+        epoch_limit = _choose_epoch_limit(options, work)
+        if options.verbosity != "quiet":
+            print_plan(config, plan, dataset, work, resources, epoch_limit, store.folder)
+        columns = make_provenance_columns(
+            config.name, manifest["study_sha256"], dataset, provenance.versions(), provenance.git_state()
+        )
+        seconds = None if options.time_budget is None else options.time_budget * 3600
+        verbose = options.verbosity == "verbose"
+        progress = choose_progress(plan, resources.concurrency, store.folder, options.verbosity, finished)
+        url = options.optuna_storage
+        mirror = Mirror(url, plan, store.folder, progress) if url else nullcontext()
+        with store.writing(), progress, mirror:
+            recorder = TrialRecorder(plan, store, progress, columns)
+            run_plan(recorder, dataset, resources, epoch_limit, seconds, verbose)
+    finally:
+        cluster.disconnect()
+    store.compact()
+
+
+def _choose_epoch_limit(options: RunOptions, work: Estimate) -> float:
+    """Return the seconds after which an epoch is taken for one that hangs.
+
+    By default far above the estimate: cores may be slower elsewhere or shared, search tries wider models than the
+    measured ones, and the measuring of a trial's codes belongs to its last epoch.
+    """
+    if options.epoch_limit is not None:
+        return options.epoch_limit * 60
+    return LEAST_EPOCH_LIMIT + EPOCH_LIMIT_FACTOR * work.epoch_seconds
