@@ -111,7 +111,10 @@ def make_parser() -> argparse.ArgumentParser:
     what.add_argument("--seeds", type=_parse_whole, help="trainings of each confirmed configuration")
     what.add_argument("--epochs", type=_parse_whole, help="full budget of a trial, in epochs")
     what.add_argument(
-        "--published-epochs", type=_parse_whole, metavar="EPOCHS", help="of the published arm (default: the paper's 33)"
+        "--published-epochs",
+        type=_parse_whole,
+        metavar="N",
+        help="epochs of the published arm (default: the paper's 33)",
     )
     what.add_argument("--seed", type=_parse_whole, help="base of all seeds (default: 0)")
     what.add_argument("--factors", nargs="+", metavar="NAME", help=f"of phase ablate, any of: {' '.join(FACTORS)}")

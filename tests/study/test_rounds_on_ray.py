@@ -11,13 +11,13 @@ import pytest
 from study.config.study_file import read_config
 from study.plan.rounds import list_rounds
 from study.plan.trials import plan_trials
-from tests.faults.launches import Launch
+from tests.faults.launches import NAME, Launch
 from tests.tiny import write_tiny_data
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
-STUDY = """
-name = "quick-digits"
+STUDY = f"""
+name = "{NAME}"
 dataset = "tiny.npz"
 architectures = ["unpool_only", "classic_autoencoder"]
 code_sizes = [2]
@@ -28,7 +28,7 @@ generation_size = 4
 finalists = 2
 validation_seeds = 2
 seeds = 1
-epochs = 18
+epochs = 9
 batch_size = 10
 """
 KILLS = 5
@@ -58,7 +58,7 @@ def run_study(study: Path, results: Path, concurrency: int, kills: int = 0) -> p
         finally:
             launch.kill()
     Launch(results, *flags).finish()
-    frame = pd.read_parquet(results / "quick-digits" / "trials", dtype_backend="pyarrow")
+    frame = pd.read_parquet(results / NAME / "trials", dtype_backend="pyarrow")
     return frame.set_index("trial_id").sort_index()[SETTINGS]
 
 
@@ -69,12 +69,12 @@ def undisturbed(study: Path, tmp_path_factory: pytest.TempPathFactory) -> pd.Dat
 
 
 def test_every_trial_of_the_plan_is_there_round_by_round(study: Path, undisturbed: pd.DataFrame) -> None:
-    """Ten trials of two epochs, the best four of six, two finalists of 18 with two seeds, one of them trial 0."""
+    """Ten trials of two epochs, the best four of three, two finalists of nine with two seeds, one of them trial 0."""
     config = read_config(str(study))
     assert [(each.trials, each.epochs, each.seeds) for each in list_rounds(config)] == [
         (10, 2, 1),
-        (4, 6, 1),
-        (2, 18, 2),
+        (4, 3, 1),
+        (2, 9, 2),
     ]
     rows: list[dict[Any, Any]] = undisturbed.reset_index().to_dict("records")
     assert set(undisturbed.index) == {planned.trial_id for planned in plan_trials(config, [row for row in rows])}
