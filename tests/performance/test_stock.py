@@ -6,6 +6,7 @@ import dataclasses
 
 import pytest
 import torch
+from earlier import start_earlier
 from stock_model import StockAutoencoder, StockTraining
 from training_speed import measure_speed, useful_multiply_adds
 
@@ -59,3 +60,10 @@ def test_both_are_timed_in_one_run() -> None:
     assert min(speed.stock, speed.ours, speed.product) > 0
     assert speed.ratio == pytest.approx(speed.ours / speed.stock)
     assert speed.share(speed.ours) > 0
+
+
+@pytest.mark.slow
+def test_the_commit_before_the_engine_trains_in_a_process_of_its_own() -> None:
+    """An epoch of a hundred digits takes a positive time; a clone without the commit has none."""
+    with start_earlier("modern", 100) as earlier:
+        assert earlier is None or earlier.train_epoch("unpool_only") > 0

@@ -293,6 +293,7 @@ class _Workspace:
     def __init__(self, operations: tuple[Operation, ...], batch: int, layers: Sequence[_Gather]) -> None:
         self.kept = [_make_aligned(layer.count_kept()) for layer in layers]
         first = operations[0]
+        self.parameters: list[Floats] = []
         self.input = _make_aligned(first.given_side**2 * first.in_maps * batch)
         self.input_gradient = _make_aligned(self.input.size)
         results = [op.result_side**2 * op.out_maps * batch for op in operations]
@@ -338,6 +339,23 @@ class Chain:
         ]
         self.scratch = _make_aligned(max(layer.count_scratch() for layer in self.layers))
         self.free: list[_Workspace] = []
+        self._arrays: dict[int, tuple[int, Floats]] = {}
+        # Where the gradients of weights and biases lie, each on a boundary: offset, size, shape, strides.
+        self._places: list[tuple[int, int, tuple[int, ...], tuple[int, ...]]] = []
+        self._gradient_size = 0
+
+    def _read_parameters(self, parameters: Sequence[Tensor]) -> list[Floats]:
+        """Return the parameters as flat arrays; those that lie where they lay are not read again."""
+        if not self._places:
+            for parameter in parameters:
+                strides = torch.empty(parameter.shape, device="meta").stride()
+                self._places.append((self._gradient_size, parameter.numel(), tuple(parameter.shape), strides))
+                self._gradient_size += self.pad(parameter.numel())
+        for i, parameter in enumerate(parameters):
+            place = parameter.data_ptr() if parameter.is_contiguous() else -1
+            if place == -1 or self._arrays.get(i, (0,))[0] != place:
+                self._arrays[i] = place, _read(parameter)
+        return [self._arrays[i][1] for i in range(len(parameters))]
 
     def pad(self, size: int) -> int:
         """Return ``size``, rounded up to whole vectors."""
@@ -375,10 +393,11 @@ class Chain:
         _check_shape("an input", given, view)
         view.copy_(given)
         result = torch.empty(last.result_side**2 * last.out_maps * self.batch)
+        work.parameters = self._read_parameters(parameters)
         outputs = [*work.outputs[:-1], result.numpy()]
         maps = work.input
         for i, (op, layer) in enumerate(zip(self.operations, self.layers, strict=True)):
-            weight, bias = _read(parameters[2 * i]), _read(parameters[2 * i + 1])
+            weight, bias = work.parameters[2 * i : 2 * i + 2]
             if op.unpooling != "none":
                 self._spread(maps, phases[i], work.unpooled[i], op.given_side, op.in_side, op.in_maps, op.unpooling)
                 maps = work.unpooled[i]
@@ -393,9 +412,7 @@ class Chain:
             maps = outputs[i]
         return self.view(result, last.out_maps, last.result_side)
 
-    def backward(
-        self, given: Tensor, parameters: Sequence[Tensor], phases: Sequence[Phases], work: _Workspace, to_input: bool
-    ) -> list[Tensor]:
+    def backward(self, given: Tensor, phases: Sequence[Phases], work: _Workspace, to_input: bool) -> list[Tensor]:
         """Return the gradients of the parameters from ``given``, that of the result; the input's stays in ``work``."""
         pointwise, last = self.kernels.pointwise, self.operations[-1]
         self.view_array(work.gradients[-1], last.out_maps, last.result_side).copy_(given)
@@ -404,7 +421,8 @@ class Chain:
         # The last layer has no activation: this adds up the gradient of its bias.
         ended = work.gradients[-1]
         pointwise.multiply_derivatives(ended, ended, work.sums[-1], last.out_maps * self.batch, NONE)
-        results: list[Tensor] = []
+        memory = torch.empty(self._gradient_size)
+        array = memory.numpy()
         for i in reversed(range(len(self.operations))):
             op, layer = self.operations[i], self.layers[i]
             gradient = work.gradients[i]
@@ -418,16 +436,15 @@ class Chain:
                 pointwise.multiply_derivatives(gradient, work.averaged[i], work.sums[i], n, activation)
             before = work.outputs[i - 1] if i else work.input
             maps = before if op.unpooling == "none" else work.unpooled[i]
-            of_weight, of_bias = (torch.empty(parameter.shape) for parameter in parameters[2 * i : 2 * i + 2])
-            layer.find_weight_gradient(gradient, maps, _read(of_weight), work.kept[i])
-            pointwise.sum_images(work.sums[i], _read(of_bias), self.batch)
-            results[:0] = [of_weight, of_bias]
+            of_weight, of_bias = (array[at : at + size] for at, size, *_ in self._places[2 * i : 2 * i + 2])
+            layer.find_weight_gradient(gradient, maps, of_weight, work.kept[i])
+            pointwise.sum_images(work.sums[i], of_bias, self.batch)
             if i or to_input:
                 out, sums = (work.gradients[i - 1] if i else work.input_gradient), work.sums[max(i - 1, 0)]
                 chosen = phases[i] if op.unpooling == "switches" else self.no_phases
-                weight = _read(parameters[2 * i])
+                weight = work.parameters[2 * i]
                 layer.find_input_gradient(gradient, weight, before, out, sums, chosen, work.kept[i])
-        return results
+        return [memory.as_strided(shape, strides, at) for at, _, shape, strides in self._places]
 
     def _spread(
         self, values: Floats, phases: Phases, out: Floats, side: int, out_side: int, maps: int, kind: str
@@ -517,7 +534,8 @@ def _find_gradients(ctx: Any, given: Tensor | None) -> tuple[Tensor | None, ...]
     if given is None:
         return (None,) * (1 + len(ctx.saved_tensors))
     chain, work, to_input = ctx.chain, ctx.lease.work, ctx.needs_input_grad[2]
-    gradients = chain.backward(given, ctx.saved_tensors, ctx.phases, work, to_input)
+    _ = ctx.saved_tensors  # raises where weights have changed since the way forward
+    gradients = chain.backward(given, ctx.phases, work, to_input)
     first = chain.operations[0]
     of_input = chain.view_array(work.input_gradient, first.in_maps, first.given_side).clone() if to_input else None
     return of_input, *gradients
