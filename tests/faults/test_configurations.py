@@ -72,6 +72,7 @@ FLAGS: dict[str, st.SearchStrategy[list[str]]] = {
     "--time-budget": NUMBERS.map(lambda word: [word]),
     "--epoch-limit": NUMBERS.map(lambda word: [word]),
     "--optuna-storage": WORDS.map(lambda word: [word]),
+    "--no-report": st.just([]),
     "--quiet": st.just([]),
     "--verbose": st.just([]),
     "--dry-run": st.just([]),
