@@ -29,15 +29,26 @@ from analysis.rendering.html import render_page
 from analysis.rendering.terminal import print_table
 from analysis.results import ResultsError, StudyResults, load_studies
 from analysis.tables.ablations import ablations
+from analysis.tables.agreement import agreement
 from analysis.tables.costs import cost, search
 from analysis.tables.diagnostics import layer_values, other_scores, reliance, stability
+from analysis.tables.headline import headline, headline_pairs
 from analysis.tables.models import architectures, sizes
 from analysis.tables.scores import CLASSIFICATION, CLUSTERING, CODE, differences, reconstruction, score_table
 from analysis.tables.summary import answers, summary
 from analysis.tables.table import Absent, Table
 from study.storage.location import parse_location
 
-PRINTED = ("summary", "architectures", "sizes", "reconstruction", "classification", "clustering", "findings")
+PRINTED = (
+    "headline",
+    "summary",
+    "architectures",
+    "sizes",
+    "reconstruction",
+    "classification",
+    "clustering",
+    "findings",
+)
 """Tables that the terminal shows, where they have rows."""
 
 REPORT, PAGE = "report.md", "report.html"
@@ -92,10 +103,10 @@ def _make_report(paths: Sequence[str], output: str | Path, console: Console, *, 
 def comparison_tables(results: StudyResults) -> tuple[Table | Absent, ...]:
     """Return every table in the order of the report."""
     return (
-        *(table(results) for table in (summary, architectures, sizes, reconstruction)),
+        *(table(results) for table in (headline, summary, architectures, sizes, reconstruction)),
         *(score_table(results, spec) for spec in (CLASSIFICATION, CLUSTERING, CODE)),
-        *(table(results) for table in (reliance, stability, ablations, cost, search)),
-        *(table(results) for table in (differences, layer_values, other_scores)),
+        *(table(results) for table in (reliance, stability, agreement, ablations, cost, search)),
+        *(table(results) for table in (headline_pairs, differences, layer_values, other_scores)),
         *tabulate_findings(results),
     )
 

@@ -26,8 +26,8 @@ from analysis.claims.claims import CLAIMS, Claim
 from analysis.claims.evidence import NO_LABELS, Evidence, Judgement, Rows, collect_rows
 from analysis.provenance import format_command
 from analysis.results import Study, StudyResults
+from analysis.stats.contrasts import SIGNIFICANCE
 from analysis.stats.intervals import holm
-from analysis.stats.ranking import SIGNIFICANCE
 from analysis.tables.table import Column, Table, list_study_sections
 from study.storage.schema import ARMS
 

@@ -1,20 +1,23 @@
-"""Which model is best, and which cannot be told apart from it.
+"""Which models may be the best, and which are worse than another.
 
-A mean that is lowest by luck is no result. The best of a group (study, code size and arm) is called so only where it
-is better than every other ranked model of the group in paired t tests by seed, Holm-adjusted over all groups of its
-study and metric, at 5 %.
+A mean that is lowest by luck is no result. Within a group (study, code size and arm) and metric, which is a column of
+a table as it is printed, every ranked model is compared with every other by Welch's test, p values Holm-adjusted over
+these pairs, at 5 %. A model that no other is better than may be the best: with a chance of 95 % the set of these holds
+the model that is. Testing against the lowest mean alone would not keep that chance, since luck has chosen it
+(`benchmarks/family_wise_error.py`).
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import pandas as pd
 
 from analysis.results import StudyResults
 from analysis.stats.aggregate import GROUP
-from analysis.stats.intervals import compare_pairs, holm, summarise
+from analysis.stats.contrasts import MINIMUM_SEEDS, SIGNIFICANCE, make_contrast
+from analysis.stats.intervals import holm, summarise
 from analysis.stats.metrics import is_past_code
-
-SIGNIFICANCE = 0.05
 
 METRIC = ["evaluator", "metric"]
 _CONTEST = [*METRIC, "direction", *GROUP]
@@ -27,50 +30,66 @@ def select_ranked(results: StudyResults, scores: pd.DataFrame) -> pd.DataFrame:
     return scores[ranked & ~is_past_code(scores)]
 
 
-def compare_with_best(scores: pd.DataFrame) -> pd.DataFrame:
-    """Return the test of each model against the best of its group, by every metric.
+def compare_all(scores: pd.DataFrame) -> pd.DataFrame:
+    """Return the test of each pair of models of a group, by every metric.
 
     Args:
         scores: rows of the models to rank, with evaluator, metric, direction (lower or higher), study, code_size, arm,
-            architecture, seed and value.
+            architecture and value.
 
     Returns:
-        One row a metric, group and model that is not the best: evaluator, metric, direction, `GROUP`, architecture,
-        best, n (seeds in common), difference (model minus best) with half_width, low, high, p_value, p_holm,
-        effect_size and ``worse``. Without two seeds in common there is no test, and no p value.
+        One row a metric, group and pair: evaluator, metric, direction, `GROUP`, architecture, other (the one with the
+        better mean), difference (architecture minus other) with half_width, low, high, p_value, p_holm, n (seeds of
+        the one that has fewer) and ``worse``. Where that is under `MINIMUM_SEEDS` there is no test: NaN.
     """
     means = summarise(scores, [*_CONTEST, "architecture"])
-    best = (_sign(means) * means["mean"]).groupby([means[key] for key in _CONTEST], observed=True).idxmin()
-    top = means.loc[best, [*_CONTEST, "architecture"]].rename(columns={"architecture": "best"})
-    with_best = scores.merge(top, on=_CONTEST)
-    is_best = with_best["architecture"] == with_best["best"]
-    others, key = with_best[~is_best], [*_CONTEST, "architecture", "best"]
-    tests = compare_pairs(others, with_best[is_best], pair=[*_CONTEST, "seed"], by=key)
-    tests = others[key].drop_duplicates().merge(tests, on=key, how="left")
-    tests["p_holm"] = adjust_p_values(tests, ["study", *METRIC])
-    worse = (tests["p_holm"] < SIGNIFICANCE) & (_sign(tests) * tests["difference"] > 0)
-    return tests.assign(worse=worse).sort_values(key, ignore_index=True)
+    means = means[[*_CONTEST, "architecture", "mean", "deviation", "n"]]
+    sign = pd.Series(1.0, means.index).mask(means["direction"] == "higher", -1.0)
+    means = means.assign(
+        place=(sign * means["mean"]).groupby([means[key] for key in _CONTEST], observed=True).rank("first")
+    )
+    pairs = means.merge(means, on=_CONTEST, suffixes=("", "_other"))
+    pairs = pairs[pairs["place"] > pairs["place_other"]].rename(columns={"architecture_other": "other"})
+    parts = (pairs[[name, f"{name}_other"]].to_numpy(dtype="float64") for name in ("mean", "deviation", "n"))
+    contrast = make_contrast([1.0, -1.0], *parts)
+    tests = pairs[[*_CONTEST, "architecture", "other"]].assign(
+        n=pairs[["n", "n_other"]].min(axis=1),
+        difference=contrast.value,
+        half_width=contrast.half_width(),
+        p_value=contrast.p_value(),
+    )
+    few = tests["n"] < MINIMUM_SEEDS
+    tests[["half_width", "p_value"]] = tests[["half_width", "p_value"]].mask(few)
+    tests = tests.assign(
+        low=tests["difference"] - tests["half_width"],
+        high=tests["difference"] + tests["half_width"],
+        p_holm=adjust_p_values(tests, _CONTEST),
+    )
+    tests = tests.assign(worse=tests["p_holm"] < SIGNIFICANCE)
+    return tests.sort_values([*_CONTEST, "architecture", "other"], ignore_index=True)
 
 
-def mark_models(tests: pd.DataFrame) -> pd.DataFrame:
-    """Return one row a metric, group and ranked model with ``mark``: ``best``, ``tie`` (with the best), or nothing.
+def mark_models(tests: pd.DataFrame, by: Sequence[str] = _CONTEST) -> pd.DataFrame:
+    """Return one row a group of ``by`` and ranked model with ``mark``: ``best`` (alone), ``tie`` (may be it), or none.
 
-    Where a test is missing for want of seeds, nobody is called best.
+    A model without a test has no mark, and beside one nobody is called best alone.
     """
-    tests = tests.assign(tied=tests["p_holm"].notna() & ~tests["worse"])
-    others = tests.assign(mark=tests["tied"].map({True: "tie", False: ""}))
-    groups = tests.groupby([*_CONTEST, "best"], observed=True).agg({"worse": "all", "tied": "any"}).reset_index()
-    groups["mark"] = groups["tied"].map({True: "tie", False: ""}).mask(groups["worse"], "best")
-    columns = [*METRIC, *GROUP, "architecture", "mark"]
-    return pd.concat([others[columns], groups.rename(columns={"best": "architecture"})[columns]], ignore_index=True)
+    sides = pd.concat(
+        [tests, tests.drop(columns="architecture").rename(columns={"other": "architecture"}).assign(worse=False)]
+    )
+    sides = sides.assign(tested=sides["p_holm"].notna())
+    models = sides.groupby([*by, "architecture"], observed=True).agg({"worse": "any", "tested": ["any", "all"]})
+    models.columns = pd.Index(["worse", "tested", "complete"])
+    models = models.reset_index()
+    models = models.assign(kept=models["tested"] & ~models["worse"])
+    groups = models.groupby(list(by), observed=True)
+    alone = (groups["kept"].transform("sum") == 1) & groups["complete"].transform("all")
+    mark = models["kept"].map({True: "tie", False: ""}).mask(models["kept"] & alone, "best")
+    return models.assign(mark=mark).drop(columns=["worse", "tested", "complete", "kept"])
 
 
-def adjust_p_values(tests: pd.DataFrame, family: list[str]) -> pd.Series[float]:
-    """Return column ``p_value`` Holm-adjusted over the tests of each ``family``; NaN where there was no test."""
-    tested = tests["p_value"].notna()
-    p_values = tests.loc[tested, "p_value"].groupby([tests.loc[tested, key] for key in family], observed=True)
+def adjust_p_values(tests: pd.DataFrame, family: Sequence[str], column: str = "p_value") -> pd.Series[float]:
+    """Return ``column`` Holm-adjusted over the tests of each ``family``; NaN where there was no test."""
+    tested = tests[column].notna()
+    p_values = tests.loc[tested, column].groupby([tests.loc[tested, key] for key in family], observed=True)
     return p_values.transform(lambda values: pd.Series(holm(values), values.index)).reindex(tests.index)
-
-
-def _sign(frame: pd.DataFrame) -> pd.Series[float]:
-    return pd.Series(1.0, frame.index).mask(frame["direction"] == "higher", -1.0)

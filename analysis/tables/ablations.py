@@ -11,6 +11,7 @@ import pandas as pd
 
 from analysis.results import StudyResults, join_scores, select_confirmed
 from analysis.stats.aggregate import CELL, add_labels, count_runs
+from analysis.stats.contrasts import SIGNIFICANCE
 from analysis.stats.intervals import compare_pairs
 from analysis.stats.metrics import (
     CROSS_ENTROPY,
@@ -20,7 +21,7 @@ from analysis.stats.metrics import (
     SQUARED_ERROR,
     select_metric,
 )
-from analysis.stats.ranking import SIGNIFICANCE, adjust_p_values
+from analysis.stats.ranking import adjust_p_values
 from analysis.tables.table import (
     FAILURES,
     FAILURES_CAPTION,

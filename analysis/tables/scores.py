@@ -36,7 +36,7 @@ from analysis.stats.metrics import (
     list_metrics,
     select_metric,
 )
-from analysis.stats.ranking import METRIC, compare_with_best, mark_models, select_ranked
+from analysis.stats.ranking import METRIC, compare_all, mark_models, select_ranked
 from analysis.tables.table import (
     ESTIMATE_CAPTION,
     FAILURES,
@@ -176,30 +176,30 @@ def tabulate_scores(
 
 
 def differences(results: StudyResults) -> Table | Absent:
-    """Return the tests behind the marks: every ranked model against the best of its code size and arm."""
+    """Return the tests behind the marks: every pair of ranked models of a code size and arm."""
     frame = pd.concat([compare_ranked(results, spec.main) for spec in SCORE_TABLES], ignore_index=True)
-    title = "Differences from the best"
+    title = "Differences between models"
     if frame.empty:
         return make_absent(results, "differences", title, "no two confirmed models can be compared")
     frame = frame.sort_values(GROUP, kind="stable", ignore_index=True)
-    frame = add_labels(results, frame).assign(best_label=frame["best"].map(results.get_label).astype("str"))
+    frame = add_labels(results, frame).assign(other_label=frame["other"].astype("str").map(results.get_label))
     frame = frame.rename(columns={part: f"difference_{part}" for part in ("half_width", "low", "high", "n")})
     frame["difference_mark"] = frame["worse"].map({True: "significant", False: ""})
     return Table(
         "differences",
         title,
-        "Model minus the best of its code size and arm, paired by seed: mean ± half of the 95 % t interval (pairs); p "
-        "of the paired t test, Holm-adjusted over the metric; d is Cohen's d_z with Hedges's factor. * worse at 5 %.",
+        "Model minus the other, which has the better mean, of the same code size and arm: mean ± half of Welch's 95 % "
+        "interval (seeds of the one that has fewer); p of Welch's test, Holm-adjusted over the pairs of the metric at "
+        "this code size and arm. * worse at 5 %. Under 3 seeds there is no test.",
         frame,
         (
             Column("metric", "Metric"),
             Column("evaluator", "Evaluator", main=False),
             Column("label", "Model"),
-            Column("best_label", "Best"),
+            Column("other_label", "Other"),
             Column("difference", "Difference", "difference", 3),
             Column("p_value", "p", "general", main=False),
             Column("p_holm", "p (Holm)", "general"),
-            Column("effect_size", "d", "general", main=False),
         ),
         sections=list_group_sections(results),
         detail=True,
@@ -208,8 +208,8 @@ def differences(results: StudyResults) -> Table | Absent:
 
 @lru_cache(maxsize=2 * len(SCORE_TABLES))
 def compare_ranked(results: StudyResults, metrics: tuple[Metric, ...]) -> pd.DataFrame:
-    """Return `compare_with_best` of ``metrics``: what marks rest on."""
-    return compare_with_best(select_ranked(results, _select_ranked_scores(results, metrics)))
+    """Return `compare_all` of ``metrics``: what marks rest on."""
+    return compare_all(select_ranked(results, _select_ranked_scores(results, metrics)))
 
 
 def _select_ranked_scores(results: StudyResults, metrics: tuple[Metric, ...]) -> pd.DataFrame:

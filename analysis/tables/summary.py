@@ -1,4 +1,4 @@
-"""The first thing a reader wants to know: which model is best, by how much, and whether that is more than luck.
+"""The first thing a reader wants to know: who is better than whom by how much, what is the same, what is not known.
 
 All of it is of the tuned arm, in which every model has had its search: the published one compares the models under
 settings that were chosen for one of them.
@@ -6,14 +6,19 @@ settings that were chosen for one of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable
+from typing import Any
 
 import pandas as pd
 
-from analysis.results import StudyResults
+from analysis.results import StudyResults, select_confirmed
 from analysis.stats.aggregate import select_confirmed_scores
+from analysis.stats.contrasts import MINIMUM_SEEDS, MOST_SEEDS, SIGNIFICANCE
+from analysis.stats.headline import MARGIN, compare_headline
 from analysis.stats.metrics import SQUARED_ERROR, SUMMARY, select_metric
 from analysis.stats.ranking import METRIC
+from analysis.tables.agreement import agreement
+from analysis.tables.headline import describe_reference, join_labels, join_words, select_average
 from analysis.tables.scores import CONTROLS_FOOTNOTE, compare_ranked, tabulate_scores
 from analysis.tables.table import (
     ESTIMATE_CAPTION,
@@ -59,71 +64,147 @@ def summary(results: StudyResults) -> Table | Absent:
 
 
 def answers(results: StudyResults) -> list[str]:
-    """Return three sentences a study: which model is best, by how much, and what may be luck.
+    """Return a few sentences a study: who reconstructs best, who is better than whom by how much, what is not known.
 
-    A comparison is one column of the summary at one code size, among the ranked models. There is nothing to say of a
-    study in which no two models can be compared.
+    All of the tuned arm. There is nothing to say of a study in which no two models can be compared.
     """
-    tests = compare_ranked(results, SUMMARY)
-    tests = tests[(tests["arm"] == "tuned") & tests["p_holm"].notna()]
-    tests = tests.astype({"architecture": "str", "best": "str"})
+    models, pairs = (select_average(frame) for frame in compare_headline(results))
+    orders = agreement(results)
     sentences = []
     for study in results.studies:
-        rows = tests[tests["study"] == study.name]
-        if len(rows):
-            prefix = f"{study.name}: " if len(results.studies) > 1 else ""
-            places = _count_places(rows)
-            rows = rows[rows["metric"] == SQUARED_ERROR.metric]
-            how_much = _say_how_much(rows, str(places.index[0]), results.get_label)
-            places = places.rename(index=results.get_label)
-            sentences += [f"{prefix}{_say_which(places)}", how_much, _say_luck(places)]
+        own = pairs[(pairs["study"] == study.name) & (pairs["arm"] == "tuned")]
+        if own.empty:
+            continue
+        of_study = models[(models["study"] == study.name) & (models["arm"] == "tuned")].set_index("architecture")
+        said = [
+            _say_which(results, of_study),
+            _say_better(results, own),
+            _say_equivalent(results, own),
+            _say_undecided(results, own),
+            _say_left_out(results, of_study),
+            _say_columns(results, study.name),
+            _say_order(orders.frame[orders.frame["study"] == study.name]) if isinstance(orders, Table) else "",
+            _say_training(results, study.name, int(of_study["n"].min())),
+        ]
+        said = [sentence for sentence in said if sentence]
+        prefix = f"{study.name}: " if len(results.studies) > 1 else ""
+        sentences += [f"{prefix}{said[0]}", *said[1:]]
     return sentences
 
 
-def _count_places(tests: pd.DataFrame) -> pd.DataFrame:
-    """Return how often each model was compared, had the best mean, was alone the best, and was worse; best first."""
-    contests = tests.groupby([*METRIC, "code_size", "best"], observed=True)["worse"].all().reset_index()
-    leaders = contests.assign(architecture=contests["best"], compared=1, leads=1, alone=contests["worse"], worse=0)
-    others = tests.assign(compared=1, leads=0, alone=0)
-    columns = ["compared", "leads", "alone", "worse"]
-    places = pd.concat([leaders, others])[["architecture", *columns]].groupby("architecture").sum().astype(int)
-    places["held"] = places["compared"] - places["worse"]
-    return places.sort_values(["held", "leads"], ascending=False)
-
-
-def _say_which(places: pd.DataFrame) -> str:
-    first = places.iloc[0]
+def _say_which(results: StudyResults, models: pd.DataFrame) -> str:
+    best = models[models["mark"] != ""]
+    shares = [f"{100 * row['share']:.1f} ± {100 * row['half_width']:.1f}" for _, row in best.iterrows()]
+    sizes = models["code_sizes"].iloc[0].split(", ")
+    over = f"averaged over code sizes {join_words(sizes)}" if len(sizes) > 1 else f"at code size {sizes[0]}"
+    owner = "its" if len(best) == 1 else "their"
+    if len(best) == 1:
+        verb = "reconstructs best" if best["mark"].iloc[0] == "best" else "may reconstruct best"
+    elif len(best) == models["share"].notna().sum():
+        verb = "cannot be told apart by their reconstructions"
+    else:
+        verb = "reconstruct best and cannot be told apart"
     return (
-        f"{places.index[0]} is the best or not told apart from the best in {first['held']} of "
-        f"{first['compared']} comparisons; it has the best mean in {first['leads']} and is better than every other "
-        f"model in {first['alone']}."
+        f"{_name_all(results, best.index)} {verb}: on the test images {owner} squared error is "
+        f"{join_words(shares)} % of {describe_reference(results)}, {over}."
     )
 
 
-def _say_how_much(tests: pd.DataFrame, architecture: str, label_of: Callable[[str], str]) -> str:
-    """Say how far the nearest other model is in squared error, code size by code size."""
+def _say_better(results: StudyResults, pairs: pd.DataFrame) -> str:
+    """Say who is better than whom; models that are better than the same ones are named together."""
+    found = pairs[pairs["outcome"] == "better"]
+    if found.empty:
+        return "No model is shown to be better than another."
+    beaten = {
+        str(name): frozenset(map(str, group)) for name, group in found.groupby("other", sort=False)["architecture"]
+    }
     parts = []
-    for size, group in tests.groupby("code_size"):
-        if (group["best"] == architecture).all():
-            nearest = group.sort_values("difference").iloc[0]
-            name, difference = nearest["architecture"], nearest["difference"]
-        else:
-            own = group[group["architecture"] == architecture]
-            if own.empty:
-                continue
-            nearest = own.iloc[0]
-            name, difference = nearest["best"], -nearest["difference"]
-        parts.append(f"{label_of(name)} {difference:+.2f} ± {nearest['half_width']:.2f} at code size {size}")
-    if not parts:
-        return f"By squared error {label_of(architecture)} is not ranked."
-    return f"The nearest other model's squared error, less that of {label_of(architecture)}: {'; '.join(parts)}."
+    for worse in dict.fromkeys(sorted(beaten.values(), key=len, reverse=True)):
+        better = [name for name, others in beaten.items() if others == worse]
+        own = found[found["other"].isin(better)].sort_values("difference")
+        least, most = own.iloc[0], own.iloc[-1]
+        by = _format_points(least) if len(own) == 1 else f"{_format_points(least)} to {_format_points(most)}"
+        verb = "are each better than" if len(better) > 1 else "is better than"
+        parts.append(f"{_name_all(results, better)} {verb} {_name_all(results, worse)}, by {by} %")
+    return f"In % of PCA's error, {'; '.join(parts)} (95 % intervals)."
 
 
-def _say_luck(places: pd.DataFrame) -> str:
-    worse = places["worse"] > 0
-    told = [f"{name} in {row['worse']} of {row['compared']}" for name, row in places[worse].iterrows()]
-    never = places.index[~worse]
-    return (
-        "Worse than the best by more than luck explains (paired t test by seed, Holm-adjusted over the column, 5 %): "
-        f"{', '.join(told) or 'no model'}; in none: {', '.join(never) or 'no model'}."
-    )
+def _say_equivalent(results: StudyResults, pairs: pd.DataFrame) -> str:
+    found = pairs[pairs["outcome"] == "equivalent"]
+    told = [f"{_name_pair(results, row)} ({_format_points(row)})" for _, row in found.iterrows()]
+    slight = pairs[(pairs["outcome"] == "better") & (pairs["p_equivalent"] < SIGNIFICANCE)]
+    within = f"within {100 * MARGIN:g} % of PCA's error"
+    parts = []
+    if told:
+        parts.append(f"Equivalent {within}: {'; '.join(told)}.")
+    if len(slight):
+        names = "; ".join(_name_pair(results, row) for _, row in slight.iterrows())
+        parts.append(f"Shown, but {within} too, are the differences of {names}.")
+    return " ".join(parts)
+
+
+def _say_undecided(results: StudyResults, pairs: pd.DataFrame) -> str:
+    found = pairs[pairs["outcome"] == "undecided"]
+    told = [
+        f"{_name_pair(results, row)} (up to {100 * row['possible']:.1f} % are possible; "
+        + (f"over {MOST_SEEDS:,}" if pd.isna(row["seeds"]) else f"about {row['seeds']}")
+        + " seeds would decide)"
+        for _, row in found.iterrows()
+    ]
+    return f"Neither better nor equivalent is shown of {'; '.join(told)}." if told else ""
+
+
+def _say_left_out(results: StudyResults, models: pd.DataFrame) -> str:
+    absent = models.index[models["share"].isna()]
+    return f"Not compared for want of {MINIMUM_SEEDS} seeds: {_name_all(results, absent)}." if len(absent) else ""
+
+
+def _say_columns(results: StudyResults, study: str) -> str:
+    """Say who is worse than another by the summary's other metrics, column by column."""
+    others = tuple(metric for metric in SUMMARY if metric != SQUARED_ERROR)
+    tests = compare_ranked(results, SUMMARY)
+    tests = tests[(tests["study"] == study) & (tests["arm"] == "tuned") & tests["p_holm"].notna()]
+    tests = tests[tests["evaluator"] != SQUARED_ERROR.evaluator].astype({"architecture": "str", "other": "str"})
+    if tests.empty:
+        return ""
+    column = [*METRIC, "code_size"]
+    worse = tests[tests["worse"]].drop_duplicates([*column, "architecture"])["architecture"].value_counts()
+    models = [name for name in results.models if name in {*tests["architecture"], *tests["other"]}]
+    models += sorted({*tests["architecture"], *tests["other"]} - {*models})
+    metrics = join_words([metric.label for metric in others if len(select_metric(tests, metric))])
+    count = len(tests.drop_duplicates(column))
+    told = [f"{results.get_label(str(name))} in {number}" for name, number in worse.items()]
+    never = [name for name in models if name not in worse.index]
+    kept = f"{_name_all(results, never)} may be the best in all" if never else "no model may be the best in all"
+    lost = f"worse than another: {', '.join(told)}" if told else "no model is shown to be worse than another"
+    return f"By {metrics} ({count} columns, a code size each): {kept}; {lost}."
+
+
+def _say_order(orders: pd.DataFrame) -> str:
+    """Say how far the order of the models holds: the range of tau by what was varied."""
+    parts = []
+    for varied, group in orders.groupby("varied", sort=False):
+        low, high = group["tau"].min(), group["tau"].max()
+        parts.append(f"{varied} {low:.2f}" + (f" to {high:.2f}" if high > low else ""))
+    return f"Does the order of the models hold (Kendall's tau, 1 if it does)? Over {'; '.join(parts)}." if parts else ""
+
+
+def _say_training(results: StudyResults, study: str, seeds: int) -> str:
+    trials = select_confirmed(results.trials)
+    trials = trials[(trials["study"] == study) & (trials["arm"] == "tuned")]
+    epochs = sorted(trials["epochs_planned"].dropna().unique())
+    return f"Each was trained from at least {seeds} seeds, for {join_words(map(str, epochs))} epochs."
+
+
+def _name_all(results: StudyResults, names: Iterable[str]) -> str:
+    places = [*results.models]
+    ordered = sorted(names, key=lambda name: places.index(name) if name in places else len(places))
+    return join_labels(map(results.get_label, ordered))
+
+
+def _name_pair(results: StudyResults, pair: pd.Series[Any]) -> str:
+    return _name_all(results, (pair["architecture"], pair["other"]))
+
+
+def _format_points(pair: pd.Series[Any]) -> str:
+    return f"{100 * pair['difference']:.1f} ± {100 * pair['half_width']:.1f}"

@@ -81,8 +81,8 @@ MARKS = {"best": "*", "tie": "=", "unranked": "†", "significant": "*"}
 """What follows a value that is marked so."""
 
 MARKS_CAPTION = (
-    "* better than every other ranked model of the same code size and arm, = not told apart from the best (paired t "
-    "test by seed, Holm-adjusted over the column, 5 %)."
+    "* the only ranked model of the same code size and arm that may be the best, = may be the best: no other is better "
+    "(Welch's test of all pairs, Holm-adjusted over them, 5 %; models of fewer than 3 seeds are not compared)."
 )
 ESTIMATE_CAPTION = "Mean ± half of the 95 % t interval over seeds (number of seeds), collapsed runs included."
 FAILURES = Column("diverged/failed/collapsed", "d/f/c", "counts")

@@ -53,7 +53,7 @@ def test_reconstruction_and_classification_fit_80_columns_whole(tables: tuple[Ta
             assert isinstance(table, Table)
             text = printed(table, 80)
             assert "Left out" not in text
-            assert re.search(r"^Model 5 +\d+\.\d\d ± \d+\.\d\d \(3\) \* +\d+\.\d\d ± ", text, re.MULTILINE)
+            assert re.search(r"^Model 5 +\d+\.\d\d ± \d+\.\d\d \(3\) = +\d+\.\d\d ± ", text, re.MULTILINE)
 
 
 def test_a_terminal_that_lacks_a_character_shows_a_question_mark(tables: tuple[Table | Absent, ...]) -> None:

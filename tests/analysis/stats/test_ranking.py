@@ -1,22 +1,28 @@
-"""Nobody is called best who is not told apart from every other model."""
+"""The set of models that may be the best holds the best one as often as it says."""
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Mapping, Sequence
+
+import numpy as np
 import pandas as pd
 import pytest
+import scipy.stats
+from family_wise_error import VARIANCES, WAYS, draw_runs, measure_error, reject_by_holm, tabulate
 
-from analysis.stats.ranking import compare_with_best, mark_models
+from analysis.stats.ranking import compare_all, mark_models
 
 
-def ranking_rows(values: dict[str, list[float]], direction: str = "lower") -> pd.DataFrame:
-    """Return rows of one group as `compare_with_best` takes them, seeds from 1."""
+def ranking_rows(values: Mapping[str, Sequence[float]], direction: str = "lower", code_size: int = 10) -> pd.DataFrame:
+    """Return rows of one group as `compare_all` takes them, seeds from 1."""
     rows = [
         {
             "evaluator": "e",
             "metric": "m",
             "direction": direction,
             "study": "s",
-            "code_size": 10,
+            "code_size": code_size,
             "arm": "tuned",
             "architecture": name,
             "seed": seed,
@@ -28,27 +34,88 @@ def ranking_rows(values: dict[str, list[float]], direction: str = "lower") -> pd
     return pd.DataFrame(rows).astype({"seed": "Int64"})
 
 
+def marks_of(rows: pd.DataFrame) -> dict[str, str]:
+    """Return the mark of every model."""
+    return dict(mark_models(compare_all(rows)).set_index("architecture")["mark"])
+
+
+THREE = {"a": [1.0, 2.0, 3.0], "b": [1.1, 1.8, 3.2], "far": [31.0, 32.1, 32.9]}
+
+
 @pytest.mark.parametrize("direction", ["lower", "higher"])
-def test_ties_are_marked_and_nobody_is_best_beside_one(direction: str) -> None:
+def test_who_is_not_worse_than_any_other_may_be_the_best(direction: str) -> None:
     """Two models within their noise and one far off; the sense of the metric turns with its sign."""
     sign = 1.0 if direction == "lower" else -1.0
-    rows = ranking_rows({"a": [1.0, 2.0, 3.0], "b": [1.1, 1.8, 3.2], "far": [11.0, 12.1, 12.9]}, direction)
-    tests = compare_with_best(rows.assign(value=sign * rows["value"]))
-    assert tests["best"].tolist() == ["a", "a"]
-    assert mark_models(tests).set_index("architecture")["mark"].to_dict() == {"a": "tie", "b": "tie", "far": ""}
+    rows = ranking_rows(THREE, direction)
+    assert marks_of(rows.assign(value=sign * rows["value"])) == {"a": "tie", "b": "tie", "far": ""}
 
 
-def test_the_best_is_best_where_all_others_are_worse() -> None:
-    """By paired tests, although the runs' own spread is larger than the differences."""
-    tests = compare_with_best(ranking_rows({"a": [1.0, 2.0, 3.0], "b": [1.3, 2.31, 3.3], "c": [1.5, 2.5, 3.51]}))
-    assert mark_models(tests).set_index("architecture")["mark"].to_dict() == {"a": "best", "b": "", "c": ""}
+def test_the_best_is_best_where_all_others_are_worse_than_some_model() -> None:
+    """Alone in the set of those that may be it."""
+    assert marks_of(ranking_rows({**THREE, "a": [-30.0, -31.0, -32.0]})) == {"a": "best", "b": "", "far": ""}
 
 
-def test_without_common_seeds_nobody_is_called_best() -> None:
-    """One seed a model, or none in common: there is no test, and no mark."""
-    rows = ranking_rows({"a": [1.0], "b": [9.0]})
-    other = rows.assign(seed=rows["seed"] + rows["architecture"].map({"a": 0, "b": 5}))
-    for case in (rows, other):
-        tests = compare_with_best(case)
-        assert tests["p_holm"].isna().all()
-        assert set(mark_models(tests)["mark"]) == {""}
+def test_every_pair_is_tested_as_scipy_does_and_adjusted_over_the_column_alone() -> None:
+    """Three pairs a code size, of models of unequal variance: another size leaves the p values as they are."""
+    rows = ranking_rows(THREE)
+    tests = compare_all(pd.concat([rows, ranking_rows({"a": [1.0, 2.0, 3.0], "b": [4.0, 5.0, 6.5]}, code_size=30)]))
+    tests = tests[tests["code_size"] == 10].set_index(["architecture", "other"])
+    expected = {
+        pair: scipy.stats.ttest_ind(THREE[pair[0]], THREE[pair[1]], equal_var=False)
+        for pair in (("b", "a"), ("far", "a"), ("far", "b"))
+    }
+    assert set(tests.index) == set(expected)
+    p_values = sorted(test.pvalue for test in expected.values())
+    adjusted = dict(zip(p_values, np.minimum(1, np.maximum.accumulate(np.multiply(p_values, [3, 2, 1]))), strict=True))
+    for pair, test in expected.items():
+        row = tests.loc[pair]
+        assert row["difference"] == pytest.approx(np.mean(THREE[pair[0]]) - np.mean(THREE[pair[1]]))
+        assert row["p_value"] == pytest.approx(test.pvalue)
+        assert row["p_holm"] == pytest.approx(adjusted[test.pvalue])
+        assert row["high"] == pytest.approx(test.confidence_interval(0.95).high)
+
+
+def test_under_three_seeds_nobody_is_compared_or_marked() -> None:
+    """However far apart they lie."""
+    tests = compare_all(ranking_rows({"a": [1.0, 1.01], "b": [9.0, 9.01]}))
+    assert tests["p_holm"].isna().all()
+    assert set(mark_models(tests)["mark"]) == {""}
+
+
+def test_beside_a_model_that_cannot_be_compared_nobody_is_best_alone() -> None:
+    """It may be the best itself."""
+    values = {"a": [1.0, 1.1, 1.2], "b": [9.0, 9.1, 9.2], "few": [0.0, 0.0]}
+    assert marks_of(ranking_rows(values)) == {"a": "tie", "b": "", "few": ""}
+
+
+@pytest.mark.parametrize(("seeds", "variances"), [*itertools.product((3, 5), ("equal", "1 : 4"))])
+def test_chance_alone_is_called_a_difference_at_most_as_often_as_stated(seeds: int, variances: str) -> None:
+    """A tenth of the simulations of docs/protocol.md."""
+    for setting in VARIANCES[variances]:
+        error, upper = measure_error(reject_by_holm(draw_runs(2000, seeds, setting)))
+        assert upper < 0.055
+        assert error > 0.01
+
+
+def test_what_simulations_count_is_what_the_report_tests() -> None:
+    """The pairs that Holm tells apart are those of the ranking, of the same runs."""
+    runs = draw_runs(3, 3, VARIANCES["equal"][0], gap=12)
+    for study, rejected in zip(runs, reject_by_holm(runs), strict=True):
+        tests = compare_all(ranking_rows({str(model): list(values) for model, values in enumerate(study)}))
+        assert tests["worse"].sum() == rejected.sum()
+        assert rejected.any()
+
+
+def test_other_ways_call_chance_a_difference_more_often() -> None:
+    """Games-Howell at few seeds, the pooled variance where variances differ, the choice of the best mean."""
+    equal, unequal = draw_runs(4000, 3, VARIANCES["equal"][0]), draw_runs(4000, 8, VARIANCES["1 : 4"][1])
+    for way, runs in (("Games-Howell", equal), ("Tukey-Kramer", unequal), ("against the best mean, paired", equal)):
+        assert measure_error(WAYS[way](runs))[0] > 0.055, way
+
+
+def test_the_table_has_a_row_a_setting() -> None:
+    """Seeds 3, 5, 8 by variances, and power that grows with the difference."""
+    lines = tabulate(100).splitlines()
+    assert len(lines) == 2 + 6
+    powers = [[float(cell) for cell in line.split("|")[-4:-1]] for line in lines[2:]]
+    assert all(row == sorted(row) for row in powers)

@@ -22,7 +22,7 @@ from tests.synthetic import write_synthetic_study
 def test_several_studies_are_told_apart_in_every_table(tmp_path: Path) -> None:
     """Each is ranked by itself; the study leads the sections."""
     for name, models in (("a", ("model_1", "model_4")), ("b", ("model_4", "model_5"))):
-        write_synthetic_study(tmp_path / name, name=name, architectures=models, code_sizes=(10,), mishaps={})
+        write_synthetic_study(tmp_path / name, name=name, architectures=models, code_sizes=(10,), seeds=5, mishaps={})
     results = load_studies([tmp_path / "a", tmp_path / "b"])
     table = shown(reconstruction(results))
     assert [column.name for column in table.sections] == ["study", "code_size", "arm"]
@@ -61,11 +61,12 @@ def test_every_table_or_its_absence_is_there_for_a_study_that_has_just_begun(
         StudyResults(results.studies, results.models, trials, results.epochs[:0], scores, results.codes)
     )
     names = [table.name for table in tables]
-    assert names[:4] == ["summary", "architectures", "sizes", "reconstruction"]
+    assert names[:5] == ["headline", "summary", "architectures", "sizes", "reconstruction"]
     assert len(set(names)) == len(names)
     assert isinstance(tables[0], Absent)
-    assert isinstance(tables[1], Table)
-    assert isinstance(tables[3], Table if left == ("control",) else Absent)
+    assert isinstance(tables[1], Absent)
+    assert isinstance(tables[2], Table)
+    assert isinstance(tables[4], Table if left == ("control",) else Absent)
 
 
 def test_a_folder_without_a_configuration_still_gives_tables(tmp_path: Path) -> None:

@@ -1,0 +1,90 @@
+"""Does the order of the models hold? Kendall's tau between orders by code size, metric, arm and study."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from analysis.results import StudyResults
+from analysis.stats.aggregate import select_confirmed_scores, summarise_groups
+from analysis.stats.headline import compare_headline
+from analysis.stats.metrics import SQUARED_ERROR, SUMMARY, select_metric
+from analysis.stats.ranking import METRIC, select_ranked
+from analysis.tables.headline import select_average
+from analysis.tables.table import Absent, Column, Table, make_absent
+
+LEAST_MODELS = 3
+"""Of two models there are two orders, which agree or not."""
+
+
+def agreement(results: StudyResults) -> Table | Absent:
+    """Return one row a pair of orders: what of, the two, how many models they have in common, tau."""
+    title = "Does the order of the models hold?"
+    frame = pd.DataFrame(_compare_orders(results), columns=["study", "varied", "first", "second", "models", "tau"])
+    frame = frame[frame["models"] >= LEAST_MODELS].reset_index(drop=True)
+    if frame.empty:
+        return make_absent(results, "agreement", title, "no three ranked models have been confirmed twice over")
+    return Table(
+        "agreement",
+        title,
+        "Kendall's tau between the orders of the models' means: 1 where they agree, 0 as for orders by chance, -1 "
+        "where one is the other turned round. By code size and metric of the tuned arm; by arm and study as shares of "
+        "PCA's squared error, averaged over code sizes. The order of means says nothing of how far models are apart.",
+        frame,
+        (
+            Column("varied", "Varied"),
+            Column("first", "First order"),
+            Column("second", "Second order"),
+            Column("models", "Models", "count"),
+            Column("tau", "Tau", "fixed"),
+        ),
+        sections=(Column("study", "study"),) if len(results.studies) > 1 else (),
+    )
+
+
+def compute_kendall_tau(first: pd.Series[float], second: pd.Series[float]) -> float:
+    """Return Kendall's tau (a) of the values of the same models in both: concordant less discordant pairs, per pair."""
+    common = first.index.intersection(second.index)
+    one, other = (each[common].to_numpy(dtype="float64") for each in (first, second))
+    pairs = np.triu_indices(len(common), 1)
+    signs = (np.sign(values[:, None] - values[None, :])[pairs] for values in (one, other))
+    return float(np.mean(np.prod(list(signs), axis=0))) if len(common) > 1 else float("nan")
+
+
+def _compare_orders(results: StudyResults) -> Iterator[tuple[str, str, str, str, int, float]]:
+    """Yield study, what is varied, the two orders, models in common and tau."""
+    scores = select_ranked(results, select_confirmed_scores(results)).astype({"architecture": "str", "study": "str"})
+    means = summarise_groups(scores[scores["arm"] == "tuned"], [*METRIC, "study", "code_size", "arm", "architecture"])
+    shares = select_average(compare_headline(results)[0]).dropna(subset="share")
+    for study in (study.name for study in results.studies):
+        yield from ((study, *row) for row in _compare_columns(means[means["study"] == study].set_index("architecture")))
+        arms = {arm: _get_shares(shares, study, arm) for arm in ("tuned", "published")}
+        yield study, "arm", "tuned", "published", *_compare(arms["tuned"], arms["published"])
+    for one, other in itertools.combinations([study.name for study in results.studies], 2):
+        pair = (_get_shares(shares, study, "tuned") for study in (one, other))
+        yield f"{one}, {other}", "study", one, other, *_compare(*pair)
+
+
+def _compare_columns(means: pd.DataFrame) -> Iterator[tuple[str, str, str, int, float]]:
+    """Compare the orders by squared error at each code size with each other, and with those by other metrics."""
+    by_size = dict(iter(select_metric(means, SQUARED_ERROR).groupby("code_size")["mean"]))
+    for one, other in itertools.combinations(by_size, 2):
+        yield "code size", f"squared error, {one}", f"squared error, {other}", *_compare(by_size[one], by_size[other])
+    for metric in SUMMARY[1:]:
+        sign = -1.0 if metric.direction == "higher" else 1.0
+        for size, values in select_metric(means, metric).groupby("code_size")["mean"]:
+            if size in by_size:
+                found = _compare(by_size[size], sign * values)
+                yield "metric", f"squared error, {size}", f"{metric.label}, {size}", *found
+
+
+def _get_shares(shares: pd.DataFrame, study: str, arm: str) -> pd.Series[float]:
+    own = shares[(shares["study"] == study) & (shares["arm"] == arm)]
+    return own.set_index("architecture")["share"]
+
+
+def _compare(one: pd.Series[float], other: pd.Series[float]) -> tuple[int, float]:
+    return len(one.index.intersection(other.index)), compute_kendall_tau(one, other)

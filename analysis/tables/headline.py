@@ -1,0 +1,138 @@
+"""Which models reconstruct better than which, all code sizes together: the contrast that is looked at first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pandas as pd
+
+from analysis.results import StudyResults
+from analysis.stats.aggregate import add_labels
+from analysis.stats.headline import MARGIN, SCOPE, compare_headline, get_pca_errors
+from analysis.tables.table import (
+    Absent,
+    Column,
+    Table,
+    list_study_sections,
+    make_absent,
+)
+
+TITLE = "Reconstruction against PCA"
+WITHIN = f"{100 * MARGIN:g} %"
+"""The margin of equivalence as it is written."""
+
+_OUTCOMES = {"better": "better_than", "equivalent": "equivalent_to", "undecided": "undecided_with"}
+_MARKS = (
+    "* the only model that may be the best, = may be the best: no other is better (Welch's test with Satterthwaite's "
+    "degrees of freedom, Holm-adjusted over the pairs of the section, 5 %)."
+)
+
+
+def headline(results: StudyResults) -> Table | Absent:
+    """Return one row a ranked model and arm: its share of PCA's error, and how it stands to every other model."""
+    models, pairs = compare_headline(results)
+    models, pairs = select_average(models), select_average(pairs)
+    if pairs.empty:
+        return make_absent(results, "headline", TITLE, "no two models have 3 confirmed runs beside PCA at a code size")
+    sides = list_sides(pairs)
+    frame = add_labels(results, models)
+    for outcome, column in _OUTCOMES.items():
+        found = sides[sides["outcome"] == outcome]
+        if outcome == "better":
+            found = found[~found["worse"]]
+        names = {
+            key: join_labels(results.get_label(name) for name in group)
+            for key, group in found.groupby([*SCOPE, "architecture"])["other"]
+        }
+        frame[column] = [names.get(tuple(row)) for row in frame[[*SCOPE, "architecture"]].itertuples(index=False)]
+    frame = scale(frame, "share").rename(columns={"n": "share_n", "mark": "share_mark"})
+    return Table(
+        "headline",
+        TITLE,
+        f"Squared error on the test images in % of {describe_reference(results)} of the same code size, averaged over "
+        "the code sizes: mean ± half of the 95 % interval over seeds (seeds of the cell with fewest). "
+        f"{_MARKS} Equivalent: the difference is within {WITHIN} of PCA's error (two one-sided tests, Holm-adjusted). "
+        "Undecided: neither is shown.",
+        frame,
+        (
+            Column("label", "Model"),
+            Column("share", "% of PCA's error", "estimate", 1),
+            Column("better_than", "Better than"),
+            Column("equivalent_to", "Equivalent to"),
+            Column("undecided_with", "Undecided with"),
+        ),
+        sections=(*list_study_sections(results), Column("arm", "arm"), Column("code_sizes", "code sizes")),
+    )
+
+
+def headline_pairs(results: StudyResults) -> Table | Absent:
+    """Return the tests behind `headline`, and those of each code size by itself."""
+    title = "Pairs behind the reconstruction against PCA"
+    _, pairs = compare_headline(results)
+    if pairs.empty:
+        return Absent("headline_pairs", title, "")
+    frame = add_labels(results, pairs).assign(other_label=pairs["other"].map(results.get_label))
+    frame = scale(frame, "difference").assign(possible=100 * frame["possible"]).drop(columns="worse")
+    return Table(
+        "headline_pairs",
+        title,
+        f"Model minus the other in % of {describe_reference(results)}: mean ± half of Welch's 95 % interval; p of "
+        f"Welch's test and of the two one-sided tests that they differ by less than {WITHIN}, each Holm-adjusted over "
+        "the pairs of the section; the largest difference that the interval leaves possible; seeds of every cell that "
+        "would decide with a chance of 80 % if differences and deviations are as seen here.",
+        frame,
+        (
+            Column("label", "Model"),
+            Column("other_label", "Other"),
+            Column("difference", "Difference", "difference", 2),
+            Column("p_holm", "p different (Holm)", "general"),
+            Column("p_equivalent", "p equivalent (Holm)", "general"),
+            Column("outcome", "Outcome"),
+            Column("possible", "Possible", "fixed"),
+            Column("seeds", "Seeds to decide", "count"),
+        ),
+        sections=(*list_study_sections(results), Column("arm", "arm"), Column("code_sizes", "code sizes")),
+        detail=True,
+    )
+
+
+def select_average(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the rows over all code sizes of a study and arm: of the scopes, which come first, the first."""
+    first = frame.drop_duplicates(["study", "arm"])[SCOPE]
+    return frame.merge(first, on=SCOPE)
+
+
+def list_sides(pairs: pd.DataFrame) -> pd.DataFrame:
+    """Return every pair twice, once from either side; ``worse`` is that of ``architecture``."""
+    turned = pairs.rename(columns={"architecture": "other", "other": "architecture"})
+    return pd.concat([pairs, turned.assign(worse=False)], ignore_index=True)
+
+
+def describe_reference(results: StudyResults) -> str:
+    """Say which PCA models are compared with: a study may have its clipped images or not."""
+    clipped = get_pca_errors(results)["clipped"]
+    kinds = {"": clipped.any(), "not ": not clipped.all()}
+    return f"PCA's ({' or '.join(f'{word}clipped to [0, 1]' for word, there in kinds.items() if there)})"
+
+
+def scale(frame: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Return ``frame`` with the estimate ``name`` in percent, its parts called as those of a table's estimate."""
+    parts = ("half_width", "low", "high")
+    percent = {name: 100 * frame[name]} | {f"{name}_{part}": 100 * frame[part] for part in parts}
+    return frame.drop(columns=[*parts]).assign(**percent)
+
+
+def join_labels(labels: Iterable[str]) -> str:
+    """Return ``Models 1, 2 and Unpool only`` for Model 1, Unpool only and Model 2."""
+    given = list(labels)
+    numbers = sorted(label.removeprefix("Model ") for label in given if label.startswith("Model "))
+    names = [*numbers, *(label for label in given if not label.startswith("Model "))]
+    if numbers:
+        names[0] = f"Model{'s' if len(numbers) > 1 else ''} {names[0]}"
+    return join_words(names)
+
+
+def join_words(words: Iterable[str]) -> str:
+    """Return ``a, b and c``."""
+    *others, last = words
+    return f"{', '.join(others)} and {last}" if others else last
