@@ -153,7 +153,7 @@ def print_report(results: StudyResults, tables: Sequence[Table | Absent], consol
         if table.name in PRINTED:
             if isinstance(table, Table):
                 print_table(table, console)
-            else:
+            elif table.reason:
                 console.print(Text(f"{_format_absent(table)}\n"))
     for sentence in answers(results):
         console.print(Text(f"{sentence}\n"))

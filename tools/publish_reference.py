@@ -53,7 +53,9 @@ MOST_BYTES = 20 * 2**20
 
 def make_parts(results: StudyResults) -> dict[str, str]:
     """Return README's parts by name: the answer, the summary, the verdicts; Markdown."""
-    table, (verdicts, _) = summary(results), tabulate_findings(results)
+    table, (verdicts, *_) = summary(results), tabulate_findings(results)
+    if not isinstance(verdicts, Table):
+        raise ResultsError(f"{results.path}: no model of the paper", "a study with some of them", "publish another one")
     if not isinstance(table, Table):
         raise ResultsError(f"{results.path}: {table.reason}", "a study with confirmed runs", "finish the study first")
     short = tuple(column for column in verdicts.columns if column.main)

@@ -1,19 +1,20 @@
-"""One model's score against another's, paired by seed: what the verdict on a claim rests on."""
+"""One model's score against another's: what the verdict on a claim rests on."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
+import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
 
 from analysis.results import Study, StudyResults
 from analysis.stats.aggregate import CELL, count_runs, select_test_scores
-from analysis.stats.intervals import LEVEL, half_width, p_value
+from analysis.stats.contrasts import MINIMUM_SEEDS, make_contrast
+from analysis.stats.intervals import LEVEL
 from analysis.stats.metrics import (
     INCREASE,
     K_MEANS_ACCURACY,
@@ -41,6 +42,7 @@ PUBLISHED_IMAGES = 20_000 * 100
 """Images that the authors' training shows to a model: iterations times batch. Source: [file], their solver."""
 
 NO_LABELS = "labels, which the data do not have"
+NO_PUBLISHED_ABLATIONS = "ablations in the authors' recipe, which no phase trains"
 _READ = (SQUARED_ERROR, *_OF_LABELS, OTHER_SWITCHES, MEAN_CODE)
 
 
@@ -55,12 +57,12 @@ class Evidence:
         side: where the claim says that the subject lies.
         reference: what with.
         measure: by which metric.
-        decides: whether the verdict rests on it; otherwise it is shown.
-        n: pairs of runs.
+        decides: whether it counts in what holds at its code size; otherwise it is shown.
+        n: seeds of the side that has fewer.
         difference: subject minus reference.
-        half_width: half of the 95 % interval; NaN under two pairs.
-        p_value: of the paired t test that there is no difference; NaN under two pairs.
-        p_holm: adjusted over the deciding comparisons of claim and arm.
+        half_width: half of the 95 % interval; NaN under three seeds.
+        p_value: of the test that there is no difference; NaN under three seeds.
+        p_holm: adjusted over the deciding comparisons of claim, arm and code size.
         missing: what is not in the rows.
         option: what the command that makes it has to say.
         note: why there is no test.
@@ -86,13 +88,27 @@ class Evidence:
 
     @property
     def sentence(self) -> str:
-        """The comparison in a few words."""
+        """The comparison in a few words, with its numbers."""
         if self.missing:
             return self.missing
-        value = f" {self.difference:+.3g}" if math.isfinite(self.difference) else ""
-        value += f" ± {self.half_width:.2g}" if math.isfinite(self.half_width) else ""
         note = f" ({self.note or f'n = {self.n}'})"
-        return f"{self.subject} at code size {self.code_size}, {self.measure} against {self.reference}:{value}{note}"
+        return (
+            f"{self.subject} at code size {self.code_size}, {self.measure} against {self.reference}:"
+            f"{self._format_difference()}{note}"
+        )
+
+    @property
+    def remark(self) -> str:
+        """What a plain sentence says of it."""
+        if self.missing:
+            return self.missing
+        if not math.isfinite(self.difference):
+            return f"{self.subject} ({self.note})"
+        return f"{self.subject} ({self.measure} against {self.reference}:{self._format_difference()})"
+
+    def _format_difference(self) -> str:
+        value = f" {self.difference:+.3g}" if math.isfinite(self.difference) else ""
+        return value + (f" ± {self.half_width:.2g}" if math.isfinite(self.half_width) else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +121,8 @@ class Comparison:
     metric: Metric
     reference_metric: Metric | None = None
     decides: bool = True
+    from_code_size: int = 0
+    """Below it the comparison is shown only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,18 +152,24 @@ class Rows:
             comparison.side,
             self.models[reference].label,
             comparison.metric.label,
-            comparison.decides,
+            comparison.decides and code_size >= comparison.from_code_size,
         )
         first, second = make_key(subject, code_size, arm), make_key(reference, code_size, arm)
         return self.test(blank, (first, comparison.metric), (second, comparison.reference_metric or comparison.metric))
 
     def test(self, blank: Evidence, first: tuple[Key, Metric], second: tuple[Key, Metric]) -> Evidence:
-        """Return ``blank`` with the paired test of two metrics, or with what there is instead."""
+        """Return ``blank`` with the test of two metrics, or with what there is instead.
+
+        Seeds pair within an architecture, where an ablation changes one factor of it; between architectures they do
+        not. A control has one value.
+        """
         for key in (first, second):
             if not self.scores.get(key):
                 return self._explain_gap(blank, *key)
         own, other = self.scores[first], self.scores[second]
-        return compare_seeds(blank, own, dict.fromkeys(own, other[-1]) if second[0][2] in CONTROLS else other)
+        if second[0][2] in CONTROLS:
+            return compare_pairs(blank, own, dict.fromkeys(own, other[-1]))
+        return (compare_pairs if first[0][2] == second[0][2] else compare_means)(blank, own, other)
 
     def _explain_gap(self, blank: Evidence, key: Key, metric: Metric) -> Evidence:
         """Say why there are no values: runs that came to nothing leave a claim open, missing ones can be made."""
@@ -167,25 +191,36 @@ def make_key(name: str, code_size: int, arm: str) -> Key:
     return ("", "", name, 0 if CONTROLS[name].fixed_code_size else code_size, "control")
 
 
-def compare_seeds(blank: Evidence, first: Seeds, second: Seeds, chosen_from: int = 1) -> Evidence:
-    """Return ``blank`` with the difference of ``first`` and ``second`` over the seeds that they share.
-
-    Level and p value are Bonferroni-adjusted where the subject was chosen from several by these scores.
-    """
+def compare_pairs(blank: Evidence, first: Seeds, second: Seeds) -> Evidence:
+    """Return ``blank`` with the mean difference of ``first`` and ``second`` over the seeds that they share."""
     common = sorted(first.keys() & second.keys())
     if not common:
         return dataclasses.replace(blank, note="no seed in common")
-    level = 1 - (1 - LEVEL) / chosen_from
-    differences = np.array([first[seed] - second[seed] for seed in common])
-    n, mean = len(common), differences.mean()
-    deviation = differences.std(ddof=1) if n > 1 else math.nan
+    return _test(blank, [1.0], [[first[seed] - second[seed] for seed in common]])
+
+
+def compare_means(blank: Evidence, first: Seeds, second: Seeds, chosen_from: int = 1) -> Evidence:
+    """Return ``blank`` with the difference of the means of ``first`` and ``second``, by Welch's test.
+
+    Level and p value are Bonferroni-adjusted where the subject was chosen from several by these scores.
+    """
+    return _test(blank, [1.0, -1.0], [list(first.values()), list(second.values())], chosen_from)
+
+
+def _test(blank: Evidence, weights: list[float], samples: list[list[float]], chosen_from: int = 1) -> Evidence:
+    n = min(map(len, samples))
+    means = [statistics.mean(sample) for sample in samples]
+    difference = sum(weight * mean for weight, mean in zip(weights, means, strict=True))
+    if n < MINIMUM_SEEDS:
+        return dataclasses.replace(blank, n=n, difference=difference, note=f"{n} of {MINIMUM_SEEDS} seeds")
+    deviations = [statistics.stdev(sample) for sample in samples]
+    contrast = make_contrast(weights, means, deviations, [len(sample) for sample in samples])
     return dataclasses.replace(
         blank,
         n=n,
-        difference=float(mean),
-        half_width=float(half_width(deviation, n, level)),
-        p_value=float(np.minimum(1.0, chosen_from * p_value(mean, deviation, n))),  # NaN stays NaN
-        note="" if n > 1 else "one pair of runs has no interval",
+        difference=difference,
+        half_width=float(contrast.half_width(1 - (1 - LEVEL) / chosen_from)),
+        p_value=min(1.0, chosen_from * float(contrast.p_value())),
     )
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 import pandas as pd
 
+from analysis.claims.findings import COMPARISONS, FINDINGS, MATRIX
 from analysis.provenance import list_missing, provenance
 from analysis.rendering.text import FORMATS, Line, format_lines
 from analysis.results import StudyResults
@@ -26,9 +27,6 @@ from analysis.tables.table import Absent, Column, Table
 
 if TYPE_CHECKING:
     from analysis.drawing import Illustration
-
-FINDINGS, COMPARISONS = "findings", "finding_comparisons"
-"""Names of the tables that are shown as findings."""
 
 _HERE = Path(__file__).parent
 _LONG = 60
@@ -51,7 +49,7 @@ def render_page(
         has_files: whether tables and figures lie beside the page as files, to which it then links.
     """
     shown = {table.name: table for table in tables if isinstance(table, Table)}
-    findings, comparisons = shown.pop(FINDINGS, None), shown.pop(COMPARISONS, None)
+    findings, matrix, comparisons = (shown.pop(name, None) for name in (FINDINGS, MATRIX, COMPARISONS))
     script = (_HERE / "page.js").read_text(encoding="utf-8")
     facts = provenance(results)
     return _load_template().render(
@@ -63,9 +61,9 @@ def render_page(
         answers=answers(results),
         gaps=_list_gaps(results, [*tables, *illustrations]),
         findings=findings,
-        claims=_describe_claims(findings, comparisons),
+        claims=_describe_claims(findings, matrix, comparisons),
         tables=[table for table in shown.values() if not table.detail],
-        details=[table for table in (comparisons, *shown.values()) if table is not None and table.detail],
+        details=[table for table in (matrix, comparisons, *shown.values()) if table is not None and table.detail],
         figures=[each for each in illustrations if not isinstance(each, Absent)],
         provenance=facts,
         table_files=tuple(FORMATS) if has_files else (),
@@ -104,22 +102,30 @@ def _class_columns(columns: Sequence[Column], groups: Iterable[tuple[str, Sequen
     return classes
 
 
-def _describe_claims(findings: Table | None, comparisons: Table | None) -> list[tuple[dict[Any, Any], Table | None]]:
-    """Return the row of each claim, with its ``facts`` by name, and the table of comparisons behind it."""
-    names = {"Comparison": "comparison", "Rule": "rule", "Missing": "missing", "To get it": "command"}
+def _describe_claims(findings: Table | None, *behind: Table | None) -> list[tuple[dict[Any, Any], list[Table]]]:
+    """Return the row of each claim, with its ``facts`` by name, and its parts of the tables ``behind``."""
+    names = {
+        "Figures": "reason",
+        "Hold": "holding",
+        "Comparison": "comparison",
+        "Rule": "rule",
+        "Missing": "missing",
+        "To get it": "command",
+    }
     claims = []
     for row in [] if findings is None else findings.frame.to_dict("records"):
-        facts = {name: row[column] for name, column in names.items() if not pd.isna(row[column])}
-        claims.append((row | {"facts": facts}, comparisons and _select_evidence(row, comparisons)))
+        facts = {name: row[column] for name, column in names.items() if row[column] and not pd.isna(row[column])}
+        parts = [_select_evidence(row, table) for table in behind if table is not None]
+        claims.append((row | {"facts": facts}, [part for part in parts if part is not None]))
     return claims
 
 
-def _select_evidence(claim: Mapping[Any, Any], comparisons: Table) -> Table | None:
-    frame = comparisons.frame
+def _select_evidence(claim: Mapping[Any, Any], table: Table) -> Table | None:
+    frame = table.frame
     frame = frame[(frame["claim"] == claim["claim"]) & (frame["study"].astype("str") == str(claim["study"]))]
-    sections = tuple(column for column in comparisons.sections if column.name not in ("claim", "study"))
-    title = f"Comparisons behind claim {claim['claim']}"
-    return dataclasses.replace(comparisons, title=title, frame=frame, sections=sections) if len(frame) else None
+    sections = tuple(column for column in table.sections if column.name not in ("claim", "study"))
+    title = f"{table.title}: claim {claim['claim']}"
+    return dataclasses.replace(table, title=title, frame=frame, sections=sections) if len(frame) else None
 
 
 def _list_gaps(results: StudyResults, parts: Iterable[object]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import re
@@ -10,8 +11,10 @@ import subprocess
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import publish_reference as publish
 import pytest
+import scipy.stats
 from PIL import Image
 
 from analysis.drawing import Illustration, write_figures
@@ -38,6 +41,41 @@ def test_readme_says_what_the_rows_say(results: StudyResults) -> None:
     ):
         text = page.read_text(encoding="utf-8")
         assert publish.replace_parts(text, written) == text
+
+
+def test_the_answer_is_worked_out_anew_from_the_files() -> None:
+    """By pandas and SciPy alone: shares of PCA's error, and who is better than whom."""
+    trials, scores = (pd.read_parquet(publish.ROWS / name) for name in ("trials", "scores"))
+    rows = trials.merge(scores, on="trial_id")
+    rows = rows[(rows["phase"] == "confirm") & (rows["status"] == "complete") & (rows["split"] == "test")]
+    rows = rows[(rows["evaluator"] == "reconstruction") & (rows["metric"] == "squared_error")]
+    pca = rows[rows["architecture"] == "pca"].set_index("code_size")["value"]
+    tuned = rows[rows["arm"] == "tuned"].assign(share=lambda frame: frame["value"] / frame["code_size"].map(pca))
+    cells = tuned.groupby(["architecture", "code_size"])["share"].agg(["mean", "var"])
+
+    def sum_up(*models: str) -> tuple[float, float]:
+        """Return standard error and t of 97.5 % of the average of one model, or of the difference of two."""
+        parts = np.concatenate([cells.loc[model, "var"] for model in models]) / 3 / 9
+        return parts.sum() ** 0.5, scipy.stats.t.ppf(0.975, parts.sum() ** 2 / (parts**2 / 2).sum())
+
+    means = cells["mean"].groupby("architecture").mean()
+    error, t = sum_up("model_4")
+    told = publish.make_parts(load_study(publish.ROWS))["answer"]
+    assert f"squared error is {100 * means['model_4']:.1f} ± {100 * t * error:.1f} and " in told
+    ranked = ["model_1", "model_2", "model_4", "model_5", "unpool_only"]
+    p_values = {}
+    for first, second in itertools.combinations(ranked, 2):
+        error, t = sum_up(first, second)
+        parts = np.concatenate([cells.loc[model, "var"] for model in (first, second)]) / 3 / 9
+        freedom = parts.sum() ** 2 / (parts**2 / 2).sum()
+        p_values[first, second] = 2 * scipy.stats.t.sf(abs(means[first] - means[second]) / error, freedom)
+    different = set()
+    for place, (pair, p_value) in enumerate(sorted(p_values.items(), key=lambda item: item[1])):
+        if p_value * (len(p_values) - place) >= 0.05:
+            break
+        different.add(pair)
+    assert different == set(p_values) - {("model_4", "model_5"), ("model_1", "model_2")}
+    assert "Models 4 and 5 are each better than Models 1, 2 and Unpool only, by 1.1 ± 0.7 to 9.0 ± 2.2 %" in told
 
 
 def test_every_mean_has_its_n_and_interval(results: StudyResults) -> None:
@@ -146,7 +184,7 @@ def test_a_study_is_published_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         assert text.startswith(f"before\n<!-- {names[0]} -->\n")
         assert text.endswith(f"<!-- end of {names[-1]} -->\nafter\n")
         assert "REPLACED" not in text
-    assert "- Model 5 is" in publish.README.read_text()
+    assert "<!-- answer -->\n- Model" in publish.README.read_text()
     assert sorted(path.name for path in publish.ROWS.iterdir()) == sorted([*TABLES, "study.json"])
     published = json.loads((publish.ROWS / "study.json").read_text())
     assert published["launches"][0]["command"] == "study/launch.py --preset quick"

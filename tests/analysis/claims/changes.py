@@ -1,7 +1,6 @@
 """Rows that support every claim, and what changes them.
 
-`GOOD` supports every claim at code size 10; each test changes a model or two. Three runs have t of 2 degrees of
-freedom, whose two-sided p value is 1 - t / sqrt(t^2 + 2).
+`GOOD` supports every claim at code size 10; each test changes a model or two.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ GOOD: Figures = {
     ("model_1", SQUARED): (14.0, 14.2, 14.4),
     ("model_2", SQUARED): (15.0, 15.3, 15.3),
     ("model_3", SQUARED): (1.40, 1.42, 1.38),
-    ("model_4", SQUARED): (12.0, 12.1, 12.5),
+    ("model_4", SQUARED): (12.0, 12.1, 12.4),
     ("classic_autoencoder", SQUARED): (12.0, 12.3, 12.6),
     ("pca", SQUARED): (26.71,),
     ("model_1", LINEAR): (9.0, 9.1, 9.2),
@@ -57,7 +56,7 @@ CONTRADICTING: Mapping[int, Figures] = {
     5: {("model_1", SQUARED): (10.0, 10.2, 10.4)},
     6: {("model_3", LINEAR): (7.0, 7.1, 7.3)},
     7: {("classic_autoencoder", SQUARED): (8.0, 8.2, 8.4)},  # with the margin 9.87, 10.05, 10.23
-    8: {("model_1", SQUARED): (12.0, 14.0, 16.0)},  # deviation 2 of mean 14: 14 %
+    8: {("model_1", SQUARED): (10.0, 14.0, 18.0)},  # deviation 4 of PCA's 26.71: 15 %, interval from 7.8 %
 }
 
 
@@ -68,6 +67,7 @@ OPEN: Mapping[int, Figures] = {
     5: {("model_1", SQUARED): (12.1, 12.0, 12.4)},
     6: {("model_3", LINEAR): (8.0, 8.3, 8.1)},
     7: {("classic_autoencoder", SQUARED): (10.4, 10.5, 10.9)},  # with the margin 12.03, 12.12, 12.48
+    8: {("model_1", SQUARED): (12.0, 14.0, 16.0)},  # 7.5 %, interval 3.9 to 47 %
 }
 
 
@@ -109,11 +109,15 @@ def with_ended(results: StudyResults, trial_id: str, status: str) -> StudyResult
     return dataclasses.replace(results, trials=trials, scores=results.scores[results.scores["trial_id"] != trial_id])
 
 
-def with_ablation(results: StudyResults, name: str, factor: str, level: str, errors: Sequence[float]) -> StudyResults:
-    """Return ``results`` with an ablation of the tuned arm that has these squared errors."""
-    trials = results.trials[results.trials["trial_id"].str.startswith(f"confirm-{name}-10-tuned")].copy()
+def with_ablation(
+    results: StudyResults, name: str, factor: str, level: str, errors: Sequence[float], arm: str = "tuned"
+) -> StudyResults:
+    """Return ``results`` with an ablation that has these squared errors."""
+    trials = results.trials[results.trials["trial_id"].str.startswith(f"confirm-{name}-10-{arm}")].copy()
     scores = results.scores[results.scores["trial_id"].isin(trials["trial_id"])].copy()
-    renamed = {old: f"ablate-{name}-{factor}-{level}-{number}" for number, old in enumerate(trials["trial_id"], 1)}
+    renamed = {
+        old: f"ablate-{name}-{arm}-{factor}-{level}-{number}" for number, old in enumerate(trials["trial_id"], 1)
+    }
     trials = trials.assign(trial_id=trials["trial_id"].map(renamed), phase="ablate", factor=factor, level=level)
     trials["phase"] = trials["phase"].astype(results.trials["phase"].dtype)
     scores["trial_id"] = scores["trial_id"].map(renamed)

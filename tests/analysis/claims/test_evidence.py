@@ -1,39 +1,95 @@
-"""Comparisons paired by seed are those worked out by hand, and say why there is none."""
+"""Comparisons are those of SciPy, and say why there is none."""
 
 from __future__ import annotations
 
 import dataclasses
-import math
 
+import numpy as np
 import pytest
+import scipy.stats
 
 from analysis.claims.findings import findings
 from analysis.results import StudyResults
 from tests.analysis.claims.changes import (
+    ACCURACY,
+    GOOD,
+    LINEAR,
+    MEAN_CODE,
+    OTHER,
+    SQUARED,
     finding,
     with_ended,
 )
 
 
-def test_figures_of_a_comparison_are_those_worked_out_by_hand(rows: StudyResults) -> None:
-    """Model 4 minus model 1: -2.0, -2.1, -1.9, so -2 with a deviation of 0.1 and t = 20 sqrt(3)."""
+def test_models_are_compared_by_welchs_test(rows: StudyResults) -> None:
+    """Model 4 against model 1, as SciPy does it."""
     found = finding(rows, 5)
-    test = next(each for each in found.evidence if each.reference == "Model 1" and each.measure == "squared error")
-    t = 20 * math.sqrt(3)
+    (test,) = [
+        each
+        for each in found.evidence
+        if (each.arm, each.reference, each.measure) == ("published", "Model 1", "squared error")
+    ]
+    expected = scipy.stats.ttest_ind(GOOD["model_4", SQUARED], GOOD["model_1", SQUARED], equal_var=False)
+    interval = expected.confidence_interval(0.95)
     assert (test.n, test.outcome) == (3, "holds")
-    assert test.difference == pytest.approx(-2.0)
-    assert test.half_width == pytest.approx(4.302653 * 0.1 / math.sqrt(3), rel=1e-6)
-    assert test.p_value == pytest.approx(1 - t / math.sqrt(t**2 + 2))
-    assert found.reason.startswith("Tuned arm: 8 of 8 comparisons hold; least certain: ")
+    assert test.difference == pytest.approx((interval.low + interval.high) / 2)
+    assert test.half_width == pytest.approx((interval.high - interval.low) / 2)
+    assert test.p_value == pytest.approx(expected.pvalue)
+    assert found.reason.startswith("The authors' recipe: 8 of 8 comparisons hold; least certain: ")
 
 
-def test_one_run_has_no_interval_and_decides_nothing(rows: StudyResults) -> None:
+def test_a_control_is_the_one_value_that_it_has(rows: StudyResults) -> None:
+    """Model 1 against PCA's 26.71, as SciPy's test of one sample does it."""
+    (test,) = [each for each in finding(rows, 2).evidence if (each.arm, each.subject) == ("published", "Model 1")]
+    expected = scipy.stats.ttest_1samp(GOOD["model_1", SQUARED], 26.71)
+    assert test.p_value == pytest.approx(expected.pvalue)
+    assert test.difference - test.half_width == pytest.approx(expected.confidence_interval(0.95).low - 26.71)
+
+
+@pytest.mark.parametrize(
+    ("number", "subject", "reference", "measure", "first", "second"),
+    [
+        (3, "Model 1", "Raw pixels", "k-means", ("model_1", ACCURACY), ("raw_pixels", ACCURACY)),
+        (4, "Model 2", "PCA", "linear", ("model_2", LINEAR), ("pca", LINEAR)),
+        (6, "Model 3", "Model 4", "linear", ("model_3", LINEAR), ("model_4", LINEAR)),
+        (6, "Model 3", "Model 4", "squared error with another", ("model_3", OTHER), ("model_4", SQUARED)),
+        (6, "Model 3", "Model 4", "increase", ("model_3", MEAN_CODE), ("model_4", MEAN_CODE)),
+    ],
+)
+def test_every_other_claim_has_the_test_of_scipy(
+    rows: StudyResults,
+    number: int,
+    subject: str,
+    reference: str,
+    measure: str,
+    first: tuple[str, str],
+    second: tuple[str, str],
+) -> None:
+    """Against the one value of a control, or between models; the increase is over each run's own squared error."""
+    (test,) = [
+        each
+        for each in finding(rows, number).evidence
+        if (each.arm, each.subject, each.reference) == ("published", subject, reference)
+        and each.measure.startswith(measure)
+    ]
+    own, other = np.array(GOOD[first]), np.array(GOOD[second])
+    if measure == "increase":
+        own, other = own - GOOD[first[0], SQUARED], other - GOOD[second[0], SQUARED]
+    alone = len(other) == 1
+    expected = scipy.stats.ttest_1samp(own, other[0]) if alone else scipy.stats.ttest_ind(own, other, equal_var=False)
+    assert test.p_value == pytest.approx(expected.pvalue)
+    assert test.difference == pytest.approx(own.mean() - other.mean())
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_under_three_runs_nothing_is_decided(rows: StudyResults, seeds: int) -> None:
     """Stability asks for three runs, the command for them."""
-    alone = dataclasses.replace(rows, trials=rows.trials[rows.trials["number"] <= 1])
-    found = findings(alone)
+    few = dataclasses.replace(rows, trials=rows.trials[rows.trials["number"] <= seeds])
+    found = findings(few)
     assert [each.verdict for each in found] == ["not testable"] + 6 * ["not decided"] + 2 * ["not testable"]
-    assert "one pair of runs has no interval" in found[1].reason
-    assert found[7].missing[0] == "3 runs of Model 1 at code size 10 (tuned)"
+    assert f"({seeds} of 3 seeds)" in found[1].reason
+    assert found[7].missing[0] == "3 runs of Model 1 at code size 10 (published)"
     assert "--seeds 3 --architectures model_1 model_2 model_3 model_4" in found[7].command
 
 
