@@ -48,7 +48,12 @@ def compare_pairs(runs: Floats) -> Contrast:
 
 def reject_by_holm(runs: Floats) -> Booleans:
     """Return which pairs Holm over Welch's tests tells apart, as the reports do."""
-    return np.array([holm(p_values) for p_values in compare_pairs(runs).p_value()]) < SIGNIFICANCE
+    return _reject(compare_pairs(runs).p_value())
+
+
+def _reject(p_values: Floats) -> Booleans:
+    adjusted: Floats = np.array([holm(of_simulation) for of_simulation in p_values])
+    return adjusted < SIGNIFICANCE
 
 
 def reject_by_games_howell(runs: Floats) -> Booleans:
@@ -56,7 +61,8 @@ def reject_by_games_howell(runs: Floats) -> Booleans:
     contrast = compare_pairs(runs)
     grid, limits = _tabulate_studentised_range()
     limit = np.interp(contrast.freedom, grid, limits)
-    return np.abs(contrast.value / contrast.standard_error) * np.sqrt(2) > limit
+    rejected: Booleans = np.abs(contrast.value / contrast.standard_error) * np.sqrt(2) > limit
+    return rejected
 
 
 def reject_by_tukey_kramer(runs: Floats) -> Booleans:
@@ -64,7 +70,8 @@ def reject_by_tukey_kramer(runs: Floats) -> Booleans:
     seeds = runs.shape[-1]
     means, pooled = runs.mean(axis=-1), runs.var(axis=-1, ddof=1).mean(axis=-1)
     limit = scipy.stats.studentized_range.ppf(1 - SIGNIFICANCE, MODELS, MODELS * (seeds - 1))
-    return np.abs(np.diff(means[:, PAIRS])[..., 0]) > limit * np.sqrt(pooled / seeds)[:, None]
+    rejected: Booleans = np.abs(np.diff(means[:, PAIRS])[..., 0]) > limit * np.sqrt(pooled / seeds)[:, None]
+    return rejected
 
 
 def reject_against_best(runs: Floats) -> Booleans:
@@ -74,7 +81,7 @@ def reject_against_best(runs: Floats) -> Booleans:
     others = differences[np.abs(differences).max(axis=-1) > 0].reshape(len(runs), MODELS - 1, -1)
     seeds = runs.shape[-1]
     t = others.mean(axis=-1) / others.std(axis=-1, ddof=1) * np.sqrt(seeds)
-    return np.array([holm(p_values) for p_values in 2 * scipy.special.stdtr(seeds - 1, -np.abs(t))]) < SIGNIFICANCE
+    return _reject(2 * scipy.special.stdtr(seeds - 1, -np.abs(t)))
 
 
 WAYS = {

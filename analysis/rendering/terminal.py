@@ -33,6 +33,7 @@ def print_table(table: Table, console: Console) -> None:
     kept = _fit_columns(columns, widths, console.width)
     left_out = [column.header for place, column in enumerate(columns) if place not in kept]
     columns, widths = [columns[place] for place in kept], [widths[place] for place in kept]
+    widths = _narrow_texts(columns, widths, console.width)
     console.print(Text(table.title, "bold"))
     console.print(_make_grid(columns, widths, show_header=True))
     # Each section is a grid of its own, so that its heading may be wider than a column; the widths are the same.
@@ -63,6 +64,15 @@ def _fit_columns(columns: Sequence[Column], widths: Sequence[int], room: int) ->
         if columns[place].kind not in ("text", "counts"):
             kept.remove(place)
     return kept
+
+
+def _narrow_texts(columns: Sequence[Column], widths: Sequence[int], room: int) -> list[int]:
+    """Return ``widths`` that fit into ``room``: the widest text is made narrower first."""
+    narrowed = list(widths)
+    texts = [place for place, column in enumerate(columns) if column.kind == "text"]
+    while sum(narrowed) + _GAP * (len(narrowed) - 1) > room and any(narrowed[place] > 1 for place in texts):
+        narrowed[max(texts, key=lambda place: narrowed[place])] -= 1
+    return narrowed
 
 
 def _make_grid(columns: Sequence[Column], widths: Sequence[int], *, show_header: bool) -> Grid:

@@ -26,8 +26,7 @@ from study.storage.schema import ARMS
 MARGIN = 0.05
 """Models are equivalent that differ by less than this share of PCA's squared error.
 
-Source: ours, set before any row was tested by it. Models gain about half of PCA's error, so it is a tenth of what they
-gain, as claim 7 allows.
+Source: ours. Models gain about half of PCA's error, so it is a tenth of what they gain, as claim 7 allows.
 """
 
 SCOPE = ["study", "arm", "code_sizes"]

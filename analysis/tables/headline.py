@@ -59,7 +59,7 @@ def headline(results: StudyResults) -> Table | Absent:
             Column("share", "% of PCA's error", "estimate", 1),
             Column("better_than", "Better than"),
             Column("equivalent_to", "Equivalent to"),
-            Column("undecided_with", "Undecided with"),
+            Column("undecided_with", "Undecided with", main=False),
         ),
         sections=(*list_study_sections(results), Column("arm", "arm"), Column("code_sizes", "code sizes")),
     )

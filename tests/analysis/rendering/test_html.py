@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from analysis.claims.findings import FINDINGS
 from analysis.drawing import Illustration
 from analysis.rendering import text as rendering
-from analysis.rendering.html import FINDINGS, render_page
+from analysis.rendering.html import render_page
 from analysis.report import comparison_tables, main
 from analysis.results import StudyResults, load_study
 from analysis.tables.table import Absent, Table

@@ -56,6 +56,16 @@ def test_reconstruction_and_classification_fit_80_columns_whole(tables: tuple[Ta
             assert re.search(r"^Model 5 +\d+\.\d\d ± \d+\.\d\d \(3\) = +\d+\.\d\d ± ", text, re.MULTILINE)
 
 
+def test_text_wraps_so_that_nothing_beside_it_is_lost(tables: tuple[Table | Absent, ...]) -> None:
+    """A claim's whole text and its verdicts; a model's share of PCA's error and whom it is better than."""
+    shown = {table.name: printed(table, 80) for table in tables if isinstance(table, Table)}
+    findings = shown["findings"].partition("What the paper claims")[0]
+    assert {"deconvolution", "intermediate", "filters."} <= set(findings.split())
+    assert len(re.findall("supported|contradicted|not decided|not testable", findings)) >= 9 + 8
+    headline = shown["headline"].partition("Squared error")[0]
+    assert re.search(r"^Model 5 +\d+\.\d ± \d+\.\d \(3\) = ", headline, re.MULTILINE)
+
+
 def test_a_terminal_that_lacks_a_character_shows_a_question_mark(tables: tuple[Table | Absent, ...]) -> None:
     """Instead of ending the report."""
     table = next(table for table in tables if table.name == "reconstruction")

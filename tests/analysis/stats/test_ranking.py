@@ -59,16 +59,17 @@ def test_every_pair_is_tested_as_scipy_does_and_adjusted_over_the_column_alone()
     """Three pairs a code size, of models of unequal variance: another size leaves the p values as they are."""
     rows = ranking_rows(THREE)
     tests = compare_all(pd.concat([rows, ranking_rows({"a": [1.0, 2.0, 3.0], "b": [4.0, 5.0, 6.5]}, code_size=30)]))
-    tests = tests[tests["code_size"] == 10].set_index(["architecture", "other"])
+    tests = tests[tests["code_size"] == 10]
     expected = {
         pair: scipy.stats.ttest_ind(THREE[pair[0]], THREE[pair[1]], equal_var=False)
         for pair in (("b", "a"), ("far", "a"), ("far", "b"))
     }
-    assert set(tests.index) == set(expected)
+    found = {(row["architecture"], row["other"]): row for row in tests.to_dict("records")}
+    assert set(found) == set(expected)
     p_values = sorted(test.pvalue for test in expected.values())
     adjusted = dict(zip(p_values, np.minimum(1, np.maximum.accumulate(np.multiply(p_values, [3, 2, 1]))), strict=True))
     for pair, test in expected.items():
-        row = tests.loc[pair]
+        row = found[pair]
         assert row["difference"] == pytest.approx(np.mean(THREE[pair[0]]) - np.mean(THREE[pair[1]]))
         assert row["p_value"] == pytest.approx(test.pvalue)
         assert row["p_holm"] == pytest.approx(adjusted[test.pvalue])
