@@ -190,13 +190,9 @@ def _say_plainly(claim: Claim, arms: Mapping[str, str], evidence: Sequence[Evide
     if verdict in said:
         sentences = [f"{said[verdict]}{leave_out(claim.arm) if verdict != 'not testable' else ''}."]
     else:
-        share = f"{100 * rows.published_share:.2g} %"
-        sentences = [
-            f"Whether {claim.statement} cannot be tested: {RECIPES[claim.arm]} has had {share} of the authors' training."
-        ]
-    sentences += [
-        f"In {RECIPES[arm]}: {found}{leave_out(arm)}." for arm, found in arms.items() if arm != claim.arm
-    ]
+        short = f"{RECIPES[claim.arm]} has had {100 * rows.published_share:.2g} % of the authors' training"
+        sentences = [f"Whether {claim.statement} cannot be tested: {short}."]
+    sentences += [f"In {RECIPES[arm]}: {found}{leave_out(arm)}." for arm, found in arms.items() if arm != claim.arm]
     return " ".join(sentences)
 
 

@@ -95,7 +95,9 @@ def test_what_holds_without_model_3_is_said_beside(rows: StudyResults, number: i
     figures = {("model_3", ACCURACY): (0.30, 0.301, 0.302), ("model_3", LINEAR): (40.0, 40.1, 40.2)}
     found = finding(having(rows, figures), number)
     assert found.verdict == "contradicted"
-    assert found.sentence.endswith(" (without Model 3: supported). In our recipe: contradicted (without Model 3: supported).")
+    assert found.sentence.endswith(
+        " (without Model 3: supported). In our recipe: contradicted (without Model 3: supported)."
+    )
 
 
 def test_a_run_that_diverges_or_collapses_is_not_stable(rows: StudyResults) -> None:

@@ -204,7 +204,7 @@ def test_a_published_arm_of_less_than_the_authors_training_says_nothing_of_the_p
     short = dataclasses.replace(rows, trials=trials)
     told = "not testable at 12 % of the published training"
     for before, after in zip(findings(rows), findings(short), strict=True):
-        if "published" in after.arms and after.claim.number != 9:
+        if "published" in after.arms:
             assert after.arms["published"] == told
             assert after.arms["tuned"] == before.arms["tuned"]
             assert after.verdict == told
