@@ -140,3 +140,13 @@ def test_chance_alone_decides_no_headline_more_often_than_stated() -> None:
     p_values = make_contrast(weights, pairs[0], pairs[1], 3).p_value()
     share = float((6 * p_values.min(axis=-1) < 0.05).mean())
     assert 0.01 < share < 0.05
+
+
+def test_a_pair_that_differs_by_itself_is_not_better_unless_it_does_among_all_pairs() -> None:
+    """On the published rows at code size 10, models 5 and 4: p .038, over ten pairs .15, and within the margin."""
+    _, pairs = compare_headline(load_study("docs/reference/rows"))
+    of_size = pairs[(pairs["code_sizes"] == "10") & (pairs["arm"] == "tuned")]
+    (row,) = of_size[(of_size["architecture"] == "model_5") & (of_size["other"] == "model_4")].to_dict("records")
+    assert row["p_value"] == pytest.approx(0.0382, abs=1e-4)
+    assert row["p_holm"] == pytest.approx(0.153, abs=1e-3)
+    assert row["outcome"] == "equivalent"
