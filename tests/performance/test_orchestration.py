@@ -38,10 +38,10 @@ def test_a_simulated_study_runs_every_trial_once_by_the_real_driver(
 ) -> None:
     """Twenty slots; each planned trial ends as one row, and searches go on by rounds."""
     monkeypatch.setattr(simulated_scale, "SEEDS", 1)
-    meter, done, files = simulated_scale.measure_scale(20, 120, tmp_path)
+    meter, done, files = simulated_scale.measure_scale(20, 240, tmp_path)
     store = Store(tmp_path / "study")
     rows = store.read_trials()
-    config = simulated_scale.config_of(120, 20)
+    config = simulated_scale.config_of(240, 20)
     assert sorted(row["trial_id"] for row in rows) == sorted(planned.trial_id for planned in plan_trials(config, rows))
     assert done == len(rows)
     assert files >= 2 * (done - 4) + 1
