@@ -115,7 +115,7 @@ def test_files_carry_the_schema(tmp_path: Path) -> None:
     append(store, "a")
     schema = pyarrow.parquet.read_schema(tmp_path / "study" / "trials" / "a.parquet")
     assert schema.field("seconds").metadata[b"unit"] == b"s"
-    assert schema.metadata[b"schema_version"] == b"1"
+    assert schema.metadata[b"schema_version"] == b"2"
 
 
 @pytest.mark.fault("rows: folder of another study")
