@@ -37,7 +37,6 @@ bench: $(INSTALLED)
 
 # A real `ray up` and a real Slurm on two hosts of this machine: needs root, network namespaces and Debian's packages
 # git iproute2 util-linux procps openssh-client openssh-server rsync slurm-wlm munge. Without them it ends with Error 77.
-# `.ci/run` does a short form.
 test-cluster: $(INSTALLED)
 	$(BIN)/python tests/cluster/hosts.py
 	$(BIN)/python tests/cluster/real_ray_up.py
