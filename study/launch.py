@@ -32,15 +32,15 @@ from trainables.trial_config import RECIPES
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return 0 done, 1 no result or not the same one, 2 bad input, 130 stopped by the user."""
     arguments = make_parser().parse_args(argv)
-    with interruptible():
-        try:
+    try:
+        with interruptible():
             return _run(arguments)
-        except InputError as error:
-            print(f"error: {error}", file=sys.stderr)
-            return 2
-        except KeyboardInterrupt:
-            say_how_to_go_on()
-            return STATUS
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        say_how_to_go_on()
+        return STATUS
 
 
 def make_config(arguments: argparse.Namespace) -> StudyConfig:

@@ -24,8 +24,10 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 def interruptible() -> Iterator[None]:
     """Raise KeyboardInterrupt at the first Ctrl-C or SIGTERM, ignore further ones, and end the process if it lingers.
 
-    An interrupt can get lost: Python drops what is raised while it collects garbage, and a library may be deaf. After
-    the first one all this stays as it is: the process is about to end, and what still has to stop takes a second.
+    An interrupt can get lost: Python drops what is raised while it collects garbage, and a library may be deaf. Or a
+    library makes another error of it, as C++ does that imports a module for itself: what fails after an interrupt, fails
+    because of it. After the first one all this stays as it is: the process is about to end, and what still has to stop
+    takes a second.
     """
     lingering = threading.Timer(STOP_SECONDS, _end)
     lingering.daemon = True
@@ -39,6 +41,10 @@ def interruptible() -> Iterator[None]:
     before = [signal.signal(name, stop) for name in _SIGNALS]
     try:
         yield
+    except Exception as error:
+        if lingering.is_alive():
+            raise KeyboardInterrupt from error
+        raise
     finally:
         if not lingering.is_alive():
             for name, handler in zip(_SIGNALS, before, strict=True):

@@ -1,0 +1,49 @@
+"""What becomes of an interrupt on its way through the code that it meets."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+LAUNCH = """
+import os, signal, sys
+from study import launch
+
+def meet(_):
+    if {sent}:
+        try:
+            os.kill(os.getpid(), {sent})
+        except KeyboardInterrupt:
+            pass
+    raise ValueError("The zoneinfo module or pytz package must be installed.")
+
+launch._run = meet
+sys.exit(launch.main([]))
+"""
+
+
+def launch(sent: int) -> subprocess.CompletedProcess[str]:
+    """Run a launch that meets a signal which a library makes an error of."""
+    script = LAUNCH.format(sent=int(sent))
+    return subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
+def test_an_error_that_a_library_makes_of_an_interrupt_ends_in_words(sent: signal.Signals) -> None:
+    """As pyarrow does where it is interrupted while it imports what it needs for a time stamp."""
+    done = launch(sent)
+    assert done.returncode == 130
+    assert "the same command goes on" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_error_without_an_interrupt_keeps_its_traceback() -> None:
+    """It is a fault of ours."""
+    done = launch(0)
+    assert done.returncode == 1
+    assert "Traceback" in done.stderr
