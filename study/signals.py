@@ -25,7 +25,7 @@ def interruptible() -> Iterator[None]:
     """Raise KeyboardInterrupt at the first Ctrl-C or SIGTERM, ignore further ones, and end the process if it lingers.
 
     An interrupt can get lost: Python drops what is raised while it collects garbage, and a library may be deaf. Or a
-    library makes another error of it, as C++ does that imports a module for itself: what fails after an interrupt, fails
+    library makes another error of it, as C++ does that imports a module itself: what fails after an interrupt, fails
     because of it. After the first one all this stays as it is: the process is about to end, and what still has to stop
     takes a second.
     """

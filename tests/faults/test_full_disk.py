@@ -10,17 +10,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from study.config.presets import study_config
 from tests.faults.invariants import Damage, damage
+from tests.faults.launches import NAME, small_study
 from tests.faults.test_storage_faults import assert_whole, disk, fill
 
 __all__ = ["disk"]
 
-ARGUMENTS = (
-    *("--preset", "quick", "--architectures", "unpool_only", "--trials", "3", "--seeds", "2", "--epochs", "2"),
-    *("--concurrency", "2"),
-)
-CONFIG = study_config("quick", architectures=("unpool_only",), trials=3, seeds=2, epochs=2)
+STUDY, CONFIG = small_study(seeds=2)
 IMPATIENT = """
 import sys
 import study.storage.store
@@ -34,10 +30,10 @@ pytestmark = [pytest.mark.slow, pytest.mark.fault("storage: disk full during a s
 
 def test_a_study_whose_disk_is_full_stops_and_goes_on(disk: Path, tmp_path: Path) -> None:
     """Exit status 2, no traceback, nothing half-written; the same command ends the study."""
-    command = [sys.executable, "-c", IMPATIENT, *ARGUMENTS, "--results-dir", str(disk)]
+    command = [sys.executable, "-c", IMPATIENT, *STUDY, "--concurrency", "2", "--results-dir", str(disk)]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 300
-    while len(list((disk / "quick-digits" / "trials").glob("[!.]*.parquet"))) < 2:
+    while len(list((disk / NAME / "trials").glob("[!.]*.parquet"))) < 2:
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -47,13 +43,13 @@ def test_a_study_whose_disk_is_full_stops_and_goes_on(disk: Path, tmp_path: Path
     assert "No space left on device" in err
     assert "the same command" in err
     assert "Traceback" not in err
-    before = pd.read_parquet(disk / "quick-digits" / "trials").set_index("trial_id")
-    assert_whole(disk / "quick-digits", sorted(before.index))
+    before = pd.read_parquet(disk / NAME / "trials").set_index("trial_id")
+    assert_whole(disk / NAME, sorted(before.index))
     filler.unlink()
     subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True)
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
-    trials = pd.read_parquet(disk / "quick-digits" / "trials").set_index("trial_id")
+    trials = pd.read_parquet(disk / NAME / "trials").set_index("trial_id")
     assert trials.index.is_unique
-    assert damage(disk / "quick-digits", CONFIG) == Damage()
+    assert damage(disk / NAME, CONFIG) == Damage()
     pd.testing.assert_series_equal(trials.finished_at[before.index], before.finished_at)

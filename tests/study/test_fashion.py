@@ -91,7 +91,7 @@ def test_another_data_set_runs_through_the_whole_line(
 
     begun = ("-c", SCRIPT, url, json.dumps(files))
     study = ("--preset", "sample", "--dataset", "fashion-mnist", "--trials", "1", "--seeds", "2", "--epochs", "1")
-    run(*begun, *study, "--architectures", "model_3", "model_4", "--code-sizes", "2", "10")
+    run(*begun, *study, "--architectures", "model_3", "model_4", "--code-sizes", "2", "10", "--no-report")
     run(*begun, *study, "--architectures", "model_4", "--phase", "ablate", "--factors", "loss")
     results = tmp_path / "results" / "sample-fashion-mnist"
     trials = pd.read_parquet(results / "trials")

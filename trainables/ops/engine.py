@@ -8,6 +8,7 @@ arithmetic runs over images.
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -334,8 +335,10 @@ class Chain:
         widest = max(max(op.out_maps, op.in_maps) for op in operations)
         self.cells, self.zeros = _make_aligned(4 * widest * self.batch), _make_aligned(widest)
         self.nothing, self.no_phases = _make_aligned(0), _make_aligned(0, np.uint8)
+        # Layers that owned the chain would keep its memory, and that of its parameters, until Python looks for cycles.
+        owner = weakref.proxy(self)
         self.layers = [
-            choose_form(op)(op, before, self) for op, before in zip(operations, (None, *operations[:-1]), strict=True)
+            choose_form(op)(op, before, owner) for op, before in zip(operations, (None, *operations[:-1]), strict=True)
         ]
         self.scratch = _make_aligned(max(layer.count_scratch() for layer in self.layers))
         self.free: list[_Workspace] = []

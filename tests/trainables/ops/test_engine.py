@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import math
 import subprocess
 import sys
+import weakref
 
 import pytest
 import torch
@@ -21,7 +23,7 @@ from trainables.models.architectures import (
     with_variant,
 )
 from trainables.models.autoencoder import Autoencoder
-from trainables.ops.engine import Losses, find_norm
+from trainables.ops.engine import Chain, Losses, find_chain, find_norm
 from trainables.training.devices import name_engine
 from trainables.training.training import Training, reconstruction_losses
 from trainables.trial_config import RECIPES
@@ -276,3 +278,17 @@ def test_numba_is_not_imported_before_a_model_computes() -> None:
     """Nor does a study's command line wait for it."""
     code = "import sys, trainables.models.autoencoder, study.run; sys.exit('numba' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_memory_of_a_model_that_is_gone_is_freed_at_once() -> None:
+    """A worker trains hundreds of models one after the other; Python seldom looks for what is held by a cycle alone."""
+    model, images = start(BUILT_IN["model_5"]), draw_images(6)
+    gc.disable()
+    try:
+        sum(reconstruction_losses(model(images), images)).backward()  # type: ignore[union-attr]
+        held = [weakref.ref(memory) for memory in gc.get_objects() if type(memory) is Chain]
+        find_chain.cache_clear()
+        assert len(held) >= 2
+        assert not [memory for memory in held if memory() is not None]
+    finally:
+        gc.enable()
