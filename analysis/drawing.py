@@ -22,7 +22,7 @@ from multiprocessing import resource_tracker
 from pathlib import Path
 from typing import Any
 
-from loky import get_reusable_executor
+import loky
 from matplotlib.backend_bases import FigureCanvasBase
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_pdf import FigureCanvasPdf
@@ -145,8 +145,8 @@ def drawing_processes() -> Iterator[Any]:
 
     Who draws soon enters it before what comes first; inside another block it gives the same processes.
     """
-    executor = get_reusable_executor(
-        max_workers=min(os.cpu_count() or 1, MOST_PROCESSES),
+    executor = loky.get_reusable_executor(
+        max_workers=min(loky.cpu_count(), MOST_PROCESSES),
         timeout=None,
         initializer=_prepare,
         initargs=(os.getpid(),),

@@ -17,6 +17,7 @@ from study.execution.estimate import Estimate, estimate_plan
 from study.execution.recorder import TrialRecorder, make_provenance_columns
 from study.execution.tuner import run_plan
 from study.plan.plan import Plan
+from study.signals import answer_sigterm
 from study.storage import provenance
 from study.storage.store import Store
 from trainables.data.images import Dataset
@@ -66,7 +67,7 @@ def run_pending(plan: Plan, options: RunOptions, store: Store, dataset: Dataset,
         resources = cluster.connect(address, options.gpus_per_trial, options.concurrency, options.verbosity)
     except SystemExit:
         raise KeyboardInterrupt from None  # While Ray starts, this is its answer to SIGTERM.
-    signal.signal(signal.SIGTERM, on_sigterm)  # Ray put its own in its place, which ends without a word.
+    answer_sigterm(on_sigterm)  # Ray put its own in its place, which ends without a word.
     try:
         store.open(manifest, format_study_file(config))
         work = estimate_plan(config, plan, dataset, resources)

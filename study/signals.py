@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end a launch once, soon and for sure; whoever repeats them out of impatience breaks nothing."""
+"""Ctrl-C, SIGTERM and a closed terminal end a launch once, soon and for sure, however often they are repeated."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ STATUS = 130
 STOP_SECONDS = 8.0
 """Time to stop Ray in order; then the process ends at once, and Ray's processes, which are bound to it, with it."""
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Raise KeyboardInterrupt at the first Ctrl-C or SIGTERM, ignore further ones, and end the process if it lingers.
+    """Raise KeyboardInterrupt at the first of the signals, ignore further ones, and end the process if it lingers.
 
     An interrupt can get lost: Python drops what is raised while it collects garbage, and a library may be deaf. Or a
     library makes another error of it, as C++ does that imports a module itself: what fails after an interrupt, fails
     because of it. After the first one all this stays as it is: the process is about to end, and what still has to stop
-    takes a second.
+    takes a second. What is ignored already stays so: `nohup` asks for that.
     """
     lingering = threading.Timer(STOP_SECONDS, _end)
     lingering.daemon = True
@@ -38,7 +38,7 @@ def interruptible() -> Iterator[None]:
         lingering.start()
         raise KeyboardInterrupt
 
-    before = [signal.signal(name, stop) for name in _SIGNALS]
+    before = {name: signal.signal(name, stop) for name in _SIGNALS if signal.getsignal(name) != signal.SIG_IGN}
     try:
         yield
     except Exception as error:
@@ -47,8 +47,14 @@ def interruptible() -> Iterator[None]:
         raise
     finally:
         if not lingering.is_alive():
-            for name, handler in zip(_SIGNALS, before, strict=True):
+            for name, handler in before.items():
                 signal.signal(name, handler)
+
+
+def answer_sigterm(handler: Any) -> None:
+    """Put back an answer to SIGTERM in the place of Ray's; outside the main thread Python and Ray have none."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, handler)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import loky
 import ray
 import torch
 import yaml
@@ -31,6 +32,7 @@ from study.execution.capacity import (
 )
 from study.execution.nodes import ask_nodes, check_gpus, check_versions, list_alive_nodes, print_nodes
 from study.execution.tuner import MOST_TRIALS_AT_ONCE, Resources
+from study.signals import answer_sigterm
 from trainables.errors import InputError
 
 CLUSTER_FILE = Path("~/ray_bootstrap_config.yaml")
@@ -44,7 +46,7 @@ _FOLLOW_SECONDS = 5.0
 
 
 def find_local_resources(gpus_per_trial: float | None, concurrency: int | None) -> Resources:
-    """Return how many trials run at once on this machine; by default what its GPUs hold, or one a core without.
+    """Return how many trials run at once on this machine; by default what its GPUs hold, or one per core without.
 
     Raises:
         InputError: GPUs are asked for and there is none.
@@ -52,8 +54,13 @@ def find_local_resources(gpus_per_trial: float | None, concurrency: int | None) 
     gpus = torch.cuda.device_count()
     share = choose_gpus(gpus_per_trial, gpus)
     # GPUs are what trials share out; their cores are counted where there is none.
-    cores = MOST_TRIALS_AT_ONCE if share else len(os.sched_getaffinity(0))
+    cores = MOST_TRIALS_AT_ONCE if share else count_cores()
     return Resources(share, concurrency or count_slots({"CPU": cores, "GPU": gpus}, share))
+
+
+def count_cores() -> int:
+    """Return the cores that this process may use, by its affinity and by the quota of its container."""
+    return int(loky.cpu_count())
 
 
 def choose_address(requested: str | None) -> str:
@@ -98,12 +105,12 @@ def disconnect() -> None:
         end = node.kill_all_processes
 
         def end_and_answer(*arguments: Any, **options: Any) -> None:
-            signal.signal(signal.SIGTERM, on_sigterm)
+            answer_sigterm(on_sigterm)
             end(*arguments, **options)
 
         node.kill_all_processes = end_and_answer
     ray.shutdown()
-    signal.signal(signal.SIGTERM, on_sigterm)
+    answer_sigterm(on_sigterm)
 
 
 def _join(address: str, options: dict[str, Any]) -> None:

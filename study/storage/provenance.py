@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
 import socket
 import subprocess
+import sys
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -25,12 +27,19 @@ def versions() -> dict[str, str]:
 def git_state() -> tuple[str | None, bool | None]:
     """Return the commit of the code and whether what makes rows differs from it; (None, None) outside a checkout.
 
-    Only what a cluster's nodes have counts, so that a head without tests and documents is no changed checkout.
+    Only what a cluster's nodes have counts, so that a head without tests and documents is no changed checkout. Where
+    git does not trust the checkout because it is another user's, as one that a container mounts, a warning says so.
     """
     try:
         commit = _git("rev-parse", "HEAD")
         return commit, bool(_git("status", "--porcelain", "--untracked-files=no", "--", *_MADE_BY))
-    except (OSError, subprocess.CalledProcessError):
+    except (OSError, subprocess.CalledProcessError) as error:
+        if "safe.directory" in (getattr(error, "stderr", None) or ""):
+            print(
+                f"warning: rows will not say which commit made them, since {_ROOT} belongs to another user, whom git\n"
+                f"  does not trust; to allow it: git config --global --add safe.directory {shlex.quote(str(_ROOT))}",
+                file=sys.stderr,
+            )
         return None, None
 
 

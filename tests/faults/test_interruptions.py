@@ -19,7 +19,12 @@ from tests.faults.tally import Tally
 pytestmark = [pytest.mark.slow, pytest.mark.fault, pytest.mark.timeout(3600)]
 
 STUDY, CONFIG = small_study()
-SIGNALS = {"launcher: SIGKILL": signal.SIGKILL, "launcher: SIGTERM": signal.SIGTERM, "launcher: Ctrl-C": signal.SIGINT}
+SIGNALS = {
+    "launcher: SIGKILL": signal.SIGKILL,
+    "launcher: SIGTERM": signal.SIGTERM,
+    "launcher: Ctrl-C": signal.SIGINT,
+    "launcher: SIGHUP": signal.SIGHUP,
+}
 STARTING = 4.0
 """Seconds in which Python may still load the command line and answer a signal in its own way."""
 
@@ -111,7 +116,7 @@ def test_sigterm_while_the_report_is_written_is_answered_in_words(tmp_path: Path
 def test_interrupted_at_random_moments_the_same_command_ends_with_the_same_tables(
     tmp_path: Path, tally: Tally, every_fault: bool
 ) -> None:
-    """SIGKILL, SIGTERM and Ctrl-C in turn, also twice, from the first moment to the last."""
+    """SIGKILL, SIGTERM, Ctrl-C and SIGHUP in turn, also twice, from the first moment to the last."""
     if not every_fault:
         pytest.skip("make test-faults does it; test_study.py goes on after SIGKILL")
     undisturbed = tmp_path / "undisturbed" / "results"
@@ -121,7 +126,7 @@ def test_interrupted_at_random_moments_the_same_command_ends_with_the_same_table
     duration = time.monotonic() - started
 
     moments = random.Random(0)
-    faults = list(SIGNALS) * 8
+    faults = list(SIGNALS) * 6
     folder = 0
     before: Seen = {}
     while True:

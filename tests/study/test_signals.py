@@ -33,13 +33,22 @@ def launch(sent: int) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_an_error_that_a_library_makes_of_an_interrupt_ends_in_words(sent: signal.Signals) -> None:
     """As pyarrow does where it is interrupted while it imports what it needs for a time stamp."""
     done = launch(sent)
     assert done.returncode == 130
     assert "the same command goes on" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_nohup_is_obeyed() -> None:
+    """Who has a terminal's end ignored wants the study to go on."""
+    script = "import signal; from study.signals import interruptible\nwith interruptible(): "
+    script += "print(signal.getsignal(signal.SIGHUP) is signal.SIG_IGN, signal.getsignal(signal.SIGTERM))"
+    command = ["nohup", sys.executable, "-c", script]
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True, check=True)
+    assert done.stdout.startswith("True <function interruptible")
 
 
 def test_an_error_without_an_interrupt_keeps_its_traceback() -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from study.execution import cluster
+from tests.documents import ROOT
 from trainables.errors import InputError
 
 
@@ -15,6 +18,7 @@ from trainables.errors import InputError
 def four_cores(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A machine of four cores without a GPU."""
     monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
     monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(4)))
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     yield
@@ -28,6 +32,20 @@ def test_without_a_gpu_a_trial_a_core(monkeypatch: pytest.MonkeyPatch) -> None:
     assert cluster.find_local_resources(0.5, None).concurrency == 4
     with pytest.raises(InputError, match="no node has more than 2"):
         cluster.find_local_resources(3, None)
+
+
+def test_the_quota_of_a_container_counts(tmp_path: Path) -> None:
+    """As a container sees it whose host has more cores: a core and a half are two trials."""
+    (tmp_path / "cpu.max").write_text("150000 100000\n")
+    ask = "import os; os.cpu_count = lambda: 64; os.sched_getaffinity = lambda _: set(range(64)); " + (
+        "from study.execution.cluster import find_local_resources; print(find_local_resources(None, None).concurrency)"
+    )
+    mount = f'mount --bind "$1" /sys/fs/cgroup && exec "$2" -c "{ask}"'
+    command = ["unshare", "-m", "sh", "-c", mount, "sh", str(tmp_path), sys.executable]
+    if subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode:
+        pytest.skip("needs to be root, to mount another /sys/fs/cgroup")
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout == "2\n"
 
 
 def test_ray_is_a_local_one_unless_an_address_is_given(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -29,3 +32,27 @@ def test_a_folder_outside_a_checkout_has_no_commit(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(provenance, "_ROOT", tmp_path)
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     assert provenance.git_state() == (None, None)
+
+
+def test_a_checkout_that_git_does_not_trust_is_named_with_the_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Another user's, as it is when mounted into a container; the command that is printed makes it trusted."""
+    if os.geteuid():
+        pytest.skip("needs to be root, to give a checkout to another user")
+    subprocess.run(["git", "init", "--quiet", str(tmp_path / "check out")], check=True)
+    checkout, home = tmp_path / "check out", tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    for name in ("user.name", "user.email"):
+        subprocess.run(["git", "config", "--global", name, "somebody"], check=True)
+    subprocess.run(["git", "-C", str(checkout), "commit", "--quiet", "--allow-empty", "-m", "first"], check=True)
+    for path in (checkout, checkout / ".git"):
+        shutil.chown(path, 12345)
+    monkeypatch.setattr(provenance, "_ROOT", checkout)
+    assert provenance.git_state() == (None, None)
+    _, remedy = capfd.readouterr().err.split("to allow it: ")
+    subprocess.run(remedy, shell=True, check=True)  # noqa: S602 - what the user is told to type
+    commit, dirty = provenance.git_state()
+    assert commit and not dirty
+    assert not capfd.readouterr().err
