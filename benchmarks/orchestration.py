@@ -113,16 +113,13 @@ def run_ours(trials: int, dataset: Dataset, slots: int) -> Waits:
         store = Store(Path(folder) / "study")
         store.open({"schema_version": SCHEMA_VERSION, "name": config.name})
         plan = Plan(config, ())
-        resources = cluster.connect("local", 0, slots)
         columns = make_provenance_columns(config.name, "0" * 64, dataset, provenance.versions(), (None, None))
-        try:
+        with cluster.connect("local", 0, slots) as resources:
             started, busy = time.perf_counter(), _busy_seconds()
             with store.writing():
                 recorder = TrialRecorder(plan, store, Progress(plan, slots, io.StringIO()), columns)
                 run_plan(recorder, dataset, resources, 3600, None)
             seconds, busy = time.perf_counter() - started, _busy_seconds() - busy
-        finally:
-            ray.shutdown()
         spans = [
             (row["started_at"].timestamp(), row["started_at"].timestamp() + row["seconds"])
             for row in store.read_trials()

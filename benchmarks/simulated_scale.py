@@ -27,7 +27,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import ray
 from simulated_actors import installed
 
 from study.config.presets import study_config
@@ -159,7 +158,6 @@ def measure_scale(slots: int, trials: int, folder: Path) -> tuple[Meter, int, in
     dataset = load_dataset("digits")
     store = Store(folder / "study")
     store.open({"schema_version": SCHEMA_VERSION, "name": config.name})
-    cluster.connect("local", 0, 1)
     meter = Meter(sum(planned.epochs or 1 for planned in plan_trials(config)))
     for owner, name in ((CellSearch, "suggest"), (Store, "append"), (TrialRecorder, "receive")):
         meter.time(owner, name)
@@ -169,15 +167,13 @@ def measure_scale(slots: int, trials: int, folder: Path) -> tuple[Meter, int, in
             meter.result()
             yield seconds, report
 
-    try:
+    with cluster.connect("local", 0, 1):
         plan = Plan(config, ())
         columns = make_provenance_columns(config.name, "0" * 64, dataset, provenance.versions(), (None, None))
         with store.writing(), installed(slots, counted):
             recorder = TrialRecorder(plan, store, Progress(plan, slots, io.StringIO()), columns)
             run_plan(recorder, dataset, Resources(0, slots), 3600, None)
         meter.close()
-    finally:
-        ray.shutdown()
     assert plan.exhausted, f"{len(plan.list_pending())} trials were not run"
     return meter, plan.done, sum(path.is_file() for path in (folder / "study").rglob("*"))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Mapping
 from contextlib import nullcontext
 from typing import Any
@@ -17,7 +16,6 @@ from study.execution.estimate import Estimate, estimate_plan
 from study.execution.recorder import TrialRecorder, make_provenance_columns
 from study.execution.tuner import run_plan
 from study.plan.plan import Plan
-from study.signals import answer_sigterm
 from study.storage import provenance
 from study.storage.store import Store
 from trainables.data.images import Dataset
@@ -62,13 +60,7 @@ def run_pending(plan: Plan, options: RunOptions, store: Store, dataset: Dataset,
     """
     config, finished = plan.config, list(plan.rows.values())
     address = cluster.choose_address(options.address)
-    on_sigterm = signal.getsignal(signal.SIGTERM)
-    try:
-        resources = cluster.connect(address, options.gpus_per_trial, options.concurrency, options.verbosity)
-    except SystemExit:
-        raise KeyboardInterrupt from None  # While Ray starts, this is its answer to SIGTERM.
-    answer_sigterm(on_sigterm)  # Ray put its own in its place, which ends without a word.
-    try:
+    with cluster.connect(address, options.gpus_per_trial, options.concurrency, options.verbosity) as resources:
         store.open(manifest, format_study_file(config))
         work = estimate_plan(config, plan, dataset, resources)
         epoch_limit = _choose_epoch_limit(options, work)
@@ -85,8 +77,6 @@ def run_pending(plan: Plan, options: RunOptions, store: Store, dataset: Dataset,
         with store.writing(), progress, mirror:
             recorder = TrialRecorder(plan, store, progress, columns)
             run_plan(recorder, dataset, resources, epoch_limit, seconds, verbose)
-    finally:
-        cluster.disconnect()
     store.compact()
 
 

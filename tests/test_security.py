@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 from pathlib import Path
 
 import pytest
@@ -34,7 +35,8 @@ def test_no_module_of_the_product_reads_pickles(path: Path) -> None:
 def test_ray_is_started_here_without_a_dashboard_that_others_could_reach(monkeypatch: pytest.MonkeyPatch) -> None:
     """A local launch opens no web page at all."""
     asked: dict[str, object] = {}
-    monkeypatch.setattr(ray, "init", lambda **options: asked.update(options))
-    cluster.connect("local", None, 1)
+    monkeypatch.setattr(ray, "init", lambda **options: asked.update(options) or sys.exit())
+    with pytest.raises(KeyboardInterrupt), cluster.connect("local", None, 1):
+        pass
     assert asked["address"] == "local"
     assert asked["include_dashboard"] is False

@@ -30,6 +30,7 @@ from study.execution.capacity import (
     count_unseen_machines,
     find_most_gpus,
 )
+from study.execution.local import LocalRay, shut_down
 from study.execution.nodes import ask_nodes, check_gpus, check_versions, list_alive_nodes, print_nodes
 from study.execution.tuner import MOST_TRIALS_AT_ONCE, Resources
 from study.signals import answer_sigterm
@@ -68,10 +69,14 @@ def choose_address(requested: str | None) -> str:
     return requested or os.environ.get("RAY_ADDRESS") or "local"
 
 
+@contextmanager
 def connect(
     address: str, gpus_per_trial: float | None, concurrency: int | None, verbosity: Verbosity = "normal"
-) -> Resources:
-    """Start or join Ray and return how many trials run at once on it; of a cluster, say which nodes it has.
+) -> Iterator[Resources]:
+    """Start or join Ray for the block and give how many trials run at once on it; of a cluster, say which nodes it has.
+
+    A Ray that was started here ends with the block, and its logs with it unless an error ended it. SIGTERM is answered
+    as before all the time.
 
     Raises:
         InputError: there is no cluster at the address, it refuses this driver, its nodes have other versions, or it
@@ -83,34 +88,27 @@ def connect(
         # The code that trials run is the code as it is now, whatever is edited while the study runs.
         "runtime_env": {"py_modules": [str(Path(trainables.__file__).parent)]},
     }
-    if address == "local":
-        resources = find_local_resources(gpus_per_trial, concurrency)
-        ray.init(address="local", num_cpus=max(resources.concurrency, 1), include_dashboard=False, **options)
-        return resources
-    _join(address, options)
-    try:
-        return _find_resources(gpus_per_trial, concurrency, verbosity)
-    except BaseException:
-        ray.shutdown()
-        raise
-
-
-def disconnect() -> None:
-    """Leave Ray, and stop it where it was started here; SIGTERM is answered as before all the time.
-
-    Ray's core gives the signal back to the system when it goes, a second before the last of Ray's processes has ended.
-    """
     on_sigterm = signal.getsignal(signal.SIGTERM)
-    if (node := getattr(ray._private.worker, "_global_node", None)) is not None:
-        end = node.kill_all_processes
-
-        def end_and_answer(*arguments: Any, **options: Any) -> None:
-            answer_sigterm(on_sigterm)
-            end(*arguments, **options)
-
-        node.kill_all_processes = end_and_answer
-    ray.shutdown()
-    answer_sigterm(on_sigterm)
+    local, failed = LocalRay(), True
+    try:
+        if address == "local":
+            resources = find_local_resources(gpus_per_trial, concurrency)
+            local.start(max(resources.concurrency, 1), options)
+        else:
+            _join(address, options)
+            resources = _find_resources(gpus_per_trial, concurrency, verbosity)
+        answer_sigterm(on_sigterm)  # Ray put its own in its place, which ends without a word.
+        yield resources
+        failed = False
+    except (KeyboardInterrupt, InputError):
+        failed = False
+        raise
+    except SystemExit:
+        raise KeyboardInterrupt from None  # While Ray starts, this is its answer to SIGTERM.
+    finally:
+        local.watch_no_more()
+        shut_down(on_sigterm)
+        local.clear(keep_logs=failed)
 
 
 def _join(address: str, options: dict[str, Any]) -> None:

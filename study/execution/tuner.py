@@ -19,6 +19,7 @@ from ray.tune.search import Searcher
 from study.execution.recorder import TrialRecorder
 from study.plan.pace import format_duration
 from trainables.data.images import Dataset
+from trainables.errors import InputError
 from trainables.run_trial import Outcome, Report
 from trainables.training.devices import SEEDS_AT_ONCE
 from trainables.trial import BatchTrainable, TrialError
@@ -31,6 +32,10 @@ RETRIES = 2
 
 NODE_DEATHS = 10
 """Times that it is started again besides because its node died, which is no fault of the trial's."""
+
+
+DEAD_STARTS = 6
+"""Workers in a row that may end before they run a trial; then it is not their trials that are at fault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,13 +97,25 @@ class RowWriter(tune.Callback):
         self._recorder, self._epoch_limit = recorder, epoch_limit
         self._heard: dict[str, float] = {}  # when each trial in Tune was heard of last
         self._node_deaths: Counter[str] = Counter()
+        self._dead_starts, self._last_words = 0, ""
 
     def on_step_end(self, iteration: int, trials: list[Any], **_: Any) -> None:
-        """Let time go by, many times a second."""
+        """Let time go by, many times a second.
+
+        Raises:
+            InputError: no worker starts here.
+        """
         self._recorder.progress.tick()
+        if self._dead_starts >= DEAD_STARTS:
+            raise InputError(
+                f"{self._dead_starts} workers of Ray in a row ended while they started; the last: {self._last_words}",
+                "a machine on which Ray's workers start",
+                "look for what ends them: memory, limits, antivirus, the environment; the same command goes on",
+            )
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
-        """Note when an attempt begins."""
+        """Note when an attempt begins: its worker has started."""
+        self._dead_starts = 0
         self._heard[trial.trial_id] = time.monotonic()
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any) -> None:
@@ -108,10 +125,12 @@ class RowWriter(tune.Callback):
         self._recorder.receive(report)
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
-        """Say why an attempt ended; Tune starts the next, and is told not to count the death of a node."""
+        """Say why an attempt ended; Tune starts the next, and is told what is no failure of the trial's.
+
+        That is the death of a node, and of a worker that had not yet begun.
+        """
         reason = self._reason(trial)
-        if node_died(reason) and self._node_deaths[trial.trial_id] < NODE_DEATHS:
-            self._node_deaths[trial.trial_id] += 1
+        if self._is_blameless(trial.trial_id, reason):
             trial.run_metadata.num_failures -= 1
         for each in trial.config["batch"].trials:
             if self._recorder.holds(each.trial_id):
@@ -132,9 +151,19 @@ class RowWriter(tune.Callback):
         trial.run_metadata.metric_analysis.clear()
         trial.run_metadata.metric_n_steps.clear()
 
+    def _is_blameless(self, trial_id: str, reason: str) -> bool:
+        """Whether the attempt that just ended is no failure of the trial's, and count what is not."""
+        began = self._heard.pop(trial_id, None) is not None
+        if node_died(reason):
+            self._node_deaths[trial_id] += 1
+            return self._node_deaths[trial_id] <= NODE_DEATHS
+        if not began:
+            self._dead_starts, self._last_words = self._dead_starts + 1, reason
+        return not began
+
     def _reason(self, trial: Any) -> str:
         """Return why the attempt ended that just did."""
-        silence = time.monotonic() - self._heard[trial.trial_id]
+        silence = time.monotonic() - self._heard.get(trial.trial_id, time.monotonic())
         return find_reason(Path(trial.error_file).read_text(), silence, self._epoch_limit)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -37,8 +38,7 @@ def test_limits_reach_the_tuner_in_seconds(
 
     monkeypatch.setattr(driver, "run_plan", spy)
     monkeypatch.setattr(driver, "estimate_plan", lambda *_: Estimate({}, {}, 1.0, 1.0, epoch_seconds=7.0))
-    monkeypatch.setattr(cluster, "connect", lambda *_, **__: Resources(0, 1))
-    monkeypatch.setattr(cluster, "disconnect", lambda: None)
+    monkeypatch.setattr(cluster, "connect", lambda *_, **__: nullcontext(Resources(0, 1)))
     command = ["--preset", "quick", "--quiet", "--results-dir", str(tmp_path), *flags]
     assert launch.main(command) == 0
     assert seen["epoch_limit"] == epoch_limit

@@ -59,8 +59,8 @@ def test_ray_is_a_local_one_unless_an_address_is_given(monkeypatch: pytest.Monke
 @pytest.mark.parametrize("address", ["http://127.0.0.1:8265", "127.0.0.1", "127.0.0.1:1"])
 def test_an_address_without_a_cluster_is_refused(address: str) -> None:
     """At once, with what an address is."""
-    with pytest.raises(InputError) as raised:
-        cluster.connect(address, None, None)
+    with pytest.raises(InputError) as raised, cluster.connect(address, None, None):
+        pass
     assert "HOST:PORT" in raised.value.accepted
 
 

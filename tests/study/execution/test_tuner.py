@@ -7,7 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from study.execution.tuner import NODE_DEATHS, RowWriter, find_reason, node_died
+from study.execution.tuner import DEAD_STARTS, NODE_DEATHS, RowWriter, find_reason, node_died
+from trainables.errors import InputError
 from trainables.run_trial import Trial
 
 RAISED = """Failure # 1 (occurred at 2026-01-01_00-00-00)
@@ -71,6 +72,9 @@ class Recorder:
         """Keep the reason."""
         self.told.append((trial_id, reason))
 
+    def tick(self) -> None:
+        """Let time go by."""
+
 
 @pytest.mark.parametrize(
     ("words", "failures"), [("The node has died: the node was terminated unexpectedly.", 0), ("RuntimeError: bad", 1)]
@@ -109,3 +113,27 @@ def test_node_deaths_count_once_there_were_many(tmp_path: Path) -> None:
         trial.run_metadata.num_failures += 1
         writer.on_trial_recover(0, [], trial)
     assert trial.run_metadata.num_failures == 2
+
+
+def test_a_worker_that_never_began_is_no_failure_and_many_in_a_row_end_the_launch(tmp_path: Path) -> None:
+    """One that begins in between shows that workers can."""
+    (tmp_path / "error.txt").write_text("Failure # 1 (occurred at 2026-01-01)\nThe actor died.\nKilled.\n")
+    writer = RowWriter(Recorder(), 60.0)  # type: ignore[arg-type]
+    trial = SimpleNamespace(
+        trial_id="tune-1",
+        error_file=str(tmp_path / "error.txt"),
+        run_metadata=SimpleNamespace(num_failures=0),
+        config={"batch": SimpleNamespace(trials=())},
+    )
+    for _ in range(2):
+        for _ in range(DEAD_STARTS - 1):
+            trial.run_metadata.num_failures += 1
+            writer.on_trial_recover(0, [], trial)
+        writer.on_step_end(0, [])
+        assert trial.run_metadata.num_failures == 0
+        writer.on_trial_start(0, [], trial)
+        writer._heard.clear()
+    for _ in range(DEAD_STARTS):
+        writer.on_trial_recover(0, [], trial)
+    with pytest.raises(InputError, match=f"{DEAD_STARTS} workers of Ray in a row ended while they started.*Killed"):
+        writer.on_step_end(0, [])
