@@ -19,14 +19,13 @@ from pathlib import Path, PurePosixPath
 
 import pyarrow.fs
 from rich.console import Console
-from rich.text import Text
 
 from analysis import freshness
 from analysis.claims.findings import tabulate_findings
 from analysis.provenance import list_missing, provenance
 from analysis.rendering import text as rendering
 from analysis.rendering.html import render_page
-from analysis.rendering.terminal import print_table
+from analysis.rendering.terminal import print_note, print_table
 from analysis.results import ResultsError, StudyResults, load_studies
 from analysis.tables.ablations import ablations
 from analysis.tables.agreement import agreement
@@ -154,11 +153,11 @@ def print_report(results: StudyResults, tables: Sequence[Table | Absent], consol
             if isinstance(table, Table):
                 print_table(table, console)
             elif table.reason:
-                console.print(Text(f"{_format_absent(table)}\n"))
+                print_note(f"{_format_absent(table)}\n", console)
     for sentence in answers(results):
-        console.print(Text(f"{sentence}\n"))
+        print_note(f"{sentence}\n", console)
     for note in (*results.problems, *list_missing(results)):
-        console.print(Text(f"note: {note}"))
+        print_note(f"note: {note}", console)
 
 
 def write_report(results: StudyResults, folder: Path, tables: Sequence[Table | Absent]) -> Path:

@@ -47,8 +47,13 @@ def print_table(table: Table, console: Console) -> None:
         console.print()
     room = (f"Left out for want of room: {', '.join(left_out)}.",) if left_out else ()
     for note in (table.caption, *table.footnotes, *room):
-        console.print(Text(note))
+        print_note(note, console)
     console.print()
+
+
+def print_note(note: str, console: Console) -> None:
+    """Print a sentence, folded to the terminal's width unless it holds a command: half of one would run, too."""
+    console.print(Text(note), soft_wrap="python " in note)
 
 
 def _fit_columns(columns: Sequence[Column], widths: Sequence[int], room: int) -> list[int]:

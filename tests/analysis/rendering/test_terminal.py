@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import re
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from analysis.rendering import text as rendering
 from analysis.rendering.terminal import print_table
-from analysis.report import comparison_tables
+from analysis.report import comparison_tables, print_report
 from analysis.results import load_study
 from analysis.tables.table import Absent, Table
 from tests.synthetic import write_synthetic_study
@@ -37,7 +38,7 @@ def test_terminal_tables_cut_no_number_off(tables: tuple[Table | Absent, ...], w
     for table in tables:
         if isinstance(table, Table):
             text = printed(table, width)
-            assert max(map(len, text.splitlines())) <= width
+            assert max(len(line) for line in text.splitlines() if "python " not in line) <= width
             assert "…" not in text
             left_out = " ".join(text.split()).partition("Left out for want of room: ")[2].split(".")[0].split(", ")
             columns = [column for column in table.columns if column.main and column.header not in left_out]
@@ -71,3 +72,13 @@ def test_a_terminal_that_lacks_a_character_shows_a_question_mark(tables: tuple[T
     table = next(table for table in tables if table.name == "reconstruction")
     assert isinstance(table, Table)
     assert "14.72 ? 1.13 (3)" in printed(table, 80, "ascii")
+
+
+def test_a_command_is_never_folded(tmp_path: Path) -> None:
+    """Whoever pastes a line that was, runs what stands on its first half: another study."""
+    results = load_study(write_synthetic_study(tmp_path, code_sizes=(10,)))
+    stream = io.StringIO()
+    print_report(results, comparison_tables(results), Console(file=stream, width=60))
+    commands = re.findall(r"python study/launch.py.*", stream.getvalue())
+    assert commands
+    assert all("--phase" in command for command in commands)
