@@ -1,9 +1,9 @@
 """The data sets of the study: images of 28x28 pixels, checked against their SHA-256, in fixed splits.
 
-MNIST and Fashion-MNIST are read from ``<folder>/<name>/``, where the folder is the first of: the one given (flag
---data-dir), the environment variable CAE_STUDY_DATA, the user's cache. Only the cache is ever written: missing files
-are downloaded to it. ``digits`` comes with scikit-learn and needs no folder. A file of one's own stands in the place of
-a name (`custom`).
+MNIST and Fashion-MNIST are read from ``<folder>/<name>/``, or from where torchvision keeps them in ``<folder>``. That is
+the first of: the one given (flag --data-dir), the environment variable CAE_STUDY_DATA, the user's cache. Only the cache
+is ever written: missing files are downloaded to it. ``digits`` comes with scikit-learn and needs no folder. A file of
+one's own stands in the place of a name (`custom`).
 """
 
 from __future__ import annotations
@@ -39,12 +39,24 @@ class DataSource:
     files: tuple[RemoteFile, ...] = ()
     """Training images, training labels, test images, test labels; none where the data come with scikit-learn."""
     mirrors: tuple[str, ...] = ()
+    torchvision: str = ""
+    """Where torchvision keeps the files, unpacked."""
 
 
-def _list_idx_files(*sizes_and_checksums: tuple[int, str]) -> tuple[RemoteFile, ...]:
-    names = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
+_IDX_FILES = (
+    ("train-images-idx3-ubyte", 47_040_016),
+    ("train-labels-idx1-ubyte", 60_008),
+    ("t10k-images-idx3-ubyte", 7_840_016),
+    ("t10k-labels-idx1-ubyte", 10_008),
+)
+"""Names and sizes of the files of MNIST, and of all that stand in its place."""
+
+
+def _list_idx_files(*facts: tuple[int, str, str]) -> tuple[RemoteFile, ...]:
+    """Return the files of sizes and checksums as they lie on mirrors, and checksums of what they hold."""
     return tuple(
-        RemoteFile(f"{name}.gz", size, sha256) for name, (size, sha256) in zip(names, sizes_and_checksums, strict=True)
+        RemoteFile(f"{name}.gz", size, sha256, RemoteFile(name, unpacked_size, unpacked))
+        for (name, unpacked_size), (size, sha256, unpacked) in zip(_IDX_FILES, facts, strict=True)
     )
 
 
@@ -56,15 +68,32 @@ _ROWS = (
         test_size=10_000,
         source="LeCun, Cortes, Burges: The MNIST database of handwritten digits",
         files=_list_idx_files(
-            (9_912_422, "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609"),
-            (28_881, "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c"),
-            (1_648_877, "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6"),
-            (4_542, "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6"),
+            (
+                9_912_422,
+                "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609",
+                "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+            ),
+            (
+                28_881,
+                "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c",
+                "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+            ),
+            (
+                1_648_877,
+                "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6",
+                "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+            ),
+            (
+                4_542,
+                "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6",
+                "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+            ),
         ),
         mirrors=(
             "https://ossci-datasets.s3.amazonaws.com/mnist/",
             "https://storage.googleapis.com/cvdf-datasets/mnist/",
         ),
+        torchvision="MNIST/raw",
     ),
     DataSource(
         name="fashion-mnist",
@@ -73,15 +102,32 @@ _ROWS = (
         test_size=10_000,
         source="Xiao, Rasul, Vollgraf (2017), arXiv 1708.07747",
         files=_list_idx_files(
-            (26_421_880, "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84"),
-            (29_515, "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845"),
-            (4_422_102, "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073"),
-            (5_148, "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5"),
+            (
+                26_421_880,
+                "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+                "c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888",
+            ),
+            (
+                29_515,
+                "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+                "bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9",
+            ),
+            (
+                4_422_102,
+                "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+                "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
+            ),
+            (
+                5_148,
+                "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+                "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
+            ),
         ),
         mirrors=(
             "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
             "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
         ),
+        torchvision="FashionMNIST/raw",
     ),
     DataSource(
         name="digits",
@@ -137,7 +183,7 @@ def load_dataset(name: str, data_dir: Path | None = None) -> Dataset:
 
 
 def read_idx(data: bytes) -> NDArray[np.uint8]:
-    """Return the array in a gzipped IDX file of unsigned bytes.
+    """Return the array in an IDX file of unsigned bytes, gzipped or not.
 
     Source: the format is described on MNIST's page: two zero bytes, 8 for unsigned bytes, the number of dimensions,
     each dimension in four bytes, most significant first, then the elements, the last dimension fastest.
@@ -146,7 +192,7 @@ def read_idx(data: bytes) -> NDArray[np.uint8]:
         ValueError: the data are not such a file.
     """
     try:
-        raw = gzip.decompress(data)
+        raw = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
     except (OSError, EOFError, zlib.error) as error:
         raise ValueError(f"not a whole gzip file: {error}") from error
     if len(raw) < 4 or raw[:3] != b"\0\0\x08":
@@ -217,7 +263,10 @@ def _read_contents(facts: DataSource, data_dir: Path | None) -> list[bytes]:
             f"a folder that holds {facts.name}/ with its files",
             f"correct it, or leave out --data-dir and {DATA_VARIABLE} to have the files downloaded to the user's cache",
         )
-    return read_placed(facts.files, folder / facts.name, facts.mirrors)
+    place = folder / facts.name
+    if facts.torchvision and not place.exists() and (folder / facts.torchvision).is_dir():
+        place = folder / facts.torchvision
+    return read_placed(facts.files, place, facts.mirrors)
 
 
 def _find_cache() -> Path:

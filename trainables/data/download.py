@@ -20,11 +20,12 @@ STALL_SECONDS = 20.0
 
 @dataclass(frozen=True, slots=True)
 class RemoteFile:
-    """A file as it lies on its mirrors."""
+    """A file as it lies on its mirrors; ``unpacked`` is what it holds where it is also accepted without its gzip."""
 
     name: str
     bytes: int
     sha256: str
+    unpacked: RemoteFile | None = None
 
 
 def describe_difference(data: bytes, file: RemoteFile) -> str | None:
@@ -46,13 +47,16 @@ def describe_difference(data: bytes, file: RemoteFile) -> str | None:
 
 
 def read_placed(files: Sequence[RemoteFile], folder: Path, mirrors: Sequence[str]) -> list[bytes]:
-    """Return the contents of ``files``, which the user has placed in ``folder``; nothing is written there.
+    """Return the contents of ``files``, packed or not, which the user has placed in ``folder``; it is only read.
 
     Raises:
         InputError: some are missing or wrong; all of them are named.
     """
     contents, problems = [], []
-    for file in files:
+    for packed in files:
+        file = packed
+        if file.unpacked and not (folder / file.name).exists() and (folder / file.unpacked.name).exists():
+            file = file.unpacked
         try:
             data = (folder / file.name).read_bytes()
         except OSError as error:

@@ -107,6 +107,21 @@ def test_mnist_is_the_same_on_every_machine(mnist: Dataset) -> None:
     assert mnist.sha256 == "c99534bf1bd9f6bbe7eb7db909ce0431ec0d8cb8fc9800628433b1a10b6c0673"
 
 
+@pytest.mark.parametrize(("name", "place"), [("mnist", "MNIST"), ("fashion-mnist", "FashionMNIST")])
+def test_files_that_torchvision_has_unpacked_are_found(name: str, place: str, data_dir: Path, tmp_path: Path) -> None:
+    """In its own folder, without their gzip; the data are the same to the byte."""
+    (tmp_path / place / "raw").mkdir(parents=True)
+    if not (data_dir / name).is_dir():
+        pytest.skip(f"needs the files of {name}")
+    for file in datasets.DATASETS[name].files:
+        unpacked = gzip.decompress((data_dir / name / file.name).read_bytes())
+        (tmp_path / place / "raw" / file.name.removesuffix(".gz")).write_bytes(unpacked)
+    assert load_dataset(name, tmp_path).sha256 == load_dataset(name, data_dir).sha256
+    (tmp_path / place / "raw" / "t10k-labels-idx1-ubyte").write_bytes(b"\0\0\x08\x01\0\0\0\0")
+    with pytest.raises(InputError, match="t10k-labels-idx1-ubyte: truncated"):
+        load_dataset(name, tmp_path)
+
+
 def test_digits_are_the_same_on_every_machine_and_in_every_version_of_scikit_learn(digits: Dataset) -> None:
     """Enlarging and splitting have no part that a library may change."""
     assert digits.sha256 == "8af15a8d9ae4bf25c159ab6069d8c9999dfa71c7e616cb2b061b50455869b799"
@@ -299,7 +314,7 @@ def test_idx_files_are_read_in_the_shape_they_state(shape: tuple[int, ...]) -> N
     ("data", "said"),
     [
         (b"", "it starts with b''"),
-        (b"plain", "gzip"),
+        (b"plain", "not an IDX file of unsigned bytes"),
         (idx(TOY_LABELS)[:-9], "gzip"),
         (gzip.compress(b"\0\0\x0d\x01\0\0\0\x01abcd"), "not an IDX file of unsigned bytes"),
         (gzip.compress(b"\0\0\x08\x01\0\0\0\x05abcd"), "5 elements, not 4"),
