@@ -64,10 +64,13 @@ def _run(arguments: argparse.Namespace) -> int:
         trial_id, results = arguments.reproduce
         return reproduce(trial_id, results, arguments.dataset, arguments.data_dir)
     config = make_config(arguments)
+    if arguments.json and not arguments.status:
+        raise InputError("--json without --status", "--status --json", "add --status, or leave --json out")
     if arguments.status or arguments.missing:
         from study.display import status
 
-        show = status.print_status if arguments.status else status.print_missing
+        shown = status.print_status_as_json if arguments.json else status.print_status
+        show = shown if arguments.status else status.print_missing
         with reader_may_leave():
             show(config, arguments.results_dir)
         return 0
@@ -172,15 +175,17 @@ def make_parser() -> argparse.ArgumentParser:
         ("verbose", "lines of every trial and epoch, and what Ray says"),
     ):
         lines.add_argument(f"--{word}", dest="verbosity", action="store_const", const=word, help=says)
-    instead = flags.add_argument_group("instead of running, writing nothing").add_mutually_exclusive_group()
+    asking = flags.add_argument_group("instead of running, writing nothing")
+    asking.add_argument("--json", action="store_true", help="with --status: one JSON object")
+    instead = asking.add_mutually_exclusive_group()
     instead.add_argument("--dry-run", action="store_true", help="plan, first configurations, hours and disk")
     instead.add_argument("--status", action="store_true", help="what is done and missing of a study, and who runs it")
     instead.add_argument("--missing", action="store_true", help="the trials that the rows lack, an id a line")
     instead.add_argument(
         "--reproduce",
         nargs=2,
-        metavar=("TRIAL_ID", "RESULTS"),
-        help="train a trial of folder RESULTS again, and compare",
+        metavar=("ID", "DIR"),
+        help="train a trial of a study's folder again, and compare",
     )
     return flags
 

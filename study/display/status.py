@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 
 from rich.console import Console
@@ -40,6 +41,37 @@ def print_status(config: StudyConfig, results_dir: str) -> None:
     holder = store.find_holder()
     idle = "nobody; the same command without --status goes on" if missing else "nobody"
     print(f"run by:    {holder or idle}", flush=True)
+
+
+def print_status_as_json(config: StudyConfig, results_dir: str) -> None:
+    """Print what `print_status` does for a program: one object, times in seconds, counts as numbers.
+
+    Raises:
+        InputError: as `print_status`.
+    """
+    store, rows = _open_study(config, results_dir)
+    plan = Plan(config, rows)
+    parts = []
+    for part, cell in plan.list_parts():
+        planned, ended = plan.count_trials(part, cell)
+        counts = {status: ended[status] for status in _STATUSES}
+        parts.append(
+            {"phase": part, "cell": str(cell), "planned": planned, **counts, "missing": planned - ended.total()}
+        )
+    found = {
+        "study": config.name,
+        "dataset": config.dataset,
+        "rows": str(store.folder),
+        "planned": plan.total,
+        "done": plan.done,
+        "missing": len(plan.list_pending()),
+        "blocked": len(plan.list_blocked()),
+        "without_result": [str(group) for group in plan.find_lost_groups()],
+        "seconds_left": Pace(rows).estimate_seconds(plan.count_left()),
+        "run_by": store.find_holder(),
+        "parts": parts,
+    }
+    print(json.dumps(found, indent=2))
 
 
 def print_missing(config: StudyConfig, results_dir: str) -> None:

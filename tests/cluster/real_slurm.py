@@ -134,7 +134,7 @@ def script() -> str:
     found = re.search(r"```bash\n(#!/bin/bash\n#SBATCH.*?)```", document, flags=re.S)
     assert found is not None
     text = re.sub(r"(#SBATCH --(nodes|ntasks|cpus|gpus|time).*\n)+", BATCH, found[1])
-    shortened = text.replace("--time-budget 11.5", f"{STUDY} --results-dir {SHARED}/results")
+    shortened = text.replace("(--preset paper)", f"({STUDY} --results-dir {SHARED}/results)")
     assert shortened != text != found[1]
     return shortened
 

@@ -1,6 +1,6 @@
 """The data sets of the study: images of 28x28 pixels, checked against their SHA-256, in fixed splits.
 
-MNIST and Fashion-MNIST are read from ``<folder>/<name>/``, or from where torchvision keeps them in ``<folder>``. That is
+MNIST and Fashion-MNIST are read from ``<folder>/<name>/``, or from where torchvision has them in ``<folder>``, which is
 the first of: the one given (flag --data-dir), the environment variable CAE_STUDY_DATA, the user's cache. Only the cache
 is ever written: missing files are downloaded to it. ``digits`` comes with scikit-learn and needs no folder. A file of
 one's own stands in the place of a name (`custom`).

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -71,6 +72,19 @@ def test_status_counts_by_phase_and_cell(tmp_path: Path, capsys: pytest.CaptureF
     assert "nobody; the same command without --status goes on" in told
     assert str(tmp_path / "quick-digits") in told
     assert files(tmp_path) == before
+
+
+def test_status_for_a_program_has_the_same_figures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As one object of JSON; --json alone asks for nothing."""
+    begun(tmp_path, small_config(), 4)
+    found = json.loads(shown(capsys, "--results-dir", str(tmp_path), "--status", "--json"))
+    assert (found["study"], found["planned"], found["done"], found["missing"]) == ("quick-digits", 24, 4, 20)
+    assert found["run_by"] is None
+    assert found["seconds_left"] == pytest.approx(2 * 20 + 16 * 50)
+    first = {"phase": "search, round 1", "cell": "model_1-code10", "planned": 3, "complete": 2, "missing": 1}
+    assert first | {"diverged": 0, "failed": 0} in found["parts"]
+    assert sum(part["missing"] for part in found["parts"]) == 20
+    assert launch.main(["--json"]) == 2
 
 
 def test_status_of_a_study_that_has_not_begun(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
