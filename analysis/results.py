@@ -59,6 +59,7 @@ _KEYS = {
     "trials": ["trial_id"],
     "epochs": ["trial_id", "epoch"],
     "scores": ["trial_id", "split", "evaluator", "metric"],
+    "image_scores": ["trial_id", "evaluator", "metric"],
     "codes": ["trial_id", "image"],
 }
 _TRIAL_COLUMNS_OF_SCORES = [
@@ -81,6 +82,7 @@ _TRIAL_COLUMNS_OF_SCORES = [
 _LABELS = {
     "trials": ["study", "phase", "arm", "dataset", "architecture", "status"],
     "scores": ["split", "evaluator", "metric", "unit", "direction"],
+    "image_scores": ["evaluator", "metric", "unit"],
 }
 
 
@@ -110,6 +112,8 @@ class StudyResults:
         trials: one row a trial, with ``collapsed`` and ``full_budget`` added.
         epochs: one row a trial and epoch.
         scores: one row a trial, split, evaluator and metric.
+        image_scores: one row a trial, evaluator and metric, with ``values`` of the test images, (images,) float16; none
+            of trials of older versions, which kept means alone.
         codes: one row a trial and test image.
         problems: a sentence for each file that was left out, in whole or in part.
     """
@@ -119,6 +123,7 @@ class StudyResults:
     trials: pd.DataFrame
     epochs: pd.DataFrame
     scores: pd.DataFrame
+    image_scores: pd.DataFrame
     codes: pd.DataFrame
     problems: tuple[str, ...] = ()
 
@@ -151,7 +156,7 @@ def load_study(path: str | Path) -> StudyResults:
     problems: list[str] = []
     frames: dict[str, pd.DataFrame] = {}
     # Trials first: what a trial's row commits is written before it, so a study that still runs is read consistently.
-    for name in ("trials", "epochs", "scores", "codes"):
+    for name in TABLES:
         table, found = read_table(folder, name, own)
         problems += [f"{problem.received}; left out" for problem in found]
         if name == "trials":

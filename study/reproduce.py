@@ -15,7 +15,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import ArrayLike
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from study.plan.planned_trial import complete_id
@@ -71,7 +73,11 @@ def reproduce(trial_id: str, results: str, dataset_name: str | None = None, data
     epochs = store.read_curves({trial_id}).get(trial_id, [])
     outcome = _train_again(row, architecture, dataset, device, epochs, comparison)
     comparison.compare(
-        _collect_scores(store.read_scores(trial_id)), _collect_scores(map(dataclasses.asdict, outcome.scores))
+        _collect_scores(store.read_rows("scores", trial_id)), _collect_scores(map(dataclasses.asdict, outcome.scores))
+    )
+    comparison.compare_images(
+        {(row["evaluator"], row["metric"]): row["values"] for row in store.read_rows("image_scores", trial_id)},
+        {(score.evaluator, score.metric): score.per_image for score in outcome.scores if score.per_image is not None},
     )
     print(comparison.verdict)
     return 0 if comparison.different == 0 else 1
@@ -112,6 +118,22 @@ class ReproductionCheck:
         for place, names in groupby(keys, key=lambda key: key[0]):
             shown = [f"{key[1]} {self._judge(before.get(key), now.get(key))}" for key in names]
             print(f"{place}: {', '.join(shown)}", flush=True)
+
+    def compare_images(
+        self, before: Mapping[tuple[str, str], ArrayLike], now: Mapping[tuple[str, str], ArrayLike]
+    ) -> None:
+        """Compare the test images one by one where every bit must agree; elsewhere their means, the scores, must do."""
+        if self.differences:
+            return
+        for evaluator, metric in dict.fromkeys([*before, *now]):
+            one, other = (np.asarray(each.get((evaluator, metric), ())) for each in (before, now))
+            count = int((one == other).sum()) if one.shape == other.shape else 0
+            same = count == len(other) > 0
+            self.total += 1
+            self.exact += same
+            self.different += not same
+            verdict = "same" if same else f"DIFFERS: {count} same"
+            print(f"test images {evaluator}: {metric} of {len(other)} {verdict}", flush=True)
 
     def _judge(self, before: float | None, now: float | None) -> str:
         self.total += 1

@@ -143,6 +143,7 @@ def write_synthetic_study(
     controls: bool = True,
     codes: bool = False,
     code_images: int = CODE_IMAGES,
+    test_images: int = 0,
     filters: bool = False,
     mishaps: Mapping[tuple[str, int, str, int], str] = MISHAPS,
     one_file_a_trial: bool = False,
@@ -165,6 +166,9 @@ def write_synthetic_study(
         controls: whether PCA and raw pixels are there.
         codes: whether codes of the first seed of each cell and arm are there.
         code_images: of how many images.
+        test_images: how many there are, whose scores of reconstruction and classification are there; 0 as in studies
+            of older versions, which kept none. Their mean is the score, but for the rounding of half precision and, of
+            errors, that of a count.
         filters: whether the first convolution of the trials with codes is among the weights.
         mishaps: confirmed trials that went wrong: ``diverged``, ``failed`` or ``collapsed``.
         one_file_a_trial: files as trials write them, instead of compacted ones.
@@ -199,6 +203,7 @@ def write_synthetic_study(
         "trials": trials,
         "epochs": _epochs(trials),
         "scores": scores,
+        "image_scores": _image_scores(scores, test_images) if test_images else [],
         "codes": _codes(trials, code_images) if codes else [],
     }
     for table, table_rows in rows.items():
@@ -346,6 +351,24 @@ def _scores(
             unit, direction = _UNITS[metric]
             labels = {"trial_id": trial["trial_id"], "split": split, "evaluator": evaluator, "metric": metric}
             rows.append(labels | {"value": value, "unit": unit, "direction": direction})
+    return rows
+
+
+def _image_scores(scores: Iterable[Mapping[str, Any]], images: int) -> list[dict[str, Any]]:
+    """Return what the test images have where ``scores`` are means over them; images are alike hard for all trials."""
+    difficulty = np.random.default_rng(8).permuted(np.linspace(0.5, 1.5, images))
+    rows = []
+    for score in scores:
+        key = score["evaluator"], score["metric"]
+        if score["split"] != "test" or (key[1] != "error" and key != ("reconstruction", "squared_error")):
+            continue
+        if key[1] == "error":
+            hardest = np.argsort(-difficulty)[: round(score["value"] / 100 * images)]
+            values = 100.0 * np.isin(np.arange(images), hardest)
+        else:
+            values = score["value"] * difficulty
+        labels = {name: score[name] for name in ("trial_id", "evaluator", "metric", "unit")}
+        rows.append(labels | {"values": values.astype(np.float16)})
     return rows
 
 

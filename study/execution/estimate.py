@@ -37,6 +37,7 @@ TRIAL_BYTES = 27_000
 SCORES_BYTES = 5_000
 EPOCHS_BYTES, EPOCH_BYTES = 4_500, 60
 CODES_BYTES, IMAGE_BYTES = 3_000, 13
+IMAGE_SCORES_BYTES, IMAGE_SCORE_BYTES = 3_000, 3
 """Sizes of a trial's file of each table, most of which is the schema that it carries; seen in studies of digits and
 MNIST. Such files are joined when a study ends, which then takes less.
 """
@@ -155,7 +156,7 @@ def estimate_room(planned: Iterable[PlannedTrial], config: StudyConfig, test_ima
         if trial.arm != "control":
             rows += EPOCHS_BYTES + trial.epochs * EPOCH_BYTES
         if trial.phase != "search":
-            rows += SCORES_BYTES
+            rows += SCORES_BYTES + IMAGE_SCORES_BYTES + IMAGE_SCORE_BYTES * test_images
         if trial.keep_codes:
             codes = KEPT_RECONSTRUCTIONS if row.lossless else kept
             values = codes * trial.cell.code_size + KEPT_RECONSTRUCTIONS * IMAGE_SIZE**2

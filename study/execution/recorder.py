@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from study.config.study_config import StudyConfig
 from study.plan.plan import Plan
 from study.plan.planned_trial import Group, PlannedTrial, hash_configuration
-from study.storage.schema import LOSSES
+from study.storage.schema import LOSSES, TABLES
 from study.storage.store import Store
 from trainables.data.images import Dataset
 from trainables.run_trial import Outcome, Report, Trial, TrialBatch
@@ -107,9 +107,12 @@ class TrialRecorder:
         """Hand the rows of a trial that ended to the store and tell the plan."""
         running = self._running.pop(trial_id)
         row = self._make_trial_row(running, outcome)
-        epochs = [{"trial_id": trial_id} | _list_columns(epoch) for epoch in running.epochs]
-        scores = [{"trial_id": trial_id} | _list_columns(score) for score in outcome.scores]
-        others = {"epochs": epochs, "scores": scores, "codes": _make_code_rows(trial_id, outcome)}
+        others = {
+            "epochs": [_make_row("epochs", trial_id, epoch) for epoch in running.epochs],
+            "scores": [_make_row("scores", trial_id, score) for score in outcome.scores],
+            "image_scores": _make_image_rows(trial_id, outcome),
+            "codes": _make_code_rows(trial_id, outcome),
+        }
         self._store.hand_over(row, others, outcome.weights)
         self.plan.finish(row)
         errors = [
@@ -171,12 +174,25 @@ def make_provenance_columns(
     }
 
 
-def _list_columns(record: Any) -> dict[str, Any]:
-    return {
-        name: _drop_infinite(value) if isinstance(value, float) else value
-        for name in record.__slots__
-        for value in (getattr(record, name),)
-    }
+def _make_row(table: str, trial_id: str, record: Any) -> dict[str, Any]:
+    """Return the row of ``record``, whose attributes are called as the columns of ``table``."""
+    values = {name: getattr(record, name) for name in TABLES[table].names if name != "trial_id"}
+    finite = {name: _drop_infinite(value) if isinstance(value, float) else value for name, value in values.items()}
+    return {"trial_id": trial_id} | finite
+
+
+def _make_image_rows(trial_id: str, outcome: Outcome) -> list[dict[str, Any]]:
+    return [
+        {
+            "trial_id": trial_id,
+            "evaluator": score.evaluator,
+            "metric": score.metric,
+            "unit": score.unit,
+            "values": score.per_image,
+        }
+        for score in outcome.scores
+        if score.per_image is not None
+    ]
 
 
 def _drop_infinite(value: float | None) -> float | None:

@@ -158,6 +158,21 @@ SCORES = _schema(
     _column("direction", _TEXT, "", "lower or higher is better, or none", nullable=False),
 )
 
+IMAGE_SCORES = _schema(
+    "image_scores",
+    _TRIAL_ID,
+    _column("evaluator", _TEXT, "", "what measured: reconstruction, linear_classifier, ...", nullable=False),
+    _column("metric", _TEXT, "", "what was measured: squared_error, error, ...", nullable=False),
+    _column("unit", _TEXT, "", "unit of the values", nullable=False),
+    _column(
+        "values",
+        pa.list_(pa.float16()),
+        "see column unit",
+        "of each test image in turn, (test images,); their mean is the value in scores",
+        nullable=False,
+    ),
+)
+
 CODES = _schema(
     "codes",
     _TRIAL_ID,
@@ -169,7 +184,13 @@ CODES = _schema(
     ),
 )
 
-TABLES: dict[str, pa.Schema] = {"trials": TRIALS, "epochs": EPOCHS, "scores": SCORES, "codes": CODES}
+TABLES: dict[str, pa.Schema] = {
+    "trials": TRIALS,
+    "epochs": EPOCHS,
+    "scores": SCORES,
+    "image_scores": IMAGE_SCORES,
+    "codes": CODES,
+}
 
 
 def table_of(name: str, rows: list[dict[str, Any]]) -> pa.Table:

@@ -170,14 +170,14 @@ class Store:
                 curves.setdefault(row["trial_id"], {})[row["epoch"]] = row
         return {trial_id: [curve[epoch] for epoch in sorted(curve)] for trial_id, curve in curves.items()}
 
-    def read_scores(self, trial_id: str) -> list[dict[str, Any]]:
-        """Return the rows of `scores` of a trial.
+    def read_rows(self, table: str, trial_id: str) -> list[dict[str, Any]]:
+        """Return the rows of ``table`` of a trial.
 
         Raises:
             InputError: as `read_trials`.
         """
-        scores = self._read("scores")
-        return scores.filter(pc.equal(scores["trial_id"], trial_id)).to_pylist()  # type: ignore[no-any-return]
+        rows = self._read(table)
+        return rows.filter(pc.equal(rows["trial_id"], trial_id)).to_pylist()  # type: ignore[no-any-return]
 
     def read_weights(self, trial_id: str) -> bytes:
         """Return the weights file of a trial.

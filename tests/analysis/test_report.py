@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 import os
 import re
@@ -105,7 +106,7 @@ def test_code_with_local_changes_is_named_as_such(tmp_path: Path) -> None:
     results = load_study(small(tmp_path))
     for dirty, text in ((True, "cccccccccccc (with local changes)"), (False, "cccccccccccc"), (pd.NA, "cccccccccccc")):
         trials = results.trials.assign(git_dirty=pd.array([dirty] * len(results.trials), dtype="boolean"))
-        changed = StudyResults(results.studies, results.models, trials, results.epochs, results.scores, results.codes)
+        changed = dataclasses.replace(results, trials=trials)
         assert provenance(changed)[0][1]["code"] == text
 
 

@@ -34,7 +34,9 @@ CELLS: dict[str, Any] = {
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small study with one file a trial: 2 cells of 3 search and 6 confirmed trials, PCA and raw pixels."""
-    return write_synthetic_study(tmp_path_factory.mktemp("written"), **CELLS, codes=True, one_file_a_trial=True)
+    return write_synthetic_study(
+        tmp_path_factory.mktemp("written"), **CELLS, codes=True, test_images=5, one_file_a_trial=True
+    )
 
 
 @pytest.fixture
@@ -251,7 +253,7 @@ def test_a_study_that_has_just_begun_has_empty_frames(folder: Path) -> None:
     for name in TABLES:
         shutil.rmtree(folder / name)
     results = load_study(folder)
-    assert [len(getattr(results, name)) for name in TABLES] == [0, 0, 0, 0]
+    assert [len(getattr(results, name)) for name in TABLES] == [0, 0, 0, 0, 0]
     assert join_scores(results).empty
 
 

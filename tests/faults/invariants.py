@@ -82,7 +82,13 @@ def not_numbers(folder: Path) -> int:
 
 
 def _key(name: str, row: dict[str, Any]) -> tuple[Any, ...]:
-    parts = {"trials": (), "epochs": ("epoch",), "codes": ("image",), "scores": ("split", "evaluator", "metric")}
+    parts = {
+        "trials": (),
+        "epochs": ("epoch",),
+        "scores": ("split", "evaluator", "metric"),
+        "image_scores": ("evaluator", "metric"),
+        "codes": ("image",),
+    }
     return (row["trial_id"], *(row[part] for part in parts[name]))
 
 

@@ -82,6 +82,7 @@ def test_a_trial_comes_out_the_same_in_every_bit(
     status, shown = reproduced(capsys, trial_id, study)
     assert status == 0, shown
     rows = pq.read_table(study / "scores").to_pylist() if (study / "scores").exists() else []
+    rows += pq.read_table(study / "image_scores").to_pylist() if (study / "image_scores").exists() else []
     count += sum(row["trial_id"].startswith(trial_id) for row in rows)
     assert shown.splitlines()[-1] == f"{count} of {count} values came out the same, {count} of them bit for bit"
     assert "the same bits are expected" in shown
@@ -99,11 +100,17 @@ def test_the_least_difference_is_shown(study: Path, tmp_path: Path, capsys: pyte
             return row | {"value": row["value"] * (1 + 1e-6)}
         return row
 
+    def moved(row: dict[str, Any]) -> dict[str, Any]:
+        first, *others = row["values"]
+        return row | {"values": [first + 1 if row["metric"] == "squared_error" else first, *others]}
+
     edit(copy, "epochs", TRIAL, nudged)
     edit(copy, "scores", TRIAL, nudged)
+    edit(copy, "image_scores", TRIAL, moved)
     status, shown = reproduced(capsys, TRIAL, copy)
     assert status == 1
-    assert len(re.findall("DIFFERS", shown)) == 2
+    assert len(re.findall("DIFFERS", shown)) == 3
+    assert "test images reconstruction: squared_error of 360 DIFFERS: 359 same" in shown
     assert re.search(r"^epoch 2: train_cross_entropy \S+ DIFFERS from", shown, re.MULTILINE)
     assert re.search(r"^test k_means: .*silhouette \S+ DIFFERS from", shown, re.MULTILINE)
 

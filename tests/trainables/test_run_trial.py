@@ -165,6 +165,36 @@ def test_a_control_reports_once_and_keeps_its_codes(name: str, code_size: int, c
         np.testing.assert_allclose(kept.reconstructions, originals, atol=1e-3)
 
 
+@pytest.mark.parametrize("what", ["confirm", "ablate", "pca"])
+def test_a_trial_that_is_measured_keeps_a_value_of_every_test_image(what: str, dataset: Dataset) -> None:
+    """Of an error 0 or 100 %; of the squared error what the first reconstructions give; the mean is the score."""
+    batch = batch_of(what, keep_codes=True)
+    if what == "pca":
+        batch = TrialBatch("confirm", CONTROLS["pca"], 4, None, (Trial("control", None, keep_codes=True),))
+    outcome = reports_of(batch, dataset)[-1].outcome
+    assert outcome is not None
+    assert outcome.kept is not None
+    kept = {(score.evaluator, score.metric): score for score in outcome.scores if score.per_image is not None}
+    assert list(kept) == [
+        ("reconstruction", "squared_error"),
+        ("linear_classifier", "error"),
+        ("mlp_classifier", "error"),
+    ]
+    for score in kept.values():
+        assert score.per_image is not None
+        assert score.per_image.dtype == np.float16
+        assert score.per_image.shape == (len(dataset.test),)
+        assert score.per_image.mean(dtype=np.float64) == pytest.approx(score.value, rel=1e-3)
+    errors = kept["linear_classifier", "error"].per_image
+    assert errors is not None
+    assert set(errors.tolist()) <= {0.0, 100.0}
+    originals = dataset.test.pixels[:KEPT_RECONSTRUCTIONS].reshape(KEPT_RECONSTRUCTIONS, -1) / 255
+    differences = np.square(outcome.kept.reconstructions.astype(np.float64) - originals).sum(axis=1)
+    squared = kept["reconstruction", "squared_error"].per_image
+    assert squared is not None
+    np.testing.assert_allclose(squared[:KEPT_RECONSTRUCTIONS], differences, rtol=1e-2)
+
+
 def test_a_users_own_row_is_trained_from_the_batch() -> None:
     """Its name is known nowhere else."""
     row = dataclasses.replace(with_variant(BUILT_IN["model_4"], unpooling="tile"), name="mine")

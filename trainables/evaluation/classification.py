@@ -108,8 +108,8 @@ def _score_predictions(
     evaluator: str, labels: NDArray[np.integer[Any]], predictions: NDArray[np.integer[Any]]
 ) -> list[Score]:
     precision, recall, f_score = macro_averages(labels, predictions)
-    error = 100 * float(np.mean(predictions != labels))
-    return make_scores(evaluator, {"error": error, "precision": precision, "recall": recall, "f_score": f_score})
+    errors = 100.0 * (predictions != labels)  # of each image 0 or 100 %
+    return make_scores(evaluator, {"error": errors, "precision": precision, "recall": recall, "f_score": f_score})
 
 
 def _standardise(

@@ -53,6 +53,7 @@ def measure_test(
     sums: dict[str, Tensor] = {}
     codes: list[Tensor] = []
     reconstructions: list[Tensor] = []
+    squared_errors: list[Tensor] = []
 
     def add(evaluator: str, logits: Tensor, images: Tensor) -> None:
         losses = torch.stack(reconstruction_losses(logits, images)).double() * len(images)
@@ -66,6 +67,7 @@ def measure_test(
         if sum(map(len, reconstructions)) < kept_reconstructions:
             reconstructions.append(torch.sigmoid(logits).flatten(1))
         add("reconstruction", logits, images)
+        squared_errors.append((torch.sigmoid(logits) - images).square().flatten(1).sum(1))
         add("mean_code", model.decode(mean.expand(len(images), -1), switches), images)
         if switches:
             next_image = {level: position.roll(1, dims=0) for level, position in switches.items()}
@@ -73,7 +75,9 @@ def measure_test(
 
     scores: list[Score] = []
     for evaluator, total in sums.items():
-        cross_entropy, squared_error = (total / len(pixels)).tolist()
+        cross_entropy, mean = (total / len(pixels)).tolist()
+        of_images = torch.cat(squared_errors).cpu().numpy()
+        squared_error = of_images if evaluator == "reconstruction" else mean
         scores += make_scores(evaluator, {"cross_entropy": cross_entropy, "squared_error": squared_error})
     kept = torch.cat(reconstructions)[:kept_reconstructions]
     return TestImagesResult(torch.cat(codes).cpu().numpy(), kept.half().cpu().numpy(), scores)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
 
 Direction = Literal["lower", "higher", "none"]
 
@@ -41,7 +44,11 @@ The losses are summed over pixels and averaged over images, of pixels in [0, 1].
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """One row of the table ``scores`` of `study.storage.schema`, but for the trial it belongs to."""
+    """One row of the table ``scores`` of `study.storage.schema`, but for the trial it belongs to.
+
+    Where the value is a mean over the test images, ``per_image`` has that of each of them in turn, (images,): a row of
+    the table ``image_scores``.
+    """
 
     split: str
     evaluator: str
@@ -49,8 +56,19 @@ class Score:
     value: float
     unit: str
     direction: Direction
+    per_image: NDArray[np.float16] | None = field(default=None, compare=False, repr=False)
 
 
-def make_scores(evaluator: str, values: Mapping[str, float]) -> list[Score]:
-    """Return scores of the test images, one for each metric in ``values``, a key of `METRICS`."""
-    return [Score("test", evaluator, metric, float(value), *METRICS[metric]) for metric, value in values.items()]
+def make_scores(evaluator: str, values: Mapping[str, float | NDArray[Any]]) -> list[Score]:
+    """Return scores of the test images, one for each metric in ``values``, a key of `METRICS`.
+
+    An array, (images,), has the value of every test image in turn: its mean is the score, and it is kept beside it.
+    """
+    return [_make_score(evaluator, metric, value) for metric, value in values.items()]
+
+
+def _make_score(evaluator: str, metric: str, value: float | NDArray[Any]) -> Score:
+    mean = float(np.mean(value, dtype=np.float64))
+    # Half precision rounds an image's value by a two-thousandth at most, up as often as down.
+    per_image = value.astype(np.float16) if isinstance(value, np.ndarray) else None
+    return Score("test", evaluator, metric, mean, *METRICS[metric], per_image)

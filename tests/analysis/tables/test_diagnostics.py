@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pandas as pd
 import pytest
 
@@ -44,7 +46,7 @@ def test_layers_and_scores_without_a_table_of_their_own_are_not_lost(results: St
     assert frame.groupby("layer")["dead_maps"].max().to_dict() == {"conv1": 0.0, "code": 1.0}
     assert isinstance(other_scores(results), Absent)
     renamed = results.scores.assign(evaluator=results.scores["evaluator"].astype("str").replace("k_means", "novel"))
-    other = StudyResults(results.studies, results.models, results.trials, results.epochs, renamed, results.codes)
+    other = dataclasses.replace(results, scores=renamed)
     frame = shown(other_scores(other)).frame
     assert set(frame["evaluator"]) == {"novel"}
     assert isinstance(score_table(other, CLUSTERING), Absent)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from study.execution.recorder import TrialRecorder
@@ -14,7 +15,7 @@ from study.plan.plan import Plan
 from study.plan.planned_trial import Group
 from study.storage.store import Store
 from tests.studies import small_config
-from trainables.evaluation.scores import Score
+from trainables.evaluation.scores import make_scores
 from trainables.run_trial import Outcome, Report
 from trainables.training.training import EpochMetrics
 
@@ -67,7 +68,7 @@ def test_a_trial_that_ends_is_a_row_with_its_epochs_scores_and_provenance(store:
     batch = recorder.take()
     assert batch is not None
     (trial,) = batch.trials
-    score = Score("test", "reconstruction", "squared_error", 12.5, "1/image", "lower")
+    (score,) = make_scores("reconstruction", {"squared_error": np.array([25.0, 0.0])})
     with store.writing():
         recorder.receive(Report(trial.trial_id, {"host": "here"}, make_epoch(1, float("nan")), None))
         recorder.receive(Report(trial.trial_id, {"host": "here"}, make_epoch(2), None))
@@ -78,6 +79,8 @@ def test_a_trial_that_ends_is_a_row_with_its_epochs_scores_and_provenance(store:
     assert row["git_commit"] == "c" * 40
     curve = store.read_curves({trial.trial_id})[trial.trial_id]
     assert [epoch["validation_cross_entropy"] for epoch in curve] == [None, 190.0]
+    assert [row["value"] for row in store.read_rows("scores", trial.trial_id)] == [12.5]
+    assert [row["values"] for row in store.read_rows("image_scores", trial.trial_id)] == [[25.0, 0.0]]
     assert listener.told == [("epoch", 1), ("epoch", 2), ("complete", 12.5)]
     assert not recorder.holds(trial.trial_id)
 
