@@ -55,7 +55,7 @@ def small_config(**changes: Any) -> StudyConfig:
 def tuned_id(config: StudyConfig, cell: Cell, number: int = 1) -> str:
     """Return the id of a confirmation where trial 0, the published point of the tuned recipe, won its search."""
     found = hash_configuration(make_trial_config(config, cell, config.recipe))
-    return PlannedTrial("confirm", "tuned", cell, number, None, config.epochs, configuration=found).trial_id
+    return PlannedTrial("confirm", "tuned", cell, number, 0, config.epochs, configuration=found).trial_id
 
 
 def row_of(

@@ -123,6 +123,9 @@ def true_score(
             values[classifier, metric_name] = 1 - share * linear_error / 100
     for metric_name in ("accuracy", "nmi", "ari", "silhouette"):
         values["k_means", metric_name] = quality * (0.5 if metric_name == "silhouette" else 1.0)
+    if arm == "control":  # Its code is computed, its perceptron and its clusters are drawn.
+        values["mlp_classifier", "error"] += SEED_EFFECT[(number - 1) % len(SEED_EFFECT)]
+        values["k_means", "accuracy"] += SEED_EFFECT[(number - 1) % len(SEED_EFFECT)] / 100
     for metric_name in ("hoyer_sparsity", "gini_index"):
         values["code", metric_name] = 0.3 + 0.01 * noise(architecture, metric_name)
     return values[evaluator, metric]
@@ -141,6 +144,7 @@ def write_synthetic_study(
     ablations: bool = False,
     evaluations: bool = True,
     controls: bool = True,
+    control_seeds: int = 1,
     codes: bool = False,
     code_images: int = CODE_IMAGES,
     test_images: int = 0,
@@ -164,6 +168,7 @@ def write_synthetic_study(
         ablations: whether ablations of model 4 at the first code size but one are there.
         evaluations: whether anything but reconstruction was measured.
         controls: whether PCA and raw pixels are there.
+        control_seeds: trials of each of them; a single one has no seed, as in studies of older versions.
         codes: whether codes of the first seed of each cell and arm are there.
         code_images: of how many images.
         test_images: how many there are, whose scores of reconstruction and classification are there; 0 as in studies
@@ -189,9 +194,11 @@ def write_synthetic_study(
                         scores += _scores(trial, evaluations, collapsed=fate == "collapsed")
     if controls:
         for architecture, size in [("pca", size) for size in code_sizes] + [("raw_pixels", 784)]:
-            trial = _control(name, architecture, size)
-            trials.append(trial)
-            scores += _scores(trial, evaluations)
+            for number in range(1, control_seeds + 1):
+                trial = _control(name, architecture, size, number)
+                trial |= {"seed": 1000 + number} if control_seeds > 1 else {}
+                trials.append(trial)
+                scores += _scores(trial, evaluations)
     if ablations:
         for factor, levels in LEVELS.items():
             for level in levels:
@@ -306,8 +313,8 @@ def _search_trial(
     return trial
 
 
-def _control(study: str, architecture: str, code_size: int) -> dict[str, Any]:
-    whole = _trial(study, "confirm", "control", architecture, code_size, 1, 0, "complete")
+def _control(study: str, architecture: str, code_size: int, number: int) -> dict[str, Any]:
+    whole = _trial(study, "confirm", "control", architecture, code_size, number, 0, "complete")
     # What asks for no training has no settings and no epochs.
     trained = {key for key in whole if "epochs" in key or "cross_entropy" in key or "squared_error" in key}
     settings = set(list(whole)[list(whole).index("recipe") : list(whole).index("epochs_planned")])

@@ -36,7 +36,10 @@ KEPT_RECONSTRUCTIONS = 20
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One training of a configuration: its identity in the rows and its seed, None for a control."""
+    """One training of a configuration: its identity in the rows and its seed, of a control that of its evaluation.
+
+    Controls of earlier versions had none: it was 0.
+    """
 
     trial_id: str
     seed: int | None
@@ -180,7 +183,7 @@ def _measure_control(batch: TrialBatch, trial: Trial, dataset: Dataset, clock: _
         control = pca(dataset.training.pixels, dataset.test.pixels, batch.code_size)
     scores = make_scores("reconstruction", {"squared_error": control.squared_error})
     scores += evaluate_codes(
-        control.train_codes, dataset.training.labels, control.test_codes, dataset.test.labels, seed=0
+        control.train_codes, dataset.training.labels, control.test_codes, dataset.test.labels, trial.seed or 0
     )
     # Lossless codes are the images, which stand beside the reconstructions in figures; a few are enough.
     codes = control.test_codes[:KEPT_RECONSTRUCTIONS] if batch.row.lossless else control.test_codes

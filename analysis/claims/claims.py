@@ -156,7 +156,8 @@ def _compare_with_classic(rows: Rows) -> Iterator[Evidence]:
             name: rows.scores.get((make_key(name, size, arm), SQUARED_ERROR), {})
             for name in (*THROUGH_CODE, classic, "pca")
         }
-        bar = {seed: value + MARGIN * max(0.0, errors["pca"][-1] - value) for seed, value in errors[classic].items()}
+        pca = statistics.fmean(errors["pca"].values())
+        bar = {seed: value + MARGIN * max(0.0, pca - value) for seed, value in errors[classic].items()}
         candidates = [
             (dataclasses.replace(each, reference=f"{each.reference} and margin"), errors[name])
             for each, name in zip(found, THROUGH_CODE, strict=False)
@@ -189,7 +190,7 @@ def _judge_stability(rows: Rows) -> Iterator[Evidence]:
             elif not pca:
                 yield dataclasses.replace(blank, missing=f"squared error of PCA at code size {size} (control)")
             else:
-                yield _test_spread(blank, [100 * value / pca[-1] for value in values])
+                yield _test_spread(blank, [100 * value / statistics.fmean(pca.values()) for value in values])
 
 
 def _test_spread(blank: Evidence, values: list[float]) -> Evidence:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from analysis.results import Study, StudyResults
-from analysis.stats.aggregate import CELL, count_runs, select_test_scores
+from analysis.stats.aggregate import CELL, ROUNDING, count_runs, select_test_scores
 from analysis.stats.contrasts import MINIMUM_SEEDS, make_contrast
 from analysis.stats.intervals import LEVEL
 from analysis.stats.metrics import (
@@ -32,7 +32,7 @@ from trainables.models.architectures import CONTROLS, Architecture, Control
 
 Judgement = Literal["holds", "fails", "open", "missing"]
 Seeds = Mapping[int, float]
-"""Values by seed; a control's one value has the seed -1."""
+"""Values by seed; that of a control of an earlier version, which has none, is -1."""
 Key = tuple[str, str, str, int, str]
 """Factor and level, both empty but for ablations; architecture, code size, arm."""
 
@@ -161,14 +161,14 @@ class Rows:
         """Return ``blank`` with the test of two metrics, or with what there is instead.
 
         Seeds pair within an architecture, where an ablation changes one factor of it; between architectures they do
-        not. A control has one value.
+        not. What no seed changes of a control, or what is there once, is one value.
         """
         for key in (first, second):
             if not self.scores.get(key):
                 return self._explain_gap(blank, *key)
         own, other = self.scores[first], self.scores[second]
-        if second[0][2] in CONTROLS:
-            return compare_pairs(blank, own, dict.fromkeys(own, other[-1]))
+        if second[0][2] in CONTROLS and (value := find_constant(other)) is not None:
+            return compare_pairs(blank, own, dict.fromkeys(own, value))
         return (compare_pairs if first[0][2] == second[0][2] else compare_means)(blank, own, other)
 
     def _explain_gap(self, blank: Evidence, key: Key, metric: Metric) -> Evidence:
@@ -189,6 +189,12 @@ def make_key(name: str, code_size: int, arm: str) -> Key:
     if name not in CONTROLS:
         return ("", "", name, code_size, arm)
     return ("", "", name, 0 if CONTROLS[name].fixed_code_size else code_size, "control")
+
+
+def find_constant(values: Seeds) -> float | None:
+    """Return the value that all seeds have; None where they differ."""
+    first, *others = values.values()
+    return first if all(math.isclose(first, other, rel_tol=ROUNDING) for other in others) else None
 
 
 def compare_pairs(blank: Evidence, first: Seeds, second: Seeds) -> Evidence:
@@ -253,7 +259,7 @@ def _collect_values(scores: pd.DataFrame) -> dict[tuple[Key, Metric], dict[int, 
     scores = scores[scores["phase"].isin(["confirm", "ablate"])]
     apart = [name for name, row in CONTROLS.items() if row.fixed_code_size]
     size = scores["code_size"].mask(scores["architecture"].isin(apart), 0)
-    seed = scores["seed"].mask(scores["arm"] == "control", -1).fillna(-1).astype("int64")
+    seed = scores["seed"].fillna(-1).astype("int64")
     labels = {name: scores[name].fillna("") for name in ("factor", "level")}
     scores = scores.assign(**labels, code_size=size, seed=seed)
     values: dict[tuple[Key, Metric], dict[int, float]] = {}

@@ -382,9 +382,9 @@ def _tabulate_comparisons(results: StudyResults, found: Sequence[Finding]) -> Ta
         "Comparisons behind the findings",
         "Subject minus reference on the test images: mean ± half of the 95 % interval (seeds of the side that has "
         "fewer), and whether it holds. Models are compared by Welch's test, ablations in pairs by seed, PCA and pixels "
-        "as the one value that they have. p: as it stands, and Holm-adjusted over the deciding comparisons of claim, "
-        "arm and code size. Claim 7: interval and p are adjusted for the choice of the best. Claim 8: spread minus its "
-        "limit, by chi-square.",
+        "as one value where no seed changes it. p: as it stands, and Holm-adjusted over the deciding comparisons of "
+        "claim, arm and code size. Claim 7: interval and p are adjusted for the choice of the best. Claim 8: spread "
+        "minus its limit, by chi-square.",
         frame,
         (
             Column("code_size", "Code", "count"),

@@ -18,6 +18,9 @@ GROUP = ["study", "code_size", "arm"]
 """What models are compared within."""
 CELL = [*GROUP, "architecture"]
 
+ROUNDING = 1e-9
+"""Share of their mean by which equal values may differ that several machines have computed."""
+
 
 @lru_cache(maxsize=2)  # joined once for all tables, since there may be millions
 def select_test_scores(results: StudyResults) -> pd.DataFrame:
@@ -51,10 +54,14 @@ def count_runs(results: StudyResults, phase: str = "confirm", by: Sequence[str] 
 def summarise_groups(frame: pd.DataFrame, by: Sequence[str] = CELL, value: str = "value") -> pd.DataFrame:
     """Return `summarise`'s one row a group of ``by``, which holds the arm.
 
-    A control has no n: it is computed once and nothing in it is drawn.
+    A control's value that no seed changes, such as PCA's squared error, is computed and not drawn: it has neither n nor
+    an interval over seeds.
     """
-    groups = summarise(frame, by, value)
-    return groups.assign(n=groups["n"].astype("Int64").mask(groups["arm"] == "control"))
+    groups = summarise(frame, by, value).astype({"n": "Int64"})
+    drawn = groups["deviation"] > ROUNDING * groups["mean"].abs()  # not so of a single value
+    over_seeds = ["n", "half_width", "low", "high"]
+    groups[over_seeds] = groups[over_seeds].mask((groups["arm"] == "control") & ~drawn)
+    return groups
 
 
 def name_estimate(groups: pd.DataFrame, name: str, by: Sequence[str] = CELL) -> pd.DataFrame:

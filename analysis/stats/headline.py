@@ -42,7 +42,7 @@ def get_pca_errors(results: StudyResults) -> pd.DataFrame:
     scores = scores[scores["architecture"] == "pca"].astype({"study": "str"})
     key = ["study", "code_size"]
     plain, clipped = (
-        select_metric(scores, metric).set_index(key)["value"] for metric in (SQUARED_ERROR, CLIPPED_SQUARED_ERROR)
+        select_metric(scores, metric).groupby(key)["value"].mean() for metric in (SQUARED_ERROR, CLIPPED_SQUARED_ERROR)
     )
     parts = []
     for study in plain.index.unique("study"):

@@ -52,8 +52,8 @@ from analysis.tables.table import (
 from trainables.models.architectures import IMAGE_SIZE
 
 CONTROLS_FOOTNOTE = (
-    "Controls are never ranked: the classic auto-encoder is outside the parameter budget; PCA and raw pixels are "
-    "computed once, so they have no interval."
+    "Controls are never ranked: the classic auto-encoder is outside the parameter budget; what PCA "
+    "and raw pixels compute without a seed has no interval over seeds."
 )
 
 NO_LABELS = "Without labels of the data there are no classifiers, and no agreement of clusters with classes."

@@ -96,7 +96,7 @@ def print_first_configurations(plan: Plan) -> None:
     for trials in firsts.values():
         before: Mapping[str, Any] = {}
         for planned in trials[:SHOWN]:
-            print(f"  {planned.trial_id}{'' if planned.seed is None else f', seed {planned.seed}'}")
+            print(f"  {planned.trial_id}, seed {planned.seed}")
             before = _print_settings(plan, planned, before)
         if len(trials) > SHOWN:
             print(f"  and {len(trials) - SHOWN} more like these")

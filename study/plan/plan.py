@@ -103,7 +103,7 @@ class Plan:
     def take(self, at_once: int = 1) -> tuple[list[PlannedTrial], TrialConfig | None] | None:
         """Return the next trial that can start now with its settings, and count it as running; None if none can.
 
-        Outside search it brings up to ``at_once`` in all that differ from it by seed only.
+        Of trials outside search that train it brings up to ``at_once`` in all that differ from it by seed only.
         """
         waiting = self._find_waiting()
         if not waiting:
@@ -112,7 +112,7 @@ class Plan:
         trials = [first]
         if first.phase == "search":
             self._cells[first.cell].running += 1
-        elif at_once > 1 and first.seed is not None:
+        elif at_once > 1 and first.arm != "control":
             trials += [planned for planned in reversed(waiting) if planned.group == first.group][: at_once - 1]
             for planned in trials[1:]:
                 waiting.remove(planned)

@@ -53,7 +53,7 @@ class PlannedTrial:
     Attributes:
         number: of the search trial in its cell from 0, of the seed otherwise, from 1; of a trial of a later round that
             is not ``decided`` yet, its place.
-        seed: None of a control.
+        seed: of a control, that of its classifiers and clusters.
         epochs: that it trains, 0 of a control.
         configuration: of the tuned arm, the digest of what its search found, None before that is known: a confirmation
             of another one is another trial, as is an ablation from another one.
@@ -66,7 +66,7 @@ class PlannedTrial:
     arm: str
     cell: Cell
     number: int
-    seed: int | None
+    seed: int
     epochs: int
     factor: str | None = None
     level: Level | None = None
@@ -84,7 +84,8 @@ class PlannedTrial:
             seed = "" if self.seed_number is None else f"-{self.seed_number:02d}"
             return f"search-{self.cell}-round{self.round}-{number}{seed}"
         if self.arm == "control":
-            return f"confirm-{self.cell}"
+            # The first has the id of the only one that earlier versions plan, so that theirs is done.
+            return f"confirm-{self.cell}" if self.number == 1 else f"confirm-{self.cell}-{self.number:02d}"
         changed = f"{self.factor}-{self.level.label}" if self.level else self.arm
         found = f"-{self.configuration or UNDECIDED}" if self.arm == "tuned" else ""
         return f"{self.phase}-{self.cell}-{changed}-{self.number:02d}{found}".replace(".", "_")

@@ -33,8 +33,10 @@ def plan_trials(config: StudyConfig, rows: Iterable[Mapping[str, Any]] = ()) -> 
     confirmed = find_confirmed(config, by_id) if by_id else {}
     if "confirm" in config.phases:
         fixed = [Cell(row.name, row.fixed_code_size) for row in CONTROLS.values() if row.fixed_code_size]
-        for cell in [*fixed, *(Cell("pca", size) for size in config.code_sizes)]:
-            yield PlannedTrial("confirm", "control", cell, 1, None, 0)
+        controls = [*fixed, *(Cell("pca", size) for size in config.code_sizes)]
+        for number in range(1, config.seeds + 1):
+            for cell in controls:
+                yield PlannedTrial("confirm", "control", cell, number, config.confirm_seed(number), 0)
         for arm in ("published", "tuned"):
             for number in range(1, config.seeds + 1):
                 for cell in cells:

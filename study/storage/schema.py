@@ -61,7 +61,12 @@ TRIALS = _schema(
         "",
         "short digest of the settings but epochs; of an ablation, of the confirmed ones that it starts from",
     ),
-    _column("seed", _INT, "", "seed of starting weights and of the order of images; null where nothing is drawn"),
+    _column(
+        "seed",
+        _INT,
+        "",
+        "seed of starting weights, order of images and evaluation; null in controls of earlier versions",
+    ),
     _column("status", _TEXT, "", "complete, pruned, diverged or failed", nullable=False),
     _column("reason", _TEXT, "", "why the trial did not complete; null where it did"),
     _column("sampler", _TEXT, "", "what chose the settings of a search trial: grid, or Optuna's random, tpe, ..., gp"),

@@ -314,6 +314,10 @@ def test_confirmed_codes_are_evaluated_as_training_and_test_codes_with_their_own
         return []
 
     monkeypatch.setattr(trainables.evaluation.evaluate, "evaluate_codes", spy)
+    control = TrialBatch("confirm", CONTROLS["pca"], 2, None, (Trial("control", 5), Trial("earlier", None)))
+    reports_of(control, dataset)
+    assert [arguments[4] for arguments in seen] == [5, 0]
+    seen.clear()
     outcome = reports_of(batch_of("confirm", keep_codes=True), dataset)[-1].outcome
     assert outcome is not None
     train_codes, train_labels, test_codes, test_labels, seed = seen[0]

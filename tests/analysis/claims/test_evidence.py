@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
 import scipy.stats
 
 from analysis.claims.findings import findings
-from analysis.results import StudyResults
+from analysis.results import StudyResults, load_study
 from tests.analysis.claims.changes import (
     ACCURACY,
     GOOD,
@@ -20,6 +21,9 @@ from tests.analysis.claims.changes import (
     finding,
     with_ended,
 )
+from tests.synthetic import true_score, write_synthetic_study
+
+CELLS = (("model_1", 10, "published"), ("pca", 10, "control"))
 
 
 def test_models_are_compared_by_welchs_test(rows: StudyResults) -> None:
@@ -45,6 +49,24 @@ def test_a_control_is_the_one_value_that_it_has(rows: StudyResults) -> None:
     expected = scipy.stats.ttest_1samp(GOOD["model_1", SQUARED], 26.71)
     assert test.p_value == pytest.approx(expected.pvalue)
     assert test.difference - test.half_width == pytest.approx(expected.confidence_interval(0.95).low - 26.71)
+
+
+def test_a_control_whose_value_a_seed_changes_is_a_sample(tmp_path: Path) -> None:
+    """PCA's perceptron by Welch's test, as SciPy does it; its linear error by the one value that all seeds have."""
+    folder = write_synthetic_study(
+        tmp_path, architectures=("model_1",), code_sizes=(10,), search_trials=1, mishaps={}, control_seeds=3
+    )
+    tests = {
+        each.measure: each
+        for each in finding(load_study(folder), 4).evidence
+        if (each.arm, each.subject) == ("published", "Model 1")
+    }
+    mlp, linear = (
+        [[true_score(metric, "error", *cell, number) for number in (1, 2, 3)] for cell in CELLS]
+        for metric in ("mlp_classifier", "linear_classifier")
+    )
+    assert tests["MLP error (%)"].p_value == pytest.approx(scipy.stats.ttest_ind(*mlp, equal_var=False).pvalue)
+    assert tests["linear error (%)"].p_value == pytest.approx(scipy.stats.ttest_1samp(linear[0], linear[1][0]).pvalue)
 
 
 @pytest.mark.parametrize(

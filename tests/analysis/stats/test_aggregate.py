@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+import scipy.stats
 
 from analysis.results import StudyResults, load_study
 from analysis.stats.aggregate import (
@@ -16,8 +18,9 @@ from analysis.stats.aggregate import (
     join_frames,
     select_confirmed_scores,
     select_test_scores,
+    summarise_groups,
 )
-from analysis.stats.metrics import SQUARED_ERROR, select_metric
+from analysis.stats.metrics import LINEAR_ERROR, MLP_ERROR, SQUARED_ERROR, select_metric
 from tests.synthetic import true_score, write_synthetic_study
 
 
@@ -50,6 +53,24 @@ def test_a_mean_is_over_seeds_and_a_control_has_no_n(results: StudyResults) -> N
     pca = frame[frame["architecture"] == "pca"].iloc[0]
     assert pca["error"] == pytest.approx(26.71)
     assert pd.isna(pca["error_n"])
+
+
+def test_a_control_of_several_seeds_has_an_interval_where_a_seed_changes_its_value(tmp_path: Path) -> None:
+    """Its perceptron is drawn; its linear classifier comes out the same, but for what another machine rounds."""
+    folder = write_synthetic_study(tmp_path, architectures=("model_1",), code_sizes=(10,), control_seeds=3)
+    scores = select_confirmed_scores(load_study(folder))
+    scores = scores.assign(value=scores["value"] * np.where(scores["number"] == 2, 1 + 1e-15, 1.0))
+    groups = {
+        metric: summarise_groups(select_metric(scores, metric)).set_index("architecture").loc["pca"]
+        for metric in (MLP_ERROR, LINEAR_ERROR)
+    }
+    values = [true_score(*MLP_ERROR.key, "pca", 10, "control", number) for number in (1, 2, 3)]
+    drawn, computed = groups[MLP_ERROR], groups[LINEAR_ERROR]
+    assert (drawn["n"], drawn["mean"]) == (3, pytest.approx(np.mean(values)))
+    low, high = scipy.stats.t.interval(0.95, 2, np.mean(values), np.std(values, ddof=1) / np.sqrt(3))
+    assert [drawn["low"], drawn["high"]] == pytest.approx([low, high])
+    assert computed["mean"] == pytest.approx(true_score(*LINEAR_ERROR.key, "pca", 10, "control", 1))
+    assert computed[["n", "half_width", "low", "high"]].isna().all()
 
 
 def test_only_scores_of_test_images_are_averaged(results: StudyResults) -> None:

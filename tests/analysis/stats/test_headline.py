@@ -26,7 +26,9 @@ WHOLE = "2, 10, 30"
 def results(tmp_path_factory: pytest.TempPathFactory) -> StudyResults:
     """Four ranked models and model 3 at three code sizes, five seeds each."""
     folder = tmp_path_factory.mktemp("study")
-    write_synthetic_study(folder, architectures=(*MODELS, "model_3"), search_trials=1, seeds=5, mishaps={})
+    write_synthetic_study(
+        folder, architectures=(*MODELS, "model_3"), search_trials=1, seeds=5, control_seeds=3, mishaps={}
+    )
     return load_study(folder)
 
 
@@ -111,6 +113,8 @@ def test_clipped_pca_decides_where_a_study_has_it_at_every_code_size(results: St
         results.scores["trial_id"].str.startswith("confirm-pca") & (results.scores["metric"] == "squared_error")
     ]
     clipped = plain.assign(metric="clipped_squared_error", value=plain["value"] * 0.9)
+
+    assert len(get_pca_errors(results)) == len(PCA)  # three seeds of each
 
     def having(rows: pd.DataFrame) -> StudyResults:
         labels = results.scores.astype({"metric": "str"})

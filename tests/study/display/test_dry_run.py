@@ -34,7 +34,7 @@ def test_first_configurations_are_those_that_run(capsys: pytest.CaptureFixture[s
     assert "recipe=caffe" in shown
     assert "learning_rate=0.006" in shown
     assert "best of search-model_1-code10: not known yet" in shown
-    assert "confirm-pca-code10 trains nothing" in shown
+    assert "confirm-pca-code10, seed 1 trains nothing" in shown
 
 
 def test_the_tuned_arm_is_resolved_once_its_search_is_done(capsys: pytest.CaptureFixture[str]) -> None:

@@ -58,13 +58,13 @@ def searched() -> LiveProgress:
 
 
 def test_the_view_counts_trials_by_phase(searched: LiveProgress) -> None:
-    """Five of six of round 1 ended, one of them diverged, one failed; confirm has 10 trials, none begun."""
+    """Five of six of round 1 ended, one of them diverged, one failed; confirm has 12 trials, none begun."""
     lines = [line.split() for line in view(searched, 80)]
     assert ["phase", "done", "running", "diverged", "failed"] in lines
     assert ["search,", "round", "1", "5/6", "1", "1", "1"] in lines
     assert ["search,", "round", "3", "0/8", "0", "0", "0"] in lines
-    assert ["confirm", "0/10", "0", "0", "0"] in lines
-    assert any("5 of 24 trials" in " ".join(line) for line in lines)
+    assert ["confirm", "0/12", "0", "0", "0"] in lines
+    assert any("5 of 26 trials" in " ".join(line) for line in lines)
 
 
 def test_the_best_of_a_cell_is_the_lowest_of_a_full_budget(searched: LiveProgress) -> None:
@@ -151,9 +151,9 @@ def test_what_went_wrong_stands_above_the_view() -> None:
     shown, _ = drawn(1)
     text = re.sub(CODES, "", shown)
     assert "search-model_1-code10-round1-grid0000 starts again: its worker died" in text
-    assert re.search(r"\[ 2/24\] search-model_\d-code10-round1-grid0000 +failed .*CUDA error", text)
+    assert re.search(r"\[ 2/26\] search-model_\d-code10-round1-grid0000 +failed .*CUDA error", text)
     assert "complete" not in text
-    assert text.rindex("2 of 24 trials") > text.rindex("CUDA error")
+    assert text.rindex("2 of 26 trials") > text.rindex("CUDA error")
     assert shown.rfind("\x1b[?25h") > shown.rfind("\x1b[?25l")
     # Shown again at once: one that is killed can give nothing back.
     assert shown.index("\x1b[?25h") < shown.index("starts again")

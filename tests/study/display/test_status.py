@@ -62,7 +62,7 @@ def test_status_counts_by_phase_and_cell(tmp_path: Path, capsys: pytest.CaptureF
     before = files(tmp_path)
     told = shown(capsys, "--results-dir", str(tmp_path), "--status")
     lines = [line.split() for line in told.splitlines()]
-    assert "4 of 24 trials are done, 20 missing" in told
+    assert "4 of 26 trials are done, 22 missing" in told
     for architecture in ("model_1", "model_4"):
         assert ["search,", "round", "1", f"{architecture}-code10", "2/3", "2", "0", "0", "1"] in lines
         assert ["search,", "round", "3", f"{architecture}-code10", "0/4", "0", "0", "0", "4"] in lines
@@ -78,19 +78,19 @@ def test_status_for_a_program_has_the_same_figures(tmp_path: Path, capsys: pytes
     """As one object of JSON; --json alone asks for nothing."""
     begun(tmp_path, small_config(), 4)
     found = json.loads(shown(capsys, "--results-dir", str(tmp_path), "--status", "--json"))
-    assert (found["study"], found["planned"], found["done"], found["missing"]) == ("quick-digits", 24, 4, 20)
+    assert (found["study"], found["planned"], found["done"], found["missing"]) == ("quick-digits", 26, 4, 22)
     assert found["run_by"] is None
     assert found["seconds_left"] == pytest.approx(2 * 20 + 16 * 50)
     first = {"phase": "search, round 1", "cell": "model_1-code10", "planned": 3, "complete": 2, "missing": 1}
     assert first | {"diverged": 0, "failed": 0} in found["parts"]
-    assert sum(part["missing"] for part in found["parts"]) == 20
+    assert sum(part["missing"] for part in found["parts"]) == 22
     assert launch.main(["--json"]) == 2
 
 
 def test_status_of_a_study_that_has_not_begun(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """All is missing, and no folder is made by asking."""
     told = shown(capsys, "--results-dir", str(tmp_path / "results"), "--status")
-    assert "0 of 24 trials are done" in told
+    assert "0 of 26 trials are done" in told
     assert "--dry-run measures" in told
     assert list(tmp_path.iterdir()) == []
 

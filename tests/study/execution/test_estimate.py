@@ -101,10 +101,10 @@ def test_an_estimate_adds_up_training_measuring_and_evaluation(monkeypatch: pyte
     monkeypatch.setattr(estimate, "_measure_pace", lambda *_: estimate._Pace(alone=1e-3, together=1e-3, measuring=1e-4))
     config = small_config()
     work = estimate.estimate_work(config, Plan(config, ()).list_pending(), DATASET, torch.device("cpu"))
-    assert work.trials == {"search, round 1": 6, "search, round 3": 8, "confirm": 10}
+    assert work.trials == {"search, round 1": 6, "search, round 3": 8, "confirm": 12}
     assert work.epochs == {"search, round 1": 6 * 2, "search, round 3": 8 * 5, "confirm": 8 * 5}
     search = (6 * 2 + 8 * 5) * (50_000 * 1e-3 + 10_000 * 1e-4)
     confirm = 8 * (5 * 60_000 * 1e-3 + (60_000 + 2 * 10_000) * 1e-4)
     assert work.training_seconds == pytest.approx(search + confirm)
-    assert work.evaluation_seconds == pytest.approx(8 * 5.0 + 2 * 45.0)
+    assert work.evaluation_seconds == pytest.approx(8 * 5.0 + 2 * 2 * 45.0)
     assert work.epoch_seconds == pytest.approx(60.0)

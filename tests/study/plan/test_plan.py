@@ -45,7 +45,7 @@ def test_every_planned_trial_is_taken_exactly_once() -> None:
     taken = [planned.trial_id for planned, _ in run_all(plan)]
     assert sorted(taken) == planned_ids(plan)
     assert plan.exhausted
-    assert plan.done == plan.total == 24
+    assert plan.done == plan.total == 26
 
 
 def test_cells_are_searched_evenly_and_confirmed_when_their_search_is_done() -> None:

@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections import Counter
 
 from study.config.search_space import Cell
+from study.plan.plan import Plan
 from study.plan.trials import list_skipped_levels, plan_trials
 from tests.studies import small_config
 from tests.study.plan.test_plan import ablating
 
 
 def test_a_study_plans_search_confirmation_of_both_arms_and_controls() -> None:
-    """Two cells: 3 short search trials and 2 finalists of 2 seeds, 2 seeds of 2 arms each, PCA and raw pixels once."""
+    """Two cells: 3 short search trials and 2 finalists of 2 seeds, 2 seeds of 2 arms each, PCA and raw pixels."""
     counts = Counter((planned.phase, planned.arm) for planned in plan_trials(small_config()))
     assert counts == {
         ("search", "tuned"): 14,
         ("confirm", "published"): 4,
         ("confirm", "tuned"): 4,
-        ("confirm", "control"): 2,
+        ("confirm", "control"): 4,
     }
 
 
@@ -28,12 +29,27 @@ def test_classic_autoencoder_has_no_published_arm() -> None:
 
 
 def test_cells_pair_by_seed() -> None:
-    """Confirmation number k has the same seed in every cell and arm."""
+    """Confirmation number k has the same seed in every cell and arm, controls included."""
     seeds: dict[int, set[int | None]] = {}
     for planned in plan_trials(small_config(seeds=3)):
-        if planned.phase == "confirm" and planned.arm != "control":
+        if planned.phase == "confirm":
             seeds.setdefault(planned.number, set()).add(planned.seed)
     assert {number: len(found) for number, found in seeds.items()} == {1: 1, 2: 1, 3: 1}
+
+
+def test_controls_have_a_trial_a_seed_and_that_of_earlier_versions_counts_as_the_first() -> None:
+    """Its id is that of the only one that they planned; the seeds that came since are pending."""
+    config = small_config(seeds=3)
+    earlier = [
+        {"trial_id": f"confirm-{cell}", "status": "complete", "seed": None}
+        for cell in ("pca-code10", "raw_pixels-code784")
+    ]
+    pending = [planned for planned in Plan(config, earlier).list_pending() if planned.arm == "control"]
+    assert {(planned.trial_id, planned.seed) for planned in pending} == {
+        (f"confirm-{cell}-{number:02d}", config.confirm_seed(number))
+        for cell in ("pca-code10", "raw_pixels-code784")
+        for number in (2, 3)
+    }
 
 
 def test_levels_that_make_no_sense_are_left_out_with_their_reason() -> None:
