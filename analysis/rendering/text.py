@@ -72,6 +72,11 @@ def format_cell(row: dict[Any, Any], column: Column) -> CellText:
         # Nothing to report is easier to see as one 0 than as 0/0/0.
         text = "/".join(ABSENT if pd.isna(value) else f"{value:.0f}" for value in values)
         return CellText("0" if set(text) <= {"0", "/"} else text, text)
+    if column.kind == "interval":
+        low, high = row[f"{column.name}_low"], row[f"{column.name}_high"]
+        if pd.isna(low):
+            return CellText(ABSENT, "")
+        return CellText(f"{low:.{column.digits}f} to {high:.{column.digits}f}", float(low))
     value = row[column.name]
     if pd.isna(value):
         return CellText(ABSENT, "")

@@ -58,7 +58,7 @@ def summarise_groups(frame: pd.DataFrame, by: Sequence[str] = CELL, value: str =
     an interval over seeds.
     """
     groups = summarise(frame, by, value).astype({"n": "Int64"})
-    drawn = groups["deviation"] > ROUNDING * groups["mean"].abs()  # not so of a single value
+    drawn = groups["deviation"] > ROUNDING * groups["mean"].abs()  # as far as several values say it
     over_seeds = ["n", "half_width", "low", "high"]
     groups[over_seeds] = groups[over_seeds].mask((groups["arm"] == "control") & ~drawn)
     return groups

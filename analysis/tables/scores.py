@@ -20,6 +20,7 @@ from analysis.stats.aggregate import (
     select_confirmed_scores,
     summarise_groups,
 )
+from analysis.stats.crossed import cross_confirmed
 from analysis.stats.metrics import (
     CROSS_ENTROPY,
     DEAD_UNITS,
@@ -41,7 +42,9 @@ from analysis.tables.table import (
     ESTIMATE_CAPTION,
     FAILURES,
     FAILURES_CAPTION,
+    IMAGES_CAPTION,
     MARKS_CAPTION,
+    SEEDS_ALONE_CAPTION,
     SWITCHES_FOOTNOTE,
     Absent,
     Column,
@@ -67,6 +70,7 @@ class ScoreTable:
         caption: what the metrics are, with units.
         evaluators: whose scores are shown.
         main: the metrics that are ranked and shown where space is short.
+        by_image: those that are means over the test images, kept image by image.
     """
 
     name: str
@@ -74,6 +78,7 @@ class ScoreTable:
     caption: str
     evaluators: tuple[str, ...]
     main: tuple[Metric, ...]
+    by_image: tuple[Metric, ...] = ()
 
 
 RECONSTRUCTION = ScoreTable(
@@ -82,6 +87,7 @@ RECONSTRUCTION = ScoreTable(
     "Cross-entropy in nats per image; squared error summed over the 784 pixels per image, and per pixel.",
     ("reconstruction",),
     (CROSS_ENTROPY, SQUARED_ERROR),
+    (SQUARED_ERROR,),
 )
 CLASSIFICATION = ScoreTable(
     "classification",
@@ -89,6 +95,7 @@ CLASSIFICATION = ScoreTable(
     "Error on the test images in percent of a linear classifier and of a multi-layer perceptron, both fitted on the "
     "standardised training codes; precision, recall and F-score are averaged over classes.",
     ("linear_classifier", "mlp_classifier"),
+    (LINEAR_ERROR, MLP_ERROR),
     (LINEAR_ERROR, MLP_ERROR),
 )
 CLUSTERING = ScoreTable(
@@ -136,12 +143,20 @@ def score_table(results: StudyResults, spec: ScoreTable) -> Table | Absent:
         return make_absent(results, spec.name, spec.title, what)
     main = {metric.key for metric in spec.main}
     frame = tabulate_scores(results, scores, metrics, spec.main)
+    crossed = cross_confirmed(results)
+    by_image = {metric.key for metric in spec.by_image if len(select_metric(crossed, metric))}
+    for metric in spec.by_image:
+        if metric.key in by_image:
+            frame = frame.merge(name_interval(crossed, metric), on=CELL, how="left")
     marks = frame.filter(regex="_mark$")
     several = len({metric.evaluator for metric in metrics}) > 1
     columns = [Column("label", "Model")]
     for metric in metrics:
         header = metric.header if several else metric.short_header
         columns.append(Column(metric.name, header, "estimate", metric.digits, metric.key in main))
+        if metric.key in by_image:
+            columns.append(Column(f"{metric.name}_images", "Seeds and images", "interval", metric.digits))
+    over = ((IMAGES_CAPTION if by_image else SEEDS_ALONE_CAPTION),) if spec.by_image else ()
     ranking = (MARKS_CAPTION,) if marks.notna().any(axis=None) else ()
     footnotes: tuple[str, ...] = (SWITCHES_FOOTNOTE,) if (marks == "unranked").any(axis=None) else ()
     if spec is CLUSTERING and not all(study.labelled for study in results.studies):
@@ -149,12 +164,18 @@ def score_table(results: StudyResults, spec: ScoreTable) -> Table | Absent:
     return Table(
         spec.name,
         spec.title,
-        " ".join((spec.caption, ESTIMATE_CAPTION, *ranking, FAILURES_CAPTION)),
+        " ".join((spec.caption, ESTIMATE_CAPTION, *over, *ranking, FAILURES_CAPTION)),
         frame,
         (*columns, FAILURES),
         sections=list_group_sections(results),
         footnotes=(*footnotes, CONTROLS_FOOTNOTE),
     )
+
+
+def name_interval(crossed: pd.DataFrame, metric: Metric) -> pd.DataFrame:
+    """Return `cross_confirmed`'s interval of ``metric`` by cell, as columns of a table."""
+    names = {f"images_{end}": f"{metric.name}_images_{end}" for end in ("low", "high")}
+    return select_metric(crossed, metric)[[*CELL, *names]].rename(columns=names)
 
 
 def tabulate_scores(

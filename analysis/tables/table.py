@@ -20,8 +20,8 @@ class Column:
 
     Attributes:
         name: column of the frame. An ``estimate`` or ``difference`` called NAME is a mean that comes with
-            NAME_half_width, NAME_n and, where it is ranked or tested, NAME_mark. ``counts`` are several columns, their
-            names and values joined by a slash.
+            NAME_half_width, NAME_n and, where it is ranked or tested, NAME_mark. An ``interval`` called NAME is
+            NAME_low and NAME_high. ``counts`` are several columns, their names and values joined by a slash.
         header: as shown.
         kind: how values are written. ``fixed`` has ``digits`` decimals, ``general`` has ``digits`` significant ones.
         digits: see ``kind``.
@@ -30,7 +30,7 @@ class Column:
 
     name: str
     header: str
-    kind: Literal["text", "count", "counts", "fixed", "general", "estimate", "difference"] = "text"
+    kind: Literal["text", "count", "counts", "fixed", "general", "estimate", "difference", "interval"] = "text"
     digits: int = 2
     main: bool = True
 
@@ -85,6 +85,14 @@ MARKS_CAPTION = (
     "(Welch's test of all pairs, Holm-adjusted over them, 5 %; models of fewer than 3 seeds are not compared)."
 )
 ESTIMATE_CAPTION = "Mean ± half of the 95 % t interval over seeds (number of seeds), collapsed runs included."
+IMAGES_CAPTION = (
+    "Seeds and images: 95 % interval for other seeds and other test images, crossed (seeds by t, images resampled), "
+    "where every run of the row keeps its scores image by image."
+)
+SEEDS_ALONE_CAPTION = (
+    "Intervals are over seeds alone: these rows keep no scores of single test images, so what other images would "
+    "change is not in them."
+)
 FAILURES = Column("diverged/failed/collapsed", "d/f/c", "counts")
 FAILURES_CAPTION = "d/f/c: runs that diverged, failed, collapsed (ended no better than the mean image)."
 SWITCHES_FOOTNOTE = (

@@ -9,7 +9,11 @@ import pandas as pd
 import pytest
 import scipy.stats
 
-from analysis.tables.scores import reconstruction
+from analysis.rendering.text import format_cell
+from analysis.stats.crossed import cross_confirmed
+from analysis.stats.metrics import LINEAR_ERROR, MLP_ERROR, SQUARED_ERROR, select_metric
+from analysis.tables.scores import CLASSIFICATION, reconstruction, score_table
+from analysis.tables.table import IMAGES_CAPTION, SEEDS_ALONE_CAPTION
 from tests.analysis.tables.cells import Tables, line, made, scores_of, shown
 from tests.synthetic import MEAN_IMAGE_CROSS_ENTROPY
 
@@ -25,6 +29,31 @@ def test_reconstruction_is_mean_and_t_interval_over_seeds(tables: Tables) -> Non
         assert (row[f"{name}_low"], row[f"{name}_high"]) == pytest.approx((low, high))
         assert row[f"{name}_n"] == 3
     assert row["reconstruction_squared_error_per_pixel"] == pytest.approx(scores_of("model_4").mean() / 784)
+
+
+def test_an_interval_over_seeds_and_images_stands_beside_where_images_are_kept(tmp_path: Path, tables: Tables) -> None:
+    """In both tables, controls included, and raw pixels in one; without images the caption says what is missing."""
+    results = made(tmp_path, test_images=200, control_seeds=3)
+    crossed = cross_confirmed(results)
+    for table, metrics in (
+        (reconstruction(results), (SQUARED_ERROR,)),
+        (score_table(results, CLASSIFICATION), (LINEAR_ERROR, MLP_ERROR)),
+    ):
+        columns = [column for column in shown(table).columns if column.kind == "interval"]
+        assert [column.name for column in columns] == [f"{metric.name}_images" for metric in metrics]
+        assert IMAGES_CAPTION in shown(table).caption
+        for metric, column in zip(metrics, columns, strict=True):
+            of_metric = select_metric(crossed, metric).set_index(["architecture", "arm"])
+            for architecture, arm in (("model_4", "tuned"), ("pca", "control")):
+                row = line(table, architecture, arm)
+                low, high = of_metric.loc[(architecture, arm), ["images_low", "images_high"]]
+                assert low < row[metric.name] < high
+                assert format_cell(row.to_dict(), column).text == f"{low:.2f} to {high:.2f}"
+    for name in ("reconstruction", "classification"):
+        assert SEEDS_ALONE_CAPTION in shown(tables[name]).caption
+        assert not any(column.kind == "interval" for column in shown(tables[name]).columns)
+    assert "raw_pixels" not in set(shown(reconstruction(results)).frame["architecture"])
+    assert line(score_table(results, CLASSIFICATION), "raw_pixels", "control", 784)[f"{MLP_ERROR.name}_images_low"] > 0
 
 
 def test_runs_that_go_wrong_are_counted_and_only_collapsed_ones_averaged(tables: Tables) -> None:
