@@ -10,6 +10,7 @@ import shlex
 import sys
 from pathlib import Path
 
+from analysis.claims.rules import DIGEST, digest_rules
 from analysis.optuna_export import check_storage, write_optuna
 from analysis.results import load_study
 from study.config.options import RunOptions
@@ -82,6 +83,8 @@ def run(config: StudyConfig, options: RunOptions) -> int:
 def _run(config: StudyConfig, options: RunOptions, store: Store, dataset: Dataset) -> int:
     earlier = store.read_manifest()
     manifest = next_manifest(config, dataset, earlier, store.folder)
+    if earlier is None:
+        manifest[DIGEST] = digest_rules()
     plan = Plan(config, store.read_trials())
     if "search" not in config.phases and (unsearched := plan.list_cells_without_result()):
         raise InputError(

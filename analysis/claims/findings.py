@@ -1,15 +1,8 @@
 """The verdict on every claim of the paper from the rows of a study, with the numbers behind it.
 
-The verdict of an arm follows from its deciding comparisons at the claim's code size, one a model and metric. A claim is
-*supported* where every one holds: since all of them have to, each is tested at 5 % as it stands (an intersection-union
-test). It is *contradicted* where one fails, i.e. lies on the other side: since any of them may, p values are then
-Holm-adjusted over claim, arm and code size. Otherwise it is *not testable* where rows are missing, and *not decided*
-where they are not: an interval includes no difference, or there is none for want of runs. The verdict on a claim is
-that of the arm that it is about, the published one; ours stands beside it, and so does every other code size. A
-published arm that has had less than the authors' training says nothing of the paper: it is *not testable*.
-
-Source: Berger, "Multiparameter hypothesis testing and acceptance sampling", 1982; Holm, "A simple sequentially
-rejective multiple test procedure", 1979.
+The verdict on a claim is that of the arm that it is about, the published one; ours stands beside it, and so does every
+other code size. A published arm that has had less than the authors' training says nothing of the paper: it is *not
+testable*.
 """
 
 from __future__ import annotations
@@ -18,7 +11,6 @@ import dataclasses
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import pandas as pd
 
@@ -27,18 +19,14 @@ from analysis.claims.evidence import (
     NO_LABELS,
     NO_PUBLISHED_ABLATIONS,
     Evidence,
-    Judgement,
     Rows,
     collect_rows,
 )
+from analysis.claims.rules import describe_age
+from analysis.claims.verdicts import decide_verdict, judge
 from analysis.provenance import format_command
 from analysis.results import Study, StudyResults
-from analysis.stats.contrasts import SIGNIFICANCE
-from analysis.stats.intervals import holm
 from analysis.tables.table import Absent, Column, Table, list_study_sections
-
-Verdict = Literal["supported", "contradicted", "not decided", "not testable"]
-"""Of an arm, ``not testable`` may be followed by how much of the published training it has had: too little to tell."""
 
 FINDINGS, MATRIX, COMPARISONS = "findings", "finding_matrix", "finding_comparisons"
 """Names of the tables."""
@@ -119,7 +107,7 @@ def _judge_claim(study: Study, claim: Claim, rows: Rows) -> Finding:
         own = [each for each in found if each.arm == arm]
         if not own and arm != claim.arm:
             continue
-        judged = [each for size in dict.fromkeys(each.code_size for each in own) for each in _judge(own, size)]
+        judged = [each for size in dict.fromkeys(each.code_size for each in own) for each in judge(own, size)]
         # At its code size; of a claim without one, and of what is missing altogether, at any.
         primary = [each for each in judged if claim.code_size in (None, each.code_size)]
         if not any(each.decides for each in primary):
@@ -127,7 +115,7 @@ def _judge_claim(study: Study, claim: Claim, rows: Rows) -> Finding:
             judged += primary
         elif arm == "published" and rows.published_share < 1:
             arms[arm] = f"not testable at {100 * rows.published_share:.2g} % of the published training"
-        arms.setdefault(arm, _decide_verdict(each for each in primary if each.decides))
+        arms.setdefault(arm, decide_verdict(each for each in primary if each.decides))
         reasons.append(f"{RECIPES[arm].capitalize()}: {_give_reason(primary)}.")
         # What does not decide is not missed.
         evidence += [each for each in judged if each.decides or not each.missing]
@@ -185,7 +173,7 @@ def _say_plainly(claim: Claim, arms: Mapping[str, str], evidence: Sequence[Evide
     def leave_out(arm: str) -> str:
         """Return the verdict without the model that the claim is looked at without."""
         others = [each for each in primary if each.arm == arm and each.subject != label]
-        return f" (without {label}: {_decide_verdict(others)})" if label and others else ""
+        return f" (without {label}: {decide_verdict(others)})" if label and others else ""
 
     if verdict in said:
         sentences = [f"{said[verdict]}{leave_out(claim.arm) if verdict != 'not testable' else ''}."]
@@ -194,37 +182,6 @@ def _say_plainly(claim: Claim, arms: Mapping[str, str], evidence: Sequence[Evide
         sentences = [f"Whether {claim.statement} cannot be tested: {short}."]
     sentences += [f"In {RECIPES[arm]}: {found}{leave_out(arm)}." for arm, found in arms.items() if arm != claim.arm]
     return " ".join(sentences)
-
-
-def _judge(evidence: Sequence[Evidence], code_size: int | None) -> list[Evidence]:
-    """Return the comparisons of a claim and arm at a code size with their outcomes."""
-    judged = [each for each in evidence if each.code_size == code_size]
-    tests = [place for place, each in enumerate(judged) if each.decides and math.isfinite(each.p_value)]
-    for place, p_holm in zip(tests, holm([judged[place].p_value for place in tests]), strict=True):
-        judged[place] = dataclasses.replace(judged[place], p_holm=float(p_holm))
-    return [dataclasses.replace(each, outcome=_decide_outcome(each)) for each in judged]
-
-
-def _decide_outcome(each: Evidence) -> Judgement:
-    if each.missing:
-        return "missing"
-    if each.outcome is not None:  # not by a test
-        return each.outcome
-    as_claimed = (each.difference > 0) == (each.side == "higher")
-    # A p value that is NaN is not below the level, so the comparison stays open.
-    if as_claimed:
-        return "holds" if each.p_value < SIGNIFICANCE else "open"
-    p_value = each.p_holm if each.decides else each.p_value
-    return "fails" if p_value < SIGNIFICANCE else "open"
-
-
-def _decide_verdict(deciding: Iterable[Evidence]) -> Verdict:
-    outcomes = {each.outcome for each in deciding}
-    if "fails" in outcomes:
-        return "contradicted"
-    if "missing" in outcomes:
-        return "not testable"
-    return "not decided" if "open" in outcomes else "supported"
 
 
 def _give_reason(judged: Sequence[Evidence]) -> str:
@@ -309,6 +266,11 @@ def _tabulate_verdicts(results: StudyResults, found: Sequence[Finding]) -> Table
         ),
         sections=list_study_sections(results),
         footnotes=(
+            *(
+                describe_age(study, several=len(results.studies) > 1)
+                for study in results.studies
+                if study.name in {each.study for each in found}
+            ),
             *_list_commands(found),
             "Figures behind each verdict: table of the comparisons. Sources: [abstract] the publisher's abstract or "
             "highlights, [notes] a reader's public notes on the paper.",

@@ -22,6 +22,9 @@ from trainables.data.images import Dataset
 from trainables.errors import InputError
 from trainables.trial_config import RECIPES
 
+KEPT = ("rules_sha256",)
+"""What a study declares in study.json when it begins, and no later launch changes or adds."""
+
 
 def make_identity(config: StudyConfig, dataset_sha256: str) -> dict[str, Any]:
     """Return what may not change under the same name: data, splits, recipe, space, sampler, epochs and base seed.
@@ -82,6 +85,7 @@ def next_manifest(
     commit, dirty = provenance.git_state()
     if earlier is not None:
         check_identity(identity, earlier, folder)
+        manifest |= {name: earlier[name] for name in KEPT if name in earlier}
         manifest["models"] = _join_models(earlier.get("models", []), manifest["models"], folder)
         launches = earlier["launches"]
         if launches and launches[-1]["git_commit"] != commit:
