@@ -1,4 +1,4 @@
-"""Does the order of the models hold? Kendall's tau between orders by code size, metric, arm and study."""
+"""Does the order of the models hold? Kendall's tau between orders by code size, metric, epochs, arm, study and data."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from analysis.results import StudyResults
+from analysis.results import StudyResults, average_finalists
 from analysis.stats.aggregate import select_confirmed_scores, summarise_groups
 from analysis.stats.headline import compare_headline
 from analysis.stats.metrics import SQUARED_ERROR, SUMMARY, select_metric
@@ -31,8 +31,10 @@ def agreement(results: StudyResults) -> Table | Absent:
         "agreement",
         title,
         "Kendall's tau between the orders of the models' means: 1 where they agree, 0 as for orders by chance, -1 "
-        "where one is the other turned round. By code size and metric of the tuned arm; by arm and study as shares of "
-        "PCA's squared error, averaged over code sizes. The order of means says nothing of how far models are apart.",
+        "where one is the other turned round. By code size and metric of the tuned arm; by epochs as the rounds of the "
+        "search trained what is confirmed, by squared error on validation images; by arm, study and data set as shares "
+        "of PCA's squared error, averaged over code sizes. The order of means says nothing of how far models are "
+        "apart.",
         frame,
         (
             Column("varied", "Varied"),
@@ -62,10 +64,13 @@ def _compare_orders(results: StudyResults) -> Iterator[tuple[str, str, str, str,
     for study in (study.name for study in results.studies):
         yield from ((study, *row) for row in _compare_columns(means[means["study"] == study].set_index("architecture")))
         arms = {arm: _get_shares(shares, study, arm) for arm in ("tuned", "published")}
+        yield from ((study, "epochs", *row) for row in _compare_rounds(results, study))
         yield study, "arm", "tuned", "published", *_compare(arms["tuned"], arms["published"])
-    for one, other in itertools.combinations([study.name for study in results.studies], 2):
+    data = {study.name: study.manifest["dataset"].get("name") for study in results.studies}
+    for one, other in itertools.combinations(data, 2):
         pair = (_get_shares(shares, study, "tuned") for study in (one, other))
-        yield f"{one}, {other}", "study", one, other, *_compare(*pair)
+        varied = "study" if data[one] == data[other] else "data set"
+        yield f"{one}, {other}", varied, one, other, *_compare(*pair)
 
 
 def _compare_columns(means: pd.DataFrame) -> Iterator[tuple[str, str, str, int, float]]:
@@ -79,6 +84,24 @@ def _compare_columns(means: pd.DataFrame) -> Iterator[tuple[str, str, str, int, 
             if size in by_size:
                 found = _compare(by_size[size], sign * values)
                 yield "metric", f"squared error, {size}", f"{metric.label}, {size}", *found
+
+
+def _compare_rounds(results: StudyResults, study: str) -> Iterator[tuple[str, str, int, float]]:
+    """Compare the orders of what each cell's search chose by the epochs of the rounds, each trained from its start."""
+    ranked = [name for name, row in results.models.items() if row.ranked]
+    search = results.trials[(results.trials["phase"] == "search") & (results.trials["study"] == study)]
+    search = search[search["round"].notna() & search["architecture"].isin(ranked) & (search["unpooling"] != "switches")]
+    search = search.astype({"architecture": "str"})
+    key = ["code_size", "architecture"]
+    chosen = average_finalists(search).drop_duplicates(key)[[*key, "number"]]
+    trained = search[search["full_budget"]].merge(chosen, on=[*key, "number"])
+    values = (
+        trained.groupby(["code_size", "epochs_planned", "architecture"])["validation_squared_error"].mean().dropna()
+    )
+    for size, of_size in values.groupby("code_size"):
+        rounds = {epochs: each.droplevel([0, 1]) for epochs, each in of_size.groupby("epochs_planned")}
+        for one, other in itertools.combinations(rounds, 2):
+            yield f"{one!s} epochs, {size!s}", f"{other!s} epochs, {size!s}", *_compare(rounds[one], rounds[other])
 
 
 def _get_shares(shares: pd.DataFrame, study: str, arm: str) -> pd.Series[float]:

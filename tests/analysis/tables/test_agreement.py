@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import scipy.stats
 
-from analysis.results import load_studies
+from analysis.results import load_studies, load_study
 from analysis.tables.agreement import agreement, compute_kendall_tau
 from analysis.tables.table import Absent
+from study.plan.planned_trial import PlannedTrial
 from tests.analysis.tables.cells import made, shown
+from tests.studies import small_config, write_rows
 from tests.synthetic import true_score, write_synthetic_study
+from trainables.trial_config import TrialConfig
 
 MODELS = ("model_1", "model_2", "model_4", "model_5", "unpool_only")
 
@@ -56,8 +61,37 @@ def test_orders_of_two_studies_are_compared_by_the_models_that_both_have(tmp_pat
     frame = shown(agreement(load_studies([tmp_path / "a", tmp_path / "b"]))).frame
     (row,) = frame[frame["varied"] == "study"].to_dict("records")
     assert (row["first"], row["second"], row["models"], row["tau"]) == ("a", "b", 4, 1.0)
+    manifest = json.loads((tmp_path / "b" / "study.json").read_text())
+    manifest["dataset"]["name"] = "another"
+    (tmp_path / "b" / "study.json").write_text(json.dumps(manifest))
+    frame = shown(agreement(load_studies([tmp_path / "a", tmp_path / "b"]))).frame
+    assert (frame["varied"] == "data set").sum() == 1
 
 
 def test_of_two_models_no_order_is_compared(tmp_path: Path) -> None:
     """It would be 1 or -1."""
     assert isinstance(agreement(made(tmp_path)), Absent)
+
+
+def test_orders_are_compared_over_the_epochs_of_the_rounds_of_a_search(tmp_path: Path) -> None:
+    """Of the trial that wins each cell, whose mean over seeds counts in the last round; switches pass the code by."""
+    at_two = {"model_1": 4.0, "model_2": 3.0, "model_4": 2.0, "model_5": 1.0, "model_3": 0.5}
+    at_the_end = {"model_1": 1.0, "model_2": 3.0, "model_4": 2.0, "model_5": 4.0, "model_3": 0.5}
+
+    def find_value(planned: PlannedTrial, trial_config: TrialConfig) -> float:
+        values = at_two if planned.round == 1 else at_the_end
+        # The second trial wins everywhere; the others have an order that no round changes.
+        return values[planned.cell.architecture] if planned.number == 1 else 9.0 + at_two[planned.cell.architecture]
+
+    config = small_config(architectures=tuple(at_two), trials=3, epochs=18, arms=("tuned",), phases=("search",))
+    rows = load_study(write_rows(config, tmp_path, find_value))
+    lost = (rows.trials["architecture"] == "model_2") & (rows.trials["round"] == 1)
+    squared = (rows.trials["validation_cross_entropy"] / 4).mask(lost)
+    frame = shown(
+        agreement(dataclasses.replace(rows, trials=rows.trials.assign(validation_squared_error=squared)))
+    ).frame
+    (row,) = frame[frame["varied"] == "epochs"].to_dict("records")
+    assert (row["first"], row["second"], row["models"]) == ("2 epochs, 10", "18 epochs, 10", 3)
+    common = ["model_1", "model_4", "model_5"]
+    orders = ([values[name] for name in common] for values in (at_two, at_the_end))
+    assert row["tau"] == pytest.approx(scipy.stats.kendalltau(*orders).statistic)
