@@ -87,6 +87,29 @@ def list_missing(results: StudyResults) -> list[str]:
     return sentences
 
 
+def describe_looking(results: StudyResults, study: Study) -> str:
+    """Return a sentence if a launch added seeds to ``study`` when confirmed runs could be seen, else nothing.
+
+    Who goes on until something is found finds it too often. Launches of earlier versions do not say their seeds.
+    """
+    trials = results.trials[(results.trials["study"] == study.name) & (results.trials["phase"] == "confirm")]
+    seen = trials.loc[trials["arm"] != "control", "finished_at"].min()
+    counts: list[int] = []
+    for launch in study.manifest["launches"]:
+        seeds = launch.get("seeds", 0)
+        if counts and seeds > counts[-1] and not seen < pd.Timestamp(launch["started_at"]):
+            counts[-1] = seeds
+        elif not counts or seeds > counts[-1]:
+            counts.append(seeds)
+    known = [str(count) for count in counts if count]
+    if len(known) < 2:
+        return ""
+    return (
+        f"Seeds were added after confirmed runs had ended ({', then '.join(known)}): p values are after looking, so "
+        "chance is called a difference more often than they say."
+    )
+
+
 def has_rounds(study: Study) -> bool:
     """Whether the searches of a study go by rounds; in those begun earlier trials were stopped early."""
     return "generation_size" in study.manifest.get("identity", {})

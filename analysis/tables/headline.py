@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import pandas as pd
 
+from analysis.provenance import describe_looking
 from analysis.results import StudyResults
 from analysis.stats.aggregate import add_labels
 from analysis.stats.headline import MARGIN, SCOPE, compare_headline, get_pca_errors
@@ -62,6 +63,7 @@ def headline(results: StudyResults) -> Table | Absent:
             Column("undecided_with", "Undecided with", main=False),
         ),
         sections=(*list_study_sections(results), Column("arm", "arm"), Column("code_sizes", "code sizes")),
+        footnotes=list_looks(results),
     )
 
 
@@ -92,8 +94,15 @@ def headline_pairs(results: StudyResults) -> Table | Absent:
             Column("seeds", "Seeds to decide", "count"),
         ),
         sections=(*list_study_sections(results), Column("arm", "arm"), Column("code_sizes", "code sizes")),
+        footnotes=list_looks(results),
         detail=True,
     )
+
+
+def list_looks(results: StudyResults) -> tuple[str, ...]:
+    """Return `describe_looking` of each study, by its name where there are several."""
+    told = {study.name: describe_looking(results, study) for study in results.studies}
+    return tuple(f"{name}: {text}" if len(told) > 1 else text for name, text in told.items() if text)
 
 
 def select_average(frame: pd.DataFrame) -> pd.DataFrame:

@@ -38,6 +38,7 @@ from analysis.stats.metrics import (
     select_metric,
 )
 from analysis.stats.ranking import METRIC, compare_all, mark_models, select_ranked
+from analysis.tables.headline import list_looks
 from analysis.tables.table import (
     ESTIMATE_CAPTION,
     FAILURES,
@@ -223,6 +224,7 @@ def differences(results: StudyResults) -> Table | Absent:
             Column("p_holm", "p (Holm)", "general"),
         ),
         sections=list_group_sections(results),
+        footnotes=list_looks(results),
         detail=True,
     )
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from analysis.provenance import describe_looking
 from analysis.results import StudyResults, select_confirmed
 from analysis.stats.aggregate import select_confirmed_scores
 from analysis.stats.contrasts import MINIMUM_SEEDS, MOST_SEEDS, SIGNIFICANCE
@@ -85,6 +86,7 @@ def answers(results: StudyResults) -> list[str]:
             _say_columns(results, study.name),
             _say_order(orders.frame[orders.frame["study"] == study.name]) if isinstance(orders, Table) else "",
             _say_training(results, study.name, int(of_study["n"].min())),
+            describe_looking(results, study),
         ]
         said = [sentence for sentence in said if sentence]
         prefix = f"{study.name}: " if len(results.studies) > 1 else ""

@@ -97,6 +97,7 @@ def next_manifest(
     launch = {
         "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": shlex.join(sys.argv),
+        "seeds": config.seeds,
         "git_commit": commit,
         "git_dirty": dirty,
         "versions": provenance.versions(),

@@ -8,8 +8,12 @@ from typing import Any
 
 import pytest
 
-from analysis.provenance import list_missing
+from analysis.provenance import describe_looking, list_missing
 from analysis.results import load_study
+from analysis.tables.headline import headline, headline_pairs
+from analysis.tables.scores import differences
+from analysis.tables.summary import answers
+from analysis.tables.table import Table
 from study.config.ablations import FACTORS
 from tests.synthetic import write_synthetic_study
 
@@ -57,3 +61,34 @@ def test_nothing_is_missing_of_a_study_whose_configuration_is_not_understood(
 def test_a_study_that_does_not_say_what_is_ablated_misses_no_ablation(tmp_path: Path) -> None:
     """As those of older versions."""
     assert list_missing(load_study(write(tmp_path))) == []
+
+
+@pytest.mark.parametrize(
+    ("launches", "said"),
+    [
+        ([("2026-01-01", 3), ("2027-01-01", 5)], "(3, then 5): p values are after looking"),
+        ([(None, None), ("2027-01-01", 5), ("2027-02-01", 5), ("2027-03-01", 8)], "(5, then 8)"),
+        ([("2026-01-01", 3), ("2026-01-02", 5), ("2027-01-01", 5)], ""),  # before any run had ended
+        ([("2026-01-01", 5), ("2027-01-01", 3), ("2027-02-01", 5)], ""),
+        ([(None, None), ("2027-01-01", 5)], ""),  # nobody knows with how many it began
+    ],
+)
+def test_seeds_that_were_added_when_results_could_be_seen_are_told(
+    launches: list[tuple[str | None, int | None]], said: str, tmp_path: Path
+) -> None:
+    """Confirmed runs ended in March 2026: in the first sentences and beside every table of tests."""
+    folder = write_synthetic_study(tmp_path, architectures=("model_1", "model_4"), code_sizes=(10,), search_trials=1)
+    manifest = json.loads((folder / "study.json").read_text())
+    manifest["launches"] = [
+        {"started_at": f"{day}T00:00:00+00:00", "seeds": seeds} if seeds else {"command": "study/launch.py"}
+        for day, seeds in launches
+    ]
+    (folder / "study.json").write_text(json.dumps(manifest))
+    results = load_study(folder)
+    (study,) = results.studies
+    assert said in describe_looking(results, study)
+    assert bool(describe_looking(results, study)) == bool(said)
+    for table in (headline(results), headline_pairs(results), differences(results)):
+        assert isinstance(table, Table)
+        assert any("after looking" in note for note in table.footnotes) == bool(said)
+    assert any("after looking" in sentence for sentence in answers(results)) == bool(said)

@@ -60,6 +60,7 @@ def test_the_rules_of_judging_are_declared_when_a_study_begins_and_at_no_later_l
     assert launch.main(command) == 0
     manifest = json.loads(path.read_text())
     assert manifest[DIGEST] == digest_rules()
+    assert [launched["seeds"] for launched in manifest["launches"]] == [3]
     earlier = manifest | {DIGEST: "0" * 64}
     for before in (earlier, {name: value for name, value in manifest.items() if name != DIGEST}):
         path.write_text(json.dumps(before))
