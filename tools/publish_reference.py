@@ -101,7 +101,8 @@ def copy_rows(study: Path, folder: Path) -> None:
         raise ResultsError(f"{study}: {size / 2**20:.1f} MiB of rows", "20 MiB at most", "keep fewer codes")
     shutil.rmtree(folder, ignore_errors=True)
     for table in TABLES:
-        shutil.copytree(study / table, folder / table)
+        if (study / table).exists():  # not every version knows every table
+            shutil.copytree(study / table, folder / table)
     if (study / "study.toml").exists():
         shutil.copy(study / "study.toml", folder / "study.toml")
     manifest = json.loads((study / "study.json").read_text(encoding="utf-8"))
