@@ -24,8 +24,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from study.config.search_space import Cell
+from study.config.search_space import RATE_FACTORS, Cell
 from study.config.study_config import rebuild_config
+from study.plan.rates import get_loss
 from study.plan.trials import find_confirmed
 from study.storage.location import parse_location
 from study.storage.manifest import require_manifest
@@ -225,7 +226,8 @@ def load_studies(paths: Sequence[str | Path]) -> StudyResults:
 def find_superseded(trials: pd.DataFrame, manifest: Mapping[str, Any]) -> pd.Series[bool]:
     """Return which trials confirm, or ablate, another configuration than the one that their cell's search ended with.
 
-    While a search that grew goes on, what was confirmed last still counts.
+    While a search that grew goes on, what was confirmed last still counts. Of a level that has its own learning rate
+    those are superseded, too, that were trained at another.
 
     Raises:
         ResultsError: trials of an older version, which wrote no configuration, confirm two of them in one cell.
@@ -245,7 +247,19 @@ def find_superseded(trials: pd.DataFrame, manifest: Mapping[str, Any]) -> pd.Ser
             continue
         latest = known[known["phase"] == known["phase"].min()].sort_values("finished_at")["configuration"].iloc[-1]
         superseded[group.index] = group["configuration"] != confirmed.get(cell, latest)
+        kept = group[~superseded[group.index]]
+        for _, level in kept[kept["phase"] == "ablate"].groupby(["factor", "level"]):
+            if (rate := _find_rate(level)) is not None:
+                superseded[level.index] |= level["round"].isna() & (level["learning_rate"] != rate)
     return superseded
+
+
+def _find_rate(level: pd.DataFrame) -> float | None:
+    """Return the learning rate that was chosen for a level of an ablation; None where none was, or not yet."""
+    tried = level[level["round"].notna()].sort_values("number")
+    if len(tried) < len(RATE_FACTORS):
+        return None
+    return min(tried.astype({"status": "str"}).to_dict("records"), key=get_loss)["learning_rate"]  # type: ignore[arg-type,no-any-return]
 
 
 def _refuse_mixture(where: str, trials: pd.DataFrame) -> None:

@@ -219,7 +219,8 @@ def _train_again(
     if row["arm"] != "control":
         trial_config = TrialConfig(**{setting.name: row[setting.name] for setting in dataclasses.fields(TrialConfig)})
     trials = (Trial(row["trial_id"], row["seed"]),)
-    batch = TrialBatch(row["phase"], architecture, row["code_size"], trial_config, trials)
+    phase = row["phase"] if row["round"] is None else "search"
+    batch = TrialBatch(phase, architecture, row["code_size"], trial_config, trials)
     with threadpool_limits(limits=1):  # as Ray's workers have it
         for report in run_trial(batch, dataset, device):
             values = report.epoch

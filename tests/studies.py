@@ -72,6 +72,9 @@ def row_of(
         "architecture": planned.cell.architecture,
         "code_size": planned.cell.code_size,
         "number": planned.number,
+        "factor": planned.factor,
+        "level": planned.level.label if planned.level else None,
+        "base_code_size": planned.cell.code_size if planned.level else None,
         "seed": planned.seed,
         "status": status,
         "filters_1": None,
@@ -80,6 +83,7 @@ def row_of(
         "budget_share": None,
         "filters_ratio": None,
         "validation_cross_entropy": value if status in ("complete", "pruned") else None,
+        "validation_squared_error": value / 4 if status in ("complete", "pruned") else None,
     }
     if trial_config is None:
         return row

@@ -50,8 +50,9 @@ class Trial:
 class TrialBatch:
     """What a worker needs to know of a trial: one configuration and the trials that share it.
 
-    ``trial_config`` is None for a control, which trains nothing. A trial of phase search trains without the validation
-    images and is measured on them; any other trains on all training images and is measured, once, on the test images.
+    ``trial_config`` is None for a control, which trains nothing. A trial of phase search, as is here any by which
+    settings are chosen, trains without the validation images and is measured on them; any other trains on all training
+    images and is measured, once, on the test images.
     """
 
     phase: str

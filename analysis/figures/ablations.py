@@ -60,8 +60,8 @@ def ablation_differences(results: StudyResults) -> Drawing | Absent:
         name,
         title,
         "One factor changed from the confirmed configuration: scores on the test images minus those of the confirmed "
-        "runs, paired by seed: mean with the 95 % t interval, which a single pair does not have. Left of 0 is better. "
-        "Filled: differs from 0 at 5 % (paired t test, Holm-adjusted over the measure); squared errors with and "
+        "runs: mean with the 95 % interval, which a single seed does not have. Left of 0 is better. "
+        "Filled: differs from 0 at 5 % (test of the table, Holm-adjusted over the measure); squared errors with and "
         "without switches are not compared. "
         f"An axis whose largest difference is more than {_LINEAR_UP_TO} times the median is compressed away from 0.",
         figure,

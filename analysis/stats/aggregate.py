@@ -38,9 +38,12 @@ def select_confirmed_scores(results: StudyResults) -> pd.DataFrame:
 def count_runs(results: StudyResults, phase: str = "confirm", by: Sequence[str] = CELL) -> pd.DataFrame:
     """Return one row a group of ``by``: runs, and how many complete, pruned, diverged, failed, collapsed, converged.
 
-    A run has converged when it is complete and has not collapsed. Controls are not counted: they train nothing.
+    A run has converged when it is complete and has not collapsed. Controls are not counted: they train nothing. Nor are
+    the runs by which an ablation chose a learning rate.
     """
     trials = results.trials[(results.trials["phase"] == phase) & (results.trials["arm"] != "control")]
+    if phase == "ablate":
+        trials = trials[trials["round"].isna()]
     statuses = ("complete", "pruned", "diverged", "failed")
     flags = trials[list(by)].assign(
         runs=1,

@@ -11,13 +11,15 @@ of the two one-sided tests procedure and the power approach", 1987.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 import scipy.special
 from numpy.typing import ArrayLike
 
-from analysis.stats.intervals import LEVEL, Floats
+from analysis.stats.intervals import LEVEL, Floats, summarise
 
 SIGNIFICANCE = 0.05
 MINIMUM_SEEDS = 3
@@ -68,6 +70,31 @@ def make_contrast(weights: ArrayLike, means: ArrayLike, deviations: ArrayLike, r
     freedom = np.where(variance == 0, np.broadcast_to(n - 1, parts.shape).sum(axis=-1), freedom)
     value = (np.asarray(weights) * np.asarray(means)).sum(axis=-1)
     return Contrast(np.asarray(value), np.sqrt(variance), freedom)
+
+
+def compare_means(
+    first: pd.DataFrame, second: pd.DataFrame, match: Sequence[str], by: Sequence[str], value: str = "value"
+) -> pd.DataFrame:
+    """Return one row a group of ``by``: the mean of ``value``, less that of the rows of ``second`` of equal ``match``.
+
+    Columns: n (of the mean that has fewer), difference, half_width, low, high, p_value. ``by`` names columns of
+    ``first``, ``match`` some of them, which are columns of both. A mean of one value has no interval.
+
+    Raises:
+        ValueError: a value is not finite.
+    """
+    pairs = summarise(first, by, value).merge(summarise(second, match, value), on=list(match), suffixes=("", "_second"))
+    parts = (pairs[[name, f"{name}_second"]].to_numpy(dtype="float64") for name in ("mean", "deviation", "n"))
+    contrast = make_contrast([1.0, -1.0], *parts)
+    width = contrast.half_width()
+    return pairs[list(by)].assign(
+        n=pairs[["n", "n_second"]].min(axis=1),
+        difference=contrast.value,
+        half_width=width,
+        low=contrast.value - width,
+        high=contrast.value + width,
+        p_value=contrast.p_value(),
+    )
 
 
 def count_deciding_seeds(

@@ -1,4 +1,4 @@
-"""One factor at a time: what changing it does to a confirmed configuration, paired by seed."""
+"""One factor at a time: what changing it does to a confirmed configuration."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pandas as pd
 
 from analysis.results import StudyResults, join_scores, select_confirmed
 from analysis.stats.aggregate import CELL, add_labels, count_runs
-from analysis.stats.contrasts import SIGNIFICANCE
+from analysis.stats.contrasts import SIGNIFICANCE, compare_means
 from analysis.stats.intervals import compare_pairs
 from analysis.stats.metrics import (
     CROSS_ENTROPY,
@@ -36,6 +36,8 @@ from analysis.tables.table import (
 METRICS = (SQUARED_ERROR, LINEAR_ERROR, CROSS_ENTROPY, MLP_ERROR, K_MEANS_ACCURACY)
 _MAIN = 2
 _LEVEL = [*CELL, "factor", "level"]
+_DRAWN = ["own_code_size", "filters_1", "filters_2", "starting_weights", "batch_size"]
+"""What decides which starting weights and which order of images a seed stands for."""
 
 
 @lru_cache(maxsize=2)  # a table and a figure show it
@@ -46,17 +48,23 @@ def ablations(results: StudyResults) -> Table | Absent:
         return make_absent(results, "ablations", title, "no ablation was run", "ablate", "--factors FACTOR ...")
     # A trial belongs to the code size of its configuration: its own but where that is the factor.
     base_sizes = results.trials["base_code_size"].fillna(results.trials["code_size"]).astype("int64")
-    results = dataclasses.replace(results, trials=results.trials.assign(code_size=base_sizes))
+    trials = results.trials.assign(code_size=base_sizes, own_code_size=results.trials["code_size"])
+    results = dataclasses.replace(results, trials=trials)
     scores = join_scores(results)
     scores = scores[scores["split"] == "test"]
     base = select_confirmed(scores)
     changed = scores[(scores["phase"] == "ablate") & scores["full_budget"]]
-    frame, columns = count_runs(results, "ablate", _LEVEL), []
+    frame = count_runs(results, "ablate", _LEVEL).merge(_describe_levels(trials), on=_LEVEL, how="left")
+    paired, columns = frame.loc[frame["paired"], _LEVEL], []
     for place, metric in enumerate(METRICS):
         rows = select_metric(changed, metric)
         if rows.empty:
             continue
-        tests = compare_pairs(rows, select_metric(base, metric), pair=[*CELL, "seed"], by=_LEVEL)
+        others, pair = select_metric(base, metric), [*CELL, "seed"]
+        alike = rows.merge(paired, on=_LEVEL)
+        apart = rows[~rows["trial_id"].isin(alike["trial_id"])]
+        parts = compare_pairs(alike, others, pair, _LEVEL), compare_means(apart, others, CELL, _LEVEL)
+        tests = pd.concat([part for part in parts if len(part)], ignore_index=True)
         tests = tests.assign(p_holm=adjust_p_values(tests, ["study"]), mark="")
         tests.loc[tests["p_holm"] < SIGNIFICANCE, "mark"] = "significant"
         if metric.past_code:
@@ -75,11 +83,21 @@ def ablations(results: StudyResults) -> Table | Absent:
         "ablations",
         title,
         "One factor changed: scores on the test images minus those of the confirmed configuration (squared error in "
-        "1/image, cross-entropy in nats/image), paired by seed: mean ± half of the 95 % t interval (pairs). * differs "
-        "at 5 % (paired t test, Holm-adjusted over the column); d is Cohen's d_z with Hedges's factor. "
+        "1/image, cross-entropy in nats/image): mean ± half of the 95 % interval (seeds). Paired by seed where a seed "
+        "stands for the same starting weights and order of images in both (t test), else by Welch's test; * differs "
+        "at 5 % (Holm-adjusted over the column); d is Cohen's d_z with Hedges's factor. A level that changes what a "
+        "learning rate means has its own, the best on validation images of those tried. "
         f"{FAILURES_CAPTION}",
         add_labels(results, frame),
-        (Column("factor", "Factor"), Column("level", "Level"), *columns, FAILURES),
+        (
+            Column("factor", "Factor"),
+            Column("level", "Level"),
+            Column("learning_rate", "Rate", "general"),
+            Column("rates_tried", "Rates tried", main=False),
+            Column("test", "Test", main=False),
+            *columns,
+            FAILURES,
+        ),
         sections=(
             *list_study_sections(results),
             Column("label", "model"),
@@ -90,6 +108,25 @@ def ablations(results: StudyResults) -> Table | Absent:
             *((SWITCHES_FOOTNOTE,) if (frame["level"] == "switches").any() else ()),
             *(note for study in results.studies for note in _describe_left_out(study.manifest)),
         ),
+    )
+
+
+def _describe_levels(trials: pd.DataFrame) -> pd.DataFrame:
+    """Return one row a level: its learning_rate, rates_tried as a text, whether it is ``paired`` with its base."""
+    ablated = trials[trials["phase"] == "ablate"]
+    tried: dict[tuple[Any, ...], list[str]] = {}
+    for row in ablated[ablated["round"].notna()].sort_values("learning_rate").to_dict("records"):
+        tried.setdefault(tuple(row[name] for name in _LEVEL), []).append(f"{row['learning_rate']:g}")
+    levels = ablated[ablated["round"].isna()].drop_duplicates(_LEVEL)[[*_LEVEL, "learning_rate", *_DRAWN]]
+    base = select_confirmed(trials).drop_duplicates(CELL)[[*CELL, *_DRAWN]]
+    levels = levels.merge(base, on=CELL, how="left", suffixes=("", "_base"))
+    same = [levels[name].eq(levels[f"{name}_base"]).fillna(False) for name in _DRAWN]
+    without = [levels[name].isna() & levels[f"{name}_base"].isna() for name in _DRAWN]
+    paired = pd.concat(same, axis=1).to_numpy(bool) | pd.concat(without, axis=1).to_numpy(bool)
+    return levels[[*_LEVEL, "learning_rate"]].assign(
+        paired=paired.all(axis=1),
+        test=["paired" if each else "Welch" for each in paired.all(axis=1)],
+        rates_tried=[", ".join(tried.get(key, [])) for key in levels[_LEVEL].itertuples(index=False, name=None)],
     )
 
 

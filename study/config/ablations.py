@@ -14,18 +14,23 @@ from trainables.trial_config import RECIPES, Optimizer, TrialConfig
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """One value of a factor: its label in the tables and what it makes of the base configuration."""
+    """One value of a factor: its label in the tables and what it makes of the base configuration.
+
+    A level that is ``retuned`` changes what a learning rate means: it is trained with one of its own, chosen on
+    validation images around the rate that ``apply`` leaves.
+    """
 
     label: str
     apply: Callable[[TrialConfig], TrialConfig]
+    retuned: bool = False
 
 
-def _set(label: str, **values: Any) -> Level:
-    return Level(label, lambda base: dataclasses.replace(base, **values))
+def _set(label: str, retuned: bool, **values: Any) -> Level:
+    return Level(label, lambda base: dataclasses.replace(base, **values), retuned)
 
 
-def _set_to(name: str, *values: Any) -> tuple[Level, ...]:
-    return tuple(_set(str(value), **{name: value}) for value in values)
+def _set_to(name: str, *values: Any, retuned: bool = False) -> tuple[Level, ...]:
+    return tuple(_set(str(value), retuned, **{name: value}) for value in values)
 
 
 def _scale_learning_rate(factor: float) -> Level:
@@ -48,11 +53,11 @@ def _set_optimizer(name: Optimizer, momentum: float, second: float | None, learn
         values: dict[str, Any] = {"momentum": momentum, "second_moment_decay": second, "learning_rate": learning_rate}
         return dataclasses.replace(base, optimizer=name, weight_decay=decay, **values)
 
-    return Level(name, change)
+    return Level(name, change, retuned=True)
 
 
 def _change_recipe(name: str) -> Level:
-    return Level(name, lambda base: dataclasses.replace(base, **RECIPES[name].training(base.activation)))
+    return Level(name, lambda base: dataclasses.replace(base, **RECIPES[name].training(base.activation)), retuned=True)
 
 
 FACTORS: Mapping[str, tuple[Level, ...]] = MappingProxyType(
@@ -60,10 +65,10 @@ FACTORS: Mapping[str, tuple[Level, ...]] = MappingProxyType(
         "learning_rate": tuple(_scale_learning_rate(factor) for factor in (0.1, 0.3, 3.0, 10.0)),
         "code_size": _set_to("code_size", 2, 4, 10, 16, 30, 64),
         "filters": tuple(_scale_filters(factor) for factor in (0.5, 2.0, 4.0)),
-        "activation": _set_to("activation", "sigmoid", "tanh", "relu"),
-        "loss": _set_to("loss", "cross_entropy", "euclidean", "both"),
+        "activation": _set_to("activation", "sigmoid", "tanh", "relu", retuned=True),
+        "loss": _set_to("loss", "cross_entropy", "euclidean", "both", retuned=True),
         "starting_weights": _set_to("starting_weights", "caffe", "data_scaled"),
-        # Learning rates of their own: one that suits Adam leaves plain gradient descent where it started.
+        # What their own rates are chosen around: one that suits Adam leaves plain gradient descent where it started.
         "optimizer": (
             _set_optimizer("sgd", 0.0, None, 0.006),
             _set_optimizer("nesterov", 0.9, None, 0.006),

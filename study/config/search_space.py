@@ -27,6 +27,9 @@ FILTERS_RATIO_RANGE = (1 / 3, 3.0)
 
 LEAST_FILTERS = 2
 
+RATE_FACTORS = (1.0, 0.3, 3.0)
+"""Learning rates of a grid, over the one in its middle, which comes first: of equals it is chosen."""
+
 SAMPLERS = ("random", "tpe", "multivariate_tpe", "gp")
 """Optuna's samplers that a search may use, by the names that they have here."""
 

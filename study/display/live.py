@@ -88,7 +88,7 @@ class LiveProgress(Progress):
         """Return what is drawn: whole at 80 columns, its tables side by side where there is room."""
         plan = self._plan
         tables = [Group(Text("trials", "bold"), self._make_phase_table())]
-        if plan.count_trials("search")[0]:
+        if "search" in plan.config.phases and "tuned" in plan.config.arms:
             title = Text("best validation cross-entropy (nats/image) and its round", "bold")
             tables.append(Group(title, self._make_best_table()))
         return Group(

@@ -91,7 +91,7 @@ def estimate_work(config: StudyConfig, planned: list[PlannedTrial], dataset: Dat
         pace = paces[trial.cell]
         epochs[trial.group.part] += trial.epochs
         longest = max(longest, at_once * pace.together * len(dataset.training))
-        if trial.phase == "search":
+        if trial.validated:
             epoch = pace.alone * len(dataset.search_train) + pace.measuring * len(dataset.validation)
             trained += trial.epochs * epoch
         else:
@@ -155,7 +155,7 @@ def estimate_room(planned: Iterable[PlannedTrial], config: StudyConfig, test_ima
         rows += TRIAL_BYTES
         if trial.arm != "control":
             rows += EPOCHS_BYTES + trial.epochs * EPOCH_BYTES
-        if trial.phase != "search":
+        if not trial.validated:
             rows += SCORES_BYTES + IMAGE_SCORES_BYTES + IMAGE_SCORE_BYTES * test_images
         if trial.keep_codes:
             codes = KEPT_RECONSTRUCTIONS if row.lossless else kept

@@ -25,7 +25,9 @@ def make_batch(trials: Sequence[PlannedTrial], trial_config: TrialConfig | None,
     first = trials[0]
     batch = tuple(Trial(planned.trial_id, planned.seed, planned.keep_codes) for planned in trials)
     code_size = first.cell.code_size if trial_config is None else trial_config.code_size
-    return TrialBatch(first.phase, config.find_row(first.cell.architecture), code_size, trial_config, batch)
+    # By which settings are chosen is trained as a search is, whatever the phase.
+    phase = "search" if first.validated else first.phase
+    return TrialBatch(phase, config.find_row(first.cell.architecture), code_size, trial_config, batch)
 
 
 class ProgressListener(Protocol):

@@ -16,6 +16,7 @@ from typing import Any
 from study.config.search_space import Cell
 from study.config.study_config import PUBLISHED_RECIPE, StudyConfig
 from study.plan.planned_trial import Group, PlannedTrial, make_trial_config
+from study.plan.rates import choose_rate, plan_rates
 from study.plan.rounds import (
     Winner,
     average_first_round,
@@ -45,6 +46,7 @@ class _CellState:
     best: dict[int, float] = field(default_factory=dict)  # validation cross-entropy of a trial, by round
     winner: Winner | None = None
     confirmations: list[PlannedTrial] = field(default_factory=list)  # and ablations of the winner, the next one last
+    levels: dict[Group, list[PlannedTrial]] = field(default_factory=dict)  # that wait for their learning rate
 
 
 class Plan:
@@ -91,7 +93,7 @@ class Plan:
         for cell, state in self._cells.items():
             if state.searched:
                 state.winner = find_winner(config, cell, self.rows)
-                self._decide(state)
+                self._decide(cell, state)
             else:
                 self._advance(cell, state)
 
@@ -103,7 +105,7 @@ class Plan:
     def take(self, at_once: int = 1) -> tuple[list[PlannedTrial], TrialConfig | None] | None:
         """Return the next trial that can start now with its settings, and count it as running; None if none can.
 
-        Of trials outside search that train it brings up to ``at_once`` in all that differ from it by seed only.
+        Of trained ones that are not validated it brings up to ``at_once`` in all that differ from it by seed only.
         """
         waiting = self._find_waiting()
         if not waiting:
@@ -112,7 +114,7 @@ class Plan:
         trials = [first]
         if first.phase == "search":
             self._cells[first.cell].running += 1
-        elif at_once > 1 and first.arm != "control":
+        elif at_once > 1 and first.arm != "control" and not first.validated:
             trials += [planned for planned in reversed(waiting) if planned.group == first.group][: at_once - 1]
             for planned in trials[1:]:
                 waiting.remove(planned)
@@ -128,6 +130,8 @@ class Plan:
             state = self._state(planned.cell)
             state.running -= 1
             self._advance(planned.cell, state)
+        elif planned.validated:
+            self._begin_levels(planned.cell, self._cells[planned.cell])
 
     @property
     def exhausted(self) -> bool:
@@ -153,11 +157,8 @@ class Plan:
         }
 
     def count_trials(self, part: str, cell: Cell | None = None) -> tuple[int, Counter[str]]:
-        """Return how many trials are planned, and how many ended by status, of a part (`Group.part`) or a cell in it.
-
-        A phase is the part of all its rounds.
-        """
-        groups = [group for group in self._planned if part in (group.part, group.phase) and cell in (None, group.cell)]
+        """Return how many trials a part (`Group.part`) or a cell in it plans, and how many of them ended, by status."""
+        groups = [group for group in self._planned if part == group.part and cell in (None, group.cell)]
         ended = sum((self._ended[group] for group in groups), Counter())
         return sum(self._planned[group] for group in groups), ended
 
@@ -188,7 +189,11 @@ class Plan:
             assert state.winner is not None
             rate, filters = state.winner.row["learning_rate"], _get_filters(state.winner.row)
         trial_config = make_trial_config(self.config, planned.cell, self.config.recipe, rate, filters, planned.epochs)
-        return trial_config if planned.level is None else planned.level.apply(trial_config)
+        if planned.level is None:
+            return trial_config
+        changed = planned.level.apply(trial_config)
+        factor = 1.0 if planned.rate_factor is None else planned.rate_factor
+        return dataclasses.replace(changed, learning_rate=changed.learning_rate * factor)
 
     def list_columns(self, planned: PlannedTrial) -> dict[str, Any]:
         """Return the columns of a trial of the tuned arm that say what the search had to do with it."""
@@ -205,14 +210,17 @@ class Plan:
             }
         winner = state.winner
         assert winner is not None
-        return {"winner": winner.number, "winner_gain": winner.gain}
+        return {"round": planned.round, "winner": winner.number, "winner_gain": winner.gain}
 
     def can_start(self, planned: PlannedTrial) -> bool:
-        """Whether all is known that ``planned`` depends on: earlier stages of its search, or who won it."""
+        """Whether all is known that ``planned`` depends on: earlier stages of its search, who won it, its own rate."""
         if planned.arm != "tuned":
             return True
         state = self._cells[planned.cell]
-        return planned in state.waiting if planned.phase == "search" else state.winner is not None
+        if planned.phase == "search":
+            return planned in state.waiting
+        retuned = planned.level is not None and planned.level.retuned
+        return state.winner is not None and not (retuned and planned.rate_factor is None)
 
     def find_lost_groups(self) -> list[Group]:
         """Return the groups whose trials have all ended without one that the tables can use.
@@ -251,7 +259,7 @@ class Plan:
             return False
         self.done += 1
         self._ended[planned.group][row["status"]] += 1
-        if planned.round is not None:
+        if planned.phase == "search" and planned.round is not None:
             state = self._cells[planned.cell]
             state.left -= 1
             if row["status"] == "complete":
@@ -270,7 +278,7 @@ class Plan:
             else:
                 state.searched = True
                 state.winner = find_winner(self.config, cell, self.rows)
-                self._decide(state)
+                self._decide(cell, state)
 
     def _begin_round(self, cell: Cell, state: _CellState) -> None:
         each = list_rounds(self.config)[state.rounds]
@@ -301,13 +309,33 @@ class Plan:
         row, _ = average_first_round(self.config, planned.cell, planned.number, self.rows)
         return Suggestion(row["learning_rate"], _get_filters(row), row["budget_share"], row["filters_ratio"])
 
-    def _decide(self, state: _CellState) -> None:
+    def _decide(self, cell: Cell, state: _CellState) -> None:
         """Say what is confirmed, once it is known, and count what the rows have of it already."""
         if state.winner is None:
             return
         found = state.winner.row["configuration"]
         named = [dataclasses.replace(planned, configuration=found) for planned in state.confirmations]
-        state.confirmations = [planned for planned in named if not self._count_ended(planned)][::-1]
+        state.confirmations = []
+        for planned in named:
+            if planned.level is not None and planned.level.retuned and not planned.validated:
+                state.levels.setdefault(planned.group, []).append(planned)
+            elif not self._count_ended(planned):
+                state.confirmations.insert(0, planned)
+        self._begin_levels(cell, state)
+
+    def _begin_levels(self, cell: Cell, state: _CellState) -> None:
+        """Let the levels start whose learning rate is known by now, after what can start already."""
+        assert state.winner is not None
+        found = state.winner.row["configuration"]
+        for group, waiting in list(state.levels.items()):
+            factor, level = waiting[0].factor, waiting[0].level
+            assert factor is not None and level is not None
+            rate_factor = choose_rate(plan_rates(self.config, cell, factor, level, found), self.rows)
+            if rate_factor is None:
+                continue
+            del state.levels[group]
+            named = [dataclasses.replace(planned, rate_factor=rate_factor) for planned in waiting]
+            state.confirmations[:0] = [planned for planned in named if not self._count_ended(planned)][::-1]
 
     def _find_waiting(self) -> list[PlannedTrial]:
         """Return the trials of which the last is the next to start; none where none can start now."""

@@ -20,7 +20,9 @@ UNDECIDED = "undecided"
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Trials that differ by number and seed only: a round of a cell's search, or what becomes one row of the tables.
+    """Trials of one kind: a round of a cell's search, the rates of an ablation's level, or one row of the tables.
+
+    Those of a row of the tables differ by number and seed only.
 
     ``epochs`` is what each of them trains, 0 of a control.
     """
@@ -36,14 +38,18 @@ class Group:
     def __str__(self) -> str:
         if self.phase == "search":
             return f"the search of {self.cell}"
+        if self.round is not None:
+            return f"the learning rates of {self.cell} with {self.factor} {self.level}"
         if self.factor is not None:
             return f"{self.cell} with {self.factor} {self.level}"
         return str(self.cell) if self.arm == "control" else f"{self.cell}, {self.arm}"
 
     @property
     def part(self) -> str:
-        """The phase, and of a search its round: what progress is told by."""
-        return self.phase if self.round is None else f"{self.phase}, round {self.round}"
+        """The phase, and of a search its round, of an ablation what its rates are chosen by: progress is told by it."""
+        if self.round is None:
+            return self.phase
+        return f"{self.phase}, round {self.round}" if self.phase == "search" else f"{self.phase}, rates"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +63,9 @@ class PlannedTrial:
         epochs: that it trains, 0 of a control.
         configuration: of the tuned arm, the digest of what its search found, None before that is known: a confirmation
             of another one is another trial, as is an ablation from another one.
-        round: of a search.
+        rate_factor: of a level of an ablation that is retuned, its learning rate over the one that the level leaves:
+            one to choose from, or the one that was chosen, None before that.
+        round: of a search; of an ablation 1 where the trial is one of those by which a learning rate is chosen.
         seed_number: of a search trial that is trained with several seeds, which of them, from 1.
         grid: whether the search is one of a grid, whose numbers mean other settings than a sampler's.
     """
@@ -71,6 +79,7 @@ class PlannedTrial:
     factor: str | None = None
     level: Level | None = None
     configuration: str | None = None
+    rate_factor: float | None = None
     round: int | None = None
     seed_number: int | None = None
     grid: bool = False
@@ -88,7 +97,18 @@ class PlannedTrial:
             return f"confirm-{self.cell}" if self.number == 1 else f"confirm-{self.cell}-{self.number:02d}"
         changed = f"{self.factor}-{self.level.label}" if self.level else self.arm
         found = f"-{self.configuration or UNDECIDED}" if self.arm == "tuned" else ""
-        return f"{self.phase}-{self.cell}-{changed}-{self.number:02d}{found}".replace(".", "_")
+        if self.level is not None and self.level.retuned:
+            found += f"-{UNDECIDED}" if self.rate_factor is None else f"-x{self.rate_factor:g}"
+        number = f"rate{self.number}" if self.level is not None and self.validated else f"{self.number:02d}"
+        return f"{self.phase}-{self.cell}-{changed}-{number}{found}".replace(".", "_")
+
+    @property
+    def validated(self) -> bool:
+        """Whether it is measured on validation images, which it does not train on: by such trials settings are chosen.
+
+        Any other trains on all training images and is measured on the test images.
+        """
+        return self.round is not None
 
     @property
     def keep_codes(self) -> bool:

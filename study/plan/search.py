@@ -18,6 +18,7 @@ from optuna.trial import FrozenTrial, TrialState
 from study.config.search_space import (
     BUDGET_SHARE_RANGE,
     FILTERS_RATIO_RANGE,
+    RATE_FACTORS,
     Cell,
     choose_filters,
     measure_filters,
@@ -36,11 +37,10 @@ MOST_TRIALS = 200
 """Results from which a suggestion is made at most, since a sampler's time grows with them; of more, the best half of so
 many and an even sample of the others."""
 
-RATE_FACTORS = (1.0, 0.3, 3.0)
-"""Learning rates that a grid tries at the published filter counts, over the recipe's own. A model whose filter counts
-are not searched goes on with `MORE_RATE_FACTORS`, the others with `GRID_FILTERS`."""
-
 MORE_RATE_FACTORS = (0.55, 1.7, 0.17, 0.1, 0.055)
+"""With what a grid goes on after `RATE_FACTORS` for a model whose filter counts are not searched; others have
+`GRID_FILTERS`."""
+
 GRID_FILTERS = ((1.0, 1.0), (0.5, 1.0), (1.0, 2.0), (1.0, 0.5), (0.75, 1.0))
 """Shares of the parameter budget, and ratios of the filter counts over the published one, at the recipe's rate."""
 

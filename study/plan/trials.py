@@ -9,6 +9,7 @@ from study.config.ablations import FACTORS, Level, explain_skip
 from study.config.search_space import Cell
 from study.config.study_config import StudyConfig
 from study.plan.planned_trial import PlannedTrial, make_trial_config
+from study.plan.rates import choose_rate, plan_rates
 from study.plan.rounds import find_winner, list_entrants, list_rounds, plan_round, plan_undecided
 from trainables.models.architectures import CONTROLS
 
@@ -53,12 +54,31 @@ def plan_trials(config: StudyConfig, rows: Iterable[Mapping[str, Any]] = ()) -> 
     if "ablate" in config.phases and "tuned" in config.arms:
         for cell in config.ablated_cells:
             for factor, level, reason in _list_levels(config, cell):
-                for number in range(1, config.seeds + 1):
-                    if reason is None:
-                        seed, found = config.confirm_seed(number), confirmed.get(cell)
-                        yield PlannedTrial(
-                            "ablate", "tuned", cell, number, seed, config.epochs, factor, level, configuration=found
-                        )
+                if reason is None:
+                    yield from _plan_level(config, cell, factor, level, confirmed.get(cell), by_id)
+
+
+def _plan_level(
+    config: StudyConfig, cell: Cell, factor: str, level: Level, found: str | None, rows: Mapping[str, Mapping[str, Any]]
+) -> Iterator[PlannedTrial]:
+    rate_factor = None
+    if level.retuned:
+        rates = plan_rates(config, cell, factor, level, found)
+        yield from rates
+        rate_factor = choose_rate(rates, rows)
+    for number in range(1, config.seeds + 1):
+        yield PlannedTrial(
+            "ablate",
+            "tuned",
+            cell,
+            number,
+            config.confirm_seed(number),
+            config.epochs,
+            factor,
+            level,
+            configuration=found,
+            rate_factor=rate_factor,
+        )
 
 
 def plan_search(config: StudyConfig, cell: Cell, rows: Mapping[str, Mapping[str, Any]]) -> list[PlannedTrial]:

@@ -11,7 +11,8 @@ import pytest
 
 from analysis import export
 from analysis.provenance import list_missing
-from analysis.results import StudyResults, average_finalists, load_study
+from analysis.results import StudyResults, average_finalists, find_superseded, load_study
+from analysis.stats.aggregate import count_runs
 from analysis.tables.costs import is_at_edge, search
 from study.config.study_config import StudyConfig
 from study.plan.planned_trial import PlannedTrial
@@ -91,6 +92,31 @@ def test_a_longer_search_leaves_what_it_replaced_out_of_every_table(tmp_path: Pa
     tuned = again[(again["phase"] == "confirm") & (again["arm"] == "tuned")]
     before = first.trials[(first.trials["phase"] == "confirm") & (first.trials["arm"] == "tuned")]
     assert sorted(tuned["trial_id"]) == sorted(before["trial_id"])
+
+
+def test_a_level_with_a_rate_of_its_own_counts_at_that_rate_alone(tmp_path: Path) -> None:
+    """The lowest wins: .3 of the base's, tried once and trained by both seeds; seeds at the base's are left out."""
+    phases = ("search", "confirm", "ablate")
+    config = searched(3, phases=phases, factors=("activation",), ablated_architectures=("model_4",))
+    results = load_study(write_rows(config, tmp_path, find_value))
+    assert results.problems == ()
+    assert list_missing(results) == []
+    ablated = results.trials[(results.trials["phase"] == "ablate") & (results.trials["level"] == "tanh")]
+    base = results.trials.loc[(results.trials["phase"] == "confirm") & (results.trials["arm"] == "tuned")].iloc[0]
+    tried, trained = (ablated[ablated["round"].isna() == seeds] for seeds in (False, True))
+    factors = tried["learning_rate"] / base["learning_rate"]
+    assert factors.tolist() == pytest.approx([1, 0.3, 3])
+    assert set(trained["learning_rate"]) == {0.3 * base["learning_rate"]}
+    counts = count_runs(results, "ablate", ["level"]).set_index("level")["runs"]
+    assert counts.to_dict() == {"tanh": 2, "relu": 2}
+    # As an earlier version trained them, at the rate of the base.
+    earlier = trained.assign(trial_id=trained["trial_id"] + "-", learning_rate=base["learning_rate"])
+    trials = pd.concat([results.trials, earlier], ignore_index=True)
+    superseded = find_superseded(trials, results.manifest)
+    assert set(trials.loc[superseded, "trial_id"]) == set(earlier["trial_id"])
+    # While a rate has still to be tried they are what there is.
+    begun = trials[~trials["trial_id"].isin([*trained["trial_id"], tried["trial_id"].iloc[2]])]
+    assert not find_superseded(begun, results.manifest).any()
 
 
 def test_a_winner_at_an_end_of_its_range_is_flagged(tmp_path: Path) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.stats
 
 from analysis.results import StudyResults
 from analysis.tables.ablations import ablations
-from tests.analysis.tables.cells import Tables, shown
+from tests.analysis.tables.cells import Tables, scores_of, shown
 from tests.synthetic import LEVELS, level_effect
 
 
@@ -32,6 +33,37 @@ def test_ablations_are_differences_to_the_base_paired_by_seed(tables: Tables) ->
     assert frame.loc["tile", f"{name}_mark"] == "significant"
     assert frame.loc["switches", f"{name}_mark"] == "unranked"
     assert any("its decoder has no unpooling" in note for note in shown(tables["ablations"]).footnotes)
+
+
+def test_a_level_says_its_learning_rate_and_those_that_were_tried(results: StudyResults) -> None:
+    """Three runs on validation images are no runs of the level, which has three seeds."""
+    relu = results.trials[results.trials["level"] == "relu"]
+    tried = relu.assign(
+        trial_id=relu["trial_id"] + "-rate", round=1, number=[0, 1, 2], learning_rate=[0.01, 0.003, 0.03]
+    )
+    trials = pd.concat([results.trials, tried], ignore_index=True)
+    frame = shown(ablations(dataclasses.replace(results, trials=trials))).frame.set_index("level")
+    assert frame["runs"].tolist() == [3] * len(frame)
+    assert frame.loc["relu", ["learning_rate", "rates_tried"]].tolist() == [0.01, "0.003, 0.01, 0.03"]
+    assert frame.loc["x3", ["learning_rate", "rates_tried"]].tolist() == [pytest.approx(0.03), ""]
+
+
+def test_runs_pair_by_seed_where_a_seed_is_the_same_weights(results: StudyResults) -> None:
+    """Other starting weights are compared by Welch's test with the base's."""
+    relu = results.trials["level"] == "relu"
+    changed = results.trials.assign(starting_weights=results.trials["starting_weights"].mask(relu, "data_scaled"))
+    frame = shown(ablations(dataclasses.replace(results, trials=changed))).frame.set_index("level")
+    assert frame["test"].to_dict() == dict.fromkeys(frame.index, "paired") | {"relu": "Welch"}
+    base = scores_of("model_4")
+    level = base + [level_effect("relu", number) for number in (1, 2, 3)]
+    test = scipy.stats.ttest_ind(level, base, equal_var=False)
+    row = frame.loc["relu"]
+    name = "reconstruction_squared_error_difference"
+    assert row[name] == pytest.approx(level.mean() - base.mean())
+    assert row[f"{name}_low"] == pytest.approx(test.confidence_interval().low)
+    assert row[f"{name}_n"] == 3
+    assert row[f"{name}_p_value"] == pytest.approx(test.pvalue)
+    assert np.isnan(row[f"{name}_effect_size"])
 
 
 def test_an_ablated_code_size_is_compared_with_the_cell_that_it_was_taken_from(results: StudyResults) -> None:

@@ -219,7 +219,8 @@ def test_a_longer_search_that_finds_another_configuration_confirms_and_ablates_i
     assert {planned.configuration for planned, _ in tuned} == {hash_configuration(best)}
     assert [planned.number for planned, _ in tuned if planned.phase == "confirm"] == [1, 2, 3]
     assert [found for planned, found in tuned if planned.phase == "confirm"] == [best] * 3
-    assert sorted(planned.number for planned, _ in tuned if planned.phase == "ablate") == [1, 1, 2, 2, 3, 3]
+    levels = [planned for planned, _ in tuned if planned.phase == "ablate" and not planned.validated]
+    assert sorted(planned.number for planned in levels) == [1, 1, 2, 2, 3, 3]
     assert grown.done == grown.total
 
 
@@ -237,7 +238,7 @@ def ablating(**changes: Any) -> StudyConfig:
 
 
 def test_ablations_change_one_setting_of_the_best_configuration() -> None:
-    """Every ablated trial differs from the confirmed ones in its factor; an optimiser brings its learning rate."""
+    """Every ablated trial differs from the confirmed ones in its factor, and in what goes with it."""
     taken = run_all(Plan(ablating(), ()))
     base = {
         planned.cell: trial_config
@@ -252,6 +253,8 @@ def test_ablations_change_one_setting_of_the_best_configuration() -> None:
         accompanying = {
             "filters": {"filters_1", "filters_2"},
             "optimizer": {"optimizer", "momentum", "second_moment_decay", "learning_rate"},
+            "activation": {"activation", "learning_rate"},
+            "loss": {"loss", "learning_rate"},
             "recipe": set(after),
         }
         assert changed
@@ -360,11 +363,12 @@ def test_seeds_of_a_configuration_are_taken_together(at_once: int) -> None:
     taken = taken_together(plan, at_once)
     assert sorted(planned.trial_id for trials in taken for planned in trials) == planned_ids(plan)
     assert all(len({planned.group for planned in trials}) == 1 for trials in taken)
-    sizes = Counter((trials[0].phase, trials[0].arm, len(trials)) for trials in taken)
+    sizes = Counter((trials[0].phase, trials[0].arm, len(trials)) for trials in taken if not trials[0].validated)
     expected = {1: {1}, 2: {1, 2}, 8: {5}}[at_once]
     for phase, arm in (("confirm", "tuned"), ("confirm", "published"), ("ablate", "tuned")):
         assert {size for other, side, size in sizes if (other, side) == (phase, arm)} == expected
-    assert {size for phase, arm, size in sizes if phase == "search" or arm == "control"} == {1}
+    assert {size for phase, arm, size in sizes if arm == "control"} == {1}
+    assert {len(trials) for trials in taken if trials[0].validated} == {1}
 
 
 def test_a_resumed_plan_takes_the_seeds_together_that_are_missing() -> None:
@@ -391,9 +395,8 @@ def test_what_is_planned_only_is_counted() -> None:
     plan = Plan(config, [*rows, *(row for row in foreign if row["architecture"] == "model_5")])
     expected = Counter((planned.group.part, planned.cell) for planned in plan_trials(config))
     assert plan.list_parts() == list(expected)
-    for (phase, cell), count in expected.items():
-        planned, ended = plan.count_trials(phase, cell)
+    for (part, cell), count in expected.items():
+        planned, ended = plan.count_trials(part, cell)
         assert planned == ended.total() == count
-    for phase in config.phases:
-        planned, ended = plan.count_trials(phase)
-        assert planned == ended.total() == sum(count for (of, _), count in expected.items() if of.startswith(phase))
+        planned, ended = plan.count_trials(part)
+        assert planned == ended.total() == sum(count for (of, _), count in expected.items() if of == part)
