@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, StrictStr, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
@@ -45,6 +45,7 @@ def _whole(least: int, most: int) -> FieldInfo:
 
 
 CodeSize = Annotated[int, _whole(1, 784)]
+Seeds = _whole(1, 1_000)
 Names = Annotated[tuple[StrictStr, ...], Field(min_length=1)]
 Name = Annotated[
     str,
@@ -75,7 +76,8 @@ class StudyConfig:
         generation_size: search trials of a cell that are suggested from the same results.
         sampler: that suggests them, where there are enough of them.
         multiply_adds_budget: of a forward pass of one image that a search may use at most, None for any.
-        seeds: trainings of every confirmed configuration.
+        seeds: trainings of every confirmed configuration, and of every level of an ablation.
+        seeds_at: arms and code sizes whose confirmed configurations have others, each (arm, code size, seeds).
         epochs: full budget of a trial of the tuned arm.
         published_epochs: of a trial of the published arm.
         batch_size: images a step, None for the recipe's.
@@ -106,7 +108,11 @@ class StudyConfig:
     generation_size: Annotated[int, _whole(1, 1_000)] = 8
     sampler: StrictStr = "multivariate_tpe"
     multiply_adds_budget: Annotated[int | None, _whole(1, 1_000_000_000_000)] = None
-    seeds: Annotated[int, _whole(1, 1_000)]
+    seeds: Annotated[int, Seeds]
+    seeds_at: Annotated[
+        tuple[tuple[Literal["tuned", "published"], CodeSize, Annotated[int, Seeds]], ...],
+        Field(description='a list of [arm, code size, seeds], such as ["tuned", 10, 8]'),
+    ] = ()
     epochs: Annotated[int, _whole(1, 100_000)]
     published_epochs: Annotated[int, _whole(1, 100_000)] = PUBLISHED_EPOCHS
     batch_size: Annotated[int | None, _whole(1, 1_000)] = None
@@ -144,6 +150,8 @@ class StudyConfig:
         _check_choices("factors", self.factors, FACTORS)
         _check_choices("ablated_architectures", self.ablated_architectures, (*BUILT_IN, *own))
         _check_choices("code_sizes", self.code_sizes, self.code_sizes)
+        places = [(arm, size) for arm, size, _ in self.seeds_at]
+        _check_choices("seeds_at", places, places)
         if self.weight_decay is not None and self.recipe == PUBLISHED_RECIPE:
             raise FieldError(
                 "weight_decay",
@@ -198,6 +206,10 @@ class StudyConfig:
         """The cells that phase ablate takes."""
         size = self.ablated_code_size if self.ablated_code_size in self.code_sizes else self.code_sizes[0]
         return tuple(Cell(name, size) for name in self.ablated_architectures if name in self.architectures)
+
+    def count_seeds(self, arm: str, code_size: int) -> int:
+        """Return how often the confirmed configuration of an arm is trained at a code size."""
+        return next((seeds for *place, seeds in self.seeds_at if place == [arm, code_size]), self.seeds)
 
     def confirm_seed(self, number: int) -> int:
         """Return the seed of confirmation ``number``, from 1; the same in every cell, so that cells pair by seed."""

@@ -38,11 +38,11 @@ def plan_trials(config: StudyConfig, rows: Iterable[Mapping[str, Any]] = ()) -> 
         for number in range(1, config.seeds + 1):
             for cell in controls:
                 yield PlannedTrial("confirm", "control", cell, number, config.confirm_seed(number), 0)
-        for arm in ("published", "tuned"):
-            for number in range(1, config.seeds + 1):
+        for arm in [arm for arm in ("published", "tuned") if arm in config.arms]:
+            for number in range(1, max(config.count_seeds(arm, size) for size in config.code_sizes) + 1):
                 for cell in cells:
                     seed = config.confirm_seed(number)
-                    if arm not in config.arms:
+                    if number > config.count_seeds(arm, cell.code_size):
                         continue
                     if arm == "tuned":
                         found = confirmed.get(cell)

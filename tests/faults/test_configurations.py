@@ -156,6 +156,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "published_epochs": st.integers(),
     "trials": st.integers(),
     "seeds": st.integers(),
+    "seeds_at": st.lists(st.tuples(names(TRAINED_ARMS), st.integers(1, 40), st.integers(1, 9)), max_size=3).map(tuple),
     "epochs": st.integers(),
     "batch_size": st.one_of(st.none(), st.integers()),
     "weight_decay": st.one_of(st.none(), st.floats()),

@@ -40,8 +40,9 @@ def test_the_protocol_shows_what_each_preset_spends() -> None:
         )
         epochs = str(config.epochs) + (f", {config.published_epochs}" if "published" in config.arms else "")
         sizes = ", ".join(map(str, config.code_sizes))
+        seeds = "; ".join([str(config.seeds), *(f"{seeds} {arm} at {size}" for arm, size, seeds in config.seeds_at)])
         searched = f"{config.trials} by {'grid' if is_grid(config) else config.sampler}"
-        spent = (", ".join(config.arms), sizes, searched, rounds, config.finalists, config.seeds, epochs, config.recipe)
+        spent = (", ".join(config.arms), sizes, searched, rounds, config.finalists, seeds, epochs, config.recipe)
         assert f"| `{name}` | {' | '.join(map(str, spent))} |" in shown
 
 
@@ -49,6 +50,17 @@ def test_a_change_that_is_none_leaves_the_presets_value() -> None:
     """Any other change takes its place, a zero too."""
     assert study_config("quick", seeds=None) == study_config("quick")
     assert study_config("quick", seeds=7, seed=0).seeds == 7
+
+
+def test_a_number_of_seeds_that_is_asked_for_holds_everywhere() -> None:
+    """A preset's exceptions are exceptions to its own number."""
+    config = study_config("reference")
+    expected = {"tuned": [5, 8, 5], "published": [3, 5, 3]}
+    assert {arm: [config.count_seeds(arm, size) for size in (2, 10, 30)] for arm in config.arms} == expected
+    asked = study_config("reference", seeds=2)
+    assert {asked.count_seeds(arm, size) for arm in asked.arms for size in asked.code_sizes} == {2}
+    both = study_config("reference", seeds=2, seeds_at=(("tuned", 10, 4),))
+    assert [both.count_seeds("tuned", size) for size in (2, 10)] == [2, 4]
 
 
 def test_an_unknown_preset_or_key_is_answered_with_those_there_are() -> None:

@@ -21,6 +21,8 @@ from trainables.trial_config import RECIPES
     [
         ("trials", 100_001, "trials 100001", "a whole number from 1 to 100,000"),
         ("seeds", 1.0, "seeds 1.0", "a whole number from 1 to 1,000"),
+        ("seeds_at", (("tuned", 10, 0),), "seeds_at 0", 'a list of [arm, code size, seeds], such as ["tuned", 10, 8]'),
+        ("seeds_at", (("control", 10, 3),), None, 'a list of [arm, code size, seeds], such as ["tuned", 10, 8]'),
         ("seed", -1, "seed -1", "a whole number from 0 to 1,000,000,000"),
         ("batch_size", "20", "batch_size '20'", "a whole number from 1 to 1,000"),
         ("ablated_code_size", 785, "ablated_code_size 785", "a whole number from 1 to 784"),

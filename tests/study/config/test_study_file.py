@@ -28,6 +28,9 @@ def test_a_file_changes_what_it_says_of_the_preset_that_it_starts_from(tmp_path:
     path = written(tmp_path, 'preset = "quick"\ncode_sizes = [4, 16]\nseeds = 5\n')
     assert read_config(path, seeds=7) == study_config("quick", name="mine-digits", code_sizes=(4, 16), seeds=7)
     assert read_config(path).seeds == 5
+    path = written(tmp_path, 'preset = "reference"\nseeds_at = [["published", 30, 4]]\n')
+    config = read_config(path)
+    assert [config.count_seeds(arm, 30) for arm in ("published", "tuned")] == [4, 5]
 
 
 def test_a_file_may_say_everything_itself(tmp_path: Path) -> None:
@@ -42,7 +45,11 @@ def test_a_file_may_say_everything_itself(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("changes", "preset"),
-    [({}, "quick"), ({"name": "other", "phases": ("search", "ablate"), "seed": 3, "recipe": "caffe"}, "paper")],
+    [
+        ({}, "quick"),
+        ({}, "reference"),
+        ({"name": "other", "phases": ("search", "ablate"), "seed": 3, "recipe": "caffe"}, "paper"),
+    ],
 )
 def test_what_a_study_writes_is_the_same_study(changes: dict[str, Any], preset: str, tmp_path: Path) -> None:
     """Every field comes back."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 
 from study.config.search_space import Cell
 from study.plan.plan import Plan
+from study.plan.identity import make_identity
 from study.plan.trials import list_skipped_levels, plan_trials
 from tests.studies import small_config
 from tests.study.plan.test_plan import ablating
@@ -50,6 +52,26 @@ def test_controls_have_a_trial_a_seed_and_that_of_earlier_versions_counts_as_the
         for cell in ("pca-code10", "raw_pixels-code784")
         for number in (2, 3)
     }
+
+
+def test_arms_and_code_sizes_have_the_seeds_that_are_said_of_them() -> None:
+    """Four of the tuned arm at code size 10, two everywhere else, ablations included; the first two are the same."""
+    config = ablating(code_sizes=(2, 10), seeds_at=(("tuned", 10, 4),), factors=("unpooling",))
+    counts = Counter(
+        (planned.phase, planned.arm, planned.cell.code_size)
+        for planned in plan_trials(config)
+        if planned.phase != "search" and planned.cell.architecture == "model_4"
+    )
+    assert counts == {
+        ("confirm", "published", 2): 2,
+        ("confirm", "published", 10): 2,
+        ("confirm", "tuned", 2): 2,
+        ("confirm", "tuned", 10): 4,
+        ("ablate", "tuned", 10): 6,
+    }
+    fewer = {planned.trial_id for planned in plan_trials(dataclasses.replace(config, seeds_at=()))}
+    assert fewer < {planned.trial_id for planned in plan_trials(config)}
+    assert make_identity(config, "sha") == make_identity(dataclasses.replace(config, seeds_at=()), "sha")
 
 
 def test_levels_that_make_no_sense_are_left_out_with_their_reason() -> None:
