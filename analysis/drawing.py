@@ -31,6 +31,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from analysis.figures.ablations import ablation_differences
 from analysis.figures.codes import codes_2d, codes_tsne
 from analysis.figures.errors import error_by_code_size, error_by_cost
+from analysis.figures.factorial import factorial_effects
 from analysis.figures.images import learned_filters, reconstructions
 from analysis.figures.learning_curves import learning_curves
 from analysis.figures.search import hyperparameter_importance, learning_rate
@@ -47,7 +48,7 @@ FORMATS: tuple[tuple[str, type[FigureCanvasBase], int, dict[str, Any]], ...] = (
 )
 """Suffix, what draws it, dots per inch (in vector files: of the points that are pixels there), options."""
 MOST_PROCESSES = 4
-"""There are ten figures, and each process takes a second to start."""
+"""There are eleven figures, and each process takes a second to start."""
 
 CACHE = "tsne.parquet"
 """File in the report's folder that keeps the points of t-SNE."""
@@ -88,6 +89,7 @@ def figures(results: StudyResults, cache: Path | None = None, *, tsne: bool = Tr
     yield codes_tsne(results, cache) if tsne else Absent("codes_tsne", "t-SNE of larger codes", "left out as asked for")
     yield learning_curves(results)
     yield error_by_cost(results)
+    yield factorial_effects(results)
     yield ablation_differences(results)
     yield learning_rate(results)
     yield hyperparameter_importance(results)

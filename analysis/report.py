@@ -27,7 +27,7 @@ from analysis.rendering import text as rendering
 from analysis.rendering.html import render_page
 from analysis.rendering.terminal import print_note, print_table
 from analysis.results import ResultsError, StudyResults, load_studies
-from analysis.tables.ablations import ablations
+from analysis.tables.ablations import ablations, factorial
 from analysis.tables.agreement import agreement
 from analysis.tables.costs import cost, search
 from analysis.tables.diagnostics import layer_values, other_scores, reliance, stability
@@ -104,7 +104,7 @@ def comparison_tables(results: StudyResults) -> tuple[Table | Absent, ...]:
     return (
         *(table(results) for table in (headline, summary, architectures, sizes, reconstruction)),
         *(score_table(results, spec) for spec in (CLASSIFICATION, CLUSTERING, CODE)),
-        *(table(results) for table in (reliance, stability, agreement, ablations, cost, search)),
+        *(table(results) for table in (reliance, stability, agreement, factorial, ablations, cost, search)),
         *(table(results) for table in (headline_pairs, differences, layer_values, other_scores)),
         *tabulate_findings(results),
     )

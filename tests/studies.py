@@ -87,8 +87,9 @@ def row_of(
     }
     if trial_config is None:
         return row
-    if trial_config.filters and planned.phase == "search":
-        measured = measure_filters(BUILT_IN[planned.cell.architecture], planned.cell.code_size, trial_config.filters)
+    built_in = BUILT_IN.get(planned.cell.architecture)
+    if trial_config.filters and planned.phase == "search" and built_in:
+        measured = measure_filters(built_in, planned.cell.code_size, trial_config.filters)
         row |= dict(zip(("budget_share", "filters_ratio"), measured, strict=True))
     return row | trial_config.as_dict() | {"configuration": planned.configuration or hash_configuration(trial_config)}
 

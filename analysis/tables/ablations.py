@@ -1,4 +1,4 @@
-"""One factor at a time: what changing it does to a confirmed configuration."""
+"""What single settings do: one at a time of a confirmed configuration, and pooling crossed with unpooling."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import pandas as pd
 from analysis.results import StudyResults, join_scores, select_confirmed
 from analysis.stats.aggregate import CELL, add_labels, count_runs
 from analysis.stats.contrasts import SIGNIFICANCE, compare_means
+from analysis.stats.factorial import collect_cells, estimate_effects, find_factorials
 from analysis.stats.intervals import compare_pairs
 from analysis.stats.metrics import (
     CROSS_ENTROPY,
@@ -19,6 +20,7 @@ from analysis.stats.metrics import (
     LINEAR_ERROR,
     MLP_ERROR,
     SQUARED_ERROR,
+    SUMMARY,
     select_metric,
 )
 from analysis.stats.ranking import adjust_p_values
@@ -108,6 +110,48 @@ def ablations(results: StudyResults) -> Table | Absent:
             *((SWITCHES_FOOTNOTE,) if (frame["level"] == "switches").any() else ()),
             *(note for study in results.studies for note in _describe_left_out(study.manifest)),
         ),
+    )
+
+
+@lru_cache(maxsize=2)  # a table and a figure show it
+def factorial(results: StudyResults) -> Table | Absent:
+    """Return one row an effect of models that cross pooling and unpooling: main effects, interactions, switches."""
+    title = "Pooling and unpooling crossed"
+    frames, columns = [], []
+    for found in find_factorials(results):
+        parts = {metric: estimate_effects(collect_cells(results, found, metric), found) for metric in SUMMARY}
+        parts = {metric: part for metric, part in parts.items() if len(part)}
+        if SQUARED_ERROR not in parts:
+            continue
+        frame = parts[SQUARED_ERROR][["factor", "effect"]].assign(study=found.study, code_size=found.code_size)
+        for metric, part in parts.items():
+            tests = part.assign(study=found.study)
+            switches = tests["factor"] == "switches"
+            tests["p_value"] = tests["p_value"].mask(switches & metric.past_code)
+            tests["p_holm"] = adjust_p_values(tests, ["study"])
+            tests["mark"] = (tests["p_holm"] < SIGNIFICANCE).map({True: "significant", False: ""})
+            tests.loc[switches & metric.past_code, "mark"] = "unranked"
+            name = f"{metric.name}_difference"
+            renamed = {part: f"{name}_{part}" for part in tests.columns if part not in ("factor", "effect")}
+            tests = tests.drop(columns="study").rename(columns=renamed | {"difference": name})
+            frame = frame.merge(tests, on=["factor", "effect"], how="left")
+            columns.append(Column(name, metric.header, "difference", metric.digits))
+        frames.append(frame)
+    if not frames:
+        return Absent("factorial", title, "")
+    frame = pd.concat(frames, ignore_index=True)
+    return Table(
+        "factorial",
+        title,
+        "Models that share all but pooling and unpooling, each trained with a learning rate of its own: differences on "
+        "the test images (squared error in 1/image), averaged over the other factor; interactions are how much a "
+        "difference of poolings changes with the unpooling; mean ± half of the 95 % t interval over the seeds that all "
+        "cells of an effect have (seeds). * differs from 0 at 5 % (t test, Holm-adjusted over the column). Switches go "
+        "with maxima alone, so they stand beside the crossing.",
+        frame,
+        (Column("factor", "Factor"), Column("effect", "Effect"), *dict.fromkeys(columns)),
+        sections=(*list_study_sections(results), Column("code_size", "code size", "count")),
+        footnotes=(SWITCHES_FOOTNOTE,) if (frame["factor"] == "switches").any() else (),
     )
 
 

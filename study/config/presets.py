@@ -8,6 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from study.config.factorial import make_factorial
 from study.config.study_config import StudyConfig
 from trainables.data.datasets import data_name, is_own_data
 from trainables.errors import FieldError
@@ -67,6 +68,19 @@ PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
             "epochs": 33,
             "published_epochs": 33,
         },
+        # Pooling crossed with unpooling, all else alike: a grid of three rates for each, tried in full with one seed.
+        "factorial": {
+            **_MNIST,
+            "architectures": (),
+            "models": make_factorial(),
+            "code_sizes": (10,),
+            "arms": ("tuned",),
+            "trials": 3,
+            "finalists": 3,
+            "validation_seeds": 1,
+            "seeds": 5,
+            "epochs": 33,
+        },
     }
 )
 """What each preset spends: the table of docs/protocol.md shows the same values."""
@@ -93,6 +107,8 @@ def change_preset(
     A file of data of one's own is looked for from ``folder`` on.
     """
     values = {"preset": called} | dict(preset) | dict(changes)
+    if "models" in preset and "models" in changes:
+        values["models"] = (*preset["models"], *(row for row in changes["models"] if row not in preset["models"]))
     if "seeds" in changes and "seeds_at" not in changes:
         values["seeds_at"] = ()  # Asked for are so many everywhere.
     if "architectures" in preset and "architectures" not in changes:
