@@ -42,6 +42,11 @@ def test_missing_ablations_are_named_by_cell_and_factor(tmp_path: Path) -> None:
     ]
 
 
+def test_an_ablation_of_an_older_version_misses_no_rates(tmp_path: Path) -> None:
+    """All seeds of both activations are there, trained at the rate of the base."""
+    assert list_missing(load_study(write(tmp_path, factors=["activation"], **ABLATED))) == []
+
+
 def test_more_seeds_are_missing_of_both_arms_and_the_search_is_whole(tmp_path: Path) -> None:
     """Two seeds more of each arm; controls, which are there once, are not counted."""
     folder = write(tmp_path, seeds=5, phases=["search", "confirm"])
