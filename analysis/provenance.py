@@ -152,6 +152,7 @@ def _facts(study: Study, trials: pd.DataFrame) -> dict[str, str]:
         "configuration": ", ".join(
             f"{key} {config[key]}" for key in ("preset", "recipe", "epochs", "trials", "seeds", "seed") if key in config
         )
+        + "".join(f", {seeds} seeds {arm} at {size}" for arm, size, seeds in config.get("seeds_at", ()))
         + f", SHA-256 {str(manifest.get('study_sha256', '?'))[:12]}",
         "seeds of confirmed trials": _join_items(sorted(seeds)),
         "trials": _join_items(

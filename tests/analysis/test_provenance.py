@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from analysis.provenance import describe_looking, list_missing
+from analysis.provenance import describe_looking, list_missing, provenance
 from analysis.results import load_study
 from analysis.tables.headline import headline, headline_pairs
 from analysis.tables.scores import differences
@@ -40,6 +40,12 @@ def test_missing_ablations_are_named_by_cell_and_factor(tmp_path: Path) -> None:
         "synthetic: 6 of 12 trials of phase ablate are not there: model_4 at code size 10 (learning_rate: 6). "
         "To run them: python study/launch.py --preset quick --phase ablate"
     ]
+
+
+def test_seeds_of_an_arm_at_a_code_size_are_told(tmp_path: Path) -> None:
+    """Beside those of all others."""
+    facts = provenance(load_study(write(tmp_path, seeds_at=[["tuned", 10, 4]])))[0][1]
+    assert "seeds 3, seed 0, 4 seeds tuned at 10, SHA-256" in facts["configuration"]
 
 
 def test_an_ablation_of_an_older_version_misses_no_rates(tmp_path: Path) -> None:

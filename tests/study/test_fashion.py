@@ -96,7 +96,7 @@ def test_another_data_set_runs_through_the_whole_line(
     results = tmp_path / "results" / "sample-fashion-mnist"
     trials = pd.read_parquet(results / "trials")
     assert set(trials.dataset) == {"fashion-mnist"}
-    assert trials.groupby("phase").size().to_dict() == {"ablate": 4, "confirm": 3 * 2 + 8, "search": 4}
+    assert trials.groupby("phase").size().to_dict() == {"ablate": 2 * 3 + 4, "confirm": 3 * 2 + 8, "search": 4}
     assert set(trials.status) == {"complete"}
     printed = run(str(ROOT / "analysis" / "report.py"), str(results))
     assert "Summary" in printed

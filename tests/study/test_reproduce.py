@@ -69,6 +69,7 @@ def edit(study: Path, table: str, trial_id: str, change: Any) -> None:
         (TRIAL, 2 * 2 + 1),
         ("search-model_4-code10-round3-grid0000-01", 2 * 4 + 1),
         ("ablate-model_4-code10-loss-both-01", 2 * 2 + 1),
+        ("ablate-model_4-code10-loss-both-rate1", 2 * 4 + 1),
         ("confirm-model_4-code10-published-01", 2 * 2 + 1),
         ("confirm-pca-code10", 1),
         ("confirm-raw_pixels-code784", 1),
@@ -166,7 +167,8 @@ def test_the_settings_are_those_that_the_trial_had(study: Path, monkeypatch: pyt
     assert batch.trial_config is not None
     assert batch.trial_config.loss == "euclidean"
     assert batch.trial_config.batch_size == 100
-    assert [trial.trial_id.rpartition("-")[0] for trial in batch.trials] == ["ablate-model_4-code10-loss-euclidean-01"]
+    (trial,) = batch.trials
+    assert trial.trial_id.startswith("ablate-model_4-code10-loss-euclidean-01-")
 
 
 @pytest.mark.parametrize(
