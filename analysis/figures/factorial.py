@@ -34,7 +34,7 @@ def factorial_effects(results: StudyResults) -> Drawing | Absent:
         return Absent(name, title, table.reason)
     shown = [metric for metric in SHOWN if f"{metric.name}_difference" in table.frame]
     found = [each for each in find_factorials(results) if len(collect_cells(results, each, SQUARED_ERROR))]
-    figure, rows = make_grid(2 * len(found), len(shown), 4.6, 3.2, below=LEGEND_HEIGHT)
+    figure, rows = make_grid(2 * len(found), len(shown), 5.0, 3.2, below=LEGEND_HEIGHT)
     for place, each in enumerate(found):
         frame = table.frame
         effects = frame[(frame["study"] == each.study) & (frame["code_size"] == each.code_size)]

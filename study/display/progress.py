@@ -72,10 +72,10 @@ class Progress:
         plan = self._plan
         width = len(str(plan.total))
         value = ""
-        if row["phase"] == "search" and row["validation_cross_entropy"] is not None:
-            value = f"validation cross-entropy {row['validation_cross_entropy']:.1f}"
-        elif squared_error is not None:
+        if squared_error is not None:
             value = f"test squared error {squared_error:.2f}"
+        elif row["validation_cross_entropy"] is not None:
+            value = f"validation cross-entropy {row['validation_cross_entropy']:.1f}"
         left = self.estimate_left()
         self.say(
             f"[{plan.done:{width}}/{plan.total}] {row['trial_id']:<44} {row['status']:<9} "

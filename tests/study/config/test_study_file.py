@@ -48,6 +48,7 @@ def test_a_file_may_say_everything_itself(tmp_path: Path) -> None:
     [
         ({}, "quick"),
         ({}, "reference"),
+        ({}, "factorial"),
         ({"name": "other", "phases": ("search", "ablate"), "seed": 3, "recipe": "caffe"}, "paper"),
     ],
 )

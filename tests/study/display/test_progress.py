@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import os
 import subprocess
@@ -39,6 +40,22 @@ def test_lines_are_as_many_as_asked_for(verbosity: Verbosity, told: list[str]) -
     assert len(lines) == len(told)
     assert all(word in line for word, line in zip(told, lines, strict=True))
     assert "\x1b" not in out.getvalue()
+
+
+def test_a_line_has_the_value_by_which_something_is_chosen_or_the_one_on_test_images() -> None:
+    """Of a search and of a rate that an ablation tries, that on validation images; nothing of what diverged."""
+    config = small_config(architectures=("model_4",), arms=("tuned",), trials=1, seeds=1, factors=("activation",))
+    plan, out = Plan(dataclasses.replace(config, phases=("search", "confirm", "ablate")), ()), io.StringIO()
+    progress = Progress(plan, 1, out)
+    while (taken := take_one(plan)) is not None:
+        planned = taken[0]
+        row = row_of(*taken, 111.11, "diverged" if planned.level and planned.level.label == "relu" else "complete")
+        plan.finish(row)
+        progress.trial_ended(row | {"seconds": 1.0, "reason": None}, None if planned.validated else 2.22)
+    for line in out.getvalue().splitlines():
+        search = "search-" in line or "-rate" in line
+        assert ("validation cross-entropy 111.1" in line) == (search and "diverged" not in line)
+        assert ("test squared error 2.22" in line) == (not search)
 
 
 def test_time_left_follows_the_seconds_of_trials_alike(monkeypatch: pytest.MonkeyPatch) -> None:
