@@ -290,13 +290,20 @@ def run_in_any_order(config: StudyConfig, at_once: int, seed: int, cut: int = 10
     ("at_once", "cut", "sampler"),
     [(2, 10_000, "multivariate_tpe"), (50, 10_000, "multivariate_tpe"), (3, 11, "tpe"), (7, 10_000, "gp")],
 )
-def test_suggestions_promotions_and_winners_do_not_depend_on_what_ends_first(
+def test_suggestions_promotions_winners_and_rates_do_not_depend_on_what_ends_first(
     at_once: int, cut: int, sampler: str
 ) -> None:
     """At any concurrency, in any order, stopped or not: the same trials with the same settings."""
     trials = 10 if sampler == "gp" else 20
     config = small_config(
-        architectures=("model_4",), trials=trials, epochs=33, generation_size=6, arms=("tuned",), sampler=sampler
+        architectures=("model_4",),
+        trials=trials,
+        epochs=33,
+        generation_size=6,
+        arms=("tuned",),
+        sampler=sampler,
+        phases=("search", "confirm", "ablate"),
+        factors=("activation", "unpooling"),
     )
     assert run_in_any_order(config, at_once, seed=at_once, cut=cut) == run_in_any_order(config, 1, seed=0)
 
