@@ -74,7 +74,7 @@ def test_a_configuration_is_a_value() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         config.seeds = 4  # type: ignore[misc]
     values = config.as_dict()
-    assert (values["code_sizes"], values["models"], values["batch_size"]) == ([2, 10], [], 10)
+    assert (values["code_sizes"], values["models"], values["seeds"]) == ([2, 10], [], 3)
 
 
 def test_seeds_of_search_and_confirmation_never_meet() -> None:
