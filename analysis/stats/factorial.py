@@ -62,9 +62,11 @@ def find_factorials(results: StudyResults) -> list[Factorial]:
     for _, group in trials.groupby(["study", "code_size"], observed=True):
         study, code_size = str(group["study"].iloc[0]), int(group["code_size"].iloc[0])
         shapes: dict[Any, dict[Combination, str]] = {}
-        for name in group["architecture"].astype("str").unique():
-            row = results.models.get(name)
-            if isinstance(row, ConvolutionalAutoencoder) and "none" not in (row.pooling, row.unpooling):
+        names = set(group["architecture"].astype("str"))
+        for name, row in results.models.items():
+            if name not in names or not isinstance(row, ConvolutionalAutoencoder):
+                continue
+            if "none" not in (row.pooling, row.unpooling):
                 shape = (row.encoder, row.decoder, row.activation, row.published_filters)
                 shapes.setdefault(shape, {})[row.pooling, row.unpooling] = name
         for models in shapes.values():

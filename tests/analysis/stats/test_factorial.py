@@ -16,7 +16,7 @@ from analysis.stats.factorial import collect_cells, estimate_effects, find_facto
 from analysis.stats.metrics import SQUARED_ERROR
 from study.config.factorial import POOLINGS, UNPOOLINGS, make_factorial
 from tests.synthetic import write_synthetic_study
-from trainables.models.architectures import CONTROLS
+from trainables.models.architectures import BUILT_IN, CONTROLS
 
 POOLING = {"max": 0.0, "average": 2.0, "stride": 5.0}
 UNPOOLING = {"corner": 0.0, "tile": -1.0, "average": 1.5}
@@ -118,6 +118,18 @@ def test_a_seed_that_a_cell_lacks_takes_no_part(results: StudyResults) -> None:
     frame = estimate_effects(cells[~lost], found).set_index("effect")
     assert frame.loc[["average - max", "tile - corner"], "n"].tolist() == [3, 3]
     assert frame.loc[["stride - max", "average - corner", "switches - corner, max"], "n"].tolist() == [4, 4, 4]
+
+
+def test_of_two_models_with_one_combination_the_later_counts(results: StudyResults) -> None:
+    """Model 4, whose search may have chosen other filter counts, is none of the factorial that stands beside it."""
+    own = results.trials[results.trials["architecture"] == "max_corner"]
+    beside = own.assign(architecture="model_4", filters_1=20, trial_id=own["trial_id"] + "-")
+    for parts in ([beside, results.trials], [results.trials, beside]):
+        trials = pd.concat([part.astype({"architecture": "str"}) for part in parts], ignore_index=True)
+        trials = trials.astype({"architecture": "category"})
+        models = {"model_4": BUILT_IN["model_4"], **results.models}
+        (found,) = find_factorials(dataclasses.replace(results, trials=trials, models=models))
+        assert found.cells["max", "corner"] == "max_corner"
 
 
 @pytest.mark.parametrize("change", ["a cell is missing", "filters differ"])
