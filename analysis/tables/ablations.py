@@ -46,7 +46,8 @@ _DRAWN = ["own_code_size", "filters_1", "filters_2", "starting_weights", "batch_
 def ablations(results: StudyResults) -> Table | Absent:
     """Return one row a level of a factor: its scores minus those of the confirmed configuration."""
     title = "Ablations"
-    if not (results.trials["phase"] == "ablate").any():
+    # Rates are tried before a level is trained.
+    if not ((results.trials["phase"] == "ablate") & results.trials["round"].isna()).any():
         return make_absent(results, "ablations", title, "no ablation was run", "ablate", "--factors FACTOR ...")
     # A trial belongs to the code size of its configuration: its own but where that is the factor.
     base_sizes = results.trials["base_code_size"].fillna(results.trials["code_size"]).astype("int64")

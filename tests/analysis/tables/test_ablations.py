@@ -11,6 +11,7 @@ import scipy.stats
 
 from analysis.results import StudyResults
 from analysis.tables.ablations import ablations
+from analysis.tables.table import Absent
 from tests.analysis.tables.cells import Tables, scores_of, shown
 from tests.synthetic import LEVELS, level_effect
 
@@ -46,6 +47,13 @@ def test_a_level_says_its_learning_rate_and_those_that_were_tried(results: Study
     assert frame["runs"].tolist() == [3] * len(frame)
     assert list(frame.loc["relu", ["learning_rate", "rates_tried"]]) == [0.01, "0.003, 0.01, 0.03"]
     assert list(frame.loc["x3", ["learning_rate", "rates_tried"]]) == [pytest.approx(0.03), ""]
+
+
+def test_rates_that_were_tried_are_no_ablation_yet(results: StudyResults) -> None:
+    """A study that was stopped before a level was trained has no table of them."""
+    ablated = results.trials["phase"] == "ablate"
+    trials = results.trials.assign(round=results.trials["round"].mask(ablated, 1))
+    assert isinstance(ablations(dataclasses.replace(results, trials=trials)), Absent)
 
 
 def test_runs_pair_by_seed_where_a_seed_is_the_same_weights(results: StudyResults) -> None:
