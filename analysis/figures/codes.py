@@ -14,8 +14,8 @@ from matplotlib.ticker import MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
 from analysis.figures.style import CLASS_COLOURS, Drawing, make_heading, make_panels, spread_code_sizes, use_style
+from analysis.figures.tsne import EMBEDDED_IMAGES, PERPLEXITY, Floats, embed_codes
 from analysis.results import StudyResults
-from analysis.stats.tsne import EMBEDDED_IMAGES, PERPLEXITY, Floats, embed_codes
 from analysis.tables.table import Absent, make_absent
 
 COLUMNS = 4

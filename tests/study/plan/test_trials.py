@@ -6,8 +6,8 @@ import dataclasses
 from collections import Counter
 
 from study.config.search_space import Cell
-from study.plan.plan import Plan
 from study.plan.identity import make_identity
+from study.plan.plan import Plan
 from study.plan.trials import list_skipped_levels, plan_trials
 from tests.studies import small_config
 from tests.study.plan.test_plan import ablating

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from analysis.stats import tsne as embedding
+from analysis.figures import tsne as embedding
 
 
 def test_tsne_is_computed_once_and_again_for_other_codes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
