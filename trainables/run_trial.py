@@ -163,7 +163,11 @@ def _measure_test(training: Training, phase: str, trial: Trial, dataset: Dataset
     scores = test.scores + measure_layers(model, test_pixels)
     if not (np.isfinite(train_codes).all() and np.isfinite(test.codes).all()):
         return Outcome("diverged", "a code is not finite")
-    scores += evaluate_codes(train_codes, dataset.training.labels, test.codes, dataset.test.labels, trial.seed or 0)
+    scores += evaluate_codes(
+        *(train_codes, dataset.training.labels, test.codes, dataset.test.labels, trial.seed or 0),
+        test_pixels=dataset.test.pixels,
+        decoder_layer=test.decoder_layer,
+    )
     if wrong := [score for score in scores if not math.isfinite(score.value)]:
         return Outcome("diverged", f"{wrong[0].metric} of {wrong[0].evaluator} on {wrong[0].split} is not finite")
     return Outcome(
@@ -182,9 +186,13 @@ def _measure_control(batch: TrialBatch, trial: Trial, dataset: Dataset, clock: _
         control = raw_pixels(dataset.training.pixels, dataset.test.pixels)
     else:
         control = pca(dataset.training.pixels, dataset.test.pixels, batch.code_size)
-    scores = make_scores("reconstruction", {"squared_error": control.squared_error})
+    errors = {"squared_error": control.squared_error, "clipped_squared_error": control.clipped_squared_error}
+    scores = make_scores("reconstruction", errors)
+    # Without `decoder_layer`: that of principal components is their only one, whose output is the image.
     scores += evaluate_codes(
-        control.train_codes, dataset.training.labels, control.test_codes, dataset.test.labels, trial.seed or 0
+        *(control.train_codes, dataset.training.labels, control.test_codes, dataset.test.labels, trial.seed or 0),
+        test_pixels=dataset.test.pixels,
+        whitened=not batch.row.lossless,
     )
     # Lossless codes are the images, which stand beside the reconstructions in figures; a few are enough.
     codes = control.test_codes[:KEPT_RECONSTRUCTIONS] if batch.row.lossless else control.test_codes

@@ -158,8 +158,12 @@ def test_a_control_reports_once_and_keeps_its_codes(name: str, code_size: int, c
     assert kept is not None
     assert kept.codes.shape == (codes, code_size)
     assert kept.reconstructions.shape == (KEPT_RECONSTRUCTIONS, 784)
-    (error,) = [score.value for score in report.outcome.scores if score.metric == "squared_error"]
-    assert error == 0 if name == "raw_pixels" else error > 0
+    values = {(score.evaluator, score.metric): score.value for score in report.outcome.scores}
+    error, clipped = (values["reconstruction", metric] for metric in ("squared_error", "clipped_squared_error"))
+    assert error == clipped == 0 if name == "raw_pixels" else error > clipped > 0
+    # Pixels are neighbours as they are; a code of four components, whitened, keeps some of them.
+    assert (("k_means_whitened", "silhouette") in values) == (name == "pca")
+    assert (values["neighbourhood", "overlap"] == 1) == (name == "raw_pixels")
     if name == "raw_pixels":
         originals = few_digits().test.pixels[:KEPT_RECONSTRUCTIONS].reshape(-1, 784) / 255
         np.testing.assert_allclose(kept.reconstructions, originals, atol=1e-3)
@@ -308,9 +312,11 @@ def test_confirmed_codes_are_evaluated_as_training_and_test_codes_with_their_own
 ) -> None:
     """Sizes, labels and codes of both splits reach the evaluation, and the seed of the trial."""
     seen: list[tuple[Any, ...]] = []
+    named: dict[str, Any] = {}
 
-    def spy(*arguments: Any, **_: Any) -> list[Any]:
+    def spy(*arguments: Any, **options: Any) -> list[Any]:
         seen.append(arguments)
+        named.update(options)
         return []
 
     monkeypatch.setattr(trainables.evaluation.evaluate, "evaluate_codes", spy)
@@ -326,6 +332,8 @@ def test_confirmed_codes_are_evaluated_as_training_and_test_codes_with_their_own
     np.testing.assert_array_equal(train_labels, dataset.training.labels)
     np.testing.assert_array_equal(test_labels, dataset.test.labels)
     assert seed == 7
+    np.testing.assert_array_equal(named["test_pixels"], dataset.test.pixels)
+    assert named["decoder_layer"].shape == (30, 250)
     assert outcome.kept is not None
     np.testing.assert_allclose(outcome.kept.codes, test_codes, rtol=2e-3, atol=2e-3)
     np.testing.assert_array_equal(outcome.kept.labels, dataset.test.labels)

@@ -23,12 +23,14 @@ class UntrainedCodes:
         test_codes: (m, code_size) float32.
         reconstructions: of the test images, (m, height, width) float32; PCA's may leave [0, 1].
         squared_error: of the reconstruction of each test image, (m,), of pixels in [0, 1].
+        clipped_squared_error: the same of the reconstructions clipped to [0, 1], where those of a network lie.
     """
 
     train_codes: NDArray[np.float32]
     test_codes: NDArray[np.float32]
     reconstructions: NDArray[np.float32]
     squared_error: NDArray[np.float32]
+    clipped_squared_error: NDArray[np.float32]
 
 
 def pca(train_pixels: NDArray[np.uint8], test_pixels: NDArray[np.uint8], code_size: int) -> UntrainedCodes:
@@ -57,16 +59,15 @@ def pca(train_pixels: NDArray[np.uint8], test_pixels: NDArray[np.uint8], code_si
         train_codes = np.matmul(train - mean, components)
         test_codes = np.matmul(test - mean, components)
         reconstructions = np.matmul(test_codes, components.T) + mean
-    squared_error = np.square(reconstructions - test).sum(axis=1)
-    return UntrainedCodes(train_codes, test_codes, reconstructions.reshape(test_pixels.shape), squared_error)
+    errors = [np.square(images - test).sum(axis=1) for images in (reconstructions, reconstructions.clip(0, 1))]
+    return UntrainedCodes(train_codes, test_codes, reconstructions.reshape(test_pixels.shape), *errors)
 
 
 def raw_pixels(train_pixels: NDArray[np.uint8], test_pixels: NDArray[np.uint8]) -> UntrainedCodes:
     """Return the pixels, given as to `pca`, in [0, 1] as a code of as many units: its own reconstruction."""
     test = _flatten(test_pixels)
-    return UntrainedCodes(
-        _flatten(train_pixels), test, test.reshape(test_pixels.shape), np.zeros(len(test), np.float32)
-    )
+    none = np.zeros(len(test), np.float32)
+    return UntrainedCodes(_flatten(train_pixels), test, test.reshape(test_pixels.shape), none, none)
 
 
 def _flatten(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:

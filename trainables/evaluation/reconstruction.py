@@ -25,9 +25,18 @@ Activations of sigmoid and tanh span 1 and 2, so a dead map carries under one pa
 
 @dataclass(frozen=True, slots=True)
 class TestImagesResult:
-    """Codes of the test images, (images, code_size) float32, first reconstructions in [0, 1], and scores."""
+    """What a model makes of the test images.
+
+    Attributes:
+        codes: (images, code_size).
+        decoder_layer: (images, units), what the decoder's first layer makes of the codes: as much a function of the
+            model as its reconstructions are, since switches come in later.
+        reconstructions: the first, (kept, pixels) in [0, 1].
+        scores: of reconstruction.
+    """
 
     codes: NDArray[np.float32]
+    decoder_layer: NDArray[np.float32]
     reconstructions: NDArray[np.float16]
     scores: list[Score]
 
@@ -80,7 +89,9 @@ def measure_test(
         squared_error = of_images if evaluator == "reconstruction" else mean
         scores += make_scores(evaluator, {"cross_entropy": cross_entropy, "squared_error": squared_error})
     kept = torch.cat(reconstructions)[:kept_reconstructions]
-    return TestImagesResult(torch.cat(codes).cpu().numpy(), kept.half().cpu().numpy(), scores)
+    code, first = torch.cat(codes), model.decoder_stages[0]
+    layer = model.activate(first, model.preactivate(first, code, {}))
+    return TestImagesResult(code.cpu().numpy(), layer.cpu().numpy(), kept.half().cpu().numpy(), scores)
 
 
 @torch.inference_mode()

@@ -16,6 +16,7 @@ METRICS: Mapping[str, tuple[str, Direction]] = MappingProxyType(
     {
         "cross_entropy": ("nats/image", "lower"),
         "squared_error": ("1/image", "lower"),
+        "clipped_squared_error": ("1/image", "lower"),
         "error": ("%", "lower"),
         "precision": ("", "higher"),
         "recall": ("", "higher"),
@@ -24,6 +25,9 @@ METRICS: Mapping[str, tuple[str, Direction]] = MappingProxyType(
         "nmi": ("", "higher"),
         "ari": ("", "higher"),
         "silhouette": ("", "higher"),
+        "trustworthiness": ("", "higher"),
+        "continuity": ("", "higher"),
+        "overlap": ("", "higher"),
         "hoyer_sparsity": ("", "none"),
         "gini_index": ("", "none"),
         "effective_dimension": ("units", "none"),

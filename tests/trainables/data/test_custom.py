@@ -84,7 +84,8 @@ def test_labels_may_be_left_out(tmp_path: Path) -> None:
     codes = RANDOM.normal(size=(60, 4)).astype(np.float32)
     scores = evaluate_codes(codes, None, codes[:30], None, seed=0)
     assert {(score.evaluator, score.metric) for score in scores if score.evaluator != "code"} == {
-        ("k_means", "silhouette")
+        ("k_means", "silhouette"),
+        ("k_means_whitened", "silhouette"),
     }
 
 

@@ -23,6 +23,18 @@ def test_pca_of_two_pixels_agrees_with_hand_worked_values() -> None:
     assert control.squared_error.tolist() == pytest.approx([0, 0.5])
 
 
+def test_pca_clipped_to_what_pixels_can_be_is_nearer() -> None:
+    """Of three pixels training images lie along (1, 0.4, 0), and a test image is seen as a point past the end."""
+    train = np.array([[[0, 0, 102]], [[255, 102, 102]]], np.uint8)  # along (1, 0.4)
+    test = np.array([[[255, 255, 102]]], np.uint8)
+    control = pca(train, test, 1)
+    share = (1 + 0.4) / (1 + 0.4**2)  # of the line from (0, 0) to (1, 0.4), past its end
+    assert control.reconstructions[0, 0] == pytest.approx([share, 0.4 * share, 0.4], abs=1e-6)
+    rest = (1 - 0.4 * share) ** 2
+    assert control.squared_error.tolist() == pytest.approx([(share - 1) ** 2 + rest])
+    assert control.clipped_squared_error.tolist() == pytest.approx([rest])
+
+
 def test_pca_of_all_pixels_loses_nothing() -> None:
     """As many components as pixels, and codes of float32."""
     pixels = np.random.default_rng(0).integers(0, 256, (50, 3, 4), np.uint8)
@@ -59,5 +71,5 @@ def test_raw_pixels_are_their_own_reconstruction() -> None:
     control = raw_pixels(pixels, pixels)
     assert control.train_codes == pytest.approx(np.array([[0.0, 0.2, 1.0, 0.4]]))
     assert control.train_codes.dtype == np.float32
-    assert control.squared_error.tolist() == [0.0]
+    assert control.squared_error.tolist() == control.clipped_squared_error.tolist() == [0.0]
     assert np.array_equal(control.reconstructions[0].ravel(), control.test_codes[0])

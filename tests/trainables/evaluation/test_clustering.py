@@ -6,10 +6,17 @@ import importlib.util
 
 import numpy as np
 import pytest
+from sklearn.metrics import silhouette_score
 
 from tests.trainables.evaluation.blobs import CLASSES, blobs, by_name
 from trainables.errors import InputError
-from trainables.evaluation.clustering import clustering_accuracy, require_umap, score_k_means, score_umap_gmm
+from trainables.evaluation.clustering import (
+    clustering_accuracy,
+    measure_silhouette,
+    require_umap,
+    score_k_means,
+    score_umap_gmm,
+)
 from trainables.evaluation.evaluate import evaluate_codes
 
 
@@ -29,11 +36,20 @@ def test_clustering_accuracy_assigns_clusters_at_best(labels: list[int], cluster
     assert clustering_accuracy(labels, clusters) == pytest.approx(expected)
 
 
+def test_silhouettes_agree_with_scikit_learn() -> None:
+    """In blocks, with a cluster of one point, and points that lie on each other."""
+    points = np.random.default_rng(0).normal(size=(1_200, 3))
+    points[1] = points[0]
+    found = np.append(np.random.default_rng(1).integers(0, 4, 1_199), 9)
+    assert measure_silhouette(points, found) == pytest.approx(silhouette_score(points, found), abs=1e-9)
+    assert measure_silhouette(np.zeros((4, 2)), np.array([0, 0, 1, 1])) == 0
+
+
 def test_fewer_distinct_codes_than_clusters_are_as_many_clusters() -> None:
     """Ten classes on three points: 3 of 10 classes can be right."""
     labels = np.arange(60) % CLASSES
     codes = np.array([[0, 0], [1, 0], [0, 1]], np.float32)[np.minimum(labels, 2)]
-    scores = by_name(score_k_means(codes, labels, clusters=CLASSES, seed=0))
+    scores = by_name(score_k_means("k_means", codes, labels, clusters=CLASSES, seed=0))
     assert scores["k_means", "accuracy"] == pytest.approx(0.3)
     assert scores["k_means", "silhouette"] == pytest.approx(1.0)
 
@@ -41,7 +57,7 @@ def test_fewer_distinct_codes_than_clusters_are_as_many_clusters() -> None:
 def test_fewer_codes_than_clusters_are_clustered() -> None:
     """Each its own cluster, for which silhouette is not defined."""
     codes, labels = blobs(4)
-    scores = by_name(score_k_means(codes, labels, clusters=CLASSES, seed=0))
+    scores = by_name(score_k_means("k_means", codes, labels, clusters=CLASSES, seed=0))
     assert scores["k_means", "accuracy"] == 1.0
     assert scores["k_means", "silhouette"] == 0.0
 

@@ -18,13 +18,19 @@ from trainables.evaluation.baselines import pca
 from trainables.evaluation.evaluate import evaluate_codes
 from trainables.evaluation.scores import Score
 
+CLASSIFIERS = ("linear_classifier", "mlp_classifier", "nearest_neighbours")
 EXPECTED = {
     **{
         (who, what): ("%" if what == "error" else "", "lower" if what == "error" else "higher")
-        for who in ("linear_classifier", "mlp_classifier")
+        for who in CLASSIFIERS
         for what in ("error", "precision", "recall", "f_score")
     },
-    **{("k_means", what): ("", "higher") for what in ("accuracy", "nmi", "ari", "silhouette")},
+    **{
+        (who, what): ("", "higher")
+        for who in ("k_means", "k_means_whitened", "k_means_decoder_layer")
+        for what in ("accuracy", "nmi", "ari", "silhouette")
+    },
+    **{("neighbourhood", what): ("", "higher") for what in ("trustworthiness", "continuity", "overlap")},
     **{("code", what): ("", "none") for what in ("hoyer_sparsity", "gini_index")},
     **{("code", what): ("units", "none") for what in ("effective_dimension", "dead_units")},
 }
@@ -38,7 +44,9 @@ def well_separated() -> dict[tuple[str, str], float]:
 
 def test_scores_are_rows_of_the_table() -> None:
     """A score has the columns of ``scores`` but the trial's, and the names, units and directions that are promised."""
-    scores = evaluate_codes(*blobs(100), *blobs(50, seed=1), seed=0)
+    test = blobs(50, seed=1)
+    pixels = np.random.default_rng(0).integers(0, 256, (50, 8, 8), np.uint8)
+    scores = evaluate_codes(*blobs(100), *test, seed=0, test_pixels=pixels, decoder_layer=test[0])
     columns = [field.name for field in fields(Score)]
     assert ["trial_id", *columns] == SCORES.names
     rows = [{"trial_id": "x"} | {name: getattr(score, name) for name in columns} for score in scores]
@@ -49,9 +57,8 @@ def test_scores_are_rows_of_the_table() -> None:
 
 def test_separate_classes_are_found_without_error(well_separated: dict[tuple[str, str], float]) -> None:
     """Ten small, distant blobs: no errors, perfect agreement."""
-    assert well_separated["linear_classifier", "error"] == 0.0
-    assert well_separated["mlp_classifier", "error"] == 0.0
-    for who, what in EXPECTED:
+    assert [well_separated[who, "error"] for who in CLASSIFIERS] == [0.0, 0.0, 0.0]
+    for who, what in well_separated:
         if what in ("precision", "recall", "f_score", "accuracy", "nmi", "ari"):
             assert well_separated[who, what] == pytest.approx(1.0), (who, what)
     assert well_separated["k_means", "silhouette"] > 0.9
@@ -62,8 +69,53 @@ def test_the_same_seed_gives_the_same_scores(well_separated: dict[tuple[str, str
     overlapping = (*blobs(300, spread=0.6), *blobs(200, spread=0.6, seed=1))
     first, again, other = (by_name(evaluate_codes(*overlapping, seed=seed)) for seed in (1, 1, 2))
     assert first == again
-    assert {who for (who, what), value in first.items() if value != other[who, what]} <= {"k_means", "mlp_classifier"}
+    changed = {who for (who, what), value in first.items() if value != other[who, what]}
+    assert changed <= {"k_means", "k_means_whitened", "mlp_classifier"}
     assert first["mlp_classifier", "error"] > 0
+
+
+@pytest.mark.parametrize("singular", [False, True], ids=["of five units", "of five units, one dead and one a sum"])
+def test_an_invertible_map_of_the_code_changes_nothing_that_is_ranked(singular: bool) -> None:
+    """To 1e-6 but for the perceptrons, whose errors move as they do by their seeds; it does change what is secondary.
+
+    The decoder's first layer, which undoes the map, is not given: it has the same outputs.
+    """
+    (train, train_labels), (test, test_labels) = blobs(1_000, spread=0.7), blobs(500, spread=0.7, seed=1)
+    random = np.random.default_rng(0)
+    pixels = random.integers(0, 256, (500, 4, 4), np.uint8)
+    if singular:
+        train, test = (
+            np.hstack([codes, np.full((len(codes), 1), 0.3), codes[:, :2] @ [[1], [2]]]) for codes in (train, test)
+        )
+    mapping = random.normal(size=(train.shape[1], train.shape[1]))
+    perceptrons: list[list[float]] = []
+    scores: list[dict[tuple[str, str], float]] = []
+    for first, second in ((train, test), (train @ mapping + 3.0, test @ mapping + 3.0)):
+        found = [
+            by_name(evaluate_codes(first, train_labels, second, test_labels, seed, test_pixels=pixels))
+            for seed in range(4)
+        ]
+        perceptrons.append([values["mlp_classifier", "error"] for values in found])
+        scores.append(found[0])
+    own, mapped = scores
+    kept = {"linear_classifier", "nearest_neighbours", "k_means_whitened", "neighbourhood"}
+    assert {name: value for name, value in mapped.items() if name[0] in kept} == pytest.approx(
+        {name: value for name, value in own.items() if name[0] in kept}, abs=1e-6
+    )
+    for name in (("k_means", "silhouette"), ("code", "gini_index"), ("code", "effective_dimension")):
+        assert abs(mapped[name] - own[name]) > 1e-3, name
+    means, deviations = np.mean(perceptrons, axis=1), np.std(perceptrons, axis=1, ddof=1)
+    assert abs(means[1] - means[0]) < 2 * deviations.max()
+
+
+def test_pixels_are_not_whitened() -> None:
+    """No layer has mapped them: neighbours and clusters are those of the pixels as they are."""
+    (train, train_labels), (test, test_labels) = blobs(300, spread=0.5), blobs(200, spread=0.5, seed=1)
+    stretched = np.array([1, 1, 30, 1, 1], np.float32)
+    scores = by_name(evaluate_codes(train * stretched, train_labels, test * stretched, test_labels, 0, whitened=False))
+    assert not any(who == "k_means_whitened" for who, _ in scores)
+    turned = by_name(evaluate_codes(train * stretched, train_labels, test * stretched, test_labels, 0))
+    assert scores["nearest_neighbours", "error"] != turned["nearest_neighbours", "error"]
 
 
 def test_units_may_have_any_scale_and_offset(well_separated: dict[tuple[str, str], float]) -> None:
@@ -92,6 +144,8 @@ def test_a_collapsed_code_scores_as_a_guess(jitter: float) -> None:
     codes = (0.7 * (1 + noise)).astype(np.float32)
     labels = np.append(np.zeros(200), np.arange(800) % CLASSES).astype(np.int64)
     scores = by_name(evaluate_codes(codes, labels, codes[500:], labels[500:], seed=0))
+    assert scores["nearest_neighbours", "error"] == pytest.approx(90, abs=5)
+    assert [scores["k_means_whitened", what] for what in ("nmi", "ari", "silhouette")] == pytest.approx([0, 0, 0])
     for who in ("linear_classifier", "mlp_classifier"):
         assert scores[who, "error"] == 90.0
         assert scores[who, "precision"] == pytest.approx(0.01)

@@ -40,6 +40,17 @@ def test_reliance_on_the_code_is_measured_beside_the_reconstruction(name: str) -
     assert values["reconstruction", "squared_error"] == pytest.approx(squared_error, rel=1e-5)
 
 
+@pytest.mark.parametrize("name", ["model_1", "model_3", "model_5", "classic_autoencoder"])
+def test_the_decoder_s_first_layer_is_its_activation_of_the_code(name: str) -> None:
+    """Fully connected in every model, before any switch comes in."""
+    model = make_model(name)
+    result = measure_test(model, PIXELS, np.zeros(3, np.float32), 1)
+    layer = model.decoder_stages[0].layer
+    sums = result.codes @ model.weight(layer).detach().numpy().T + model.bias(layer).detach().numpy()
+    expected = np.tanh(sums) if name == "model_5" else 1 / (1 + np.exp(-sums))
+    np.testing.assert_allclose(result.decoder_layer, expected, atol=1e-5)
+
+
 def test_a_layer_without_weights_has_dead_maps_only() -> None:
     """Its output is its bias, the same everywhere."""
     model = make_model("model_4")
