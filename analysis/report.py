@@ -33,7 +33,15 @@ from analysis.tables.costs import cost, search
 from analysis.tables.diagnostics import layer_values, other_scores, reliance, stability
 from analysis.tables.headline import headline, headline_pairs
 from analysis.tables.models import architectures, sizes
-from analysis.tables.scores import CLASSIFICATION, CLUSTERING, CODE, differences, reconstruction, score_table
+from analysis.tables.scores import (
+    CLASSIFICATION,
+    CLUSTERING,
+    CODE,
+    NEIGHBOURHOOD,
+    differences,
+    reconstruction,
+    score_table,
+)
 from analysis.tables.summary import answers, summary
 from analysis.tables.table import Absent, Table
 from study.storage.location import parse_location
@@ -103,7 +111,7 @@ def comparison_tables(results: StudyResults) -> tuple[Table | Absent, ...]:
     """Return every table in the order of the report."""
     return (
         *(table(results) for table in (headline, summary, architectures, sizes, reconstruction)),
-        *(score_table(results, spec) for spec in (CLASSIFICATION, CLUSTERING, CODE)),
+        *(score_table(results, spec) for spec in (NEIGHBOURHOOD, CLASSIFICATION, CLUSTERING, CODE)),
         *(table(results) for table in (reliance, stability, agreement, factorial, ablations, cost, search)),
         *(table(results) for table in (headline_pairs, differences, layer_values, other_scores)),
         *tabulate_findings(results),

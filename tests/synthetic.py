@@ -72,6 +72,9 @@ _UNITS = {
     "nmi": ("", "higher"),
     "ari": ("", "higher"),
     "silhouette": ("", "higher"),
+    "trustworthiness": ("", "higher"),
+    "continuity": ("", "higher"),
+    "overlap": ("", "higher"),
     "hoyer_sparsity": ("", "none"),
     "gini_index": ("", "none"),
     "effective_dimension": ("units", "none"),
@@ -111,6 +114,7 @@ def true_score(
         ("other_switches", "cross_entropy"): 300.0 + own if architecture == "model_3" else 48 + 3.0 * squared_error,
         ("linear_classifier", "error"): linear_error,
         ("mlp_classifier", "error"): linear_error / 2,
+        ("nearest_neighbours", "error"): linear_error / 3,
         ("layer_conv1", "maximum"): 1.0 + own / 10,
         ("layer_conv1", "dead_maps"): 0.0,
         ("layer_code", "maximum"): 4.0 + own,
@@ -118,7 +122,7 @@ def true_score(
         ("code", "effective_dimension"): code_size * 0.6,
         ("code", "dead_units"): float(architecture == "model_3"),
     }
-    for classifier, share in (("linear_classifier", 1.0), ("mlp_classifier", 0.5)):
+    for classifier, share in (("linear_classifier", 1.0), ("mlp_classifier", 0.5), ("nearest_neighbours", 1 / 3)):
         for metric_name in ("precision", "recall", "f_score"):
             values[classifier, metric_name] = 1 - share * linear_error / 100
     for metric_name in ("accuracy", "nmi", "ari", "silhouette"):
@@ -126,6 +130,10 @@ def true_score(
     if arm == "control":  # Its code is computed, its perceptron and its clusters are drawn.
         values["mlp_classifier", "error"] += SEED_EFFECT[(number - 1) % len(SEED_EFFECT)]
         values["k_means", "accuracy"] += SEED_EFFECT[(number - 1) % len(SEED_EFFECT)] / 100
+    for metric_name in ("accuracy", "nmi", "ari", "silhouette"):
+        values["k_means_whitened", metric_name] = 0.9 * values["k_means", metric_name]
+    for metric_name in ("trustworthiness", "continuity", "overlap"):
+        values["neighbourhood", metric_name] = quality * (0.5 if metric_name == "overlap" else 1.0)
     for metric_name in ("hoyer_sparsity", "gini_index"):
         values["code", metric_name] = 0.3 + 0.01 * noise(architecture, metric_name)
     return values[evaluator, metric]
@@ -338,8 +346,11 @@ def _scores(
         if architecture != "pca":
             metrics.append(("reconstruction", "cross_entropy"))
     if evaluations:
-        metrics += [(who, what) for who in ("linear_classifier", "mlp_classifier") for what in _CLASSIFIER_METRICS]
-        metrics += [("k_means", what) for what in ("accuracy", "nmi", "ari", "silhouette")]
+        classifiers = ("linear_classifier", "mlp_classifier", "nearest_neighbours")
+        metrics += [(who, what) for who in classifiers for what in _CLASSIFIER_METRICS]
+        clustered = ("k_means",) if architecture == "raw_pixels" else ("k_means", "k_means_whitened")
+        metrics += [(who, what) for who in clustered for what in ("accuracy", "nmi", "ari", "silhouette")]
+        metrics += [("neighbourhood", what) for what in ("trustworthiness", "continuity", "overlap")]
         metrics += [("code", what) for what in ("hoyer_sparsity", "gini_index", "effective_dimension", "dead_units")]
         if trial["arm"] != "control":
             metrics += [(who, what) for who in ("layer_conv1", "layer_code") for what in ("maximum", "dead_maps")]

@@ -16,16 +16,19 @@ from analysis.stats.aggregate import CELL, ROUNDING, count_runs, select_test_sco
 from analysis.stats.contrasts import MINIMUM_SEEDS, make_contrast
 from analysis.stats.intervals import LEVEL
 from analysis.stats.metrics import (
+    CLIPPED_SQUARED_ERROR,
     INCREASE,
     K_MEANS_ACCURACY,
     LINEAR_ERROR,
     MEAN_CODE,
     MLP_ERROR,
     OTHER_SWITCHES,
+    RAW_K_MEANS_ACCURACY,
     SQUARED_ERROR,
     Direction,
     Metric,
     select_metric,
+    settle_metrics,
 )
 from study.storage.schema import ARMS
 from trainables.models.architectures import CONTROLS, Architecture, Control
@@ -37,13 +40,13 @@ Key = tuple[str, str, str, int, str]
 """Factor and level, both empty but for ablations; architecture, code size, arm."""
 
 _KEY = ["factor", "level", "architecture", "code_size", "arm"]
-_OF_LABELS = (LINEAR_ERROR, MLP_ERROR, K_MEANS_ACCURACY)
+_OF_LABELS = (LINEAR_ERROR, MLP_ERROR, K_MEANS_ACCURACY, RAW_K_MEANS_ACCURACY)
 PUBLISHED_IMAGES = 20_000 * 100
 """Images that the authors' training shows to a model: iterations times batch. Source: [file], their solver."""
 
 NO_LABELS = "labels, which the data do not have"
 NO_PUBLISHED_ABLATIONS = "ablations in the authors' recipe, which no phase trains"
-_READ = (SQUARED_ERROR, *_OF_LABELS, OTHER_SWITCHES, MEAN_CODE)
+_READ = (SQUARED_ERROR, CLIPPED_SQUARED_ERROR, *_OF_LABELS, OTHER_SWITCHES, MEAN_CODE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +130,10 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """What claims are tested on, of one study: test scores by key and metric; by key how many runs ended how."""
+    """What claims are tested on, of one study: test scores by key and metric; by key how many runs ended how.
+
+    PCA's squared error is that of its images clipped to [0, 1], where rows have it.
+    """
 
     models: Mapping[str, Architecture | Control]
     scores: Mapping[tuple[Key, Metric], Seeds]
@@ -135,6 +141,8 @@ class Rows:
     labelled: bool
     published_share: float = 1.0
     """Of the authors' training that the published arm has had."""
+    settled: Mapping[Metric, Metric] = dataclasses.field(default_factory=dict)
+    """What stands in the place of a metric that older rows do not have."""
 
     @property
     def groups(self) -> list[tuple[int, str]]:
@@ -145,17 +153,18 @@ class Rows:
     def compare(self, comparison: Comparison, code_size: int, arm: str) -> Evidence:
         """Return ``comparison`` at one code size of one arm."""
         subject, reference = comparison.subject, comparison.reference
+        metric = self.settled.get(comparison.metric, comparison.metric)
         blank = Evidence(
             arm,
             code_size,
             self.models[subject].label,
             comparison.side,
             self.models[reference].label,
-            comparison.metric.label,
+            metric.label,
             comparison.decides and code_size >= comparison.from_code_size,
         )
         first, second = make_key(subject, code_size, arm), make_key(reference, code_size, arm)
-        return self.test(blank, (first, comparison.metric), (second, comparison.reference_metric or comparison.metric))
+        return self.test(blank, (first, metric), (second, comparison.reference_metric or metric))
 
     def test(self, blank: Evidence, first: tuple[Key, Metric], second: tuple[Key, Metric]) -> Evidence:
         """Return ``blank`` with the test of two metrics, or with what there is instead.
@@ -239,7 +248,9 @@ def collect_rows(results: StudyResults, study: Study) -> Rows:
     rows: list[dict[Any, Any]] = counts[counts["study"] == study.name].to_dict("records")
     runs: dict[Key, Mapping[str, int]] = {tuple(row[name] for name in _KEY): row for row in rows}
     trials = results.trials[results.trials["study"] == study.name]
-    return Rows(results.models, _collect_values(scores), runs, study.labelled, compute_published_share(trials))
+    settled = dict(zip(_OF_LABELS, settle_metrics(scores, _OF_LABELS), strict=True))
+    values = _collect_values(scores)
+    return Rows(results.models, values, runs, study.labelled, compute_published_share(trials), settled)
 
 
 def compute_published_share(trials: pd.DataFrame) -> float:
@@ -267,6 +278,8 @@ def _collect_values(scores: pd.DataFrame) -> dict[tuple[Key, Metric], dict[int, 
         rows = select_metric(scores, metric)
         for *key, seed, value in rows[[*_KEY, "seed", "value"]].itertuples(index=False):
             values.setdefault((tuple(key), metric), {})[seed] = value
+    for run in [key for key, metric in values if metric == CLIPPED_SQUARED_ERROR]:
+        values[run, SQUARED_ERROR] = values[run, CLIPPED_SQUARED_ERROR]
     for run in [key for key, metric in values if metric == MEAN_CODE]:
         own, replaced = values.get((run, SQUARED_ERROR), {}), values[run, MEAN_CODE]
         values[run, INCREASE] = {seed: value - own[seed] for seed, value in replaced.items() if seed in own}

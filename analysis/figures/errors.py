@@ -27,7 +27,7 @@ from analysis.figures.style import (
 )
 from analysis.results import StudyResults
 from analysis.stats.aggregate import estimate_means, select_confirmed_scores
-from analysis.stats.metrics import K_MEANS_ACCURACY, LINEAR_ERROR, SQUARED_ERROR, Metric, select_metric
+from analysis.stats.metrics import K_MEANS_ACCURACY, LINEAR_ERROR, SQUARED_ERROR, Metric, select_metric, settle_metrics
 from analysis.tables.costs import cost
 from analysis.tables.table import Absent, make_absent
 
@@ -42,7 +42,7 @@ def error_by_code_size(results: StudyResults) -> Drawing | Absent:
     name, title = "error_by_code_size", "Error against code size"
     scores = select_confirmed_scores(results)
     shown: list[tuple[Metric, pd.DataFrame, bool]] = []
-    for metric in SHOWN:
+    for metric in settle_metrics(scores, SHOWN):
         frame = estimate_means(select_metric(scores, metric), "value")
         logarithmic = fits_logarithm(metric, frame.loc[frame["arm"] != "control", "value"])
         # Raw pixels reconstruct themselves, and 0 has no place on a logarithmic axis.

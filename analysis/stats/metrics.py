@@ -17,12 +17,24 @@ Direction = Literal["lower", "higher", "none"]
 _RECONSTRUCTION = "reconstruction"
 _EVALUATORS = {
     _RECONSTRUCTION: "",
+    "neighbourhood": "",
     "linear_classifier": "linear",
     "mlp_classifier": "MLP",
+    "nearest_neighbours": "nearest-neighbour",
+    "k_means_whitened": "k-means",
+    "k_means_decoder_layer": "k-means",
     "k_means": "k-means",
     "umap_gmm": "UMAP + mixture",
 }
-_METRICS = {"cross_entropy": "cross-entropy", "f_score": "F-score", "nmi": "NMI", "ari": "ARI"}
+_OF = {"k_means": "raw code", "k_means_decoder_layer": "decoder's first layer"}
+"""What was measured, where that is not the whitened code."""
+_METRICS = {
+    "cross_entropy": "cross-entropy",
+    "f_score": "F-score",
+    "nmi": "NMI",
+    "ari": "ARI",
+    "overlap": "overlap of neighbours",
+}
 _DIGITS = {"%": 2, "nats/image": 2, "1/image": 2, "units": 1, "maps": 1}
 
 
@@ -36,6 +48,7 @@ class Metric:
         unit: empty for a number from 0 to 1.
         direction: which values are better: lower, higher or none.
         phrase: what it is called, where that does not follow from its names.
+        older: what stands in its place where rows are of a version that did not measure it: see `settle_metrics`.
     """
 
     evaluator: str
@@ -43,6 +56,7 @@ class Metric:
     unit: str = ""
     direction: Direction = "lower"
     phrase: str = ""
+    older: Metric | None = None
 
     @property
     def key(self) -> tuple[str, str]:
@@ -96,7 +110,8 @@ class Metric:
 
     def _join_words(self, between: str = "") -> str:
         evaluator = _EVALUATORS.get(self.evaluator, self.evaluator.replace("_", " "))
-        return f"{evaluator}{between} {_words(self.metric)}".strip()
+        of = f", {_OF[self.evaluator]}" if self.evaluator in _OF else ""
+        return f"{evaluator}{between} {_words(self.metric)}{of}".strip()
 
     def _with_percent(self, text: str) -> str:
         return f"{text} (%)" if self.unit == "%" else text
@@ -115,9 +130,19 @@ OTHER_SWITCHES = Metric(
 )
 LINEAR_ERROR = Metric("linear_classifier", "error", "%")
 MLP_ERROR = Metric("mlp_classifier", "error", "%")
-K_MEANS_ACCURACY = Metric("k_means", "accuracy", direction="higher")
-K_MEANS_NMI = Metric("k_means", "nmi", direction="higher")
-K_MEANS_ARI = Metric("k_means", "ari", direction="higher")
+NEAREST_NEIGHBOUR_ERROR = Metric("nearest_neighbours", "error", "%")
+RAW_K_MEANS_ACCURACY, RAW_K_MEANS_NMI, RAW_K_MEANS_ARI = (
+    Metric("k_means", metric, direction="higher") for metric in ("accuracy", "nmi", "ari")
+)
+"""Of codes as they are. An invertible map, which changes no reconstruction, changes them: they are ranked in rows of
+older versions only, which have no others."""
+K_MEANS_ACCURACY, K_MEANS_NMI, K_MEANS_ARI = (
+    Metric("k_means_whitened", raw.metric, direction="higher", older=raw)
+    for raw in (RAW_K_MEANS_ACCURACY, RAW_K_MEANS_NMI, RAW_K_MEANS_ARI)
+)
+TRUSTWORTHINESS, CONTINUITY, NEIGHBOUR_OVERLAP = (
+    Metric("neighbourhood", metric, direction="higher") for metric in ("trustworthiness", "continuity", "overlap")
+)
 HOYER_SPARSITY = Metric("code", "hoyer_sparsity", direction="none")
 EFFECTIVE_DIMENSION = Metric("code", "effective_dimension", "units", "none")
 DEAD_UNITS = Metric("code", "dead_units", "units", "none")
@@ -144,6 +169,21 @@ def list_metrics(scores: pd.DataFrame, evaluators: Sequence[str], first: Sequenc
 def select_metric(scores: pd.DataFrame, metric: Metric) -> pd.DataFrame:
     """Return the rows of ``metric``."""
     return scores[(scores["evaluator"] == metric.evaluator) & (scores["metric"] == metric.metric)]
+
+
+def settle_metrics(scores: pd.DataFrame, metrics: Sequence[Metric]) -> tuple[Metric, ...]:
+    """Return ``metrics``, each that a trained run of ``scores`` lacks replaced by the older one that it has.
+
+    For all studies of a report together, so that a column holds one thing: rows of older versions, or a study that was
+    begun by one and continued, are shown by the older metric, under its own name.
+    """
+    trained = scores[scores["arm"] != "control"]
+    return tuple(
+        metric.older
+        if metric.older and len(select_metric(trained, metric)) < len(select_metric(trained, metric.older))
+        else metric
+        for metric in metrics
+    )
 
 
 def is_past_code(scores: pd.DataFrame) -> pd.Series[bool]:

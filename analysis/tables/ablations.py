@@ -22,6 +22,7 @@ from analysis.stats.metrics import (
     SQUARED_ERROR,
     SUMMARY,
     select_metric,
+    settle_metrics,
 )
 from analysis.stats.ranking import adjust_p_values
 from analysis.tables.table import (
@@ -59,7 +60,7 @@ def ablations(results: StudyResults) -> Table | Absent:
     changed = scores[(scores["phase"] == "ablate") & scores["full_budget"]]
     frame = count_runs(results, "ablate", _LEVEL).merge(_describe_levels(trials), on=_LEVEL, how="left")
     paired, columns = frame.loc[frame["paired"], _LEVEL], []
-    for place, metric in enumerate(METRICS):
+    for place, metric in enumerate(settle_metrics(scores, METRICS)):
         rows = select_metric(changed, metric)
         if rows.empty:
             continue

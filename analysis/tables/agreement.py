@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -11,7 +11,7 @@ import pandas as pd
 from analysis.results import StudyResults, average_finalists
 from analysis.stats.aggregate import select_confirmed_scores, summarise_groups
 from analysis.stats.headline import compare_headline
-from analysis.stats.metrics import SQUARED_ERROR, SUMMARY, select_metric
+from analysis.stats.metrics import SQUARED_ERROR, SUMMARY, Metric, select_metric, settle_metrics
 from analysis.stats.ranking import METRIC, select_ranked
 from analysis.tables.headline import select_average
 from analysis.tables.table import Absent, Column, Table, make_absent
@@ -59,10 +59,13 @@ def compute_kendall_tau(first: pd.Series[float], second: pd.Series[float]) -> fl
 def _compare_orders(results: StudyResults) -> Iterator[tuple[str, str, str, str, int, float]]:
     """Yield study, what is varied, the two orders, models in common and tau."""
     scores = select_ranked(results, select_confirmed_scores(results)).astype({"architecture": "str", "study": "str"})
+    metrics = settle_metrics(scores, SUMMARY[1:])
     means = summarise_groups(scores[scores["arm"] == "tuned"], [*METRIC, "study", "code_size", "arm", "architecture"])
     shares = select_average(compare_headline(results)[0]).dropna(subset="share")
     for study in (study.name for study in results.studies):
-        yield from ((study, *row) for row in _compare_columns(means[means["study"] == study].set_index("architecture")))
+        yield from (
+            (study, *row) for row in _compare_columns(means[means["study"] == study].set_index("architecture"), metrics)
+        )
         arms = {arm: _get_shares(shares, study, arm) for arm in ("tuned", "published")}
         yield from ((study, "epochs", *row) for row in _compare_rounds(results, study))
         yield study, "arm", "tuned", "published", *_compare(arms["tuned"], arms["published"])
@@ -73,12 +76,12 @@ def _compare_orders(results: StudyResults) -> Iterator[tuple[str, str, str, str,
         yield f"{one}, {other}", varied, one, other, *_compare(*pair)
 
 
-def _compare_columns(means: pd.DataFrame) -> Iterator[tuple[str, str, str, int, float]]:
+def _compare_columns(means: pd.DataFrame, metrics: Sequence[Metric]) -> Iterator[tuple[str, str, str, int, float]]:
     """Compare the orders by squared error at each code size with each other, and with those by other metrics."""
     by_size = dict(iter(select_metric(means, SQUARED_ERROR).groupby("code_size")["mean"]))
     for one, other in itertools.combinations(by_size, 2):
         yield "code size", f"squared error, {one}", f"squared error, {other}", *_compare(by_size[one], by_size[other])
-    for metric in SUMMARY[1:]:
+    for metric in metrics:
         sign = -1.0 if metric.direction == "higher" else 1.0
         for size, values in select_metric(means, metric).groupby("code_size")["mean"]:
             if size in by_size:

@@ -16,7 +16,7 @@ from analysis.results import StudyResults, select_confirmed
 from analysis.stats.aggregate import select_confirmed_scores
 from analysis.stats.contrasts import MINIMUM_SEEDS, MOST_SEEDS, SIGNIFICANCE
 from analysis.stats.headline import MARGIN, compare_headline
-from analysis.stats.metrics import SQUARED_ERROR, SUMMARY, select_metric
+from analysis.stats.metrics import SQUARED_ERROR, SUMMARY, select_metric, settle_metrics
 from analysis.stats.ranking import METRIC
 from analysis.tables.agreement import agreement
 from analysis.tables.headline import describe_reference, join_labels, join_words, select_average
@@ -39,8 +39,9 @@ def summary(results: StudyResults) -> Table | Absent:
     """Return the main metric of each kind, model by model, in the tuned arm and of the controls."""
     title = "Summary"
     scores = select_confirmed_scores(results)
-    metrics = [metric for metric in SUMMARY if len(select_metric(scores, metric))]
-    frame = tabulate_scores(results, scores, metrics, SUMMARY)
+    ranked = settle_metrics(scores, SUMMARY)
+    metrics = [metric for metric in ranked if len(select_metric(scores, metric))]
+    frame = tabulate_scores(results, scores, metrics, ranked)
     if not metrics or not (frame["arm"] == "tuned").any():
         return make_absent(results, "summary", title, "no run of the tuned arm is confirmed")
     # What has a code size of its own stands in no section.
@@ -51,8 +52,8 @@ def summary(results: StudyResults) -> Table | Absent:
         "summary",
         title,
         "Tuned arm and controls on the test images: squared error per image, errors of a linear classifier and of a "
-        f"multi-layer perceptron given the code, accuracy of k-means clusters of the codes. {ESTIMATE_CAPTION} "
-        f"{MARKS_CAPTION} {FAILURES_CAPTION}",
+        "multi-layer perceptron given the code, accuracy of k-means clusters of codes (whitened, unless it says raw). "
+        f"{ESTIMATE_CAPTION} {MARKS_CAPTION} {FAILURES_CAPTION}",
         frame.reset_index(drop=True),
         (
             Column("label", "Model"),
@@ -163,8 +164,9 @@ def _say_left_out(results: StudyResults, models: pd.DataFrame) -> str:
 
 def _say_columns(results: StudyResults, study: str) -> str:
     """Say who is worse than another by the summary's other metrics, column by column."""
-    others = tuple(metric for metric in SUMMARY if metric != SQUARED_ERROR)
-    tests = compare_ranked(results, SUMMARY)
+    ranked = settle_metrics(select_confirmed_scores(results), SUMMARY)
+    others = tuple(metric for metric in ranked if metric != SQUARED_ERROR)
+    tests = compare_ranked(results, ranked)
     tests = tests[(tests["study"] == study) & (tests["arm"] == "tuned") & tests["p_holm"].notna()]
     tests = tests[tests["evaluator"] != SQUARED_ERROR.evaluator].astype({"architecture": "str", "other": "str"})
     if tests.empty:

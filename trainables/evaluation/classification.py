@@ -52,7 +52,7 @@ def score_classification(
     test_labels: NDArray[np.integer[Any]],
     seed: int,
 ) -> list[Score]:
-    """Fit a line, perceptrons and nearest neighbours on the training codes and measure them on the test codes.
+    """Fit a line and perceptrons on the training codes and measure them on the test codes.
 
     Both codes are to be whitened, or standardised, by the training codes. Scores of the perceptron are means over
     `PERCEPTRONS` that start from other weights.
@@ -63,7 +63,6 @@ def score_classification(
     # Here, as scikit-learn takes a second to import and most trials are not evaluated.
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
-    from sklearn.neighbors import KNeighborsClassifier
 
     # The seed is not used: the loss is convex. It has a weak L2 penalty (C = 1), hence a minimum even where the
     # classes are separable; of whitened codes it is the same whatever map the code has gone through.
@@ -73,18 +72,24 @@ def score_classification(
         # that of raw pixels is 7.6 % after 50 iterations and 7.8 % after 188, at convergence.
         warnings.simplefilter("ignore", ConvergenceWarning)
         linear.fit(train_codes, train_labels)
-    neighbours = KNeighborsClassifier(min(NEIGHBOURS, len(train_codes)), algorithm="brute")
-    neighbours.fit(train_codes, train_labels)
-    predictions = {
-        "linear_classifier": linear.predict(test_codes)[None],
-        "mlp_classifier": predict_by_perceptrons(train_codes, train_labels, test_codes, seed),
-        "nearest_neighbours": neighbours.predict(test_codes)[None],
-    }
+    by_perceptrons = predict_by_perceptrons(train_codes, train_labels, test_codes, seed)
     return [
-        score
-        for evaluator, each in predictions.items()
-        for score in make_scores(evaluator, _rate_predictions(test_labels, each))
+        *_score_predictions("linear_classifier", test_labels, linear.predict(test_codes)[None]),
+        *_score_predictions("mlp_classifier", test_labels, by_perceptrons),
     ]
+
+
+def score_nearest_neighbours(
+    train_codes: NDArray[np.floating[Any]],
+    train_labels: NDArray[np.integer[Any]],
+    test_codes: NDArray[np.floating[Any]],
+    test_labels: NDArray[np.integer[Any]],
+) -> list[Score]:
+    """Give each test code the class of most of its `NEIGHBOURS` training codes, by distances as they are."""
+    from sklearn.neighbors import KNeighborsClassifier
+
+    model = KNeighborsClassifier(min(NEIGHBOURS, len(train_codes)), algorithm="brute").fit(train_codes, train_labels)
+    return _score_predictions("nearest_neighbours", test_labels, model.predict(test_codes)[None])
 
 
 def predict_by_perceptrons(
@@ -173,6 +178,9 @@ def macro_averages(
     return precision, recall, 2 * precision * recall / both if both else 0.0
 
 
+def _score_predictions(
+    evaluator: str, labels: NDArray[np.integer[Any]], predictions: NDArray[np.integer[Any]]
+) -> list[Score]:
     """Return error and averages over classes, each averaged over the rows of ``predictions``, (classifiers, m)."""
     precision, recall, f_score = np.mean([macro_averages(labels, each) for each in predictions], axis=0)
     errors = 100 * np.mean(predictions != labels, axis=0)  # of each image; 0 or 100 % by a single classifier

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from trainables.evaluation.classification import score_classification
+from trainables.evaluation.classification import score_classification, score_nearest_neighbours
 from trainables.evaluation.clustering import require_umap, score_k_means, score_umap_gmm
 from trainables.evaluation.neighbourhood import score_neighbourhood
 from trainables.evaluation.scores import Score
@@ -82,9 +82,11 @@ def evaluate_codes(
     scores: list[Score] = []
     clusters = UNLABELLED_CLUSTERS if train_labels is None else len(np.unique(train_labels))
     with threadpool_limits(limits=1):
-        train, test = whiten(train_codes, test_codes) if whitened else standardise(train_codes, test_codes)
+        train, test = whiten(train_codes, test_codes) if whitened else (train_codes, test_codes)
         if train_labels is not None and test_labels is not None:
-            scores += score_classification(train, train_labels, test, test_labels, seed)
+            scaled = (train, test) if whitened else standardise(train_codes, test_codes)
+            scores += score_classification(scaled[0], train_labels, scaled[1], test_labels, seed)
+            scores += score_nearest_neighbours(train, train_labels, test, test_labels)
         clustered = {"k_means_whitened": test if whitened else None, "k_means_decoder_layer": decoder_layer}
         for evaluator, points in ({"k_means": test_codes} | clustered).items():
             if points is not None:
@@ -92,7 +94,7 @@ def evaluate_codes(
         if with_umap:
             scores += score_umap_gmm(test, test_labels, clusters, seed)
         if test_pixels is not None:
-            scores += score_neighbourhood(test_pixels, test if whitened else test_codes)
+            scores += score_neighbourhood(test_pixels, test)
         scores += score_code(test_codes)
     return scores
 

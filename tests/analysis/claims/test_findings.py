@@ -60,7 +60,7 @@ def test_a_claim_is_not_decided_where_an_interval_includes_no_difference(rows: S
     ("absent", "claims", "missing"),
     [
         ({"architecture": "pca"}, (2, 3, 4, 7, 8), "PCA at code size 10 (control)"),
-        ({"architecture": "raw_pixels"}, (3,), "k-means accuracy of Raw pixels (control)"),
+        ({"architecture": "raw_pixels"}, (3,), "k-means accuracy, raw code of Raw pixels (control)"),
         ({"architecture": "model_4"}, (2, 3, 4, 5, 6, 7, 8), "Model 4 at code size 10 (tuned)"),
         ({"architecture": "model_3"}, (3, 4, 5, 6, 8), "Model 3 at code size 10 (tuned)"),
         (
@@ -88,6 +88,30 @@ def test_a_claim_is_not_testable_without_its_rows(
     name = absent.get("architecture", "")
     if name.startswith("model"):
         assert found[claims[0] - 1].command.endswith(f"--architectures {name}")
+
+
+def test_rows_without_whitened_clusters_are_judged_by_those_of_raw_codes(rows: StudyResults) -> None:
+    """As rows of older versions are, and named so; a study of which some runs have no others is one of them."""
+    (first, *_) = rows.trials.loc[rows.trials["trial_id"].str.startswith("confirm-model_1-10-tuned"), "trial_id"]
+    whitened = rows.scores["evaluator"] == "k_means_whitened"
+    continued = dataclasses.replace(rows, scores=rows.scores[~whitened | (rows.scores["trial_id"] != first)])
+    for results, measure in (
+        (rows, "k-means accuracy"),
+        (continued, "k-means accuracy, raw code"),
+        (without(rows, evaluator="k_means_whitened"), "k-means accuracy, raw code"),
+    ):
+        assert {each.measure for each in finding(results, 3).evidence} == {measure}
+
+
+def test_pca_s_images_are_clipped_where_rows_have_them(rows: StudyResults) -> None:
+    """Between 12 and 26.71 lies what model 4 does not reach."""
+    pca = (rows.scores["trial_id"] == "confirm-pca-10-control-1") & (rows.scores["metric"] == "squared_error")
+    clipped = rows.scores[pca].assign(metric="clipped_squared_error", value=12.05)
+    found = finding(dataclasses.replace(rows, scores=pd.concat([rows.scores, clipped])), 2)
+    assert finding(rows, 2).verdict == "supported"
+    assert found.verdict == "contradicted"
+    (model_4,) = [each for each in found.evidence if (each.subject, each.arm) == ("Model 4", "tuned")]
+    assert model_4.difference == pytest.approx((12.0 + 12.1 + 12.4) / 3 - 12.05)
 
 
 def test_a_failing_comparison_contradicts_though_other_rows_are_missing(rows: StudyResults) -> None:

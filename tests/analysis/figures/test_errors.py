@@ -32,7 +32,7 @@ def test_error_by_code_size_shows_means_and_intervals(results: StudyResults) -> 
     """One panel a measure and arm; each series is the mean over seeds with its t interval."""
     figure = drawn(error_by_code_size(results)).figure
     assert [axes.get_title() for axes in figure.axes] == ["Tuned arm", "Published arm", "", "", "", ""]
-    measures = [("reconstruction", "squared_error"), ("linear_classifier", "error"), ("k_means", "accuracy")]
+    measures = [("reconstruction", "squared_error"), ("linear_classifier", "error"), ("k_means_whitened", "accuracy")]
     for row, (evaluator, metric) in enumerate(measures):
         for column, arm in enumerate(("tuned", "published")):
             axes = figure.axes[2 * row + column]

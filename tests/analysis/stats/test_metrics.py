@@ -9,12 +9,15 @@ from analysis.stats.metrics import (
     K_MEANS_ACCURACY,
     LINEAR_ERROR,
     MLP_ERROR,
+    NEIGHBOUR_OVERLAP,
     OTHER_SWITCHES,
+    RAW_K_MEANS_ACCURACY,
     SQUARED_ERROR,
     Metric,
     is_past_code,
     list_metrics,
     select_metric,
+    settle_metrics,
 )
 
 NOVEL = Metric("umap_gmm", "nmi", "", "higher")
@@ -27,6 +30,10 @@ NOVEL = Metric("umap_gmm", "nmi", "", "higher")
         (LINEAR_ERROR, "linear error (%)", "Linear error (%)", "Error (%)", "Linear classifier error (%)", 2),
         (MLP_ERROR, "MLP error (%)", "MLP error (%)", "Error (%)", "MLP classifier error (%)", 2),
         (K_MEANS_ACCURACY, "k-means accuracy", "k-means accuracy", "Accuracy", "k-means accuracy (0 to 1)", 3),
+        (RAW_K_MEANS_ACCURACY, "k-means accuracy, raw code", "k-means accuracy, raw code", "Accuracy",
+         "k-means accuracy, raw code (0 to 1)", 3),
+        (NEIGHBOUR_OVERLAP, "overlap of neighbours", "Overlap of neighbours", "Overlap of neighbours",
+         "Overlap of neighbours (0 to 1)", 3),
         (NOVEL, "UMAP + mixture NMI", "UMAP + mixture NMI", "NMI", "UMAP + mixture NMI (0 to 1)", 3),
         (Metric("other", "pace", "s"), "other pace", "Other pace", "Pace", "Other pace (s)", 3),
     ],
@@ -65,3 +72,13 @@ def test_metrics_of_rows_come_main_ones_first_and_with_their_own_unit() -> None:
     assert [metric.name for metric in found] == ["linear_classifier_error", "linear_classifier_recall", "k_means_nmi"]
     assert (found[0].unit, found[0].label) == ("permille", "linear error")
     assert len(select_metric(scores, found[1])) == 2
+
+
+def test_an_older_metric_stands_in_where_a_trained_run_has_no_other() -> None:
+    """Not where a control has no other: pixels are never whitened."""
+    rows = [("k_means", "tuned"), ("k_means_whitened", "tuned"), ("k_means", "control"), ("k_means", "tuned")]
+    scores = pd.DataFrame(rows, columns=["evaluator", "arm"]).assign(metric="accuracy")
+    metrics = (LINEAR_ERROR, K_MEANS_ACCURACY)
+    assert settle_metrics(scores, metrics) == (LINEAR_ERROR, RAW_K_MEANS_ACCURACY)
+    assert settle_metrics(scores[:3], metrics) == metrics
+    assert settle_metrics(scores[:0], metrics) == metrics

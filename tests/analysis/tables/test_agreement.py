@@ -43,7 +43,7 @@ def test_orders_are_compared_over_code_sizes_metrics_and_arms(tmp_path: Path) ->
         ]
 
     squared = {size: means("reconstruction", "squared_error", size, "tuned") for size in (2, 10)}
-    accuracy = [-value for value in means("k_means", "accuracy", 10, "tuned")]
+    accuracy = [-value for value in means("k_means_whitened", "accuracy", 10, "tuned")]
     for row, orders in (
         (("code size", "squared error, 2", "squared error, 10"), (squared[2], squared[10])),
         (("metric", "squared error, 10", "k-means accuracy, 10"), (squared[10], accuracy)),

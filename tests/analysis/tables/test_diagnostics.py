@@ -45,10 +45,10 @@ def test_layers_and_scores_without_a_table_of_their_own_are_not_lost(results: St
     frame = shown(layer_values(results)).frame
     assert frame.groupby("layer")["dead_maps"].max().to_dict() == {"conv1": 0.0, "code": 1.0}
     assert isinstance(other_scores(results), Absent)
-    renamed = results.scores.assign(evaluator=results.scores["evaluator"].astype("str").replace("k_means", "novel"))
-    other = dataclasses.replace(results, scores=renamed)
+    names = results.scores["evaluator"].astype("str").replace(["k_means", "k_means_whitened"], ["novel", "other"])
+    other = dataclasses.replace(results, scores=results.scores.assign(evaluator=names))
     frame = shown(other_scores(other)).frame
-    assert set(frame["evaluator"]) == {"novel"}
+    assert set(frame["evaluator"]) == {"novel", "other"}
     assert isinstance(score_table(other, CLUSTERING), Absent)
 
 

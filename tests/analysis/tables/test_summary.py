@@ -100,7 +100,7 @@ def test_the_table_shows_what_the_tables_of_each_kind_show(tmp_path: Path) -> No
     shown = {line.cells[0].text: line.cells for line in rendering.format_lines(table)}
     for whole, name, place in (
         (reconstruction(results), "reconstruction_squared_error", 1),
-        (score_table(results, CLUSTERING), "k_means_accuracy", 4),
+        (score_table(results, CLUSTERING), "k_means_whitened_accuracy", 4),
     ):
         assert isinstance(whole, Table)
         column = next(column for column in whole.columns if column.name == name)

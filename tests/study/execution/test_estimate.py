@@ -106,5 +106,5 @@ def test_an_estimate_adds_up_training_measuring_and_evaluation(monkeypatch: pyte
     search = (6 * 2 + 8 * 5) * (50_000 * 1e-3 + 10_000 * 1e-4)
     confirm = 8 * (5 * 60_000 * 1e-3 + (60_000 + 2 * 10_000) * 1e-4)
     assert work.training_seconds == pytest.approx(search + confirm)
-    assert work.evaluation_seconds == pytest.approx(8 * 5.0 + 2 * 2 * 45.0)
+    assert work.evaluation_seconds == pytest.approx(8 * 14.0 + 2 * 2 * 90.0)
     assert work.epoch_seconds == pytest.approx(60.0)

@@ -199,7 +199,7 @@ def test_tables_say_that_scores_need_labels(tmp_path: Path) -> None:
     for file in (folder / "scores").glob("*.parquet"):
         table = pq.read_table(file)
         needs_labels = [
-            "classifier" in evaluator or (evaluator == "k_means" and metric != "silhouette")
+            metric in ("error", "precision", "recall", "f_score", "accuracy", "nmi", "ari")
             for evaluator, metric in zip(table["evaluator"].to_pylist(), table["metric"].to_pylist(), strict=True)
         ]
         pq.write_table(table.filter(pa.array(needs_labels).cast(pa.bool_()).to_numpy(zero_copy_only=False) == 0), file)
@@ -208,7 +208,9 @@ def test_tables_say_that_scores_need_labels(tmp_path: Path) -> None:
     classification, clustering = tables["classification"], tables["clustering"]
     assert isinstance(classification, Absent) and "Without labels" in classification.reason
     assert not isinstance(clustering, Absent)
-    assert [column.name for column in clustering.columns if column.kind == "estimate"] == ["k_means_silhouette"]
+    assert [column.name for column in clustering.columns if column.kind == "estimate"] == [
+        f"{evaluator}_silhouette" for evaluator in ("k_means_whitened", "k_means_decoder_layer", "k_means")
+    ]
     assert any("Without labels" in footnote for footnote in clustering.footnotes)
     lacking = [each for each in findings(results) if each.missing == ("labels, which the data do not have",)]
     assert lacking
