@@ -54,7 +54,9 @@ def evaluate_codes(
     labels only silhouette, ``neighbourhood`` and ``code`` remain. The same arguments give the same scores on the same
     machine and libraries. A collapsed code gives the scores of a guess, never NaN.
 
-    All of it runs on one thread, as a trial does.
+    All of it runs on one thread, as a trial does. On MNIST, 60,000 and 10,000 codes of 10 to 30 units, it takes about
+    14 s of one core (Xeon with AVX-512): neighbours and three perceptrons 3 each, clusters of the decoder's first layer
+    as much, silhouettes 1 or less, neighbourhoods 0.5; of raw pixels 90 s. On the digits it takes 0.6 s.
 
     Args:
         train_codes: (n, code_size) float32.
