@@ -110,7 +110,7 @@ class Metric:
 
     def _join_words(self, between: str = "") -> str:
         evaluator = _EVALUATORS.get(self.evaluator, self.evaluator.replace("_", " "))
-        of = f", {_OF[self.evaluator]}" if self.evaluator in _OF else ""
+        of = f" ({_OF[self.evaluator]})" if self.evaluator in _OF else ""
         return f"{evaluator}{between} {_words(self.metric)}{of}".strip()
 
     def _with_percent(self, text: str) -> str:

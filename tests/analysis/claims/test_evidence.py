@@ -17,6 +17,7 @@ from tests.analysis.claims.changes import (
     LINEAR,
     MEAN_CODE,
     OTHER,
+    RAW_ACCURACY,
     SQUARED,
     finding,
     with_ended,
@@ -72,7 +73,7 @@ def test_a_control_whose_value_a_seed_changes_is_a_sample(tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("number", "subject", "reference", "measure", "first", "second"),
     [
-        (3, "Model 1", "Raw pixels", "k-means", ("model_1", ACCURACY), ("raw_pixels", ACCURACY)),
+        (3, "Model 1", "Raw pixels", "k-means", ("model_1", ACCURACY), ("raw_pixels", RAW_ACCURACY)),
         (4, "Model 2", "PCA", "linear", ("model_2", LINEAR), ("pca", LINEAR)),
         (6, "Model 3", "Model 4", "linear", ("model_3", LINEAR), ("model_4", LINEAR)),
         (6, "Model 3", "Model 4", "squared error with another", ("model_3", OTHER), ("model_4", SQUARED)),

@@ -60,7 +60,7 @@ def test_a_claim_is_not_decided_where_an_interval_includes_no_difference(rows: S
     ("absent", "claims", "missing"),
     [
         ({"architecture": "pca"}, (2, 3, 4, 7, 8), "PCA at code size 10 (control)"),
-        ({"architecture": "raw_pixels"}, (3,), "k-means accuracy, raw code of Raw pixels (control)"),
+        ({"architecture": "raw_pixels"}, (3,), "k-means accuracy (raw code) of Raw pixels (control)"),
         ({"architecture": "model_4"}, (2, 3, 4, 5, 6, 7, 8), "Model 4 at code size 10 (tuned)"),
         ({"architecture": "model_3"}, (3, 4, 5, 6, 8), "Model 3 at code size 10 (tuned)"),
         (
@@ -97,8 +97,8 @@ def test_rows_without_whitened_clusters_are_judged_by_those_of_raw_codes(rows: S
     continued = dataclasses.replace(rows, scores=rows.scores[~whitened | (rows.scores["trial_id"] != first)])
     for results, measure in (
         (rows, "k-means accuracy"),
-        (continued, "k-means accuracy, raw code"),
-        (without(rows, evaluator="k_means_whitened"), "k-means accuracy, raw code"),
+        (continued, "k-means accuracy (raw code)"),
+        (without(rows, evaluator="k_means_whitened"), "k-means accuracy (raw code)"),
     ):
         assert {each.measure for each in finding(results, 3).evidence} == {measure}
 

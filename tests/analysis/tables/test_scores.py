@@ -11,7 +11,7 @@ import scipy.stats
 
 from analysis.rendering.text import format_cell
 from analysis.stats.crossed import cross_confirmed
-from analysis.stats.metrics import LINEAR_ERROR, MLP_ERROR, SQUARED_ERROR, select_metric
+from analysis.stats.metrics import LINEAR_ERROR, MLP_ERROR, NEAREST_NEIGHBOUR_ERROR, SQUARED_ERROR, select_metric
 from analysis.tables.scores import CLASSIFICATION, reconstruction, score_table
 from analysis.tables.table import IMAGES_CAPTION, SEEDS_ALONE_CAPTION
 from tests.analysis.tables.cells import Tables, line, made, scores_of, shown
@@ -37,7 +37,7 @@ def test_an_interval_over_seeds_and_images_stands_beside_where_images_are_kept(t
     crossed = cross_confirmed(results)
     for table, metrics in (
         (reconstruction(results), (SQUARED_ERROR,)),
-        (score_table(results, CLASSIFICATION), (LINEAR_ERROR, MLP_ERROR)),
+        (score_table(results, CLASSIFICATION), (LINEAR_ERROR, MLP_ERROR, NEAREST_NEIGHBOUR_ERROR)),
     ):
         columns = [column for column in shown(table).columns if column.kind == "interval"]
         assert [column.name for column in columns] == [f"{metric.name}_images" for metric in metrics]
