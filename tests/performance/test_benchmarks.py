@@ -50,7 +50,10 @@ def test_the_study_has_the_rows_asked_for(folder: Path, results: StudyResults) -
     assert len(results.epochs) == 7 * (14 * 4 + 4 + 2) + (13 * 3 * 4 - 2 - 4) + 7 * 3 * 4
     assert results.problems == ()
     assert list_missing(results) == []
+    assert not list((folder / "image_scores").iterdir())  # which takes images to measure
     for name, schema in TABLES.items():
+        if name == "image_scores":
+            continue
         (file,) = (folder / name).iterdir()
         written = pq.read_schema(file)
         assert written.equals(schema)
