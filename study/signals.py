@@ -51,6 +51,28 @@ def interruptible() -> Iterator[None]:
                 signal.signal(name, handler)
 
 
+class Drain:
+    """Whether SIGUSR1 has asked, between `listen` and `end`, to let running trials end and start no other."""
+
+    def __init__(self) -> None:
+        self.asked = False
+        self._before: Any = None
+
+    def listen(self) -> None:
+        """Answer the signal from here on; outside the main thread, and where there is no such signal, nobody asks."""
+        if hasattr(signal, "SIGUSR1") and threading.current_thread() is threading.main_thread():
+            self._before = signal.signal(signal.SIGUSR1, self._ask)
+
+    def end(self) -> None:
+        """Answer it as before."""
+        if self._before is not None:
+            signal.signal(signal.SIGUSR1, self._before)
+
+    def _ask(self, *_: Any) -> None:
+        self.asked = True
+        os.write(2, b"running trials end, no other starts; the same command goes on with the rest\n")
+
+
 def answer_sigterm(handler: Any) -> None:
     """Put back an answer to SIGTERM in the place of Ray's; outside the main thread Python and Ray have none."""
     if threading.current_thread() is threading.main_thread():

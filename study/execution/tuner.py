@@ -18,6 +18,7 @@ from ray.tune.search import Searcher
 
 from study.execution.recorder import TrialRecorder
 from study.plan.pace import format_duration
+from study.signals import Drain
 from trainables.data.images import Dataset
 from trainables.errors import InputError
 from trainables.run_trial import Outcome, Report
@@ -60,13 +61,15 @@ class PlanSearcher(Searcher):
     It limits how many go on at once by itself: Tune's own limit is fixed for a whole run.
     """
 
-    def __init__(self, recorder: TrialRecorder, seeds_at_once: int, at_once: Callable[[], int]) -> None:
+    def __init__(self, recorder: TrialRecorder, seeds_at_once: int, at_once: Callable[[], int], drain: Drain) -> None:
         super().__init__()  # no metric: controls report none, and Optuna is told by rows
-        self._recorder, self._seeds_at_once, self._at_once = recorder, seeds_at_once, at_once
+        self._recorder, self._seeds_at_once, self._at_once, self._drain = recorder, seeds_at_once, at_once, drain
         self._going_on: set[str] = set()
 
     def suggest(self, trial_id: str) -> Any:
         """Return the configuration of the next trial, None to be asked later, or FINISHED."""
+        if self._drain.asked:
+            return str(Searcher.FINISHED)
         if len(self._going_on) >= self._at_once():
             return None
         batch = self._recorder.take(self._seeds_at_once)
@@ -93,11 +96,15 @@ class InOrder(FIFOScheduler):
 class RowWriter(tune.Callback):
     """Takes the reports out of Tune's results and commits trials that end, in whichever way."""
 
-    def __init__(self, recorder: TrialRecorder, epoch_limit: float) -> None:
-        self._recorder, self._epoch_limit = recorder, epoch_limit
+    def __init__(self, recorder: TrialRecorder, epoch_limit: float, drain: Drain) -> None:
+        self._recorder, self._epoch_limit, self._drain = recorder, epoch_limit, drain
         self._heard: dict[str, float] = {}  # when each trial in Tune was heard of last
         self._node_deaths: Counter[str] = Counter()
         self._dead_starts, self._last_words = 0, ""
+
+    def setup(self, *_: Any, **__: Any) -> None:
+        """Answer SIGUSR1 in Tune's place, which has just been made to cut off what runs."""
+        self._drain.listen()
 
     def on_step_end(self, iteration: int, trials: list[Any], **_: Any) -> None:
         """Let time go by, many times a second.
@@ -194,7 +201,7 @@ def run_plan(
     logging.getLogger("ray.tune").setLevel(logging.INFO if verbose else logging.CRITICAL)
     # Every trial that is handed out waits in Ray, where a cluster that can grow sees it; by default one would.
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(MOST_TRIALS_AT_ONCE)
-    gpus = resources.gpus_per_trial
+    gpus, drain = resources.gpus_per_trial, Drain()
     trainable = tune.with_resources(
         tune.with_parameters(BatchTrainable, dataset=dataset, epoch_limit=epoch_limit),
         {"cpu": 1, "gpu": gpus} if gpus else {"cpu": 1},
@@ -203,7 +210,7 @@ def run_plan(
         tuner = tune.Tuner(
             trainable,
             tune_config=tune.TuneConfig(
-                search_alg=PlanSearcher(recorder, SEEDS_AT_ONCE["cuda" if gpus else "cpu"], resources.at_once),
+                search_alg=PlanSearcher(recorder, SEEDS_AT_ONCE["cuda" if gpus else "cpu"], resources.at_once, drain),
                 scheduler=InOrder(),  # type: ignore[no-untyped-call]
                 num_samples=-1,
                 reuse_actors=True,
@@ -215,12 +222,15 @@ def run_plan(
                 # Tune wants a folder of its own; nothing in it is ever read.
                 storage_path=folder,
                 verbose=0,
-                callbacks=[RowWriter(recorder, epoch_limit)],
+                callbacks=[RowWriter(recorder, epoch_limit, drain)],
                 failure_config=tune.FailureConfig(max_failures=RETRIES),
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             ),
         )
-        tuner.fit()
+        try:
+            tuner.fit()
+        finally:
+            drain.end()
 
 
 def node_died(reason: str) -> bool:

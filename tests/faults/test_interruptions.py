@@ -77,6 +77,22 @@ def test_interrupting_ends_soon_says_how_to_go_on_and_leaves_no_process(
     assert launch.rows() >= 2
 
 
+def test_sigusr1_lets_what_runs_end_and_starts_nothing_else(tmp_path: Path, tally: Tally) -> None:
+    """The trial that runs is not thrown away, as Ctrl-C does; the same command ends the study."""
+    launch = Launch(tmp_path / "results", *STUDY, "--concurrency", "1")
+    launch.wait_for_rows(1)
+    launch.process.send_signal(signal.SIGUSR1)
+    rows = launch.rows()
+    said = launch.finish()
+    assert "running trials end, no other starts" in said
+    assert "trials are still pending; the same command goes on with them" in said
+    assert rows <= len(table(launch.results, "trials")) <= rows + 2
+    Launch(launch.results, *STUDY, "--concurrency", "2").finish()
+    found = damage(launch.results / NAME, CONFIG)
+    tally.add("launcher: SIGUSR1", found)
+    assert found == Damage()
+
+
 def compacted(folder: Path) -> bool:
     """Whether the files of every table are joined, after which the report is written."""
     files = [path for name in TABLES for path in (folder / name).glob("*.parquet")]

@@ -22,6 +22,7 @@ from study.execution.capacity import count_slots_now
 from study.execution.nodes import list_alive_nodes
 from study.execution.recorder import TrialRecorder
 from study.execution.tuner import PlanSearcher
+from study.signals import Drain
 from trainables.models.architectures import CONTROLS
 from trainables.run_trial import Trial, TrialBatch
 
@@ -147,7 +148,7 @@ def occupied(share: float, planned: int, at_once: Any, seconds: float, folder: P
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = "1000"
     tune.Tuner(
         tune.with_resources(sleep, {"cpu": 1, "gpu": share}),
-        tune_config=tune.TuneConfig(search_alg=PlanSearcher(FewTrials(planned), 1, at_once), num_samples=-1),
+        tune_config=tune.TuneConfig(search_alg=PlanSearcher(FewTrials(planned), 1, at_once, Drain()), num_samples=-1),
         run_config=tune.RunConfig(storage_path=str(folder), verbose=0),
     ).fit()
     return list(ray.get(book.read.remote()))

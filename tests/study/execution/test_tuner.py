@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from study.execution.tuner import DEAD_STARTS, NODE_DEATHS, RowWriter, find_reason, node_died
+from study.signals import Drain
 from trainables.errors import InputError
 from trainables.run_trial import Trial
 
@@ -85,7 +86,7 @@ def test_the_death_of_a_node_does_not_count_against_a_trial_and_its_own_failure_
     """Tune has counted one failure when it says that an attempt ended; every seed of the trial is told."""
     (tmp_path / "error.txt").write_text(f"Failure # 1 (occurred at 2026-01-01)\n{words}\n")
     recorder = Recorder()
-    writer = RowWriter(recorder, 60.0)  # type: ignore[arg-type]
+    writer = RowWriter(recorder, 60.0, Drain())  # type: ignore[arg-type]
     trial = SimpleNamespace(
         trial_id="tune-1",
         error_file=str(tmp_path / "error.txt"),
@@ -101,7 +102,7 @@ def test_the_death_of_a_node_does_not_count_against_a_trial_and_its_own_failure_
 def test_node_deaths_count_once_there_were_many(tmp_path: Path) -> None:
     """A trial whose node dies again and again ends at last."""
     (tmp_path / "error.txt").write_text("Failure # 1 (occurred at 2026-01-01)\nThe node has died.\n")
-    writer = RowWriter(Recorder(), 60.0)  # type: ignore[arg-type]
+    writer = RowWriter(Recorder(), 60.0, Drain())  # type: ignore[arg-type]
     trial = SimpleNamespace(
         trial_id="tune-1",
         error_file=str(tmp_path / "error.txt"),
@@ -118,7 +119,7 @@ def test_node_deaths_count_once_there_were_many(tmp_path: Path) -> None:
 def test_a_worker_that_never_began_is_no_failure_and_many_in_a_row_end_the_launch(tmp_path: Path) -> None:
     """One that begins in between shows that workers can."""
     (tmp_path / "error.txt").write_text("Failure # 1 (occurred at 2026-01-01)\nThe actor died.\nKilled.\n")
-    writer = RowWriter(Recorder(), 60.0)  # type: ignore[arg-type]
+    writer = RowWriter(Recorder(), 60.0, Drain())  # type: ignore[arg-type]
     trial = SimpleNamespace(
         trial_id="tune-1",
         error_file=str(tmp_path / "error.txt"),
