@@ -59,5 +59,5 @@ def test_the_page_runs_from_top_to_bottom(tmp_path: Path) -> None:
         "trials.csv",
     }
     trials = pd.read_csv(tmp_path / "trials.csv")
-    assert len(trials) == 2 * 2 + 2 + 2  # two finalists of two seeds, two seeds confirmed, two controls
+    assert len(trials) == 2 * 2 + 2 + 2 * 2  # two finalists of two seeds, two seeds confirmed and of two controls
     assert {path.name for path in (tmp_path / "events").iterdir()} == set(trials["trial_id"])

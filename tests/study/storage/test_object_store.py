@@ -23,8 +23,8 @@ TINY = (
     *("--preset", "quick", "--architectures", "unpool_only", "--trials", "3", "--seeds", "2", "--epochs", "2"),
     *("--concurrency", "1"),
 )
-TRIALS = 3 * 2 + 2 + 2
-"""Finalists with two seeds each, two confirmations, two controls."""
+TRIALS = 3 * 2 + 2 + 2 * 2
+"""Finalists with two seeds each, two confirmations, two controls with two seeds each."""
 
 pytestmark = [pytest.mark.slow, pytest.mark.fault("object store: launcher killed")]
 
