@@ -23,6 +23,8 @@ import yaml
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
+from study.config.presets import study_config  # noqa: E402
+from study.plan.plan import Plan  # noqa: E402
 from tests.cluster.hosts import PACKAGES, USER, Hosts, refuse  # noqa: E402
 
 BIN = Path(sys.executable).parent
@@ -30,8 +32,7 @@ NAMES = ("cae-head", "cae-worker")
 SHORT = "--short" in sys.argv[1:]
 CELLS, SEEDS, EPOCHS = (("unpool_only",), 1, 1) if SHORT else (("model_4", "unpool_only"), 2, 3)
 STUDY = f"--preset quick --architectures {' '.join(CELLS)} --trials 3 --seeds {SEEDS} --epochs {EPOCHS}"
-TRIALS = len(CELLS) * (3 + 2 * SEEDS) + 2
-"""Searches of each cell, confirmations in two arms, and PCA and raw pixels."""
+TRIALS = Plan(study_config("quick", architectures=CELLS, trials=3, seeds=SEEDS, epochs=EPOCHS), ()).total
 
 RAY_DOWN_SECONDS = 180.0
 """Ray on a machine that is not the head ends by itself, once it has missed the head for a minute."""
