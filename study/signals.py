@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
 STATUS = 130
@@ -17,7 +17,32 @@ STATUS = 130
 STOP_SECONDS = 8.0
 """Time to stop Ray in order; then the process ends at once, and Ray's processes, which are bound to it, with it."""
 
-_SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+_HANGUP = getattr(signal, "SIGHUP", None)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, *((_HANGUP,) if _HANGUP else ()))
+
+
+class _Stop:
+    """The answer of a launch to what ends it."""
+
+    def __init__(self) -> None:
+        self._lingering = threading.Timer(STOP_SECONDS, _end)
+        self._lingering.daemon = True
+
+    def __call__(self, *_: Any) -> None:
+        for name in _SIGNALS:
+            signal.signal(name, signal.SIG_IGN)
+        self.linger()
+        raise KeyboardInterrupt
+
+    @property
+    def asked(self) -> bool:
+        """Whether the process is about to end."""
+        return self._lingering.is_alive()
+
+    def linger(self) -> None:
+        """End the process after `STOP_SECONDS`, whatever it does."""
+        with suppress(RuntimeError):  # it does so already
+            self._lingering.start()
 
 
 @contextmanager
@@ -27,28 +52,29 @@ def interruptible() -> Iterator[None]:
     An interrupt can get lost: Python drops what is raised while it collects garbage, and a library may be deaf. Or a
     library makes another error of it, as C++ does that imports a module itself: what fails after an interrupt, fails
     because of it. After the first one all this stays as it is: the process is about to end, and what still has to stop
-    takes a second. What is ignored already stays so: `nohup` asks for that.
+    takes a second. A hangup that is ignored stays so: `nohup` asks for that.
     """
-    lingering = threading.Timer(STOP_SECONDS, _end)
-    lingering.daemon = True
-
-    def stop(*_: Any) -> None:
-        for name in _SIGNALS:
-            signal.signal(name, signal.SIG_IGN)
-        lingering.start()
-        raise KeyboardInterrupt
-
-    before = {name: signal.signal(name, stop) for name in _SIGNALS if signal.getsignal(name) != signal.SIG_IGN}
+    stop = _Stop()
+    kept = [name for name in _SIGNALS if name == _HANGUP and signal.getsignal(name) == signal.SIG_IGN]
+    before = {name: signal.signal(name, stop) for name in _SIGNALS if name not in kept}
     try:
         yield
     except Exception as error:
-        if lingering.is_alive():
+        if stop.asked:
             raise KeyboardInterrupt from error
         raise
     finally:
-        if not lingering.is_alive():
+        if not stop.asked:
             for name, handler in before.items():
                 signal.signal(name, handler)
+
+
+def interrupt() -> None:
+    """Interrupt a launch as Ctrl-C does, from a thread, and end its process if the main thread cannot hear it."""
+    answer = signal.getsignal(signal.SIGINT)
+    os.kill(os.getpid(), signal.SIGINT)
+    if isinstance(answer, _Stop):
+        answer.linger()
 
 
 class Drain:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-import signal
 import sys
 import tempfile
 import threading
@@ -18,7 +17,7 @@ import torch
 from ray._common.utils import get_default_ray_temp_dir
 from ray._private.ray_constants import PROCESS_TYPE_GCS_SERVER, PROCESS_TYPE_RAYLET
 
-from study.signals import answer_sigterm
+from study.signals import answer_sigterm, interrupt
 from trainables.errors import InputError
 
 LONGEST_FOLDER = 42
@@ -92,7 +91,7 @@ class LocalRay:
                 if sys.stderr is sys.__stderr__:  # Ray's core repeats every second that it cannot be reached.
                     sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)
                     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-                os.kill(os.getpid(), signal.SIGINT)
+                interrupt()
                 return
 
     def _find_trouble(self) -> str | None:

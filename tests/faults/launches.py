@@ -21,6 +21,8 @@ from study.config.presets import study_config
 from study.config.study_config import StudyConfig
 from tests.tiny import write_tiny_data
 
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # for what is launched by whoever runs these tests under nohup
+
 ROOT = Path(__file__).resolve().parents[2]
 LAUNCH = ROOT / "study" / "launch.py"
 FAULTY = ROOT / "tests" / "faults" / "faulty.py"

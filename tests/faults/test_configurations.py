@@ -77,6 +77,7 @@ FLAGS: dict[str, st.SearchStrategy[list[str]]] = {
     "--verbose": st.just([]),
     "--dry-run": st.just([]),
     "--status": st.just([]),
+    "--json": st.just([]),
     "--missing": st.just([]),
     "--reproduce": st.tuples(WORDS, WORDS).map(list),
 }

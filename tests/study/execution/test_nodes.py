@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -133,8 +134,9 @@ class FewTrials(TrialRecorder):
 
 def occupied(share: float, planned: int, at_once: Any, seconds: float, folder: Path) -> list[Any]:
     """Run trials that hold ``share`` of a GPU and only sleep; return the book's lines."""
-    book: Any = ray.remote(num_cpus=0)(Book).remote()
-    assert ray.get(book.read.remote()) == []  # it runs before trials are given it, which Ray may drop otherwise
+    # Detached, since Ray has dropped one whose only handle was here before it ran; it ends with the cluster.
+    book: Any = ray.remote(num_cpus=0)(Book).options(lifetime="detached", name=uuid.uuid4().hex).remote()
+    assert ray.get(book.read.remote()) == []
 
     def sleep(config: dict[str, Any]) -> None:
         context = ray.get_runtime_context()
