@@ -18,7 +18,7 @@ _MNIST: Mapping[str, Any] = {"dataset": "mnist", "architectures": tuple(BUILT_IN
 
 PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
-        # Two minutes on two cores without a download; small batches, since 1,437 images make few steps.
+        # Minutes on two cores without a download; small batches, since 1,437 images make few steps.
         "quick": {
             "dataset": "digits",
             "architectures": tuple(BUILT_IN),
