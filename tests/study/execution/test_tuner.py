@@ -77,6 +77,16 @@ class Recorder:
         """Let time go by."""
 
 
+def make_trial(folder: Path) -> SimpleNamespace:
+    """Return a trial of Tune's that holds none of ours, with its errors in ``folder``."""
+    return SimpleNamespace(
+        trial_id="tune-1",
+        error_file=str(folder / "error.txt"),
+        run_metadata=SimpleNamespace(num_failures=0),
+        config={"batch": SimpleNamespace(trials=())},
+    )
+
+
 @pytest.mark.parametrize(
     ("words", "failures"), [("The node has died: the node was terminated unexpectedly.", 0), ("RuntimeError: bad", 1)]
 )
@@ -103,12 +113,7 @@ def test_node_deaths_count_once_there_were_many(tmp_path: Path) -> None:
     """A trial whose node dies again and again ends at last."""
     (tmp_path / "error.txt").write_text("Failure # 1 (occurred at 2026-01-01)\nThe node has died.\n")
     writer = RowWriter(Recorder(), 60.0, Drain())  # type: ignore[arg-type]
-    trial = SimpleNamespace(
-        trial_id="tune-1",
-        error_file=str(tmp_path / "error.txt"),
-        run_metadata=SimpleNamespace(num_failures=0),
-        config={"batch": SimpleNamespace(trials=())},
-    )
+    trial = make_trial(tmp_path)
     writer.on_trial_start(0, [], trial)
     for _ in range(NODE_DEATHS + 2):
         trial.run_metadata.num_failures += 1
@@ -120,12 +125,7 @@ def test_a_worker_that_never_began_is_no_failure_and_many_in_a_row_end_the_launc
     """One that begins in between shows that workers can."""
     (tmp_path / "error.txt").write_text("Failure # 1 (occurred at 2026-01-01)\nThe actor died.\nKilled.\n")
     writer = RowWriter(Recorder(), 60.0, Drain())  # type: ignore[arg-type]
-    trial = SimpleNamespace(
-        trial_id="tune-1",
-        error_file=str(tmp_path / "error.txt"),
-        run_metadata=SimpleNamespace(num_failures=0),
-        config={"batch": SimpleNamespace(trials=())},
-    )
+    trial = make_trial(tmp_path)
     for _ in range(2):
         for _ in range(DEAD_STARTS - 1):
             trial.run_metadata.num_failures += 1
