@@ -50,8 +50,15 @@ class Storage:
 
     def names(self, name: str = "") -> list[str]:
         """Return the sorted names of files and folders in folder ``name``; none where it is missing."""
+        return list(self.measure_files(name))
+
+    def measure_files(self, name: str = "") -> dict[str, int]:
+        """Return the bytes of what is in folder ``name``, by its sorted names; nothing where it is missing."""
         selector = pyarrow.fs.FileSelector(self._path(name), allow_not_found=True)
-        return sorted(info.base_name for info in self.folder.filesystem.get_file_info(selector) if info.base_name)
+        found = self.folder.filesystem.get_file_info(selector)
+        return {
+            info.base_name: info.size or 0 for info in sorted(found, key=lambda info: info.base_name) if info.base_name
+        }
 
     def read(self, name: str) -> bytes:
         """Return a file's content."""

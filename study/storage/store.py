@@ -266,7 +266,7 @@ class Store:
                 self._failure = self._failure or error
 
     def compact(self) -> None:
-        """Join the many small files of each table into one; a reader in between sees a row twice, never not at all.
+        """Join the many small files of each table; a reader in between sees a row twice, never not at all.
 
         Raises:
             InputError: a file is damaged, of a newer schema, or of another study.
@@ -275,15 +275,13 @@ class Store:
         self._lock.check()
         committed = self._find_committed()
         for name in TABLES:
-            single = [
-                file for file in list_files(self._storage.names(name)) if file.removesuffix(".parquet") in committed
-            ]
-            if len(single) < 2:
+            files = _choose_files(self._storage.measure_files(name), committed)
+            if len(files) < 2:
                 continue
-            content = _encode(self._read(name, single))
+            content = _encode(self._read(name, files))
             joined = f"{name}/{_COMPACTED}{uuid.uuid4().hex[:12]}.parquet"
             self._retry(partial(self._storage.write, joined, content))
-            self._retry(partial(self._storage.remove, [f"{name}/{file}" for file in single]))
+            self._retry(partial(self._storage.remove, [f"{name}/{file}" for file in files]))
 
     def _make_refusal(self, error: OSError) -> InputError:
         return InputError(
@@ -332,11 +330,17 @@ class Store:
             names = self._storage.names(table)
             leftovers += [f"{table}/{name}" for name in names if _is_half_written(name)]
             files = list_files(names)
-            joined = [name for name in files if name.startswith(_COMPACTED)]
             single = [name for name in files if not name.startswith(_COMPACTED)]
-            compacted = (
-                set(self._read(table, joined, ["trial_id"])["trial_id"].to_pylist()) if single and joined else set()
-            )
+            joined = {
+                name: set(self._read(table, [name], ["trial_id"])["trial_id"].to_pylist())
+                for name in (files if len(files) > 1 else ())
+                if name.startswith(_COMPACTED)
+            }
+            compacted: set[str] = set()
+            for name in sorted(joined, key=lambda name, joined=joined: -len(joined[name])):  # type: ignore[misc]
+                if joined[name] <= compacted:
+                    leftovers.append(f"{table}/{name}")
+                compacted |= joined[name]
             for name in single:
                 trial_id = name.removesuffix(".parquet")
                 uncommitted = trial_id not in committed
@@ -353,6 +357,20 @@ class Store:
         for problem in problems:
             raise InputError(f"{self.folder}/{problem.received}", problem.accepted, problem.remedy)
         return rows
+
+
+def _choose_files(sizes: Mapping[str, int], committed: set[str]) -> list[str]:
+    """Return which of a table's files are joined: those of a trial each, and joined ones no larger than all before.
+
+    So a joined file that stays is larger than all smaller ones together: however often a study goes on, their number
+    grows with the logarithm of its bytes, and no row is written anew more often than that.
+    """
+    files = [name for name in list_files(list(sizes)) if name.removesuffix(".parquet") in committed]
+    for name in sorted((name for name in sizes if name.startswith(_COMPACTED)), key=sizes.__getitem__):
+        if files and sizes[name] > sum(sizes[each] for each in files):
+            break
+        files.append(name)
+    return files
 
 
 def _is_half_written(name: str) -> bool:

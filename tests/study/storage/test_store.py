@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow.parquet
 import pytest
@@ -107,6 +108,32 @@ def test_a_compaction_that_was_stopped_midway_loses_and_doubles_nothing(tmp_path
     assert len(store.read_curves({"a"})["a"]) == 2
     opened(folder)
     assert len(pd.read_parquet(folder / "trials")) == 2
+    append(store := opened(folder), "c")
+    joined = {path: path.read_bytes() for table in TABLES for path in (folder / table).iterdir()}
+    append(store, "d")
+    store.compact()
+    for path, content in joined.items():
+        path.write_bytes(content)
+    opened(folder).compact()
+    assert sorted(pd.read_parquet(folder / "trials")["trial_id"]) == list("abcd")
+    assert len(pd.read_parquet(folder / "epochs")) == 8
+
+
+def test_files_stay_few_however_often_a_study_goes_on(tmp_path: Path) -> None:
+    """A joined file is joined again when smaller ones have its size together, so each row is written anew few times."""
+    store, epochs = opened(tmp_path / "study"), tmp_path / "study" / "epochs"
+    random, launches, written = np.random.default_rng(0), 24, 0
+    for launch in range(launches):
+        for name in (f"{launch}-0", f"{launch}-1"):
+            losses = enumerate(random.random(400).tolist(), start=1)
+            rows = [{"trial_id": name, "epoch": epoch, "train_cross_entropy": loss} for epoch, loss in losses]
+            store.append(trial_row(name), {"epochs": rows, "scores": []}, None)
+        before = set(epochs.iterdir())
+        store.compact()
+        written += sum(file.stat().st_size for file in epochs.iterdir() if file not in before)
+        assert len(list(epochs.iterdir())) <= 5
+    assert len(pd.read_parquet(epochs)) == 2 * launches * 400
+    assert written <= 6 * sum(file.stat().st_size for file in epochs.iterdir())
 
 
 def test_files_carry_the_schema(tmp_path: Path) -> None:
