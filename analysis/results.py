@@ -26,6 +26,7 @@ import pyarrow.compute as pc
 
 from study.config.search_space import RATE_FACTORS, Cell
 from study.config.study_config import rebuild_config
+from study.plan.planned_trial import keep_latest
 from study.plan.rates import get_loss
 from study.plan.trials import find_confirmed
 from study.storage.location import parse_location
@@ -162,8 +163,12 @@ def load_study(path: str | Path) -> StudyResults:
         problems += [f"{problem.received}; left out" for problem in found]
         if name == "trials":
             trials = _type_columns(table, name, models)
-            superseded = find_superseded(trials, manifest)
-            problems += _describe_superseded(trials[superseded])
+            retried = find_retried(trials)
+            if count := int(retried.sum()):
+                problems.append(f"trials: {count} failed and were tried anew; left out")
+            replaced = find_superseded(trials[~retried], manifest).reindex(trials.index, fill_value=False)
+            problems += _describe_superseded(trials[replaced])
+            superseded = retried | replaced
             committed = pa.array(trials.loc[~superseded, "trial_id"], pa.string())
         if name == "scores":  # No mean may contain what is not finite; a writer that keeps to the schema writes none.
             finite = table.filter(pc.is_finite(table["value"]))
@@ -223,6 +228,12 @@ def load_studies(paths: Sequence[str | Path]) -> StudyResults:
     return StudyResults(tuple(studies), models, **joined, problems=problems)
 
 
+def find_retried(trials: pd.DataFrame) -> pd.Series[bool]:
+    """Return which trials failed and were tried anew by ``--retry-failed``, with a row of their own each time."""
+    latest = keep_latest({"trial_id": trial_id} for trial_id in trials["trial_id"])
+    return ~trials["trial_id"].isin({row["trial_id"] for row in latest.values()})
+
+
 def find_superseded(trials: pd.DataFrame, manifest: Mapping[str, Any]) -> pd.Series[bool]:
     """Return which trials confirm, or ablate, another configuration than the one that their cell's search ended with.
 
@@ -237,7 +248,7 @@ def find_superseded(trials: pd.DataFrame, manifest: Mapping[str, Any]) -> pd.Ser
     cells = tuned.assign(code_size=sizes).groupby(["architecture", "code_size"], observed=True)
     config = rebuild_config(manifest)
     rows: list[Any] = trials[trials["phase"] == "search"].astype({"status": "str"}).to_dict("records")
-    confirmed = find_confirmed(config, {row["trial_id"]: row for row in rows}) if config else {}
+    confirmed = find_confirmed(config, keep_latest(rows)) if config else {}
     superseded = pd.Series(False, trials.index)
     for key, group in cells:
         cell = Cell(*key)  # type: ignore[arg-type]

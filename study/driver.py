@@ -36,12 +36,27 @@ def check_resources(options: RunOptions) -> None:
 
 
 def print_estimate(plan: Plan, options: RunOptions, dataset: Dataset, store: Store) -> None:
-    """Print a plan, an estimate for this machine and the first configurations; start nothing and write nothing."""
-    resources = cluster.find_local_resources(options.gpus_per_trial, options.concurrency)
+    """Print a plan, an estimate and the first configurations, for the cluster that a launch would join if it answers.
+
+    It starts nothing and writes nothing.
+
+    Raises:
+        InputError: the cluster would not take the launch, or this machine has no GPU where one is asked for.
+    """
+    address, planned_for = cluster.choose_address(options.address), ""
+    try:
+        if address == "local":
+            resources = cluster.find_local_resources(options.gpus_per_trial, options.concurrency)
+        else:
+            with cluster.connect(address, options.gpus_per_trial, options.concurrency, wait=False) as resources:
+                planned_for = f"  The plan is for the cluster at {address}, at the speed of this machine."
+    except cluster.NoClusterError as error:
+        resources = cluster.find_local_resources(options.gpus_per_trial, options.concurrency)
+        planned_for = f"  The plan is for this machine: {error.received}."
     work = estimate_plan(plan.config, plan, dataset, resources)
     print_plan(plan.config, plan, dataset, work, resources, _choose_epoch_limit(options, work), store.folder)
-    if (address := cluster.choose_address(options.address)) != "local":
-        print(f"  The estimate is for this machine, not for the cluster at {address}, which was not asked.")
+    if planned_for:
+        print(planned_for)
     print_first_configurations(plan)
 
 

@@ -72,7 +72,7 @@ def _run(arguments: argparse.Namespace) -> int:
         shown = status.print_status_as_json if arguments.json else status.print_status
         show = shown if arguments.status else status.print_missing
         with reader_may_leave():
-            show(config, arguments.results_dir)
+            show(config, arguments.results_dir, arguments.retry_failed)
         return 0
     # Ray reads it when it is imported: a SIGTERM while it starts would wait for work that there is not yet.
     os.environ.setdefault("RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S", "0")
@@ -93,7 +93,7 @@ def make_parser() -> argparse.ArgumentParser:
     flags = argparse.ArgumentParser(
         prog="launch.py",
         usage="%(prog)s [--preset PRESET] [flag ...]",
-        description="Search, confirm and compare convolutional auto-encoders; the same command resumes.",
+        description="Search and compare convolutional auto-encoders; the same command resumes.",
     )
     what = flags.add_argument_group("what is studied (default: as the preset says)")
     what.add_argument(
@@ -159,6 +159,7 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="MINUTES",
         help="start a trial again whose epoch takes longer (default: 30 and 20 times the estimate)",
     )
+    where.add_argument("--retry-failed", action="store_true", help="try trials anew that failed in earlier launches")
     where.add_argument(
         "--optuna-storage",
         metavar="URL",

@@ -57,7 +57,7 @@ def describe(config: StudyConfig, options: RunOptions) -> None:
 
     dataset = load_study_data(config, options.data_dir)
     store = Store(parse_location(options.results_dir) / config.name)
-    plan = Plan(config, store.read_trials() if store.read_manifest() else ())
+    plan = Plan(config, store.read_trials() if store.read_manifest() else (), options.retry_failed)
     print_estimate(plan, options, dataset, store)
 
 
@@ -85,7 +85,7 @@ def _run(config: StudyConfig, options: RunOptions, store: Store, dataset: Datase
     manifest = next_manifest(config, dataset, earlier, store.folder)
     if earlier is None:
         manifest[DIGEST] = digest_rules()
-    plan = Plan(config, store.read_trials())
+    plan = Plan(config, store.read_trials(), options.retry_failed)
     if "search" not in config.phases and (unsearched := plan.list_cells_without_result()):
         raise InputError(
             f"phases {' '.join(config.phases)} without a finished search of {config.trials} trials of {unsearched[0]}",
@@ -119,6 +119,8 @@ def _conclude(plan: Plan, store: Store, options: RunOptions) -> int:
         print(f"next:   {_make_command()}")
     elif not plan.find_lost_groups():
         print(f"next:   {_suggest_next(plan.config, store, options)}")
+    if failed := sum(row["status"] == "failed" for row in plan.rows.values()):
+        print(f"{failed} trials failed: column `reason` of trials says why, --retry-failed tries them anew")
     if lost := plan.find_lost_groups():
         print(
             f"error: no trial of {'; '.join(map(str, lost[:10]))}{' and others' if lost[10:] else ''} gave a result"

@@ -15,6 +15,7 @@ class RunOptions:
     """Where a study runs and writes; none of it changes what is studied.
 
     ``time_budget`` is in hours; ``epoch_limit`` in minutes, after which an epoch is taken for one that hangs.
+    With ``retry_failed`` trials that failed in earlier launches are tried anew.
     ``optuna_storage`` is a database or journal file that shows the searches to optuna-dashboard. Without ``report`` a
     launch ends with its rows, for which analysis/report.py writes one at any time.
     """
@@ -26,6 +27,7 @@ class RunOptions:
     gpus_per_trial: float | None = None
     time_budget: float | None = None
     epoch_limit: float | None = None
+    retry_failed: bool = False
     optuna_storage: str | None = None
     report: bool = True
     verbosity: Verbosity = "normal"

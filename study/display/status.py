@@ -12,21 +12,22 @@ from study.config.study_config import StudyConfig
 from study.plan.identity import check_identity, make_identity
 from study.plan.pace import Pace, format_duration
 from study.plan.plan import Plan
-from study.plan.trials import plan_trials
 from study.storage.location import parse_location
 from study.storage.store import Store
 
 _STATUSES = ("complete", "diverged", "failed")
 
 
-def print_status(config: StudyConfig, results_dir: str) -> None:
+def print_status(config: StudyConfig, results_dir: str, retry_failed: bool = False) -> None:
     """Print what is done by phase and cell, what is missing, what that will take, and who runs the study now.
+
+    With ``retry_failed`` trials that failed are missing, as for a launch that tries them anew.
 
     Raises:
         InputError: the folder cannot be read, or holds a study of another identity.
     """
     store, rows = _open_study(config, results_dir)
-    plan = Plan(config, rows)
+    plan = Plan(config, rows, retry_failed)
     missing = plan.list_pending()
     done = f"{plan.done} of {plan.total} trials are done, {len(missing)} missing"
     print(f"study {config.name} on {config.dataset}: {done}")
@@ -43,14 +44,14 @@ def print_status(config: StudyConfig, results_dir: str) -> None:
     print(f"run by:    {holder or idle}", flush=True)
 
 
-def print_status_as_json(config: StudyConfig, results_dir: str) -> None:
+def print_status_as_json(config: StudyConfig, results_dir: str, retry_failed: bool = False) -> None:
     """Print what `print_status` does for a program: one object, times in seconds, counts as numbers.
 
     Raises:
         InputError: as `print_status`.
     """
     store, rows = _open_study(config, results_dir)
-    plan = Plan(config, rows)
+    plan = Plan(config, rows, retry_failed)
     parts = []
     for part, cell in plan.list_parts():
         planned, ended = plan.count_trials(part, cell)
@@ -74,17 +75,15 @@ def print_status_as_json(config: StudyConfig, results_dir: str) -> None:
     print(json.dumps(found, indent=2))
 
 
-def print_missing(config: StudyConfig, results_dir: str) -> None:
+def print_missing(config: StudyConfig, results_dir: str, retry_failed: bool = False) -> None:
     """Print the ids of the trials that the rows lack, one a line, in the order of phases.
 
     Raises:
         InputError: as `print_status`.
     """
     _, rows = _open_study(config, results_dir)
-    done = {row["trial_id"] for row in rows}
-    for planned in plan_trials(config, rows):
-        if planned.trial_id not in done:
-            print(planned.trial_id)
+    for planned in Plan(config, rows, retry_failed).list_pending():
+        print(planned.trial_id)
 
 
 def _open_study(config: StudyConfig, results_dir: str) -> tuple[Store, list[dict[str, object]]]:

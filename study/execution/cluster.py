@@ -46,6 +46,10 @@ _REACH_SECONDS = 5.0
 _FOLLOW_SECONDS = 5.0
 
 
+class NoClusterError(InputError):
+    """No Ray answers at an address."""
+
+
 def find_local_resources(gpus_per_trial: float | None, concurrency: int | None) -> Resources:
     """Return how many trials run at once on this machine; by default what its GPUs hold, or one per core without.
 
@@ -71,16 +75,20 @@ def choose_address(requested: str | None) -> str:
 
 @contextmanager
 def connect(
-    address: str, gpus_per_trial: float | None, concurrency: int | None, verbosity: Verbosity = "normal"
+    address: str,
+    gpus_per_trial: float | None,
+    concurrency: int | None,
+    verbosity: Verbosity = "normal",
+    wait: bool = True,
 ) -> Iterator[Resources]:
     """Start or join Ray for the block and give how many trials run at once on it; of a cluster, say which nodes it has.
 
     A Ray that was started here ends with the block, and its logs with it unless an error ended it. SIGTERM is answered
-    as before all the time.
+    as before all the time. With ``wait`` machines are waited for that ``ray up`` still prepares.
 
     Raises:
-        InputError: there is no cluster at the address, it refuses this driver, its nodes have other versions, or it
-            lacks the GPUs asked for.
+        NoClusterError: no Ray answers at the address.
+        InputError: it refuses this driver, its nodes have other versions, or it lacks the GPUs asked for.
     """
     options: dict[str, Any] = {
         "log_to_driver": verbosity == "verbose",
@@ -96,7 +104,7 @@ def connect(
             local.start(max(resources.concurrency, 1), options)
         else:
             _join(address, options)
-            resources = _find_resources(gpus_per_trial, concurrency, verbosity)
+            resources = _find_resources(gpus_per_trial, concurrency, verbosity, wait)
         answer_sigterm(on_sigterm)  # Ray put its own in its place, which ends without a word.
         yield resources
         failed = False
@@ -139,7 +147,7 @@ def _join(address: str, options: dict[str, Any]) -> None:
                 "the same versions of Ray and Python, to the last digit, on every node and here",
                 "install with -c constraints.txt, with one Python, on every node; see docs/cluster.md",
             ) from error
-        raise InputError(
+        raise NoClusterError(
             f"no Ray cluster at {address!r} ({message[:300]})",
             "HOST:PORT of the head of a running cluster, or 'auto' on one of its nodes",
             start_one,
@@ -171,9 +179,11 @@ def _keep_quiet(told: list[str]) -> Iterator[None]:
             told.append(kept.read().decode(errors="replace"))
 
 
-def _find_resources(gpus_per_trial: float | None, concurrency: int | None, verbosity: Verbosity) -> Resources:
+def _find_resources(
+    gpus_per_trial: float | None, concurrency: int | None, verbosity: Verbosity, wait: bool
+) -> Resources:
     cluster_file = _read_cluster_file()
-    if cluster_file is not None:
+    if cluster_file is not None and wait:
         _await_machines(cluster_file)
     nodes = list_alive_nodes()
     share = choose_gpus(gpus_per_trial, find_most_gpus(cluster_file, [node["Resources"] for node in nodes]))

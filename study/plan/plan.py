@@ -15,7 +15,7 @@ from typing import Any
 
 from study.config.search_space import Cell
 from study.config.study_config import PUBLISHED_RECIPE, StudyConfig
-from study.plan.planned_trial import Group, PlannedTrial, make_trial_config
+from study.plan.planned_trial import Group, PlannedTrial, keep_latest, make_trial_config, split_retry
 from study.plan.rates import choose_rate, plan_rates
 from study.plan.rounds import (
     Winner,
@@ -58,14 +58,20 @@ class Plan:
     Args:
         config: what is planned in all.
         finished: rows of `trials` at hand.
+        retry_failed: whether trials that failed are tried anew; what they end with takes the place of their rows.
 
     Raises:
         InputError: nothing is planned at all.
     """
 
-    def __init__(self, config: StudyConfig, finished: Iterable[Mapping[str, Any]]) -> None:
+    def __init__(self, config: StudyConfig, finished: Iterable[Mapping[str, Any]], retry_failed: bool = False) -> None:
         self.config = config
-        self.rows = {row["trial_id"]: row for row in finished}
+        self.rows = keep_latest(finished)
+        self._retries: dict[str, int] = {}  # by the id that the plan has
+        for planned_id, row in list(self.rows.items()) if retry_failed else ():
+            if row["status"] == "failed":
+                self._retries[planned_id] = split_retry(row["trial_id"])[1] + 1
+                del self.rows[planned_id]
         self.done = 0
         self.running: dict[str, PlannedTrial] = {}
         self._free: list[PlannedTrial] = []
@@ -119,12 +125,13 @@ class Plan:
             for planned in trials[1:]:
                 waiting.remove(planned)
         self.running |= {planned.trial_id: planned for planned in trials}
-        return trials, self.resolve_config(first)
+        return [self._name_retry(planned) for planned in trials], self.resolve_config(first)
 
     def finish(self, row: Mapping[str, Any]) -> None:
         """Count a running trial as done and learn from its row."""
-        planned = self.running.pop(row["trial_id"])
-        self.rows[row["trial_id"]] = row
+        planned_id, _ = split_retry(row["trial_id"])
+        planned = self.running.pop(planned_id)
+        self.rows[planned_id] = row
         self._count_ended(planned)
         if planned.phase == "search":
             state = self._state(planned.cell)
@@ -141,7 +148,8 @@ class Plan:
     def list_pending(self) -> list[PlannedTrial]:
         """Return the trials that are neither done nor running, those of later rounds as undecided."""
         known = self.rows.keys() | self.running.keys()
-        return [planned for planned in plan_trials(self.config, self.rows.values()) if planned.trial_id not in known]
+        planned = plan_trials(self.config, self.rows.values())
+        return [self._name_retry(each) for each in planned if each.trial_id not in known]
 
     def count_left(self) -> dict[Group, int]:
         """Return how many trials of each group have not ended, running ones included, those that cannot run left out.
@@ -246,6 +254,9 @@ class Plan:
     def list_cells_without_result(self) -> list[Cell]:
         """Return the cells whose search is over without a winner: not confirmable."""
         return [cell for cell, state in self._cells.items() if state.searched and not state.winner]
+
+    def _name_retry(self, planned: PlannedTrial) -> PlannedTrial:
+        return dataclasses.replace(planned, retry=self._retries.get(planned.trial_id, 0))
 
     def _state(self, cell: Cell) -> _CellState:
         if cell not in self._cells:

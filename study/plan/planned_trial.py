@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection
+import re
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from study.config.ablations import Level
 from study.config.search_space import Cell
@@ -16,6 +18,9 @@ from trainables.trial_config import RECIPES, TrialConfig
 
 UNDECIDED = "undecided"
 """Stands in an id for what the search of the cell has still to decide."""
+
+_RETRY = re.compile(r"-retry(\d+)$")
+"""Ends the id of a row whose trial failed in earlier launches and was tried anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +73,7 @@ class PlannedTrial:
         round: of a search; of an ablation 1 where the trial is one of those by which a learning rate is chosen.
         seed_number: of a search trial that is trained with several seeds, which of them, from 1.
         grid: whether the search is one of a grid, whose numbers mean other settings than a sampler's.
+        retry: how often it is tried anew, since it failed in an earlier launch.
     """
 
     phase: str
@@ -84,10 +90,15 @@ class PlannedTrial:
     seed_number: int | None = None
     grid: bool = False
     decided: bool = True
+    retry: int = 0
 
     @property
     def trial_id(self) -> str:
         """What names the trial's row and files."""
+        return f"{self._planned_id}-retry{self.retry}" if self.retry else self._planned_id
+
+    @property
+    def _planned_id(self) -> str:
         if self.phase == "search":
             number = f"{'grid' if self.grid else ''}{self.number:04d}" if self.decided else f"{UNDECIDED}{self.number}"
             seed = "" if self.seed_number is None else f"-{self.seed_number:02d}"
@@ -120,6 +131,18 @@ class PlannedTrial:
         """The trials among which this one is one of several."""
         level = self.level.label if self.level else None
         return Group(self.phase, self.arm, self.cell, self.factor, level, self.round, self.epochs)
+
+
+def split_retry(trial_id: str) -> tuple[str, int]:
+    """Return the id that the plan has for a row's trial, and how often it had been tried anew."""
+    found = _RETRY.search(trial_id)
+    return (trial_id[: found.start()], int(found[1])) if found else (trial_id, 0)
+
+
+def keep_latest(rows: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """Return rows of `trials` by the ids of the plan: of a trial that failed and was tried anew the last one."""
+    ordered = sorted(rows, key=lambda row: split_retry(row["trial_id"])[1])
+    return {split_retry(row["trial_id"])[0]: row for row in ordered}
 
 
 def complete_id(beginning: str, trial_ids: Collection[str]) -> str | None:

@@ -8,7 +8,7 @@ from typing import Any
 from study.config.ablations import FACTORS, Level, explain_skip
 from study.config.search_space import Cell
 from study.config.study_config import StudyConfig
-from study.plan.planned_trial import PlannedTrial, make_trial_config
+from study.plan.planned_trial import PlannedTrial, keep_latest, make_trial_config
 from study.plan.rates import choose_rate, plan_rates
 from study.plan.rounds import find_winner, list_entrants, list_rounds, plan_round, plan_undecided
 from trainables.models.architectures import CONTROLS
@@ -25,7 +25,7 @@ def plan_trials(config: StudyConfig, rows: Iterable[Mapping[str, Any]] = ()) -> 
     Which trials enter later rounds of a search, and what is confirmed and ablated, follows from ``rows`` of `trials`;
     what does not yet is there, too, as undecided.
     """
-    by_id = {row["trial_id"]: row for row in rows}
+    by_id = keep_latest(rows)
     cells = list_cells(config)
     if "search" in config.phases and "tuned" in config.arms:
         searches = [plan_search(config, cell, by_id) for cell in cells]

@@ -67,6 +67,25 @@ def test_every_row_is_there_once_and_typed(folder: Path) -> None:
     assert results.path == str(folder)
 
 
+def test_a_trial_that_was_tried_anew_counts_once(folder: Path) -> None:
+    """With the row that it ended with; that of the failure stays in the folder and out of the tables."""
+    trial_id = "confirm-model_4-10-tuned-2"
+    for table in ("trials", "epochs", "scores"):
+        path = folder / table / f"{trial_id}.parquet"
+        rows = pq.read_table(path).to_pylist()
+        again = table_of(table, [row | {"trial_id": f"{trial_id}-retry1"} for row in rows])
+        pq.write_table(again, path.with_name(f"{trial_id}-retry1.parquet"))
+        path.unlink()
+        if table == "trials":
+            failed = {"status": "failed", "reason": "out of memory"}
+            pq.write_table(table_of(table, [row | failed for row in rows]), path)
+    results = load_study(folder)
+    assert len(results.trials) == 2 * (3 + 6) + 2
+    assert trial_id not in set(results.trials["trial_id"])
+    assert results.problems == ("trials: 1 failed and were tried anew; left out",)
+    assert len(select_confirmed(results.trials).query("architecture == 'model_4' and arm == 'tuned'")) == 3
+
+
 def test_compacted_files_give_the_same_rows(folder: Path, tmp_path: Path) -> None:
     """How rows are spread over files means nothing."""
     single = load_study(folder)

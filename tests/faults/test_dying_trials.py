@@ -55,7 +55,7 @@ NAMES = {
 def launch(folder: Path, faults: dict[str, tuple[str, int]], *flags: str) -> Launch:
     """Start the study whose trials meet faults: of each trial, which and in how many attempts."""
     attempts = folder / "attempts"
-    attempts.mkdir(parents=True)
+    attempts.mkdir(parents=True, exist_ok=True)
     script = (str(FAULTY), json.dumps(faults))
     return Launch(folder / "results", *STUDY, *flags, script=script, CAE_STUDY_ATTEMPTS=str(attempts))
 
@@ -145,6 +145,12 @@ def test_trials_that_die_every_time_are_failed_with_their_reason_and_the_study_s
     assert "still pending" not in said
     assert "Traceback" not in said
     assert not (tmp_path / "results" / NAME / "report").exists()  # it was left out
+    retried = [f"{trial_id}-retry1" for trial_id in trials.index[trials.status == "failed"]]
+    launch(tmp_path, {}, "--concurrency", "2", "--retry-failed").finish()
+    again = table(tmp_path / "results", "trials").set_index("trial_id")
+    assert set(again.status[retried]) == {"complete"}
+    assert any(trial_id.startswith("confirm-unpool_only-code10-tuned") for trial_id in again.index)
+    pd.testing.assert_frame_equal(again.loc[trials.index], trials, check_exact=True)
 
 
 def test_workers_killed_from_outside_lose_no_trial(tmp_path: Path, tally: Tally, every_fault: bool) -> None:

@@ -76,9 +76,13 @@ def nodes_of_trials() -> set[str]:
 def test_a_study_uses_every_node_also_one_that_comes_in_the_middle_and_never_the_head(
     cluster: Cluster, tmp_path: Path
 ) -> None:
-    """The real quick study on two nodes, then three; each has one core."""
+    """The real quick study on two nodes, then three; each has one core. A dry run asks the cluster."""
     first = [worker(cluster, num_cpus=1), worker(cluster, num_cpus=1)]
     results = tmp_path / "results"
+    planned, _ = launch(cluster, results, "--dry-run").communicate()
+    assert "at once:   2 on one core each" in planned
+    assert f"The plan is for the cluster at {cluster.address}, at the speed of this machine." in planned
+    assert not results.exists()
     process = launch(cluster, results, "--epochs", "4")
     trials = results / "quick-digits" / "trials"
     deadline = time.monotonic() + 240

@@ -34,6 +34,24 @@ def run_all(
     return taken
 
 
+def test_failed_trials_are_tried_anew_where_that_is_asked_for() -> None:
+    """Each with an id of its own; what it ends with counts in the place of the failure, also in later launches."""
+    config = small_config(architectures=("model_1",), trials=3)
+    rows = [row_of(planned, trial_config) for planned, trial_config in run_all(Plan(config, ()))]
+    failed = [row | {"status": "failed"} for row in rows[:1] + rows[-1:]]
+    broken = [*rows[1:-1], *failed]
+    assert Plan(config, broken).exhausted
+    plan = Plan(config, broken, retry_failed=True)
+    assert {each.trial_id for each in plan.list_pending()} >= {f"{row['trial_id']}-retry1" for row in failed}
+    taken = run_all(plan)
+    assert [planned.trial_id for planned, _ in taken] == [f"{row['trial_id']}-retry1" for row in failed]
+    assert plan.exhausted and plan.done == plan.total
+    again = [row_of(planned, trial_config) for planned, trial_config in taken]
+    assert Plan(config, again + broken, retry_failed=True).exhausted
+    twice = Plan(config, broken + [row | {"status": "failed"} for row in again], retry_failed=True)
+    assert [planned.trial_id for planned, _ in run_all(twice)] == [f"{row['trial_id']}-retry2" for row in failed]
+
+
 def planned_ids(plan: Plan) -> list[str]:
     """Return the ids of a plan by what its rows have decided, sorted."""
     return sorted(planned.trial_id for planned in plan_trials(plan.config, plan.rows.values()))
