@@ -26,6 +26,7 @@ from pathlib import Path
 import reference_page
 from PIL import Image
 
+from analysis.claims.claims import PRIMARY_CODE_SIZE
 from analysis.claims.findings import tabulate_findings
 from analysis.rendering.html import render_page
 from analysis.rendering.text import format_markdown
@@ -52,16 +53,17 @@ MOST_BYTES = 20 * 2**20
 
 
 def make_parts(results: StudyResults) -> dict[str, str]:
-    """Return README's parts by name: the answer, the summary, the verdicts; Markdown."""
+    """Return README's parts by name: the answer, the summary at the code size of claims, the verdicts; Markdown."""
     table, (verdicts, *_) = summary(results), tabulate_findings(results)
     if not isinstance(verdicts, Table):
         raise ResultsError(f"{results.path}: no model of the paper", "a study with some of them", "publish another one")
     if not isinstance(table, Table):
         raise ResultsError(f"{results.path}: {table.reason}", "a study with confirmed runs", "finish the study first")
+    frame = table.frame[table.frame["code_size"] == PRIMARY_CODE_SIZE]
     short = tuple(column for column in verdicts.columns if column.main)
     return {
         "answer": "\n".join(f"- {sentence}" for sentence in answers(results)),
-        "summary": format_markdown(dataclasses.replace(table, caption="")).strip(),
+        "summary": format_markdown(dataclasses.replace(table, caption="", frame=frame)).strip(),
         "findings": format_markdown(dataclasses.replace(verdicts, caption="", columns=short, footnotes=())).strip(),
     }
 

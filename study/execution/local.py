@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import socket
 import sys
 import tempfile
 import threading
@@ -22,6 +23,8 @@ from trainables.errors import InputError
 
 LONGEST_FOLDER = 42
 """A socket's name has 107 bytes at most, and Ray's folder of a session and what is in it take the rest of them."""
+
+SHARED_MEMORY = "/dev/shm"  # noqa: S108 - where Ray keeps objects, of which a study has few and small ones
 
 WATCH_SECONDS = 0.5
 
@@ -42,12 +45,15 @@ class LocalRay:
         """Start it with a core per trial and the GPUs that PyTorch counts, which Ray does not find in every container.
 
         Raises:
-            InputError: there is no folder in which it could work.
+            InputError: its processes could not talk to each other, or there is no folder in which it could work.
         """
+        _require_loopback()
         _provide_token()
         folder = str(get_default_ray_temp_dir())
         if len(os.fsencode(folder)) > LONGEST_FOLDER:
             self._made = folder = _make_short_folder(folder)
+        if not os.access(SHARED_MEMORY, os.W_OK):
+            options = options | {"_plasma_directory": tempfile.gettempdir()}
         ray.init(
             address="local",
             num_cpus=concurrency,
@@ -109,6 +115,23 @@ class LocalRay:
         if not alive:
             return "Ray gave this machine up for dead: it did not answer, as when it is suspended or out of memory"
         return None
+
+
+def _require_loopback() -> None:
+    """Refuse what Ray would wait for a minute and say nothing of.
+
+    Raises:
+        InputError: this machine cannot reach itself by 127.0.0.1.
+    """
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            socket.create_connection(server.getsockname(), timeout=LONGEST_ANSWER).close()
+    except OSError as error:
+        raise InputError(
+            f"this machine does not reach itself by 127.0.0.1 ({error.strerror or error})",
+            "a loopback interface with an IPv4 address, by which the processes of a local Ray talk",
+            "`ip link set lo up`, a container with a network of its own, or --address of a Ray that runs elsewhere",
+        ) from error
 
 
 def _provide_token() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -34,13 +35,40 @@ sys.exit(ended[0])
 """
 
 
+MAY_UNSHARE = os.geteuid() == 0 and shutil.which("unshare") is not None
+MOUNT = 'mount -t tmpfs -o ro none /dev/shm && exec "$@"'
+READ_ONLY = ("unshare", "-m", "sh", "-c", MOUNT, "sh") if MAY_UNSHARE else ()
+
+
+@pytest.mark.skipif(not MAY_UNSHARE, reason="needs root and unshare of util-linux")
+@pytest.mark.parametrize("prepared", ["true", "ip link set lo up && ip address del 127.0.0.1/8 dev lo"])
+def test_a_machine_that_does_not_reach_itself_is_refused_in_words(prepared: str, tmp_path: Path) -> None:
+    """Without a loopback interface, and with IPv6 alone; Ray itself waits for minutes."""
+    command = [sys.executable, str(ROOT / "study" / "launch.py"), *STUDY, "--results-dir", str(tmp_path / "results")]
+    done = subprocess.run(
+        ["unshare", "-n", "sh", "-c", f'{prepared} && exec "$@"', "sh", *command],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"RAY_ADDRESS": ""},
+    )
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert done.stderr.startswith("error: this machine does not reach itself by 127.0.0.1 (")
+    assert "ip link set lo up" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "results").exists()
+
+
 def test_a_study_in_a_thread_without_a_home_and_with_a_long_folder_for_temporary_files(tmp_path: Path) -> None:
-    """As from a server, in a container of no user, in a job's folder; nothing of Ray is left behind."""
+    """As from a server, in a container of no user, in a job's folder; nothing of Ray is left behind.
+
+    Where this user may mount, shared memory cannot be written either.
+    """
     long = tmp_path / ("job-folder-" * 6)
     long.mkdir()
     before = set(SHORT.glob("ray-*"))
     done = subprocess.run(
-        [sys.executable, "-c", IN_A_THREAD, *STUDY, "--results-dir", str(tmp_path / "results")],
+        [*READ_ONLY, sys.executable, "-c", IN_A_THREAD, *STUDY, "--results-dir", str(tmp_path / "results")],
         cwd=ROOT,
         env={name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
         | {"HOME": "/proc/nohome", "XDG_CACHE_HOME": str(find_cache().parents[1]), "TMPDIR": str(long)},
