@@ -46,7 +46,7 @@ def test_a_machine_that_does_not_reach_itself_is_refused_in_words(prepared: str,
     """Without a loopback interface, and with IPv6 alone; Ray itself waits for minutes."""
     command = [sys.executable, str(ROOT / "study" / "launch.py"), *STUDY, "--results-dir", str(tmp_path / "results")]
     done = subprocess.run(
-        ["unshare", "-n", "sh", "-c", f'{prepared} && exec "$@"', "sh", *command],
+        ["timeout", "120", "unshare", "-n", "sh", "-c", f'{prepared} && exec "$@"', "sh", *command],
         capture_output=True,
         text=True,
         check=False,
