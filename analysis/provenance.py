@@ -10,7 +10,8 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.results import Study, StudyResults
+from analysis.results import Study, StudyResults, list_trials
+from analysis.stats.headline import Looks, take_looks
 from study.config.study_config import rebuild_config
 from study.plan.trials import plan_trials
 
@@ -53,15 +54,11 @@ def list_missing(results: StudyResults) -> list[str]:
     for study in results.studies:
         if (config := rebuild_config(study.manifest)) is None:
             continue
-        trials = results.trials[results.trials["study"] == study.name]
-        texts = {"phase": "str", "arm": "str", "status": "str"}
-        rows: list[dict[Any, Any]] = trials.astype(texts).to_dict("records")
-        for row in rows:
-            row["trial_id"] = row["trial_id"].removeprefix(f"{study.name}:")
+        rows, looks = list_trials(results, study), take_looks(results).get(study.name)
         expected = [
             {"trial_id": trial.trial_id, "phase": trial.phase, "arm": trial.arm, "factor": trial.factor}
             | dataclasses.asdict(trial.cell)
-            for trial in plan_trials(config, rows)
+            for trial in plan_trials(config, rows, looks.extended if looks else {})
             # Of a study of an older version the levels of ablations have the base's rate.
             if has_rounds(study) or trial.phase == "search" or not trial.validated
         ]
@@ -90,10 +87,13 @@ def list_missing(results: StudyResults) -> list[str]:
 
 
 def describe_looking(results: StudyResults, study: Study) -> str:
-    """Return a sentence if a launch added seeds to ``study`` when confirmed runs could be seen, else nothing.
+    """Return a sentence on the looks of ``study``, planned ones or not; nothing where it was not looked at.
 
-    Who goes on until something is found finds it too often. Launches of earlier versions do not say their seeds.
+    A launch that added seeds when confirmed runs could be seen has looked: who goes on until something is found finds
+    it too often. Launches of earlier versions do not say their seeds.
     """
+    if looks := take_looks(results).get(study.name):
+        return describe_looks(looks)
     trials = results.trials[(results.trials["study"] == study.name) & (results.trials["phase"] == "confirm")]
     seen = trials.loc[trials["arm"] != "control", "finished_at"].min()
     counts: list[int] = []
@@ -109,6 +109,18 @@ def describe_looking(results: StudyResults, study: Study) -> str:
     return (
         f"Seeds were added after confirmed runs had ended ({', then '.join(known)}): p values are after looking, so "
         "chance is called a difference more often than they say."
+    )
+
+
+def describe_looks(looks: Looks) -> str:
+    """Say when a study looks, how far it is, and at which level it is judged."""
+    last = looks.seeds[max(0, looks.taken - 1)]
+    told = f"the last taken at {last}" if looks.taken else "none taken yet, so nothing is decided"
+    return (
+        f"Seeds are added until models are decided, at looks declared before the first: {_join_items(looks.seeds)} "
+        f"seeds, {told}. Together they spend 5 % ({_join_items(f'{level:.2g}' for level in looks.levels)}): a pair is "
+        "judged by the level of the look that decides it, or of the last, and so is the interval of its difference; "
+        f"other tests of the tuned arm are judged at {looks.level:.2g}."
     )
 
 

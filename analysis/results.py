@@ -297,6 +297,15 @@ def _describe_superseded(trials: pd.DataFrame) -> list[str]:
     return [f"trials: {len(trials)} of configurations that a longer search has replaced; left out: {told}"]
 
 
+def list_trials(results: StudyResults, study: Study) -> list[dict[Any, Any]]:
+    """Return the rows of a study's trials as its plan knows them: plain values, ids without the name of the study."""
+    trials = results.trials[results.trials["study"] == study.name]
+    rows: list[dict[Any, Any]] = trials.astype({"phase": "str", "arm": "str", "status": "str"}).to_dict("records")
+    for row in rows:
+        row["trial_id"] = row["trial_id"].removeprefix(f"{study.name}:")
+    return rows
+
+
 def join_scores(results: StudyResults) -> pd.DataFrame:
     """Return every score with what it belongs to: one row a trial, split, evaluator and metric."""
     return results.trials[_TRIAL_COLUMNS_OF_SCORES].merge(results.scores, on="trial_id", validate="one_to_many")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from contextlib import nullcontext
 from typing import Any
@@ -13,8 +14,9 @@ from study.display.dry_run import print_first_configurations, print_plan
 from study.display.live import choose_progress
 from study.execution import cluster
 from study.execution.estimate import Estimate, estimate_plan
+from study.execution.looks import make_plan
 from study.execution.recorder import TrialRecorder, make_provenance_columns
-from study.execution.tuner import run_plan
+from study.execution.tuner import Resources, run_plan
 from study.plan.plan import Plan
 from study.storage import provenance
 from study.storage.store import Store
@@ -60,8 +62,10 @@ def print_estimate(plan: Plan, options: RunOptions, dataset: Dataset, store: Sto
     print_first_configurations(plan)
 
 
-def run_pending(plan: Plan, options: RunOptions, store: Store, dataset: Dataset, manifest: Mapping[str, Any]) -> None:
-    """Run the plan's pending trials and write their rows; return when there are none or the time is up.
+def run_pending(plan: Plan, options: RunOptions, store: Store, dataset: Dataset, manifest: Mapping[str, Any]) -> Plan:
+    """Run the plan's pending trials and write their rows, and those that looks at them add.
+
+    Return the plan as it stands then: with nothing pending, or when the time is up or a drain was asked for.
 
     Args:
         plan: with something pending.
@@ -73,26 +77,45 @@ def run_pending(plan: Plan, options: RunOptions, store: Store, dataset: Dataset,
     Raises:
         InputError: the cluster cannot be joined, or lacks what was asked for; nothing was written.
     """
-    config, finished = plan.config, list(plan.rows.values())
     address = cluster.choose_address(options.address)
     with cluster.connect(address, options.gpus_per_trial, options.concurrency, options.verbosity) as resources:
-        store.open(manifest, format_study_file(config))
-        work = estimate_plan(config, plan, dataset, resources)
-        epoch_limit = _choose_epoch_limit(options, work)
-        if options.verbosity != "quiet":
-            print_plan(config, plan, dataset, work, resources, epoch_limit, store.folder)
-        columns = make_provenance_columns(
-            config.name, manifest["study_sha256"], dataset, provenance.versions(), provenance.git_state()
-        )
-        seconds = None if options.time_budget is None else options.time_budget * 3600
-        verbose = options.verbosity == "verbose"
-        progress = choose_progress(plan, resources.concurrency, store.folder, options.verbosity, finished)
-        url = options.optuna_storage
-        mirror = Mirror(url, plan, store.folder, progress) if url else nullcontext()
-        with store.writing(), progress, mirror:
-            recorder = TrialRecorder(plan, store, progress, columns)
-            run_plan(recorder, dataset, resources, epoch_limit, seconds, verbose)
+        store.open(manifest, format_study_file(plan.config))
+        end = None if options.time_budget is None else time.monotonic() + options.time_budget * 3600
+        while _run_planned(plan, options, store, dataset, manifest, resources, end):
+            looked = make_plan(plan.config, store, manifest)
+            if looked.exhausted:
+                break
+            plan = looked
     store.compact()
+    return plan
+
+
+def _run_planned(
+    plan: Plan,
+    options: RunOptions,
+    store: Store,
+    dataset: Dataset,
+    manifest: Mapping[str, Any],
+    resources: Resources,
+    end: float | None,
+) -> bool:
+    """Run what ``plan`` has pending; return whether that is done and nobody wants the launch to end."""
+    config, finished = plan.config, list(plan.rows.values())
+    work = estimate_plan(config, plan, dataset, resources)
+    epoch_limit = _choose_epoch_limit(options, work)
+    if options.verbosity != "quiet":
+        print_plan(config, plan, dataset, work, resources, epoch_limit, store.folder)
+    columns = make_provenance_columns(
+        config.name, manifest["study_sha256"], dataset, provenance.versions(), provenance.git_state()
+    )
+    progress = choose_progress(plan, resources.concurrency, store.folder, options.verbosity, finished)
+    url = options.optuna_storage
+    mirror = Mirror(url, plan, store.folder, progress) if url else nullcontext()
+    with store.writing(), progress, mirror:
+        recorder = TrialRecorder(plan, store, progress, columns)
+        seconds = None if end is None else max(1.0, end - time.monotonic())
+        drained = run_plan(recorder, dataset, resources, epoch_limit, seconds, options.verbosity == "verbose")
+    return plan.exhausted and not drained and (end is None or time.monotonic() < end)
 
 
 def _choose_epoch_limit(options: RunOptions, work: Estimate) -> float:

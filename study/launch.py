@@ -19,7 +19,7 @@ from typing import Any
 from study.config.ablations import FACTORS
 from study.config.options import RunOptions
 from study.config.presets import PRESETS
-from study.config.study_config import TRAINED_ARMS, StudyConfig
+from study.config.study_config import LOOKS, TRAINED_ARMS, StudyConfig
 from study.config.study_file import read_config, read_models
 from study.signals import STATUS, interruptible, leave, reader_may_leave, say_how_to_go_on
 from study.storage.schema import PHASES
@@ -112,6 +112,12 @@ def make_parser() -> argparse.ArgumentParser:
     what.add_argument("--recipe", help=f"training of the tuned arm, one of: {', '.join(RECIPES)}")
     what.add_argument("--trials", type=_parse_whole, help="search trials of each architecture and code size")
     what.add_argument("--seeds", type=_parse_whole, help="trainings of each confirmed configuration")
+    what.add_argument(
+        "--until-decided",
+        action="store_true",
+        default=None,
+        help=f"add seeds where reconstructions are undecided, at looks among {' '.join(map(str, LOOKS[1:]))}",
+    )
     what.add_argument("--epochs", type=_parse_whole, help="full budget of a trial, in epochs")
     what.add_argument(
         "--published-epochs",

@@ -54,10 +54,11 @@ def load_study_data(config: StudyConfig, data_dir: Path | None) -> Dataset:
 def describe(config: StudyConfig, options: RunOptions) -> None:
     """Print the plan, an estimate for this machine and the first configurations; start nothing and write nothing."""
     from study.driver import print_estimate
+    from study.execution.looks import make_plan
 
     dataset = load_study_data(config, options.data_dir)
     store = Store(parse_location(options.results_dir) / config.name)
-    plan = Plan(config, store.read_trials() if store.read_manifest() else (), options.retry_failed)
+    plan = make_plan(config, store, store.read_manifest(), options.retry_failed)
     print_estimate(plan, options, dataset, store)
 
 
@@ -81,11 +82,13 @@ def run(config: StudyConfig, options: RunOptions) -> int:
 
 
 def _run(config: StudyConfig, options: RunOptions, store: Store, dataset: Dataset) -> int:
+    from study.execution.looks import make_plan
+
     earlier = store.read_manifest()
     manifest = next_manifest(config, dataset, earlier, store.folder)
     if earlier is None:
         manifest[DIGEST] = digest_rules()
-    plan = Plan(config, store.read_trials(), options.retry_failed)
+    plan = make_plan(config, store, earlier, options.retry_failed)
     if "search" not in config.phases and (unsearched := plan.list_cells_without_result()):
         raise InputError(
             f"phases {' '.join(config.phases)} without a finished search of {config.trials} trials of {unsearched[0]}",
@@ -100,7 +103,7 @@ def _run(config: StudyConfig, options: RunOptions, store: Store, dataset: Datase
     else:
         from study.driver import run_pending
 
-        run_pending(plan, options, store, dataset, manifest)
+        plan = run_pending(plan, options, store, dataset, manifest)
     return _conclude(plan, store, options)
 
 

@@ -17,9 +17,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 import scipy.special
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
-from analysis.stats.intervals import LEVEL, Floats, summarise
+from analysis.stats.intervals import LEVEL, Floats, holm, summarise
+
+Booleans = NDArray[np.bool_]
 
 SIGNIFICANCE = 0.05
 MINIMUM_SEEDS = 3
@@ -39,9 +41,9 @@ class Contrast:
     standard_error: Floats
     freedom: Floats
 
-    def half_width(self, level: float = LEVEL) -> Floats:
+    def half_width(self, level: ArrayLike = LEVEL) -> Floats:
         """Return half the width of its t interval."""
-        width: Floats = scipy.special.stdtrit(self.freedom, (1 + level) / 2) * self.standard_error
+        width: Floats = scipy.special.stdtrit(self.freedom, (1 + np.asarray(level)) / 2) * self.standard_error
         return width
 
     def p_value(self) -> Floats:
@@ -97,13 +99,39 @@ def compare_means(
     )
 
 
+def judge(
+    p_different: ArrayLike, p_equivalent: ArrayLike, better: Booleans, equivalent: Booleans, significance: float
+) -> tuple[Booleans, Booleans, Floats, Floats]:
+    """Return which pairs of a family are better, which equivalent, and the Holm-adjusted p values of either.
+
+    What earlier looks have decided stays so: it is rejected in its own family of tests, so that the others share what
+    it needs no more, and in the other one it counts without being tested.
+
+    Args:
+        p_different: ``(..., pairs)`` of the tests that they do not differ.
+        p_equivalent: the same of the tests that they are not equivalent.
+        better: ``(..., pairs)``, found by earlier looks; nowhere at the first.
+        equivalent: the same.
+        significance: level of this look.
+    """
+    p_holm = holm(np.where(better, 0.0, np.where(equivalent, 1.0, p_different)))
+    p_within = holm(np.where(equivalent, 0.0, np.where(better, 1.0, p_equivalent)))
+    different = better | (~equivalent & (p_holm < significance))
+    return different, equivalent | (~different & (p_within < significance)), p_holm, p_within
+
+
 def count_deciding_seeds(
-    contrast: Contrast, weights: ArrayLike, deviations: ArrayLike, margin: float, tests: int
+    contrast: Contrast,
+    weights: ArrayLike,
+    deviations: ArrayLike,
+    margin: float,
+    tests: int,
+    significance: float = SIGNIFICANCE,
 ) -> int | None:
     """Return the least number of seeds a mean with which ``contrast (k,)`` would be decided; None beyond `MOST_SEEDS`.
 
     Decided is what is shown to differ or to lie within ``margin``, with a chance of `POWER` if the difference and the
-    deviations are as they were seen, at 5 % over ``tests`` comparisons (Bonferroni).
+    deviations are as they were seen, at ``significance`` over ``tests`` comparisons (Bonferroni).
     """
     n = np.arange(MINIMUM_SEEDS, MOST_SEEDS + 1)[:, None]
     deviations = np.asarray(deviations, dtype=np.float64)
@@ -111,8 +139,8 @@ def count_deciding_seeds(
         weights, np.zeros_like(deviations), deviations, np.broadcast_to(n, (len(n), len(deviations)))
     )
     seen, error, freedom = abs(float(contrast.value)), planned.standard_error, planned.freedom
-    critical = scipy.special.stdtrit(freedom, 1 - SIGNIFICANCE / tests / 2)
-    one_sided = scipy.special.stdtrit(freedom, 1 - SIGNIFICANCE / tests)
+    critical = scipy.special.stdtrit(freedom, 1 - significance / tests / 2)
+    one_sided = scipy.special.stdtrit(freedom, 1 - significance / tests)
     with np.errstate(divide="ignore", invalid="ignore"):
         different = 1 - scipy.special.nctdtr(freedom, seen / error, critical)
         below, above = ((margin + sign * seen) / error - one_sided for sign in (-1, 1))

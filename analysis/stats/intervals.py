@@ -22,7 +22,7 @@ LEVEL = 0.95
 
 
 def holm(p_values: ArrayLike) -> Floats:
-    """Return ``p_values (m,)`` adjusted for being m tests of one family, in the given order.
+    """Return ``p_values (..., m)`` adjusted for being m tests of one family, each family's in the given order.
 
     Source: Holm, "A simple sequentially rejective multiple test procedure", 1979.
 
@@ -30,12 +30,13 @@ def holm(p_values: ArrayLike) -> Floats:
         ValueError: a value is not finite or not within [0, 1].
     """
     given = np.asarray(p_values, dtype=np.float64)
-    if given.ndim != 1 or not bool(np.all((given >= 0) & (given <= 1))):
-        raise ValueError(f"p values are numbers within [0, 1] in one axis, got {given}")
-    order = np.argsort(given, kind="stable")
-    factors = np.arange(len(given), 0, -1)
+    if given.ndim == 0 or not bool(np.all((given >= 0) & (given <= 1))):
+        raise ValueError(f"p values are numbers within [0, 1] along the last axis, got {given}")
+    order = np.argsort(given, kind="stable", axis=-1)
+    factors = np.arange(given.shape[-1], 0, -1)
+    largest = np.maximum.accumulate(np.take_along_axis(given, order, axis=-1) * factors, axis=-1)
     adjusted = np.empty_like(given)
-    adjusted[order] = np.minimum(1.0, np.maximum.accumulate(given[order] * factors))
+    np.put_along_axis(adjusted, order, np.minimum(1.0, largest), axis=-1)
     return adjusted
 
 

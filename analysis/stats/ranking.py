@@ -9,8 +9,10 @@ the model that is. Testing against the lowest mean alone would not keep that cha
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
+import numpy as np
 import pandas as pd
 
 from analysis.results import StudyResults
@@ -30,12 +32,13 @@ def select_ranked(results: StudyResults, scores: pd.DataFrame) -> pd.DataFrame:
     return scores[ranked & ~is_past_code(scores)]
 
 
-def compare_all(scores: pd.DataFrame) -> pd.DataFrame:
+def compare_all(scores: pd.DataFrame, levels: Mapping[tuple[str, str], float] = MappingProxyType({})) -> pd.DataFrame:
     """Return the test of each pair of models of a group, by every metric.
 
     Args:
         scores: rows of the models to rank, with evaluator, metric, direction (lower or higher), study, code_size, arm,
             architecture and value.
+        levels: by study and arm, where a test is not judged at `SIGNIFICANCE`.
 
     Returns:
         One row a metric, group and pair: evaluator, metric, direction, `GROUP`, architecture, other (the one with the
@@ -52,10 +55,12 @@ def compare_all(scores: pd.DataFrame) -> pd.DataFrame:
     pairs = pairs[pairs["place"] > pairs["place_other"]].rename(columns={"architecture_other": "other"})
     parts = (pairs[[name, f"{name}_other"]].to_numpy(dtype="float64") for name in ("mean", "deviation", "n"))
     contrast = make_contrast([1.0, -1.0], *parts)
+    places = zip(pairs["study"].astype("str"), pairs["arm"].astype("str"), strict=True)
+    level = np.array([levels.get(place, SIGNIFICANCE) for place in places])
     tests = pairs[[*_CONTEST, "architecture", "other"]].assign(
         n=pairs[["n", "n_other"]].min(axis=1),
         difference=contrast.value,
-        half_width=contrast.half_width(),
+        half_width=contrast.half_width(1 - level),
         p_value=contrast.p_value(),
     )
     few = tests["n"] < MINIMUM_SEEDS
@@ -65,7 +70,7 @@ def compare_all(scores: pd.DataFrame) -> pd.DataFrame:
         high=tests["difference"] + tests["half_width"],
         p_holm=adjust_p_values(tests, _CONTEST),
     )
-    tests = tests.assign(worse=tests["p_holm"] < SIGNIFICANCE)
+    tests = tests.assign(worse=tests["p_holm"] < level)
     return tests.sort_values([*_CONTEST, "architecture", "other"], ignore_index=True)
 
 

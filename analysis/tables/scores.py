@@ -21,6 +21,7 @@ from analysis.stats.aggregate import (
     summarise_groups,
 )
 from analysis.stats.crossed import cross_confirmed
+from analysis.stats.headline import get_levels
 from analysis.stats.metrics import (
     CONTINUITY,
     CROSS_ENTROPY,
@@ -256,7 +257,7 @@ def differences(results: StudyResults) -> Table | Absent:
 @lru_cache(maxsize=2 * len(SCORE_TABLES))
 def compare_ranked(results: StudyResults, metrics: tuple[Metric, ...]) -> pd.DataFrame:
     """Return `compare_all` of ``metrics``: what marks rest on."""
-    return compare_all(select_ranked(results, _select_ranked_scores(results, metrics)))
+    return compare_all(select_ranked(results, _select_ranked_scores(results, metrics)), get_levels(results))
 
 
 def _select_ranked_scores(results: StudyResults, metrics: tuple[Metric, ...]) -> pd.DataFrame:

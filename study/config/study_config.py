@@ -35,6 +35,10 @@ TRAINED_ARMS = ("tuned", "published")
 PUBLISHED_EPOCHS = 33
 """20,000 steps of 100 images, rounded down to epochs of MNIST. Source: [file], the authors' solver."""
 
+LOOKS = (3, 5, 8, 12)
+"""Seeds at which a study that adds them until it is decided looks, from those that it begins with; fewer than the first
+are never compared."""
+
 SEEDS_OF_A_STUDY = 1_000_000
 """Seeds that belong to one base seed, so that studies of different base seeds share none."""
 
@@ -78,6 +82,7 @@ class StudyConfig:
         multiply_adds_budget: of a forward pass of one image that a search may use at most, None for any.
         seeds: trainings of every confirmed configuration, and of every level of an ablation.
         seeds_at: arms and code sizes whose confirmed configurations have others, each (arm, code size, seeds).
+        until_decided: whether looks add seeds to models of the tuned arm whose reconstructions are undecided.
         epochs: full budget of a trial of the tuned arm.
         published_epochs: of a trial of the published arm.
         batch_size: images a step, None for the recipe's.
@@ -113,6 +118,7 @@ class StudyConfig:
         tuple[tuple[Literal["tuned", "published"], CodeSize, Annotated[int, Seeds]], ...],
         Field(description='a list of [arm, code size, seeds], such as ["tuned", 10, 8]'),
     ] = ()
+    until_decided: Annotated[bool, Field(strict=True, description="true or false")] = False
     epochs: Annotated[int, _whole(1, 100_000)]
     published_epochs: Annotated[int, _whole(1, 100_000)] = PUBLISHED_EPOCHS
     batch_size: Annotated[int | None, _whole(1, 1_000)] = None
@@ -152,6 +158,13 @@ class StudyConfig:
         _check_choices("code_sizes", self.code_sizes, self.code_sizes)
         places = [(arm, size) for arm, size, _ in self.seeds_at]
         _check_choices("seeds_at", places, places)
+        if self.until_decided and not ("tuned" in self.arms and LOOKS[0] <= self.looks[0] < LOOKS[-1]):
+            raise FieldError(
+                "until_decided",
+                f"until_decided from {self.looks[0]} seeds, arms {' '.join(self.arms)}",
+                f"the arm tuned, from {LOOKS[0]} to {LOOKS[-1] - 1} seeds",
+                "choose other --seeds or --arms, or leave --until-decided out",
+            )
         if self.weight_decay is not None and self.recipe == PUBLISHED_RECIPE:
             raise FieldError(
                 "weight_decay",
@@ -210,6 +223,12 @@ class StudyConfig:
     def count_seeds(self, arm: str, code_size: int) -> int:
         """Return how often the confirmed configuration of an arm is trained at a code size."""
         return next((seeds for *place, seeds in self.seeds_at if place == [arm, code_size]), self.seeds)
+
+    @property
+    def looks(self) -> tuple[int, ...]:
+        """Seeds at which a study until it is decided looks: the fewest of a code size as configured, then more."""
+        first = min(self.count_seeds("tuned", size) for size in self.code_sizes)
+        return (first, *(seeds for seeds in LOOKS if seeds > first))
 
     def confirm_seed(self, number: int) -> int:
         """Return the seed of confirmation ``number``, from 1; the same in every cell, so that cells pair by seed."""

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from study.config.study_config import StudyConfig
+from study.display.status import describe_looks
 from study.execution.estimate import Estimate, estimate_room
 from study.execution.tuner import Resources
 from study.plan.pace import format_duration
@@ -50,6 +51,8 @@ def print_plan(
     print(f"  trials:    {plan.total} in all, {plan.done} done, to run: {planned or 'none'}")
     print(f"  epochs:    {sum(work.epochs.values()):,}{f': {epochs}' if epochs else ''}")
     print(f"  search:    {describe_search(config)}")
+    if config.until_decided:
+        print(f"  looks:     {describe_looks(plan)}")
     print(
         f"  at once:   {resources.concurrency} on "
         f"{f'{resources.gpus_per_trial:g} GPU each' if resources.gpus_per_trial else 'one core each'}"

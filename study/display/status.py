@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from study.config.study_config import StudyConfig
+from study.execution.looks import make_plan
 from study.plan.identity import check_identity, make_identity
 from study.plan.pace import Pace, format_duration
 from study.plan.plan import Plan
@@ -26,8 +29,8 @@ def print_status(config: StudyConfig, results_dir: str, retry_failed: bool = Fal
     Raises:
         InputError: the folder cannot be read, or holds a study of another identity.
     """
-    store, rows = _open_study(config, results_dir)
-    plan = Plan(config, rows, retry_failed)
+    store, plan = _open_study(config, results_dir, retry_failed)
+    rows = list(plan.rows.values())
     missing = plan.list_pending()
     done = f"{plan.done} of {plan.total} trials are done, {len(missing)} missing"
     print(f"study {config.name} on {config.dataset}: {done}")
@@ -38,6 +41,8 @@ def print_status(config: StudyConfig, results_dir: str, retry_failed: bool = Fal
         print(f"{blocked} of the missing cannot run, since the search of their cell found nothing to confirm")
     if missing:
         print(f"to run:    {_describe_time(plan, Pace(rows), rows)}")
+    if config.until_decided:
+        print(f"looks:     {describe_looks(plan)}")
     print(f"rows:      {store.folder}")
     holder = store.find_holder()
     idle = "nobody; the same command without --status goes on" if missing else "nobody"
@@ -50,8 +55,7 @@ def print_status_as_json(config: StudyConfig, results_dir: str, retry_failed: bo
     Raises:
         InputError: as `print_status`.
     """
-    store, rows = _open_study(config, results_dir)
-    plan = Plan(config, rows, retry_failed)
+    store, plan = _open_study(config, results_dir, retry_failed)
     parts = []
     for part, cell in plan.list_parts():
         planned, ended = plan.count_trials(part, cell)
@@ -68,7 +72,8 @@ def print_status_as_json(config: StudyConfig, results_dir: str, retry_failed: bo
         "missing": len(plan.list_pending()),
         "blocked": len(plan.list_blocked()),
         "without_result": [str(group) for group in plan.find_lost_groups()],
-        "seconds_left": Pace(rows).estimate_seconds(plan.count_left()),
+        "extended": dict(plan.extended),
+        "seconds_left": Pace(plan.rows.values()).estimate_seconds(plan.count_left()),
         "run_by": store.find_holder(),
         "parts": parts,
     }
@@ -81,22 +86,27 @@ def print_missing(config: StudyConfig, results_dir: str, retry_failed: bool = Fa
     Raises:
         InputError: as `print_status`.
     """
-    _, rows = _open_study(config, results_dir)
-    for planned in Plan(config, rows, retry_failed).list_pending():
+    _, plan = _open_study(config, results_dir, retry_failed)
+    for planned in plan.list_pending():
         print(planned.trial_id)
 
 
-def _open_study(config: StudyConfig, results_dir: str) -> tuple[Store, list[dict[str, object]]]:
-    """Return the store of a study and its rows of `trials`; none where it has not begun."""
+def _open_study(config: StudyConfig, results_dir: str, retry_failed: bool) -> tuple[Store, Plan]:
+    """Return the store of a study and its plan, over no rows where it has not begun."""
     store = Store(parse_location(results_dir) / config.name)
     manifest = store.read_manifest()
-    if manifest is None:
-        return store, []
-    check_identity(make_identity(config, manifest["dataset"]["sha256"]), manifest, store.folder)
-    return store, store.read_trials()
+    if manifest is not None:
+        check_identity(make_identity(config, manifest["dataset"]["sha256"]), manifest, store.folder)
+    return store, make_plan(config, store, manifest, retry_failed)
 
 
-def _describe_time(plan: Plan, pace: Pace, rows: list[dict[str, object]]) -> str:
+def describe_looks(plan: Plan) -> str:
+    """Say at how many seeds a study looks, and to how many its models have been brought by now."""
+    extended = ", ".join(f"{name} to {seeds}" for name, seeds in plan.extended.items())
+    return f"at {', '.join(map(str, plan.config.looks))} seeds; brought so far: {extended or 'none beyond the first'}"
+
+
+def _describe_time(plan: Plan, pace: Pace, rows: Iterable[Mapping[str, Any]]) -> str:
     seconds = pace.estimate_seconds(plan.count_left())
     if seconds is None:
         return "not known before a trial has ended; --dry-run measures an estimate"

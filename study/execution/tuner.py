@@ -181,8 +181,10 @@ def run_plan(
     epoch_limit: float,
     time_budget: float | None,
     verbose: bool = False,
-) -> None:
+) -> bool:
     """Run what is pending in the recorder on the Ray that this process is connected to, until it is done or time is up.
+
+    Return whether it was asked to let running trials end and start no other.
 
     Args:
         recorder: what is planned.
@@ -231,6 +233,7 @@ def run_plan(
             tuner.fit()
         finally:
             drain.end()
+    return drain.asked
 
 
 def node_died(reason: str) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 
 from study.config.search_space import BUDGET_SHARE_RANGE, FILTERS_RATIO_RANGE, PARAMETER_BUDGET
 from study.config.study_config import PUBLISHED_RECIPE, StudyConfig
+from study.plan.looks import DECLARED, declare_looks
 from study.plan.trials import list_skipped_levels
 from study.storage import provenance
 from study.storage.location import Location
@@ -81,6 +82,8 @@ def next_manifest(
         "skipped_levels": list_skipped_levels(config),
         "models": config.as_dict()["models"],
     }
+    if looks := declare_looks(config):
+        manifest[DECLARED] = looks
     launches: list[dict[str, Any]] = []
     commit, dirty = provenance.git_state()
     if earlier is not None:

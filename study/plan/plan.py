@@ -11,6 +11,7 @@ import dataclasses
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from study.config.search_space import Cell
@@ -59,13 +60,20 @@ class Plan:
         config: what is planned in all.
         finished: rows of `trials` at hand.
         retry_failed: whether trials that failed are tried anew; what they end with takes the place of their rows.
+        extended: to how many seeds looks have brought models of the tuned arm, by name (`plan_trials`).
 
     Raises:
         InputError: nothing is planned at all.
     """
 
-    def __init__(self, config: StudyConfig, finished: Iterable[Mapping[str, Any]], retry_failed: bool = False) -> None:
-        self.config = config
+    def __init__(
+        self,
+        config: StudyConfig,
+        finished: Iterable[Mapping[str, Any]],
+        retry_failed: bool = False,
+        extended: Mapping[str, int] = MappingProxyType({}),
+    ) -> None:
+        self.config, self.extended = config, extended
         self.rows = keep_latest(finished)
         self._retries: dict[str, int] = {}  # by the id that the plan has
         for planned_id, row in list(self.rows.items()) if retry_failed else ():
@@ -78,7 +86,7 @@ class Plan:
         self._cells: dict[Cell, _CellState] = {}
         self._planned: Counter[Group] = Counter()
         self._ended: dict[Group, Counter[str]] = {}  # by status
-        for planned in plan_trials(config):
+        for planned in plan_trials(config, extended=extended):
             self._planned[planned.group] += 1
             self._ended.setdefault(planned.group, Counter())
             if planned.phase == "search":
@@ -148,7 +156,7 @@ class Plan:
     def list_pending(self) -> list[PlannedTrial]:
         """Return the trials that are neither done nor running, those of later rounds as undecided."""
         known = self.rows.keys() | self.running.keys()
-        planned = plan_trials(self.config, self.rows.values())
+        planned = plan_trials(self.config, self.rows.values(), self.extended)
         return [self._name_retry(each) for each in planned if each.trial_id not in known]
 
     def count_left(self) -> dict[Group, int]:

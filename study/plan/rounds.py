@@ -111,15 +111,21 @@ def plan_undecided(config: StudyConfig, cell: Cell, each: Round) -> list[Planned
     ]
 
 
+def is_search_over(config: StudyConfig, cell: Cell, rows: Rows) -> bool:
+    """Whether every trial of the cell's search has ended, with a result or without."""
+    final, finalists = list_rounds(config)[-1], list_entrants(config, cell, rows)[-1]
+    return finalists is not None and _has_ended(config, cell, final, finalists, rows)
+
+
 def find_winner(config: StudyConfig, cell: Cell, rows: Rows) -> Winner | None:
     """Return the finalist with the lowest mean; None before the search has ended, or where nothing trained to its end.
 
     One of whose seeds some did not complete comes behind those of which all did.
     """
-    final, finalists = list_rounds(config)[-1], list_entrants(config, cell, rows)[-1]
-    if finalists is None or not _has_ended(config, cell, final, finalists, rows):
+    if not is_search_over(config, cell, rows):
         return None
-    ranked = _rank(config, cell, final, finalists, rows)
+    final, finalists = list_rounds(config)[-1], list_entrants(config, cell, rows)[-1]
+    ranked = _rank(config, cell, final, finalists or (), rows)
     if not ranked:
         return None
     mean = _compute_mean(config, cell, final, ranked[0], rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from study.config.ablations import FACTORS, Level, explain_skip
@@ -19,11 +20,14 @@ def list_cells(config: StudyConfig) -> list[Cell]:
     return [Cell(architecture, size) for size in config.code_sizes for architecture in config.architectures]
 
 
-def plan_trials(config: StudyConfig, rows: Iterable[Mapping[str, Any]] = ()) -> Iterator[PlannedTrial]:
+def plan_trials(
+    config: StudyConfig, rows: Iterable[Mapping[str, Any]] = (), extended: Mapping[str, int] = MappingProxyType({})
+) -> Iterator[PlannedTrial]:
     """Yield every trial that the study plans, finished or not, in the order of phases.
 
     Which trials enter later rounds of a search, and what is confirmed and ablated, follows from ``rows`` of `trials`;
-    what does not yet is there, too, as undecided.
+    what does not yet is there, too, as undecided. ``extended`` says to how many seeds looks have brought models of the
+    tuned arm, by name, at every code size; other models have the seeds of the configuration.
     """
     by_id = keep_latest(rows)
     cells = list_cells(config)
@@ -39,10 +43,14 @@ def plan_trials(config: StudyConfig, rows: Iterable[Mapping[str, Any]] = ()) -> 
             for cell in controls:
                 yield PlannedTrial("confirm", "control", cell, number, config.confirm_seed(number), 0)
         for arm in [arm for arm in ("published", "tuned") if arm in config.arms]:
-            for number in range(1, max(config.count_seeds(arm, size) for size in config.code_sizes) + 1):
+            added = extended if arm == "tuned" else {}
+            seeds = {
+                cell: max(config.count_seeds(arm, cell.code_size), added.get(cell.architecture, 0)) for cell in cells
+            }
+            for number in range(1, max(seeds.values()) + 1):
                 for cell in cells:
                     seed = config.confirm_seed(number)
-                    if number > config.count_seeds(arm, cell.code_size):
+                    if number > seeds[cell]:
                         continue
                     if arm == "tuned":
                         found = confirmed.get(cell)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import inspect
+import io
 import json
+import time
+from collections.abc import Mapping
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -11,10 +14,16 @@ import pytest
 
 from analysis.claims.rules import DIGEST, digest_rules
 from study import driver, launch
+from study.config.study_config import StudyConfig
+from study.display.progress import Progress
 from study.driver import EPOCH_LIMIT_FACTOR, LEAST_EPOCH_LIMIT
 from study.execution import cluster
 from study.execution.estimate import Estimate
+from study.execution.recorder import TrialRecorder
 from study.execution.tuner import Resources, run_plan
+from study.plan.plan import Plan
+from study.storage.store import Store
+from tests.studies import row_of, small_config, take_one
 
 
 @pytest.fixture
@@ -46,7 +55,38 @@ def test_limits_reach_the_tuner_in_seconds(
     command = ["--preset", "quick", "--quiet", "--results-dir", str(tmp_path), *flags]
     assert launch.main(command) == 0
     assert seen["epoch_limit"] == epoch_limit
-    assert seen["time_budget"] == time_budget
+    assert seen["time_budget"] == (time_budget and pytest.approx(time_budget, abs=5))
+
+
+@pytest.mark.parametrize(("drained", "flags", "looks"), [(False, [], 1), (True, [], 0), (False, ["0.0001"], 0)])
+def test_a_drain_ends_a_study_before_its_next_look(
+    drained: bool,
+    flags: list[str],
+    looks: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    seen: dict[str, object],
+) -> None:
+    """As the end of its time does, though nothing is pending by then; otherwise it looks until nobody needs more."""
+    looked: list[StudyConfig] = []
+    looked_at: list[Mapping[str, object]] = []
+
+    def run_all(recorder: TrialRecorder, *_: object) -> bool:
+        while (taken := take_one(recorder.plan)) is not None:
+            recorder.plan.finish(row_of(*taken))
+        time.sleep(0.5 * len(flags))
+        return drained
+
+    monkeypatch.setattr(driver, "run_plan", run_all)
+    monkeypatch.setattr(driver, "make_plan", lambda config, *_: looked.append(config) or Plan(config, looked_at))
+    config = small_config(trials=1, seeds=3, until_decided=True)
+    plan = Plan(config, ())
+    run_all(TrialRecorder(plan, Store(tmp_path), Progress(plan, 1, io.StringIO()), {}))
+    looked_at += plan.rows.values()
+    command = ["--preset", "quick", "--quiet", "--results-dir", str(tmp_path / "results"), "--no-report"]
+    command += ["--architectures", "model_1", "model_4", "--trials", "1", "--epochs", "5", "--until-decided"]
+    assert launch.main([*command, *(["--time-budget", *flags] if flags else [])]) == 0
+    assert len(looked) == looks
 
 
 def test_the_rules_of_judging_are_declared_when_a_study_begins_and_at_no_later_launch(

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from analysis.stats.contrasts import Contrast, count_deciding_seeds, make_contrast
+from analysis.stats.contrasts import Contrast, count_deciding_seeds, judge, make_contrast
 
 FIRST, SECOND = np.array([1.0, 2.0, 4.0, 3.5]), np.array([5.0, 9.0, 6.0])
 
@@ -76,3 +76,17 @@ def test_what_a_thousand_seeds_would_not_decide_has_no_number() -> None:
     """A difference on the margin neither differs much nor lies within."""
     seen = make_contrast([1, -1], [0.01, 0.0], [9.0, 9.0], [3, 3])
     assert count_deciding_seeds(seen, [1, -1], [9.0, 9.0], 0.01, tests=1) is None
+
+
+def test_what_a_look_has_decided_is_not_asked_again_and_leaves_its_share_to_others() -> None:
+    """Four pairs at 5 %: the first differs, the second is equivalent; .016 passes since three are left."""
+    before = np.array([True, False, False, False]), np.array([False, True, False, False])
+    better, equivalent, p_holm, p_within = judge([0.9, 1e-9, 0.016, 0.5], [1e-9, 0.9, 1e-9, 0.02], *before, 0.05)
+    assert better.tolist() == [True, False, True, False]
+    assert equivalent.tolist() == [False, True, False, True]
+    assert p_holm == pytest.approx([0, 1, 0.048, 1])
+    assert p_within == pytest.approx([1, 0, 3e-9, 0.04])
+    nothing = np.zeros(4, dtype=bool)
+    first, *_ = judge([0.9, 1e-9, 0.016, 0.5], [0.9] * 4, nothing, nothing, 0.05)
+    assert first.tolist() == [False, True, True, False]
+    assert not judge([0.9, 0.9, 0.016, 0.5], [0.9] * 4, nothing, nothing, 0.05)[0].any()

@@ -106,8 +106,8 @@ def test_holm_gives_the_values_worked_out_by_hand() -> None:
     assert holm([]).tolist() == []
 
 
-@pytest.mark.parametrize("p_values", [[0.1, np.nan], [1.1], [-0.1], [[0.1]]])
-def test_holm_refuses_what_is_no_p_value(p_values: list[float]) -> None:
+@pytest.mark.parametrize("p_values", [[0.1, np.nan], [1.1], [-0.1], 0.1])
+def test_holm_refuses_what_is_no_p_value(p_values: list[float] | float) -> None:
     """A missing test is not a test of the family."""
     with pytest.raises(ValueError, match="p values are numbers"):
         holm(p_values)
