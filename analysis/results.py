@@ -81,6 +81,7 @@ _TRIAL_COLUMNS_OF_SCORES = [
     "full_budget",
     "collapsed",
 ]
+_CLASSIFIERS = ("linear_classifier", "mlp_classifier")
 _LABELS = {
     "trials": ["study", "phase", "arm", "dataset", "architecture", "status"],
     "scores": ["split", "evaluator", "metric", "unit", "direction"],
@@ -177,6 +178,7 @@ def load_study(path: str | Path) -> StudyResults:
             table = finite
         frames[name] = _type_columns(table.filter(pc.is_in(table["trial_id"], value_set=committed)), name, models)
     frames["trials"] = _add_flags(frames["trials"], frames["epochs"])
+    problems += _name_older_classifiers(frames)
     return StudyResults(
         (Study(str(manifest["name"]), str(path), manifest),), models, **frames, problems=tuple(problems)
     )
@@ -295,6 +297,29 @@ def _describe_superseded(trials: pd.DataFrame) -> list[str]:
     cells = Counter(f"{name}-code{size}" for name, size in zip(trials["architecture"], sizes, strict=True))
     told = ", ".join(f"{cell} ({count})" for cell, count in cells.items())
     return [f"trials: {len(trials)} of configurations that a longer search has replaced; left out: {told}"]
+
+
+def _name_older_classifiers(frames: dict[str, pd.DataFrame]) -> list[str]:
+    """Give errors of classifiers of standardised codes names of their own, beside those of whitened codes.
+
+    Versions that measured no neighbours standardised codes where later ones whiten them. A study that was begun by one
+    and continued has both, and no mean may hold both. Return a sentence if there were any.
+    """
+    scores = frames["scores"]
+    classified = scores.loc[scores["evaluator"].isin(_CLASSIFIERS), "trial_id"].unique()
+    whitened = scores.loc[scores["evaluator"] == "nearest_neighbours", "trial_id"].unique()
+    older = set(classified) - set(whitened)
+    if not older or not len(whitened):
+        return []
+    names = {evaluator: f"standardised_{evaluator}" for evaluator in _CLASSIFIERS}
+    for table in ("scores", "image_scores"):
+        evaluators = frames[table]["evaluator"].astype("str")
+        renamed = evaluators.mask(frames[table]["trial_id"].isin(older), evaluators.replace(names))
+        frames[table] = frames[table].assign(evaluator=renamed.astype("category"))
+    return [
+        f"scores: {len(older)} trials are of a version that standardised codes for linear classifier and perceptron, "
+        f"{len(whitened)} of one that whitens them; the earlier errors are called {' and '.join(names.values())}"
+    ]
 
 
 def list_trials(results: StudyResults, study: Study) -> list[dict[Any, Any]]:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from analysis.results import FINAL_ROUND, StudyResults, average_finalists, select_confirmed
 from analysis.stats.aggregate import CELL, add_labels, count_runs, estimate_means, join_frames, select_confirmed_scores
-from analysis.stats.intervals import compare_pairs
+from analysis.stats.contrasts import compare_means
 from analysis.stats.metrics import LINEAR_ERROR, SQUARED_ERROR, select_metric
 from analysis.tables.models import compute_size, get_filters
 from analysis.tables.table import (
@@ -93,7 +93,8 @@ def search(results: StudyResults) -> Table | Absent:
     )
     scores = select_metric(select_confirmed_scores(results), SQUARED_ERROR)
     tuned, published = (scores[scores["arm"] == arm] for arm in ("tuned", "published"))
-    gain = compare_pairs(tuned, published, pair=[*cell, "seed"], by=cell)
+    # Their starting weights are drawn by different laws, so a seed has nothing in common but its number.
+    gain = compare_means(tuned, published, match=cell, by=cell)
     name = "tuned_minus_published"
     gain = gain.rename(columns={part: f"{name}_{part}" for part in gain.columns if part not in (*cell, "difference")})
     gain = gain.rename(columns={"difference": name})
@@ -108,7 +109,7 @@ def search(results: StudyResults) -> Table | Absent:
         "cross-entropy on the validation images (nats/image), the mean over the seeds of the last round, and by how "
         "much that is lower than trial 0's (gain); its learning rate and filter counts, with what of it lies at the "
         "edge of its range; squared error on the test images (1/image) of the confirmed tuned arm minus the published "
-        "one, paired by seed: mean ± half of the 95 % t interval (pairs).",
+        "one: mean ± half of Welch's 95 % interval (seeds of the arm that has fewer).",
         add_labels(results, frame),
         (
             Column("label", "Model"),

@@ -10,13 +10,18 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
 from analysis.figures.style import choose_styles
 from analysis.report import comparison_tables
 from analysis.results import ResultsError, join_scores, load_studies, load_study, select_confirmed
+from analysis.stats.aggregate import select_confirmed_scores
+from analysis.stats.metrics import Metric, select_metric
 from analysis.tables.models import compute_size
+from analysis.tables.scores import CLASSIFICATION, score_table
+from analysis.tables.table import Table
 from study.storage.schema import SCHEMA_VERSION, TABLES, table_of
 from tests.synthetic import true_score, write_synthetic_study
 from trainables.models.architectures import BUILT_IN, CONTROLS, ConvolutionalAutoencoder
@@ -433,3 +438,36 @@ def test_models_that_are_none_are_refused(rows: list[object], tmp_path: Path) ->
     """With the file that holds them."""
     with pytest.raises(ResultsError, match=r"study.json: "):
         load_study(with_models(tmp_path, "study", *rows))
+
+
+def test_errors_of_standardised_and_of_whitened_codes_share_no_mean(tmp_path: Path) -> None:
+    """A study that an earlier version began, which measured no neighbours: its errors keep a name of their own."""
+    folder = write_synthetic_study(
+        tmp_path, architectures=("model_1", "model_4"), code_sizes=(10,), search_trials=1, mishaps={}, test_images=50
+    )
+    plain = load_study(folder)
+    path = folder / "scores" / "compacted.parquet"
+    table = pq.read_table(path)
+    first = pc.field("trial_id").isin([f"confirm-model_4-10-{arm}-1" for arm in ("tuned", "published")])
+    pq.write_table(table.filter(~(first & (pc.field("evaluator") == "nearest_neighbours"))), path)
+    mixed = load_study(folder)
+    for evaluator in ("linear_classifier", "mlp_classifier"):
+        before, after = (
+            select_metric(select_confirmed_scores(results), Metric(evaluator, "error")) for results in (plain, mixed)
+        )
+        assert set(before["trial_id"]) - set(after["trial_id"]) == {
+            f"confirm-model_4-10-{arm}-1" for arm in ("tuned", "published")
+        }
+        errors = mixed.scores[mixed.scores["evaluator"] == f"standardised_{evaluator}"]
+        assert set(errors["trial_id"]) == set(before["trial_id"]) - set(after["trial_id"])
+        assert f"standardised_{evaluator}" in set(mixed.image_scores["evaluator"])
+    (problem,) = mixed.problems
+    assert "2 trials are of a version that standardised codes" in problem
+    shown = score_table(mixed, CLASSIFICATION)
+    assert isinstance(shown, Table)
+    assert shown.frame.query("arm == 'tuned'").set_index("architecture")["linear_classifier_error_n"].to_dict() == {
+        "model_1": 3,
+        "model_4": 2,
+    }
+    pq.write_table(pq.read_table(path).filter(pc.field("evaluator") != "nearest_neighbours"), path)
+    assert load_study(folder).problems == ()

@@ -55,6 +55,17 @@ def test_the_best_is_best_where_all_others_are_worse_than_some_model() -> None:
     assert marks_of(ranking_rows({**THREE, "a": [-30.0, -31.0, -32.0]})) == {"a": "best", "b": "", "far": ""}
 
 
+def test_a_study_that_looks_is_judged_at_its_own_level() -> None:
+    """Worse at 5 % is not at a millionth, and the interval is that of the level; another arm keeps its own."""
+    rows = ranking_rows(THREE)
+    found = compare_all(rows, {("s", "tuned"): 1e-6})
+    assert compare_all(rows, {("s", "published"): 1e-6})["worse"].sum() == 2
+    assert not found["worse"].any()
+    (row,) = found[(found["architecture"] == "far") & (found["other"] == "a")].to_dict("records")
+    interval = scipy.stats.ttest_ind(THREE["far"], THREE["a"], equal_var=False).confidence_interval(1 - 1e-6)
+    assert (row["low"], row["high"]) == pytest.approx((interval.low, interval.high))
+
+
 def test_every_pair_is_tested_as_scipy_does_and_adjusted_over_the_column_alone() -> None:
     """Three pairs a code size, of models of unequal variance: another size leaves the p values as they are."""
     rows = ranking_rows(THREE)
