@@ -27,6 +27,7 @@ from study.storage.store import Store
 from trainables.data.datasets import load_dataset
 from trainables.data.images import Dataset
 from trainables.errors import InputError
+from trainables.evaluation.clustering import require_umap
 from trainables.models.architectures import BUILT_IN, CONTROLS, Architecture, Control
 from trainables.models.custom import load_row
 from trainables.node_info import TRIAL_LIBRARIES
@@ -51,7 +52,7 @@ def reproduce(trial_id: str, results: str, dataset_name: str | None = None, data
     the tolerance of `ReproductionCheck`. A pruned trial is trained as far as it had come.
 
     Raises:
-        InputError: there is no such trial, it failed, or its data are not at hand.
+        InputError: there is no such trial, it failed, or its data, or what measured it, are not at hand.
     """
     store = Store(results)
     manifest = store.require_study()
@@ -66,12 +67,14 @@ def reproduce(trial_id: str, results: str, dataset_name: str | None = None, data
             "the images and labels that it was trained on",
             "give the folder that holds them by --data-dir, or a file of your own by --dataset",
         )
+    if with_umap := "with_umap" in manifest.get("identity", {}):
+        require_umap()
     device = _choose_device(row)
     comparison = ReproductionCheck(find_differences(row, device))
     seed = "" if row["seed"] is None else f" with seed {row['seed']}"
     print(f"{trial_id}{seed}, on {dataset.name} and {describe_device(device)}\n{comparison.rule}", flush=True)
     epochs = store.read_curves({trial_id}).get(trial_id, [])
-    outcome = _train_again(row, architecture, dataset, device, epochs, comparison)
+    outcome = _train_again(row, architecture, dataset, device, epochs, comparison, with_umap)
     comparison.compare(
         _collect_scores(store.read_rows("scores", trial_id)), _collect_scores(map(dataclasses.asdict, outcome.scores))
     )
@@ -212,6 +215,7 @@ def _train_again(
     device: torch.device,
     epochs: list[dict[str, Any]],
     comparison: ReproductionCheck,
+    with_umap: bool,
 ) -> Outcome:
     """Train and compare epoch by epoch; return how the trial ended."""
     prepare(device)
@@ -220,7 +224,7 @@ def _train_again(
         trial_config = TrialConfig(**{setting.name: row[setting.name] for setting in dataclasses.fields(TrialConfig)})
     trials = (Trial(row["trial_id"], row["seed"]),)
     phase = row["phase"] if row["round"] is None else "search"
-    batch = TrialBatch(phase, architecture, row["code_size"], trial_config, trials)
+    batch = TrialBatch(phase, architecture, row["code_size"], trial_config, trials, with_umap)
     with threadpool_limits(limits=1):  # as Ray's workers have it
         for report in run_trial(batch, dataset, device):
             values = report.epoch

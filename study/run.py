@@ -23,6 +23,7 @@ from study.storage.store import Store
 from trainables.data.datasets import load_dataset
 from trainables.data.images import Dataset
 from trainables.errors import InputError
+from trainables.evaluation.clustering import require_umap
 from trainables.models.architectures import IMAGE_SIZE
 from trainables.models.layers import list_layers
 
@@ -31,8 +32,11 @@ def load_study_data(config: StudyConfig, data_dir: Path | None) -> Dataset:
     """Return the images and labels of a study.
 
     Raises:
-        InputError: they cannot be had, do not fit the models, or are too few for a batch.
+        InputError: they cannot be had, do not fit the models, or are too few for a batch; or what is to measure them
+            is not installed.
     """
+    if config.with_umap:
+        require_umap()
     dataset = load_dataset(config.dataset, data_dir)
     side = dataset.training.pixels.shape[1]
     if side != IMAGE_SIZE:

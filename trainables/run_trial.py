@@ -52,7 +52,7 @@ class TrialBatch:
 
     ``trial_config`` is None for a control, which trains nothing. A trial of phase search, as is here any by which
     settings are chosen, trains without the validation images and is measured on them; any other trains on all training
-    images and is measured, once, on the test images.
+    images and is measured, once, on the test images, ``with_umap`` by N2D, too.
     """
 
     phase: str
@@ -60,6 +60,7 @@ class TrialBatch:
     code_size: int
     trial_config: TrialConfig | None
     trials: tuple[Trial, ...]
+    with_umap: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,13 +145,13 @@ def _train(
             if not metrics.finite:
                 outcome = Outcome("diverged", f"a loss of epoch {metrics.epoch} is not finite")
             elif training.done:
-                outcome = Outcome("complete") if searching else _measure_test(training, batch.phase, trial, dataset)
+                outcome = Outcome("complete") if searching else _measure_test(training, batch, trial, dataset)
             yield Report(trial.trial_id, columns | clock.columns(), metrics, outcome)
             if outcome is not None:
                 del going[trial]
 
 
-def _measure_test(training: Training, phase: str, trial: Trial, dataset: Dataset) -> Outcome:
+def _measure_test(training: Training, batch: TrialBatch, trial: Trial, dataset: Dataset) -> Outcome:
     # Imported here because scikit-learn takes a second that search trials need not wait for.
     from trainables.checkpoint import pack_weights
     from trainables.evaluation.evaluate import evaluate_codes
@@ -167,6 +168,7 @@ def _measure_test(training: Training, phase: str, trial: Trial, dataset: Dataset
         *(train_codes, dataset.training.labels, test.codes, dataset.test.labels, trial.seed or 0),
         test_pixels=dataset.test.pixels,
         decoder_layer=test.decoder_layer,
+        with_umap=batch.with_umap,
     )
     if wrong := [score for score in scores if not math.isfinite(score.value)]:
         return Outcome("diverged", f"{wrong[0].metric} of {wrong[0].evaluator} on {wrong[0].split} is not finite")
@@ -174,7 +176,7 @@ def _measure_test(training: Training, phase: str, trial: Trial, dataset: Dataset
         "complete",
         scores=scores,
         kept=_keep_codes(test.codes, test.reconstructions, dataset) if trial.keep_codes else None,
-        weights=pack_weights(model, training.trial_config, trial.trial_id) if phase == "confirm" else None,
+        weights=pack_weights(model, training.trial_config, trial.trial_id) if batch.phase == "confirm" else None,
     )
 
 
@@ -193,6 +195,7 @@ def _measure_control(batch: TrialBatch, trial: Trial, dataset: Dataset, clock: _
         *(control.train_codes, dataset.training.labels, control.test_codes, dataset.test.labels, trial.seed or 0),
         test_pixels=dataset.test.pixels,
         whitened=not batch.row.lossless,
+        with_umap=batch.with_umap,
     )
     # Lossless codes are the images, which stand beside the reconstructions in figures; a few are enough.
     codes = control.test_codes[:KEPT_RECONSTRUCTIONS] if batch.row.lossless else control.test_codes

@@ -140,6 +140,7 @@ K_MEANS_ACCURACY, K_MEANS_NMI, K_MEANS_ARI = (
     Metric("k_means_whitened", raw.metric, direction="higher", older=raw)
     for raw in (RAW_K_MEANS_ACCURACY, RAW_K_MEANS_NMI, RAW_K_MEANS_ARI)
 )
+N2D_ACCURACY = Metric("umap_gmm", "accuracy", direction="higher")
 TRUSTWORTHINESS, CONTINUITY, NEIGHBOUR_OVERLAP = (
     Metric("neighbourhood", metric, direction="higher") for metric in ("trustworthiness", "continuity", "overlap")
 )

@@ -65,6 +65,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
             "validation_seeds": 3,
             "seeds": 5,
             "seeds_at": (("tuned", 10, 8), ("published", 2, 3), ("published", 30, 3)),
+            "with_umap": True,
             "epochs": 33,
             "published_epochs": 33,
         },

@@ -83,6 +83,7 @@ class StudyConfig:
         seeds: trainings of every confirmed configuration, and of every level of an ablation.
         seeds_at: arms and code sizes whose confirmed configurations have others, each (arm, code size, seeds).
         until_decided: whether looks add seeds to models of the tuned arm whose reconstructions are undecided.
+        with_umap: whether codes are clustered by N2D, too, which takes the extra umap.
         epochs: full budget of a trial of the tuned arm.
         published_epochs: of a trial of the published arm.
         batch_size: images a step, None for the recipe's.
@@ -119,6 +120,7 @@ class StudyConfig:
         Field(description='a list of [arm, code size, seeds], such as ["tuned", 10, 8]'),
     ] = ()
     until_decided: Annotated[bool, Field(strict=True, description="true or false")] = False
+    with_umap: Annotated[bool, Field(strict=True, description="true or false")] = False
     epochs: Annotated[int, _whole(1, 100_000)]
     published_epochs: Annotated[int, _whole(1, 100_000)] = PUBLISHED_EPOCHS
     batch_size: Annotated[int | None, _whole(1, 1_000)] = None

@@ -29,6 +29,9 @@ _STEPS = {"cpu": 3, "cuda": 50}
 EVALUATION_SECONDS = 14.0
 """Time to fit and measure classifiers and clusters on MNIST's 60,000 codes; it grows with the training set."""
 
+N2D_SECONDS = 25.0
+"""What UMAP and a mixture add on MNIST's 10,000 test codes."""
+
 CONTROL_SECONDS = 90.0
 """The same for the raw pixels, by far the longer of the controls."""
 
@@ -82,9 +85,10 @@ def estimate_work(config: StudyConfig, planned: list[PlannedTrial], dataset: Dat
     paces: dict[Cell, _Pace] = {}
     epochs: Counter[str] = Counter()
     trained = evaluated = longest = 0.0
+    n2d = N2D_SECONDS * len(dataset.test) / 10_000 if config.with_umap else 0.0
     for trial in planned:
         if trial.arm == "control":
-            evaluated += CONTROL_SECONDS * len(dataset.training) / 60_000
+            evaluated += CONTROL_SECONDS * len(dataset.training) / 60_000 + n2d
             continue
         if trial.cell not in paces:
             paces[trial.cell] = _measure_pace(config, trial.cell, dataset, device, at_once)
@@ -97,7 +101,7 @@ def estimate_work(config: StudyConfig, planned: list[PlannedTrial], dataset: Dat
         else:
             trained += trial.epochs * pace.together * len(dataset.training)
             trained += pace.measuring * (len(dataset.training) + 2 * len(dataset.test))
-            evaluated += EVALUATION_SECONDS * len(dataset.training) / 60_000
+            evaluated += EVALUATION_SECONDS * len(dataset.training) / 60_000 + n2d
     return Estimate(Counter(trial.group.part for trial in planned), epochs, trained, evaluated, longest)
 
 

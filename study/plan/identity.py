@@ -32,7 +32,7 @@ def make_identity(config: StudyConfig, dataset_sha256: str) -> dict[str, Any]:
 
     Trials, finalists, seeds, cells, arms and phases may grow: trials keep their ids, which say what is confirmed.
     """
-    return {
+    identity = {
         "dataset": data_name(config.dataset),
         "dataset_sha256": dataset_sha256,
         "recipes": {
@@ -49,6 +49,8 @@ def make_identity(config: StudyConfig, dataset_sha256: str) -> dict[str, Any]:
         "sampler": config.sampler,
         "generation_size": config.generation_size,
     }
+    # What is not measured is not said, as by earlier versions, whose studies go on.
+    return identity | ({"with_umap": True} if config.with_umap else {})
 
 
 def digest_of(identity: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -73,6 +74,23 @@ def test_a_missing_data_folder_is_explained(tmp_path: Path, capsys: pytest.Captu
     """The path that was given is in the message."""
     missing = tmp_path / "nowhere"
     assert str(missing) in refused(capsys, "--preset", "sample", "--data-dir", str(missing))
+
+
+def test_a_study_that_clusters_by_umap_is_refused_where_it_is_not_installed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As preset reference, before data are fetched and before anything is written."""
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    flags = (
+        "--preset",
+        "reference",
+        *("--data-dir", str(tmp_path / "nowhere")),
+        "--results-dir",
+        str(tmp_path / "new"),
+    )
+    for more in ((), ("--dry-run",)):
+        assert "install the extra: pip install -e '.[umap]'" in refused(capsys, *flags, *more)
+    assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.fault("data: truncated, bit-flipped, empty, HTML, swapped")

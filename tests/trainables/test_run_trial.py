@@ -321,6 +321,7 @@ def test_confirmed_codes_are_evaluated_as_training_and_test_codes_with_their_own
     control = TrialBatch("confirm", CONTROLS["pca"], 2, None, (Trial("control", 5), Trial("earlier", None)))
     reports_of(control, dataset)
     assert [arguments[4] for arguments in seen] == [5, 0]
+    assert named["with_umap"] is False
     seen.clear()
     outcome = reports_of(batch_of("confirm", keep_codes=True), dataset)[-1].outcome
     assert outcome is not None
@@ -349,3 +350,16 @@ def test_a_confirmed_trial_measures_the_test_images(dataset: Dataset) -> None:
 
     noise = np.random.default_rng(3).integers(0, 255, (30, 28, 28), np.uint8)
     assert squared_error(noise) > 1.5 * squared_error(dataset.test.pixels)
+
+
+@pytest.mark.slow
+def test_codes_are_clustered_by_umap_where_a_study_asks_for_it(dataset: Dataset) -> None:
+    """Those of a model, of PCA and the pixels themselves, by the real umap-learn."""
+    pca = TrialBatch("confirm", CONTROLS["pca"], 2, None, (Trial("control", 5),))
+    raw = dataclasses.replace(pca, row=CONTROLS["raw_pixels"], code_size=784)
+    for batch in (batch_of("confirm"), pca, raw):
+        outcome = reports_of(dataclasses.replace(batch, with_umap=True), dataset)[-1].outcome
+        assert outcome is not None
+        found = {score.metric: score.value for score in outcome.scores if score.evaluator == "umap_gmm"}
+        assert found.keys() == {"accuracy", "nmi", "ari", "silhouette"}
+        assert 0.1 <= found["accuracy"] <= 1

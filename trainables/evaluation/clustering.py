@@ -53,8 +53,8 @@ def score_umap_gmm(
     """Cluster the test codes, (n, code_size), by a Gaussian mixture on their UMAP embedding; compare with ``labels``.
 
     The embedding has as many dimensions as there are clusters, 20 neighbours and no minimal distance; the mixture has
-    full covariances. Silhouette is that of the embedding. About 20 s for 10,000 codes on one core, and once a process
-    40 s more, in which UMAP is compiled.
+    full covariances. Silhouette is that of the embedding. About 25 s for 10,000 codes on one core, and once a process
+    80 s more, in which UMAP is compiled.
 
     Raises:
         InputError: umap-learn is not installed.

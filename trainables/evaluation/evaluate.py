@@ -68,7 +68,7 @@ def evaluate_codes(
         decoder_layer: (m, units) float32, what the decoder's first layer makes of the test codes, or None.
         whitened: False for pixels, which no layer has mapped: they are measured as they are, but that each has one
             deviation for the classifiers, and there is no ``k_means_whitened``.
-        with_umap: also cluster by ``umap_gmm``, which needs umap-learn and about a minute.
+        with_umap: also cluster by ``umap_gmm``, which needs umap-learn and 25 s more.
 
     Raises:
         ValueError: a code is not finite, or shapes do not agree.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import scipy.stats
 from analysis.rendering.text import format_cell
 from analysis.stats.crossed import cross_confirmed
 from analysis.stats.metrics import LINEAR_ERROR, MLP_ERROR, NEAREST_NEIGHBOUR_ERROR, SQUARED_ERROR, select_metric
-from analysis.tables.scores import CLASSIFICATION, reconstruction, score_table
+from analysis.tables.scores import CLASSIFICATION, CLUSTERING, reconstruction, score_table
 from analysis.tables.table import IMAGES_CAPTION, SEEDS_ALONE_CAPTION
 from tests.analysis.tables.cells import Tables, line, made, scores_of, shown
 from tests.synthetic import MEAN_IMAGE_CROSS_ENTROPY
@@ -146,3 +147,19 @@ def test_a_cell_of_which_no_run_came_through_is_there_with_its_counts(tmp_path: 
     row = line(reconstruction(made(tmp_path, mishaps=mishaps)), "model_1")
     assert row["diverged"] == 3
     assert pd.isna(row["reconstruction_squared_error"])
+
+
+def test_clusters_by_umap_stand_and_are_ranked_beside_those_by_k_means(tmp_path: Path) -> None:
+    """In a study that has them; their mean is that of the runs."""
+    results = made(tmp_path)
+    assert not any("umap" in column.name for column in shown(score_table(results, CLUSTERING)).columns)
+    scores = results.scores.astype({"evaluator": "str"})
+    added = scores[scores["evaluator"] == "k_means_whitened"].assign(evaluator="umap_gmm")
+    added = added.assign(value=added["value"] + 0.02)
+    table = score_table(dataclasses.replace(results, scores=pd.concat([scores, added], ignore_index=True)), CLUSTERING)
+    (column,) = (column for column in shown(table).columns if column.name == "umap_gmm_accuracy")
+    assert (column.header, column.main) == ("UMAP + mixture accuracy", True)
+    row = line(table, "model_4")
+    runs = scores_of("model_4", evaluator="k_means_whitened", metric="accuracy") + 0.02
+    assert row["umap_gmm_accuracy"] == pytest.approx(runs.mean())
+    assert row["umap_gmm_accuracy_mark"] == row["k_means_whitened_accuracy_mark"]

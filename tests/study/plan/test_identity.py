@@ -20,4 +20,6 @@ def test_identity_holds_what_may_not_change_and_lets_budgets_grow() -> None:
     changes = [{"epochs": 99}, {"weight_decay": 0.03}, {"batch_size": 5}, {"recipe": "caffe"}, {"seed": 1}, *OTHERS]
     for change in changes:
         assert make_identity(study_config("quick", **change), "sha") != make_identity(base, "sha")
+    clustered = make_identity(study_config("quick", with_umap=True), "sha")
+    assert clustered == make_identity(base, "sha") | {"with_umap": True}
     assert make_identity(base, "other") != make_identity(base, "sha")

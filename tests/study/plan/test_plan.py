@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections import Counter
 from typing import Any
 
@@ -408,6 +409,8 @@ def test_a_resumed_plan_takes_the_seeds_together_that_are_missing() -> None:
     (group,) = [trials for trials in taken if trials[0].arm == "tuned"]
     assert [planned.number for planned in group] == [1, 4, 5]
     batch = make_batch(group, None, config)
+    assert not batch.with_umap
+    assert make_batch(group, None, dataclasses.replace(config, with_umap=True)).with_umap
     assert [trial.seed for trial in batch.trials] == [planned.seed for planned in group]
 
 

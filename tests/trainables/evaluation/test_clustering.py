@@ -72,7 +72,6 @@ def test_umap_without_the_extra_is_a_clear_error(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(importlib.util.find_spec("umap") is None, reason="needs the extra umap")
 def test_umap_and_a_mixture_find_separate_classes() -> None:
     """And a collapsed code gives one cluster, not an error."""
     codes, labels = blobs(500)
