@@ -16,7 +16,7 @@ from analysis.stats.metrics import LINEAR_ERROR, MLP_ERROR, NEAREST_NEIGHBOUR_ER
 from analysis.tables.scores import CLASSIFICATION, CLUSTERING, reconstruction, score_table
 from analysis.tables.table import IMAGES_CAPTION, SEEDS_ALONE_CAPTION
 from tests.analysis.tables.cells import Tables, line, made, scores_of, shown
-from tests.synthetic import MEAN_IMAGE_CROSS_ENTROPY
+from tests.synthetic import MEAN_IMAGE_CROSS_ENTROPY, noise
 
 
 def test_reconstruction_is_mean_and_t_interval_over_seeds(tables: Tables) -> None:
@@ -30,6 +30,33 @@ def test_reconstruction_is_mean_and_t_interval_over_seeds(tables: Tables) -> Non
         assert (row[f"{name}_low"], row[f"{name}_high"]) == pytest.approx((low, high))
         assert row[f"{name}_n"] == 3
     assert row["reconstruction_squared_error_per_pixel"] == pytest.approx(scores_of("model_4").mean() / 784)
+
+
+@pytest.mark.parametrize(
+    ("table", "evaluator", "metric"),
+    [
+        ("classification", "linear_classifier", "error"),
+        ("classification", "mlp_classifier", "error"),
+        ("classification", "nearest_neighbours", "error"),
+        ("clustering", "k_means_whitened", "accuracy"),
+        ("neighbourhood", "neighbourhood", "trustworthiness"),
+    ],
+)
+def test_every_other_table_of_scores_has_the_t_interval_of_its_metric(
+    tables: Tables, table: str, evaluator: str, metric: str
+) -> None:
+    """As SciPy gives it for the three runs of model 1."""
+    row, values = line(tables[table], "model_1"), scores_of("model_1", evaluator=evaluator, metric=metric)
+    low, high = scipy.stats.t.interval(0.95, 2, values.mean(), scipy.stats.sem(values))
+    name = f"{evaluator}_{metric}"
+    assert row[[name, f"{name}_low", f"{name}_high"]].tolist() == pytest.approx([values.mean(), low, high])
+
+
+def test_the_code_is_described_by_its_runs_mean(tables: Tables) -> None:
+    """Hoyer sparsity, which the synthetic study makes of the model and the metric alone."""
+    row = line(tables["code"], "model_1")
+    assert row["code_hoyer_sparsity"] == pytest.approx(0.3 + 0.01 * noise("model_1", "hoyer_sparsity"))
+    assert row["code_effective_dimension"] == pytest.approx(6.0)
 
 
 def test_an_interval_over_seeds_and_images_stands_beside_where_images_are_kept(tmp_path: Path, tables: Tables) -> None:
