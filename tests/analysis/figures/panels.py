@@ -35,7 +35,7 @@ SEEDS = 3
 def choose(*names: str) -> dict[str, ModelStyle]:
     """Return the styles of models that no study added."""
     none = pd.DataFrame()
-    results = StudyResults((), {**BUILT_IN, **CONTROLS}, none, none, none, none, none)
+    results = StudyResults((), {**BUILT_IN, **CONTROLS}, none, none, none, none, none, none)
     return choose_styles(results, pd.DataFrame({"architecture": pd.Categorical(names, names, ordered=True)}))
 
 
