@@ -33,10 +33,10 @@ from analysis.figures.codes import codes_2d, codes_tsne
 from analysis.figures.errors import error_by_code_size, error_by_cost
 from analysis.figures.factorial import factorial_effects
 from analysis.figures.learning_curves import learning_curves
+from analysis.figures.pictures.decoded import code_walk, prior_samples
 from analysis.figures.pictures.filters import learned_filters
 from analysis.figures.pictures.layers import layer_maps
 from analysis.figures.pictures.reconstructions import reconstructions
-from analysis.figures.pictures.walk import code_walk
 from analysis.figures.search import hyperparameter_importance, learning_rate
 from analysis.figures.style import Drawing, use_style
 from analysis.results import StudyResults
@@ -51,7 +51,7 @@ FORMATS: tuple[tuple[str, type[FigureCanvasBase], int, dict[str, Any]], ...] = (
 )
 """Suffix, what draws it, dots per inch (in vector files: of the points that are pixels there), options."""
 MOST_PROCESSES = 4
-"""There are thirteen figures, and each process takes a second to start."""
+"""There are fourteen figures, and each process takes a second to start."""
 
 CACHE = "tsne.parquet"
 """File in the report's folder that keeps the points of t-SNE."""
@@ -97,6 +97,7 @@ def figures(results: StudyResults, cache: Path | None = None, *, tsne: bool = Tr
     yield learning_rate(results)
     yield hyperparameter_importance(results)
     yield code_walk(results)
+    yield prior_samples(results)
     yield learned_filters(results)
     yield layer_maps(results)
 

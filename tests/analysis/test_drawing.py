@@ -16,10 +16,10 @@ from analysis.figures.ablations import ablation_differences
 from analysis.figures.codes import codes_2d
 from analysis.figures.errors import error_by_code_size
 from analysis.figures.learning_curves import learning_curves
+from analysis.figures.pictures.decoded import code_walk
 from analysis.figures.pictures.filters import learned_filters
 from analysis.figures.pictures.layers import layer_maps
 from analysis.figures.pictures.reconstructions import reconstructions
-from analysis.figures.pictures.walk import code_walk
 from analysis.figures.search import hyperparameter_importance, learning_rate
 from analysis.figures.style import Drawing
 from analysis.results import StudyResults, load_studies, load_study
@@ -62,12 +62,12 @@ def test_reading_a_report_draws_nothing_and_drawing_trains_nothing() -> None:
 
 
 def test_every_figure_without_rows_says_why(tmp_path: Path) -> None:
-    """With the command that makes them; of a factorial, which no study lacks, nothing."""
+    """With the command that makes them; of what no study lacks, a factorial and draws from a prior, nothing."""
     folder = write_synthetic_study(tmp_path, architectures=[], controls=False)
     for plot in figures(load_study(folder)):
         assert isinstance(plot, Absent), plot
         made_by = "python study/launch.py --preset quick --phase "
-        assert plot.reason == "" if plot.name == "factorial_effects" else made_by in plot.reason
+        assert plot.reason == "" if plot.name in ("factorial_effects", "prior_samples") else made_by in plot.reason
     (tsne,) = [plot for plot in figures(load_study(folder), tsne=False) if plot.name == "codes_tsne"]
     assert isinstance(tsne, Absent)
     assert "as asked for" in tsne.reason

@@ -1,12 +1,13 @@
-"""A walk is drawn step by step as it was kept."""
+"""Walks and draws from a prior are drawn in their order, as they were kept."""
 
 from __future__ import annotations
 
 import dataclasses
 
 import numpy as np
+import pandas as pd
 
-from analysis.figures.pictures.walk import code_walk
+from analysis.figures.pictures.decoded import code_walk, prior_samples
 from analysis.results import StudyResults
 from analysis.tables.table import Absent
 from tests.analysis.figures.panels import SIZES, drawn, titled
@@ -35,3 +36,14 @@ def test_without_walks_of_models_there_is_no_figure(results: StudyResults) -> No
     """A control's alone shows nothing of the study."""
     of_control = results.pictures["trial_id"].str.contains("-control-")
     assert isinstance(code_walk(dataclasses.replace(results, pictures=results.pictures[of_control])), Absent)
+
+
+def test_draws_from_the_prior_are_of_the_models_that_have_some(results: StudyResults) -> None:
+    """Model 4 has three here; no other is in the figure, and a study without any says nothing of it."""
+    assert prior_samples(results) == Absent("prior_samples", "Draws from the prior", "")
+    one = {"trial_id": "confirm-model_4-10-tuned-1", "kind": "sample", "height": 28, "width": 28}
+    drawn_codes = [one | {"index": index, "values": np.full(784, index / 4, np.float16)} for index in (2, 0, 1)]
+    rows = pd.concat([results.pictures.astype({"kind": "str"}), pd.DataFrame(drawn_codes)], ignore_index=True)
+    (axes,) = drawn(prior_samples(dataclasses.replace(results, pictures=rows))).figure.axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["Model 4"]
+    assert np.asarray(axes.images[0].get_array())[14, [14, 43, 72]].tolist() == [0, 0.25, 0.5]
