@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
 from analysis.figures.codes import select_trials_with_codes
 from analysis.figures.pictures.reconstructions import draw_panels
@@ -30,7 +31,7 @@ def code_walk(results: StudyResults) -> Drawing | Absent:
         "pixels does. A code that has learned the shapes of the data passes through shapes of their kind, where fading "
         "shows two at once. Models with switches keep those of the first image: what stays of it did not come through "
         "the code.",
-        draw_panels(results, kept, pictures, "Faded", notes),
+        _settle(draw_panels(results, kept, pictures, "Faded", notes)),
     )
 
 
@@ -47,8 +48,14 @@ def prior_samples(results: StudyResults) -> Drawing | Absent:
         "Decoded draws from the prior, N(0, I), by one confirmed run (the first seed) of each model whose objective "
         "brings its codes towards it. Shapes of the kind of the data say that codes fill the prior; blots say that it "
         "has places to which no image is encoded.",
-        draw_panels(results, kept, pictures, "", {}),
+        _settle(draw_panels(results, kept, pictures, "", {})),
     )
+
+
+def _settle(figure: Figure) -> Figure:
+    """Work out the layout a first time: pictures keep their shape, so that labels find their room the second time."""
+    figure.get_layout_engine().execute(figure)  # type: ignore[union-attr]
+    return figure
 
 
 def _select_decoded(results: StudyResults, kind: str) -> tuple[pd.DataFrame, dict[str, Images]]:

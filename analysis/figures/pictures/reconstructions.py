@@ -87,8 +87,6 @@ def draw_panels(
             told = [notes.get(trials[name], "") if name in trials else "no run" for name in names]
             draw_pictures(axes, [each[:SHOWN_IMAGES] for each in shown], labels, told)
             axes.set_title(make_heading(results, key | {"code_size": size}), loc="left")
-    # Pictures keep their shape, so that labels find their room when the layout is worked out a second time.
-    figure.get_layout_engine().execute(figure)  # type: ignore[union-attr]
     return figure
 
 
