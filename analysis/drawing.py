@@ -32,8 +32,11 @@ from analysis.figures.ablations import ablation_differences
 from analysis.figures.codes import codes_2d, codes_tsne
 from analysis.figures.errors import error_by_code_size, error_by_cost
 from analysis.figures.factorial import factorial_effects
-from analysis.figures.images import learned_filters, reconstructions
 from analysis.figures.learning_curves import learning_curves
+from analysis.figures.pictures.decoded import code_walk, prior_samples
+from analysis.figures.pictures.filters import learned_filters
+from analysis.figures.pictures.layers import layer_maps
+from analysis.figures.pictures.reconstructions import reconstructions
 from analysis.figures.search import hyperparameter_importance, learning_rate
 from analysis.figures.style import Drawing, use_style
 from analysis.results import StudyResults
@@ -48,7 +51,7 @@ FORMATS: tuple[tuple[str, type[FigureCanvasBase], int, dict[str, Any]], ...] = (
 )
 """Suffix, what draws it, dots per inch (in vector files: of the points that are pixels there), options."""
 MOST_PROCESSES = 4
-"""There are eleven figures, and each process takes a second to start."""
+"""There are fourteen figures, and each process takes a second to start."""
 
 CACHE = "tsne.parquet"
 """File in the report's folder that keeps the points of t-SNE."""
@@ -93,7 +96,10 @@ def figures(results: StudyResults, cache: Path | None = None, *, tsne: bool = Tr
     yield ablation_differences(results)
     yield learning_rate(results)
     yield hyperparameter_importance(results)
+    yield code_walk(results)
+    yield prior_samples(results)
     yield learned_filters(results)
+    yield layer_maps(results)
 
 
 def write_figures(results: StudyResults, folder: str | Path, *, tsne: bool = True) -> list[Illustration | Absent]:

@@ -63,6 +63,7 @@ _KEYS = {
     "scores": ["trial_id", "split", "evaluator", "metric"],
     "image_scores": ["trial_id", "evaluator", "metric"],
     "codes": ["trial_id", "image"],
+    "pictures": ["trial_id", "kind", "layer", "index"],
 }
 _TRIAL_COLUMNS_OF_SCORES = [
     "trial_id",
@@ -86,6 +87,7 @@ _LABELS = {
     "trials": ["study", "phase", "arm", "dataset", "architecture", "status"],
     "scores": ["split", "evaluator", "metric", "unit", "direction"],
     "image_scores": ["evaluator", "metric", "unit"],
+    "pictures": ["kind", "layer"],
 }
 
 
@@ -118,6 +120,8 @@ class StudyResults:
         image_scores: one row a trial, evaluator and metric, with ``values`` of the test images, (images,) float16; none
             of trials of older versions, which kept means alone.
         codes: one row a trial and test image.
+        pictures: one row a filter, map, step of a walk or sample of the trials with codes; none of trials of older
+            versions.
         problems: a sentence for each file that was left out, in whole or in part.
     """
 
@@ -128,6 +132,7 @@ class StudyResults:
     scores: pd.DataFrame
     image_scores: pd.DataFrame
     codes: pd.DataFrame
+    pictures: pd.DataFrame
     problems: tuple[str, ...] = ()
 
     @property

@@ -15,17 +15,16 @@ import datetime
 import json
 import sys
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
-import safetensors.numpy
 
 from study.storage.schema import SCHEMA_VERSION, table_of
 from trainables.models.architectures import BUILT_IN, ConvolutionalAutoencoder
-from trainables.models.layers import count_parameters
+from trainables.models.layers import count_parameters, list_layers
 
 MEAN_IMAGE_CROSS_ENTROPY = 206.0
 DIGEST = "5" * 64
@@ -156,7 +155,7 @@ def write_synthetic_study(
     codes: bool = False,
     code_images: int = CODE_IMAGES,
     test_images: int = 0,
-    filters: bool = False,
+    pictures: bool = False,
     mishaps: Mapping[tuple[str, int, str, int], str] = MISHAPS,
     one_file_a_trial: bool = False,
 ) -> Path:
@@ -182,7 +181,7 @@ def write_synthetic_study(
         test_images: how many there are, whose scores of reconstruction and classification are there; 0 as in studies
             of older versions, which kept none. Their mean is the score, but for the rounding of half precision and, of
             errors, that of a count.
-        filters: whether the first convolution of the trials with codes is among the weights.
+        pictures: whether filters, maps and a walk of the trials with codes are there.
         mishaps: confirmed trials that went wrong: ``diverged``, ``failed`` or ``collapsed``.
         one_file_a_trial: files as trials write them, instead of compacted ones.
     """
@@ -220,11 +219,10 @@ def write_synthetic_study(
         "scores": scores,
         "image_scores": _image_scores(scores, test_images) if test_images else [],
         "codes": _codes(trials, code_images) if codes else [],
+        "pictures": _pictures(trials) if pictures else [],
     }
     for table, table_rows in rows.items():
         _write(folder / table, table, table_rows, one_file_a_trial)
-    if filters:
-        _write_filters(folder / "weights", trials)
     manifest = _manifest(name, architectures, code_sizes, search_trials, seeds, epochs, ablations)
     (folder / "study.json").write_text(json.dumps(manifest, indent=2))
     return folder
@@ -421,17 +419,42 @@ def _is_kept(trial: Mapping[str, Any]) -> bool:
     return bool(first) and trial["architecture"] != "raw_pixels"
 
 
-def _write_filters(folder: Path, trials: Iterable[Mapping[str, Any]]) -> None:
-    folder.mkdir(exist_ok=True)
+def _pictures(trials: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return as many pictures of as many sides as the models have, of made-up values; of PCA a walk."""
+    rows = []
     for trial in filter(_is_kept, trials):
-        row = BUILT_IN.get(trial["architecture"])
-        if isinstance(row, ConvolutionalAutoencoder):
-            generator = np.random.default_rng(zlib.crc32(trial["trial_id"].encode()))
-            shape = (trial["filters_1"], 1, *[row.encoder.kernels[0]] * 2)
-            weight = generator.standard_normal(shape, dtype=np.float32)
-            safetensors.numpy.save_file(
-                {"parameters.conv1_weight": weight}, folder / f"{trial['trial_id']}.safetensors"
-            )
+        generator = np.random.default_rng(zlib.crc32(trial["trial_id"].encode()))
+        for kind, layer, depth, count, height, width in _list_pictures(trial):
+            for index in range(count):
+                values = (
+                    generator.random(height * width) if kind != "switch" else generator.integers(4, size=height * width)
+                )
+                labels = {"trial_id": trial["trial_id"], "kind": kind, "layer": layer, "depth": depth, "index": index}
+                rows.append(labels | {"height": height, "width": width, "values": values.astype(np.float16)})
+    return rows
+
+
+def _list_pictures(trial: Mapping[str, Any]) -> Iterator[tuple[str, str | None, int | None, int, int, int]]:
+    """Yield kind, layer, depth, count, height and width."""
+    yield "walk", None, None, 10, 28, 28
+    row = BUILT_IN.get(trial["architecture"])
+    if row is None:
+        return
+    convolutional = isinstance(row, ConvolutionalAutoencoder)
+    layers = list_layers(row, trial["code_size"], (trial["filters_1"], trial["filters_2"]) if convolutional else None)
+    names = ["image", *(layer.name for layer in layers)]
+    yield "map", "image", 0, 1, 28, 28
+    for depth, layer in enumerate(layers, 1):
+        side, units = layer.out_size, layer.out_maps
+        shape = (1, 28, 28) if layer.name == "output" else (min(16, units), side, side) if side > 1 else (1, 1, units)
+        yield "map", layer.name, depth, *shape
+        if layer.kind == "pool" and row.unpooling == "switches":
+            yield "switch", layer.name, depth, *shape
+    last = next(layer for layer in reversed(layers) if layer.kind == "linear" or layer.kernel > 2)
+    pairs = last.in_maps * (last.out_maps if convolutional else 1)
+    for layer, count in ((layers[0], layers[0].out_maps), (last, pairs)):
+        side = layer.kernel if convolutional else 28
+        yield "filter", layer.name, names.index(layer.name), min(32, count), side, side
 
 
 def _codes(trials: Iterable[Mapping[str, Any]], images: int) -> list[dict[str, Any]]:
@@ -524,7 +547,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if (arguments.folder / "study.json").exists():
         print(f"error: {arguments.folder} holds a study already: choose another folder", file=sys.stderr)
         return 2
-    write_synthetic_study(**vars(arguments), ablations=True, codes=True, filters=True)
+    write_synthetic_study(**vars(arguments), ablations=True, codes=True, pictures=True)
     for path in sorted(arguments.folder.glob("*/*.parquet")):
         rows, size = pq.read_metadata(path).num_rows, path.stat().st_size
         print(f"{path.parent.name:>6} {rows:>9,} rows {size / 2**20:6.1f} MiB")

@@ -22,9 +22,16 @@ from trainables.data.images import Dataset
 from trainables.evaluation.scores import Score, make_scores
 from trainables.models.architectures import Architecture, Control
 from trainables.models.layers import count_multiply_adds
+from trainables.models.pictures import Picture, blend_images, choose_ends, take_pictures
 from trainables.training.batched import BatchedTraining
 from trainables.training.devices import SEEDS_AT_ONCE, name_engine
-from trainables.training.training import EpochMetrics, Training, mean_image_cross_entropy, move_pixels
+from trainables.training.training import (
+    EpochMetrics,
+    Training,
+    mean_image_cross_entropy,
+    move_pixels,
+    scale_pixels,
+)
 from trainables.trial_config import TrialConfig
 
 KEPT_CODES = 2_000
@@ -80,6 +87,7 @@ class Outcome:
     reason: str | None = None
     scores: list[Score] = field(default_factory=list)
     kept: KeptCodes | None = None
+    pictures: list[Picture] = field(default_factory=list)
     weights: bytes | None = None
 
 
@@ -172,10 +180,12 @@ def _measure_test(training: Training, batch: TrialBatch, trial: Trial, dataset: 
     )
     if wrong := [score for score in scores if not math.isfinite(score.value)]:
         return Outcome("diverged", f"{wrong[0].metric} of {wrong[0].evaluator} on {wrong[0].split} is not finite")
+    ends = list(choose_ends(dataset.test.labels, len(test_pixels)))
     return Outcome(
         "complete",
         scores=scores,
         kept=_keep_codes(test.codes, test.reconstructions, dataset) if trial.keep_codes else None,
+        pictures=take_pictures(model, scale_pixels(test_pixels[ends])) if trial.keep_codes else [],
         weights=pack_weights(model, training.trial_config, trial.trial_id) if batch.phase == "confirm" else None,
     )
 
@@ -200,7 +210,9 @@ def _measure_control(batch: TrialBatch, trial: Trial, dataset: Dataset, clock: _
     # Lossless codes are the images, which stand beside the reconstructions in figures; a few are enough.
     codes = control.test_codes[:KEPT_RECONSTRUCTIONS] if batch.row.lossless else control.test_codes
     kept = _keep_codes(codes, control.reconstructions, dataset) if trial.keep_codes else None
-    outcome = Outcome("complete", scores=scores, kept=kept)
+    ends = list(choose_ends(dataset.test.labels, len(dataset.test)))
+    pictures = list(blend_images(control.reconstructions[ends])) if trial.keep_codes else []
+    outcome = Outcome("complete", scores=scores, kept=kept, pictures=pictures)
     columns = {"train_images": len(dataset.training.pixels)} | clock.columns()
     return Report(trial.trial_id, columns, None, outcome)
 

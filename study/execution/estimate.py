@@ -41,6 +41,7 @@ SCORES_BYTES = 5_000
 EPOCHS_BYTES, EPOCH_BYTES = 4_500, 60
 CODES_BYTES, IMAGE_BYTES = 3_000, 13
 IMAGE_SCORES_BYTES, IMAGE_SCORE_BYTES = 3_000, 3
+PICTURES_BYTES, WALK_BYTES = 65_000, 15_000
 """Sizes of a trial's file of each table, most of which is the schema that it carries; seen in studies of digits and
 MNIST. Such files are joined when a study ends, which then takes less.
 """
@@ -165,6 +166,7 @@ def estimate_room(planned: Iterable[PlannedTrial], config: StudyConfig, test_ima
             codes = KEPT_RECONSTRUCTIONS if row.lossless else kept
             values = codes * trial.cell.code_size + KEPT_RECONSTRUCTIONS * IMAGE_SIZE**2
             rows += CODES_BYTES + codes * IMAGE_BYTES + HALF_BYTES * values
+            rows += WALK_BYTES if isinstance(row, Control) else PICTURES_BYTES
         if trial.phase == "confirm" and not isinstance(row, Control):
             weights += WEIGHT_BYTES * count_parameters(row, trial.cell.code_size)
     return Room(rows, weights)

@@ -114,6 +114,7 @@ class TrialRecorder:
             "scores": [_make_row("scores", trial_id, score) for score in outcome.scores],
             "image_scores": _make_image_rows(trial_id, outcome),
             "codes": _make_code_rows(trial_id, outcome),
+            "pictures": [_make_row("pictures", trial_id, picture) for picture in outcome.pictures],
         }
         self._store.hand_over(row, others, outcome.weights)
         self.plan.finish(row)

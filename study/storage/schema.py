@@ -200,12 +200,31 @@ CODES = _schema(
     ),
 )
 
+PICTURES = _schema(
+    "pictures",
+    _TRIAL_ID,
+    _column("kind", _TEXT, "", "filter, map, switch, walk or sample", nullable=False),
+    _column("layer", _TEXT, "", "name of the layer, image for the image itself; null of a walk or sample"),
+    _column("depth", _INT, "", "place of the layer, from 0, which is the image; null of a walk or sample"),
+    _column("index", _INT, "", "of the filter or map in its layer, of the step or sample, from 0", nullable=False),
+    _column("height", _INT, "pixels", "1 of a fully connected layer", nullable=False),
+    _column("width", _INT, "pixels", "all units of a fully connected layer", nullable=False),
+    _column(
+        "values",
+        pa.list_(pa.float16()),
+        "",
+        "row by row, (height x width,): weights, outputs, positions 0 to 3 of switches, pixels in [0, 1]",
+        nullable=False,
+    ),
+)
+
 TABLES: dict[str, pa.Schema] = {
     "trials": TRIALS,
     "epochs": EPOCHS,
     "scores": SCORES,
     "image_scores": IMAGE_SCORES,
     "codes": CODES,
+    "pictures": PICTURES,
 }
 
 

@@ -15,15 +15,17 @@ from analysis.drawing import FORMATS, figures, write_figure, write_figures
 from analysis.figures.ablations import ablation_differences
 from analysis.figures.codes import codes_2d
 from analysis.figures.errors import error_by_code_size
-from analysis.figures.images import learned_filters, reconstructions
 from analysis.figures.learning_curves import learning_curves
+from analysis.figures.pictures.decoded import code_walk
+from analysis.figures.pictures.filters import learned_filters
+from analysis.figures.pictures.layers import layer_maps
+from analysis.figures.pictures.reconstructions import reconstructions
 from analysis.figures.search import hyperparameter_importance, learning_rate
 from analysis.figures.style import Drawing
 from analysis.results import StudyResults, load_studies, load_study
 from analysis.tables.table import Absent
 from tests.analysis.figures.panels import (
-    CONVOLUTIONAL,
-    SIZES,
+    MODELS,
     drawn,
     full_study,
     titled,
@@ -60,12 +62,12 @@ def test_reading_a_report_draws_nothing_and_drawing_trains_nothing() -> None:
 
 
 def test_every_figure_without_rows_says_why(tmp_path: Path) -> None:
-    """With the command that makes them; of a factorial, which no study lacks, nothing."""
+    """With the command that makes them; of what no study lacks, a factorial and draws from a prior, nothing."""
     folder = write_synthetic_study(tmp_path, architectures=[], controls=False)
     for plot in figures(load_study(folder)):
         assert isinstance(plot, Absent), plot
         made_by = "python study/launch.py --preset quick --phase "
-        assert plot.reason == "" if plot.name == "factorial_effects" else made_by in plot.reason
+        assert plot.reason == "" if plot.name in ("factorial_effects", "prior_samples") else made_by in plot.reason
     (tsne,) = [plot for plot in figures(load_study(folder), tsne=False) if plot.name == "codes_tsne"]
     assert isinstance(tsne, Absent)
     assert "as asked for" in tsne.reason
@@ -89,7 +91,7 @@ def test_part_of_the_phases_gives_part_of_the_figures(tmp_path: Path) -> None:
 
 
 def test_two_studies_have_panels_of_their_own(folder: Path, tmp_path: Path) -> None:
-    """Their names stand above the panels, and each study's weights are read from its folder."""
+    """Their names stand above the panels, and each study has pictures of its own."""
     both = load_studies([folder, full_study(tmp_path / "other", "other")])
     assert set(titled(drawn(error_by_code_size(both)).figure)) == {
         "synthetic\nTuned arm",
@@ -98,8 +100,9 @@ def test_two_studies_have_panels_of_their_own(folder: Path, tmp_path: Path) -> N
         "other\nPublished arm",
         "",
     }
-    assert len(drawn(learned_filters(both)).figure.axes) == 2 * len(CONVOLUTIONAL) * len(SIZES)
-    for draw in (reconstructions, codes_2d, learning_curves, ablation_differences, learning_rate):
+    assert len(drawn(learned_filters(both)).figure.axes) == 2 * 2 * len(MODELS)
+    assert len(drawn(layer_maps(both)).figure.axes) == 2 * len(MODELS)
+    for draw in (reconstructions, code_walk, codes_2d, learning_curves, ablation_differences, learning_rate):
         drawn(draw(both))
     assert len(drawn(hyperparameter_importance(both)).figure.axes) == 2
 

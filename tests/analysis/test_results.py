@@ -40,7 +40,7 @@ CELLS: dict[str, Any] = {
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small study with one file a trial: 2 cells of 3 search and 6 confirmed trials, PCA and raw pixels."""
     return write_synthetic_study(
-        tmp_path_factory.mktemp("written"), **CELLS, codes=True, test_images=5, one_file_a_trial=True
+        tmp_path_factory.mktemp("written"), **CELLS, codes=True, pictures=True, test_images=5, one_file_a_trial=True
     )
 
 
@@ -62,6 +62,8 @@ def test_every_row_is_there_once_and_typed(folder: Path) -> None:
     assert results.problems == ()
     assert len(results.trials) == 2 * (3 + 6) + 2
     assert len(results.codes) == 60 * (2 * 2 + 1)
+    walks = results.pictures[results.pictures["kind"] == "walk"]
+    assert walks.groupby("trial_id").size().to_dict() == dict.fromkeys(results.codes["trial_id"], 10)
     assert results.trials["code_size"].dtype == "int64"
     assert results.trials["seed"].dtype == pd.Int64Dtype()
     assert results.trials["git_dirty"].dtype == pd.BooleanDtype()
@@ -277,7 +279,7 @@ def test_a_study_that_has_just_begun_has_empty_frames(folder: Path) -> None:
     for name in TABLES:
         shutil.rmtree(folder / name)
     results = load_study(folder)
-    assert [len(getattr(results, name)) for name in TABLES] == [0, 0, 0, 0, 0]
+    assert [len(getattr(results, name)) for name in TABLES] == [0] * len(TABLES)
     assert join_scores(results).empty
 
 

@@ -88,6 +88,7 @@ def _key(name: str, row: dict[str, Any]) -> tuple[Any, ...]:
         "scores": ("split", "evaluator", "metric"),
         "image_scores": ("evaluator", "metric"),
         "codes": ("image",),
+        "pictures": ("kind", "layer", "index"),
     }
     return (row["trial_id"], *(row[part] for part in parts[name]))
 

@@ -13,9 +13,11 @@ from torch import Tensor
 
 import trainables.evaluation.evaluate
 import trainables.run_trial
+from trainables.checkpoint import unpack_weights
 from trainables.data.datasets import load_dataset
 from trainables.data.images import Dataset, LabelledImages
 from trainables.models.architectures import BUILT_IN, CONTROLS, with_variant
+from trainables.models.pictures import take_pictures
 from trainables.run_trial import KEPT_RECONSTRUCTIONS, Report, Trial, TrialBatch, run_trial
 from trainables.training.batched import BatchedTraining
 from trainables.training.devices import name_engine
@@ -158,6 +160,8 @@ def test_a_control_reports_once_and_keeps_its_codes(name: str, code_size: int, c
     assert kept is not None
     assert kept.codes.shape == (codes, code_size)
     assert kept.reconstructions.shape == (KEPT_RECONSTRUCTIONS, 784)
+    walk = [picture.values for picture in report.outcome.pictures]
+    np.testing.assert_array_equal([walk[0], walk[-1]], kept.reconstructions[:2])
     values = {(score.evaluator, score.metric): score.value for score in report.outcome.scores}
     error, clipped = (values["reconstruction", metric] for metric in ("squared_error", "clipped_squared_error"))
     assert error == clipped == 0 if name == "raw_pixels" else error > clipped > 0
@@ -195,6 +199,27 @@ def test_a_trial_that_is_measured_keeps_a_value_of_every_test_image(what: str, d
     squared = kept["reconstruction", "squared_error"].per_image
     assert squared is not None
     np.testing.assert_allclose(squared[:KEPT_RECONSTRUCTIONS], differences, rtol=1e-2)
+
+
+def test_pictures_are_of_the_weights_that_are_kept_and_of_the_test_images(dataset: Dataset) -> None:
+    """Of a trial that keeps its codes, the same bits each time; the walk goes to the second image, of another class."""
+    batch = batch_of("confirm", keep_codes=True)
+    outcome = reports_of(batch, dataset)[-1].outcome
+    assert outcome is not None and outcome.weights is not None and outcome.kept is not None
+    model = unpack_weights(outcome.weights, "the trial")
+    ends = torch.from_numpy(dataset.test.pixels[:2])[:, None] / 255
+    expected = take_pictures(model, ends)
+    assert len(outcome.pictures) == len(expected)
+    for ours, theirs in zip(outcome.pictures, expected, strict=True):
+        assert dataclasses.replace(ours, pixels=theirs.pixels) == theirs
+        np.testing.assert_allclose(ours.pixels, theirs.pixels, rtol=2e-3, atol=2e-3)
+    walk = [picture.values for picture in outcome.pictures if picture.kind == "walk"]
+    np.testing.assert_allclose([walk[0], walk[-1]], outcome.kept.reconstructions[:2], rtol=2e-3, atol=2e-3)
+    again = reports_of(batch, dataset)[-1].outcome
+    assert again is not None
+    assert [each.values.tobytes() for each in again.pictures] == [each.values.tobytes() for each in outcome.pictures]
+    other = reports_of(batch_of("confirm"), dataset)[-1].outcome
+    assert other is not None and other.pictures == []
 
 
 def test_a_users_own_row_is_trained_from_the_batch() -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
-import safetensors.numpy
 import scipy.stats
 from matplotlib.axes import Axes
 from matplotlib.container import ErrorbarContainer
@@ -35,20 +34,22 @@ SEEDS = 3
 def choose(*names: str) -> dict[str, ModelStyle]:
     """Return the styles of models that no study added."""
     none = pd.DataFrame()
-    results = StudyResults((), {**BUILT_IN, **CONTROLS}, none, none, none, none, none)
+    results = StudyResults((), {**BUILT_IN, **CONTROLS}, none, none, none, none, none, none)
     return choose_styles(results, pd.DataFrame({"architecture": pd.Categorical(names, names, ordered=True)}))
 
 
-def filters_of(model: str) -> np.ndarray:
-    """Return five filters of which the last has the largest norm."""
-    side = 9 if model == "model_1" else 5
-    return np.arange(5, dtype=np.float32)[:, None, None, None] * np.ones((5, 1, side, side), dtype=np.float32)
-
-
 def full_study(folder: Path, name: str = "synthetic") -> Path:
-    """Write a study with codes, originals and weights to ``folder`` and return it."""
+    """Write a study with codes, originals and pictures to ``folder`` and return it."""
     write_synthetic_study(
-        folder, name=name, architectures=MODELS, code_sizes=SIZES, seeds=SEEDS, ablations=True, codes=True, mishaps={}
+        folder,
+        name=name,
+        architectures=MODELS,
+        code_sizes=SIZES,
+        seeds=SEEDS,
+        ablations=True,
+        codes=True,
+        pictures=True,
+        mishaps={},
     )
     originals = [
         {"trial_id": "confirm-raw_pixels-784-control-1", "image": image, "label": image % 10}
@@ -56,11 +57,12 @@ def full_study(folder: Path, name: str = "synthetic") -> Path:
         for image in range(RECONSTRUCTED_IMAGES)
     ]
     pq.write_table(table_of("codes", originals), folder / "codes" / "originals.parquet")
-    (folder / "weights").mkdir()
-    for model in CONVOLUTIONAL:
-        for size in SIZES:
-            weights = {"conv1.weight": filters_of(model)}
-            safetensors.numpy.save_file(weights, folder / "weights" / f"confirm-{model}-{size}-tuned-1.safetensors")
+    faded = [
+        {"trial_id": "confirm-raw_pixels-784-control-1", "kind": "walk", "index": step}
+        | {"height": 28, "width": 28, "values": [step / 9] * 784}
+        for step in range(10)
+    ]
+    pq.write_table(table_of("pictures", faded), folder / "pictures" / "originals.parquet")
     return folder
 
 

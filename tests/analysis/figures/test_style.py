@@ -7,7 +7,7 @@ from pathlib import Path
 from analysis.drawing import figures
 from analysis.figures.codes import codes_2d
 from analysis.figures.errors import error_by_code_size
-from analysis.figures.images import reconstructions
+from analysis.figures.pictures.reconstructions import reconstructions
 from analysis.results import StudyResults, load_study
 from tests.analysis.figures.panels import (
     choose,
@@ -43,11 +43,11 @@ def test_names_of_models_are_drawn_as_they_are(tmp_path: Path) -> None:
 def test_every_axis_has_a_unit(results: StudyResults, tmp_path: Path) -> None:
     """A label with a unit in parentheses, but for pictures and for axes of names."""
     for plot in figures(results, tmp_path / "points.parquet"):
-        if plot.name == "factorial_effects":  # This study has none.
+        if plot.name in ("factorial_effects", "prior_samples"):  # This study has none.
             continue
         figure = drawn(plot).figure
         assert plot.title and plot.caption.endswith(".")  # type: ignore[union-attr]
-        pictures = plot.name in ("reconstructions", "learned_filters")
+        pictures = plot.name in ("reconstructions", "code_walk", "learned_filters", "layer_maps")
         labels = [axes.get_xlabel() for axes in figure.axes] + [axes.get_ylabel() for axes in figure.axes]
         for label in filter(None, labels):
             assert "(" in label or label == "Hyperparameter", (plot.name, label)

@@ -14,6 +14,7 @@ from study.execution import estimate
 from study.execution.recorder import TrialRecorder, make_provenance_columns
 from study.plan.plan import Plan
 from study.storage.provenance import versions
+from study.storage.schema import TABLES
 from study.storage.store import Store
 from tests.studies import small_config
 from trainables.data.datasets import load_dataset
@@ -77,7 +78,7 @@ def test_the_room_of_a_study_is_about_what_its_files_take(tmp_path: Path) -> Non
     assert plan.done == plan.total == 5
     taken_up = {
         table: sum(path.stat().st_size for path in (tmp_path / "study" / table).iterdir())
-        for table in ("trials", "epochs", "scores", "codes", "weights")
+        for table in (*TABLES, "weights")
     }
     assert expected.weights == pytest.approx(taken_up.pop("weights"), rel=0.2)
     assert sum(taken_up.values()) < expected.rows < 2 * sum(taken_up.values())

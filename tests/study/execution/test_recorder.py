@@ -16,6 +16,7 @@ from study.plan.planned_trial import Group
 from study.storage.store import Store
 from tests.studies import small_config
 from trainables.evaluation.scores import make_scores
+from trainables.models.pictures import Picture
 from trainables.run_trial import Outcome, Report
 from trainables.training.training import EpochMetrics
 
@@ -69,10 +70,12 @@ def test_a_trial_that_ends_is_a_row_with_its_epochs_scores_and_provenance(store:
     assert batch is not None
     (trial,) = batch.trials
     (score,) = make_scores("reconstruction", {"squared_error": np.array([25.0, 0.0])})
+    picture = Picture("map", "conv1", 1, 3, np.array([[1, 2, 3], [4, 5, 6]], np.float16))
+    outcome = Outcome("complete", scores=[score], pictures=[picture])
     with store.writing():
         recorder.receive(Report(trial.trial_id, {"host": "here"}, make_epoch(1, float("nan")), None))
         recorder.receive(Report(trial.trial_id, {"host": "here"}, make_epoch(2), None))
-        recorder.receive(Report(trial.trial_id, {"host": "here"}, None, Outcome("complete", scores=[score])))
+        recorder.receive(Report(trial.trial_id, {"host": "here"}, None, outcome))
     (row,) = store.read_trials()
     assert (row["trial_id"], row["status"], row["epochs"], row["host"]) == (trial.trial_id, "complete", 2, "here")
     assert (row["train_cross_entropy"], row["validation_cross_entropy"]) == (210.0, 190.0)
@@ -81,6 +84,10 @@ def test_a_trial_that_ends_is_a_row_with_its_epochs_scores_and_provenance(store:
     assert [epoch["validation_cross_entropy"] for epoch in curve] == [None, 190.0]
     assert [row["value"] for row in store.read_rows("scores", trial.trial_id)] == [12.5]
     assert [row["values"] for row in store.read_rows("image_scores", trial.trial_id)] == [[25.0, 0.0]]
+    assert store.read_rows("pictures", trial.trial_id) == [
+        {"trial_id": trial.trial_id, "kind": "map", "layer": "conv1", "depth": 1, "index": 3}
+        | {"height": 2, "width": 3, "values": [1, 2, 3, 4, 5, 6]}
+    ]
     assert listener.told == [("epoch", 1), ("epoch", 2), ("complete", 12.5)]
     assert not recorder.holds(trial.trial_id)
 

@@ -1,4 +1,4 @@
-"""Reconstructions and filters are those that were kept."""
+"""Reconstructions are those that were kept."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from analysis.figures.images import learned_filters, reconstructions
+from analysis.figures.pictures.reconstructions import reconstructions
 from analysis.results import StudyResults, load_study
-from analysis.tables.table import Absent
 from tests.analysis.figures.panels import (
     SIZES,
     drawn,
@@ -44,22 +43,3 @@ def test_without_originals_the_caption_says_so(tmp_path: Path) -> None:
     plot = drawn(reconstructions(load_study(folder)))
     assert "The originals are left out" in plot.caption
     assert [label.get_text() for label in plot.figure.axes[0].get_yticklabels()] == ["Model 4", "PCA"]
-
-
-def test_filters_come_from_the_kept_weights(results: StudyResults) -> None:
-    """The largest norm first."""
-    panels = titled(drawn(learned_filters(results)).figure)
-    assert set(panels) == {f"Model {number}, code size {size}" for number in (1, 3, 4) for size in SIZES}
-    picture = np.asarray(panels["Model 4, code size 10"].images[0].get_array())
-    assert picture.shape == (6, 5 * 6)
-    assert [picture[0, 6 * place] for place in range(5)] == [4, 3, 2, 1, 0]
-
-
-def test_damaged_weights_are_no_figure(tmp_path: Path) -> None:
-    """The sentence says where they should be."""
-    folder = write_synthetic_study(tmp_path, architectures=["model_4"], code_sizes=(10,), search_trials=1, mishaps={})
-    (folder / "weights").mkdir()
-    (folder / "weights" / "confirm-model_4-10-tuned-1.safetensors").write_bytes(b"damaged")
-    plot = learned_filters(load_study(folder))
-    assert isinstance(plot, Absent)
-    assert "weights" in plot.reason

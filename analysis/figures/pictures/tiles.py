@@ -1,0 +1,82 @@
+"""Pictures of the rows as arrays, side by side in one picture."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
+
+from analysis.figures.codes import select_trials_with_codes
+from analysis.results import StudyResults
+from analysis.tables.table import Absent, make_absent
+
+Images = NDArray[np.floating[Any]]
+
+
+def select_models(results: StudyResults, *kinds: str) -> pd.DataFrame:
+    """Return of each study and model the one confirmed trial whose pictures of ``kinds`` show it.
+
+    Of the code sizes the middle one, and of the arms the tuned one where it is there.
+    """
+    shown = results.pictures.loc[results.pictures["kind"].isin(kinds), "trial_id"].unique()
+    kept = select_trials_with_codes(results)
+    kept = kept[kept["trial_id"].isin(shown) & (kept["arm"] != "control")]
+    sizes = sorted(kept["code_size"].unique())
+    kept = kept[kept["code_size"].isin(sizes[len(sizes) // 2 :][:1])]
+    return kept.drop_duplicates(["study", "architecture"]).sort_values(["study", "architecture"])
+
+
+def explain_absence(results: StudyResults, name: str, title: str) -> Absent:
+    """Return the record of a figure whose pictures are not there: nothing is confirmed, or by an older version."""
+    if results.codes.empty:
+        return make_absent(results, name, title, "no confirmed run kept its filters and maps")
+    return Absent(
+        name,
+        title,
+        "the confirmed runs are of an older version, which kept no filters, maps and walks. To get it: the study anew "
+        "under another --name",
+    )
+
+
+def read_pictures(results: StudyResults, trial_id: str, kind: str) -> dict[str, Images]:
+    """Return the pictures of a trial, (pictures, height, width), by layer from the image on; all under "" without one.
+
+    Those of a layer are in the order of their rows: filters the largest first, all others by their index.
+    """
+    rows = results.pictures
+    rows = rows[(rows["trial_id"] == trial_id) & (rows["kind"] == kind)]
+    rows = rows if kind == "filter" else rows.sort_values("index")
+    layers = rows["layer"].astype("str").where(rows["layer"].notna(), "")
+    found = {}
+    for layer, group in rows.assign(layer=layers).sort_values("depth", kind="stable").groupby("layer", sort=False):
+        pixels = np.stack(group["values"].to_list()).astype(np.float32)
+        found[str(layer)] = np.nan_to_num(pixels).reshape(len(group), group["height"].iloc[0], group["width"].iloc[0])
+    return found
+
+
+def tile_pictures(pictures: Images, columns: int) -> Images:
+    """Return ``pictures (n, side, side)`` as one picture, ``columns`` a row, NaN (drawn white) in the gaps."""
+    count, side, _ = pictures.shape
+    tiles = np.full((count, side + 1, side + 1), np.nan, dtype=np.float32)
+    tiles[:, :side, :side] = pictures
+    rows = count // columns
+    picture: Images = tiles.reshape(rows, columns, side + 1, side + 1).swapaxes(1, 2).reshape(rows * (side + 1), -1)
+    return picture
+
+
+def fill_pictures(pictures: Images, count: int) -> Images:
+    """Return ``pictures (n, height, width)`` with NaN in the place of those that are missing to ``count``."""
+    missing = np.full((count - len(pictures), *pictures.shape[1:]), np.nan, dtype=np.float32)
+    return np.concatenate([pictures, missing])
+
+
+def strip_axes(axes: Axes) -> None:
+    """Leave nothing of the axes but what is drawn in them."""
+    axes.grid(visible=False)
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
