@@ -6,6 +6,7 @@ import json
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import search_replay
 from search_replay import Configuration, choose_by_halving, choose_by_rounds, correlate, group_lines, replay
@@ -79,3 +80,21 @@ def test_trainings_are_recorded_once_and_replayed(tmp_path: Path, capsys: pytest
     assert "unpool_only, code size 10: 3 configurations, recipe modern" in said
     assert "| rounds | 42 |" in said
     assert "| random |" in said
+
+
+@pytest.mark.parametrize("cell", ["model_2", "model_4", "model_5"])
+def test_the_protocol_shows_what_the_kept_trainings_say(cell: str) -> None:
+    """Correlations, and whom rounds and asynchronous halving choose; of 60 configurations, three lengths each."""
+    root = Path(search_replay.__file__).resolve().parents[1]
+    lines = search_replay.read_lines(root / "benchmarks" / "search_trainings" / f"{cell}.jsonl")
+    configurations = group_lines(lines)
+    assert len(configurations) == 60
+    finals = np.array([each.final for each in configurations])
+    cells = []
+    for place, spent in (choice := choose_by_rounds(configurations), choose_by_halving(configurations, choice[1])):
+        rank = 1 + int((finals < finals[place]).sum())
+        cells.append(f"{finals[place]:.2f}, place {rank}, {spent} epochs")
+    shown = (root / "docs" / "protocol.md").read_text(encoding="utf-8")
+    for epochs, looked_at, short in correlate(configurations):
+        chosen = f" {cells[0]} | {cells[1]} |" if epochs == 5 else " | |"
+        assert f"| `{cell}-code10` | {epochs} | {looked_at:.2f} | {short:.2f} |{chosen}\n" in shown
