@@ -28,7 +28,6 @@ from trainables.ops.operations import (
     NONE,
     SUMMED,
     Operation,
-    list_product_taps,
     list_taps,
 )
 
@@ -40,6 +39,9 @@ _BOUNDARY = 64
 
 FOURIER_KERNEL, IMAGE_SIDE = 9, 28
 """Side of the kernels from which deconvolutions are transformed, and side of the images that they end at."""
+
+_DERIVATIVE = 8
+"""Where in ``sizes`` of `gather.gather` the activation stands."""
 
 _FACTORS = {"max": 0.0, "switches": 0.0, "tile": 1.0, "average": 0.25}
 """What `pointwise.spread` is told; 0 is for values that go to the one cell of their phase."""
@@ -111,7 +113,7 @@ class _Gather:
     ) -> tuple[int, ...]:
         """Return ``sizes`` of `gather.gather`: maps of the result and of what is summed, strides of their weights."""
         n = maps[0] * self.batch
-        return (places, maps[0], n, maps[1], self.batch, *strides, n, self.batch, 0, 1, combine, activation, back, 0)
+        return (places, maps[0], n, maps[1], self.batch, *strides, combine, activation, back)
 
     def forward(self, maps: Floats, weight: Floats, bias: Floats, out: Floats, phases: Phases, kept: Floats) -> None:
         """Write the activated and pooled result of ``maps`` to ``out``, and phases where maxima are taken.
@@ -152,53 +154,64 @@ class _Gather:
 
 
 class _Product(_Gather):
-    """A layer between maps as large as its kernel and single values: matrix products.
+    """A layer between maps as large as its kernel and single values: PyTorch's matrix products.
 
-    Where the places of a map are written, they are the rows of a tile: their weights are neighbours in memory.
+    A row of its weight is a single value's, by maps, then places; maps lie by places first, and are put in that order.
     """
 
     def __init__(self, op: Operation, before: Operation | None, chain: Chain) -> None:
         super().__init__(op, before, chain)
-        area = op.kernel**2
-        if area == 1:
-            return
-        conv = op.kind == "conv"
-        (large, small), sizes = ((op.in_maps, op.out_maps) if conv else (op.out_maps, op.in_maps)), self.back_sizes
-        sizes = self.back_sizes if conv else self.sizes
-        changed = (
-            large, area, large * self.batch, small, self.batch, 1, large * area, self.batch, large * self.batch, 1, 0,
-            *sizes[11:14], 1,
-        )  # fmt: skip
-        if conv:
-            self.back_taps, self.back_sizes = list_product_taps(large, area), changed
+        self.derivative = self.back_sizes[_DERIVATIVE]
+        self.singles, self.maps = (op.out_maps, op.in_maps) if op.kind == "conv" else (op.in_maps, op.out_maps)
+        self.area = op.kernel**2
+        self.ordered = _make_aligned(self.maps * self.area * self.batch)
+
+    def forward(self, maps: Floats, weight: Floats, bias: Floats, out: Floats, phases: Phases, kept: Floats) -> None:
+        """Write the activated result of ``maps``; of maps as large as the kernel those in order are kept."""
+        matrix = torch.from_numpy(weight).view(self.singles, -1)
+        if self.op.kind == "conv":
+            _copy_swapped(maps, kept, self.area, self.maps)
+            torch.addmm(torch.from_numpy(bias)[:, None], matrix, self._view(kept), out=self._view(out))
         else:
-            self.taps, self.sizes = list_product_taps(large, area), changed
+            biases = torch.from_numpy(np.repeat(bias, self.area))[:, None]
+            torch.addmm(biases, matrix.T, self._view(maps), out=self._view(self.ordered))
+            _copy_swapped(self.ordered, out, self.maps, self.area)
+        self.kernels.pointwise.activate_all(out, ACTIVATIONS[self.op.activation])
 
     def find_weight_gradient(self, gradient: Floats, maps: Floats, out: Floats, kept: Floats) -> None:
-        """Write the product of one side and the other, transposed."""
-        op, chain, none = self.op, self.chain, self.chain.nothing
-        conv = op.kind == "conv"
-        left, right = (gradient, maps) if conv else (maps, gradient)
-        rows, count = (op.out_maps, op.in_maps) if conv else (op.in_maps, op.out_maps)
-        size, width = count * op.kernel**2, self._find_width()
-        transposed = chain.scratch[: chain.images * width]
-        self.kernels.pointwise.transpose(right, transposed, op.kernel**2, count, chain.images, self.batch, width)
-        product = out if width == size else chain.scratch[chain.images * width :]
-        sizes = (1, rows, 0, chain.images, width, self.batch, 1, 0, width, 0, 0, DIRECT, NONE, 0, 0)
-        self.kernels.gather.gather(
-            transposed, left, chain.zeros, *list_product_taps(1, 1), product, none, chain.no_phases, none, none, sizes
-        )
-        if width != size:
-            out.reshape(rows, size)[:] = product[: rows * width].reshape(rows, width)[:, :size]
+        """Write the gradient of the weights; ``gradient`` in order stays for the input's."""
+        left, right = gradient, kept
+        if self.op.kind == "deconv":
+            _copy_swapped(gradient, self.ordered, self.area, self.maps)
+            left, right = maps, self.ordered
+        images = slice(self.chain.images)
+        matrix = torch.from_numpy(out).view(self.singles, -1)
+        torch.mm(self._view(left)[:, images], self._view(right)[:, images].T, out=matrix)
 
-    def _find_width(self) -> int:
-        maps = self.op.in_maps if self.op.kind == "conv" else self.op.out_maps
-        return self.chain.pad(maps * self.op.kernel**2)
+    def find_input_gradient(
+        self, gradient: Floats, weight: Floats, given: Floats, out: Floats, sums: Floats, phases: Phases, kept: Floats
+    ) -> None:
+        """Write the gradient before the activation whose values are ``given``, and add it up in ``sums``."""
+        matrix = torch.from_numpy(weight).view(self.singles, -1)
+        if self.op.kind == "conv":
+            torch.mm(matrix.T, self._view(gradient), out=self._view(self.ordered))
+            _copy_swapped(self.ordered, out, self.maps, self.area)
+        else:
+            torch.mm(matrix, self._view(self.ordered), out=self._view(out))
+        n = self.op.in_maps * self.batch
+        self.kernels.pointwise.multiply_derivatives(out, given, sums, n, self.derivative)
+
+    def _view(self, rows: Floats) -> Tensor:
+        """Return rows of images, with what they are padded with: products of any number of images round alike."""
+        return torch.from_numpy(rows).view(-1, self.batch)
+
+    def count_kept(self) -> int:
+        """Return the size of the maps in order."""
+        return int(self.ordered.size) if self.op.kind == "conv" else 0
 
     def count_scratch(self) -> int:
-        """Return how many floats the transposed side and a padded product take."""
-        rows = self.op.out_maps if self.op.kind == "conv" else self.op.in_maps
-        return (self.chain.images + rows) * self._find_width()
+        """Return that it needs none."""
+        return 0
 
 
 class _Fourier(_Gather):
@@ -207,16 +220,13 @@ class _Fourier(_Gather):
     def __init__(self, op: Operation, before: Operation | None, chain: Chain) -> None:
         super().__init__(op, before, chain)
         fourier, given, results = self.kernels.fourier, op.in_maps, op.out_maps
-        self.derivative = self.back_sizes[12]
+        self.derivative = self.back_sizes[_DERIVATIVE]
         self.lanes = chain.pad(given * results)
         places = np.arange(fourier.FREQUENCIES + 1, dtype=np.int32)
         self.taps = self.back_taps = places, places[:-1].copy(), places[:-1] * np.int32(4 * given * results)
         shape = fourier.FREQUENCIES, (2 * results, 2 * given), (1, 2 * results)
-        self.sizes = (*self._list_sizes(*shape, DIRECT, NONE)[:9], 0, 0, DIRECT, NONE, 0, 0)
-        self.back_sizes = (
-            *self._list_sizes(shape[0], (2 * given, 2 * results), (2 * results, 1), DIRECT, NONE)[:9],
-            0, 0, DIRECT, NONE, 0, 0,
-        )  # fmt: skip
+        self.sizes = self._list_sizes(*shape, DIRECT, NONE)
+        self.back_sizes = self._list_sizes(shape[0], (2 * given, 2 * results), (2 * results, 1), DIRECT, NONE)
         self.outer = _make_aligned(fourier.FREQUENCIES * 2 * results * self.batch)
         self.inner = _make_aligned(fourier.FREQUENCIES * 2 * given * self.batch)
         self.weights = _make_aligned(fourier.FREQUENCIES * 2 * self.lanes)
@@ -277,7 +287,7 @@ def choose_form(op: Operation) -> type[_Gather]:
     ========== ========================================= =============================== =================
     form       layers                                    values, gradients of inputs     of weights
     ========== ========================================= =============================== =================
-    product    fully connected, deconvolution of 1x1     gather, by places of a map      transpose, gather
+    product    fully connected, deconvolution of 1x1     PyTorch's product               PyTorch's product
     fourier    deconvolution, large kernel, to 28x28     transform, gather, transform    correlate
     gather     every other                               gather                          correlate
     ========== ========================================= =============================== =================
@@ -333,7 +343,8 @@ class Chain:
         self.kernels = load_kernels()
         self.operations, self.images, self.batch = operations, images, self.pad(images)
         widest = max(max(op.out_maps, op.in_maps) for op in operations)
-        self.cells, self.zeros = _make_aligned(4 * widest * self.batch), _make_aligned(widest)
+        # A product of complex numbers has twice the maps.
+        self.cells, self.zeros = _make_aligned(4 * widest * self.batch), _make_aligned(2 * widest)
         self.nothing, self.no_phases = _make_aligned(0), _make_aligned(0, np.uint8)
         # Layers that owned the chain would keep its memory, and that of its parameters, until Python looks for cycles.
         owner = weakref.proxy(self)
@@ -454,6 +465,11 @@ class Chain:
     ) -> None:
         factor = np.float32(_FACTORS[kind])
         self.kernels.pointwise.spread(values, phases, out, side, out_side, maps * self.batch, factor)
+
+
+def _copy_swapped(values: Floats, out: Floats, first: int, second: int) -> None:
+    """Write ``[first][second][image]`` as ``[second][first][image]``."""
+    np.copyto(out.reshape(second, first, -1), values.reshape(first, second, -1).swapaxes(0, 1))
 
 
 def _check_shape(what: str, given: Tensor, view: Tensor) -> None:

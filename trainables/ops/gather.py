@@ -32,19 +32,18 @@ PRODUCT_ROWS, MOST_PRODUCT_COLUMNS = max(PRODUCT_TILES), (0, *PRODUCT_TILES.valu
 
 
 @kernel(
-    FLOATS, FLOATS, FLOATS, INTEGERS, INTEGERS, INTEGERS, FLOATS, FLOATS, BYTES, FLOATS, FLOATS, UniTuple(INTEGER, 15)
+    FLOATS, FLOATS, FLOATS, INTEGERS, INTEGERS, INTEGERS, FLOATS, FLOATS, BYTES, FLOATS, FLOATS, UniTuple(INTEGER, 10)
 )
 def gather(maps, weight, bias, start, q, t, out, buffer, phase, other, sums, sizes):
     """Write every place of ``out``, then activate it, or multiply it by the derivative of ``other``."""
-    (places, rows, n, in_maps, batch, wo, wi, place_step, row_step, bias_place, bias_row, combine, activation, backward,
-     scattered) = sizes  # fmt: skip
+    places, rows, n, in_maps, batch, wo, wi, combine, activation, backward = sizes
     cells = 1 if combine == DIRECT else 4
     target = out if combine == DIRECT else buffer
     blocks = -(-rows // ROWS)
     for p in range(places):
         for cell in range(cells):
             begin, end = start[p * cells + cell], start[p * cells + cell + 1]
-            base = p * place_step if combine == DIRECT else cell * n
+            base = p * n if combine == DIRECT else cell * n
             o = 0
             for block in range(blocks):
                 high = rows // blocks + (block < rows % blocks)
@@ -68,11 +67,9 @@ def gather(maps, weight, bias, start, q, t, out, buffer, phase, other, sums, siz
                         wo,
                         wi,
                         bias,
-                        p * bias_place + o * bias_row,
-                        bias_row,
+                        o,
                         target,
-                        base + o * row_step + first,
-                        row_step,
+                        base + o * batch + first,
                     )
                     first += wide * LANES
                 o += high
@@ -81,17 +78,10 @@ def gather(maps, weight, bias, start, q, t, out, buffer, phase, other, sums, siz
                 largest_of_four(buffer, e, n, out, p * n + e, phase)
         elif combine != DIRECT:
             combine_cells(buffer, phase[p * n : p * n + n], out[p * n : p * n + n], combine)
-        if not scattered:
-            if backward:
-                multiply_derivative(out[p * n : p * n + n], other[p * n : p * n + n], sums, activation)
-            else:
-                activate(out[p * n : p * n + n], activation)
-    if scattered:
         if backward:
-            for p in range(rows):
-                multiply_derivative(out[p * n : p * n + n], other[p * n : p * n + n], sums, activation)
+            multiply_derivative(out[p * n : p * n + n], other[p * n : p * n + n], sums, activation)
         else:
-            activate(out[: rows * n], activation)
+            activate(out[p * n : p * n + n], activation)
 
 
 @inline
