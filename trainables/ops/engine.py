@@ -88,7 +88,9 @@ class _Gather:
 
     def __init__(self, op: Operation, before: Operation | None, chain: Chain) -> None:
         self.op, self.chain, self.kernels, self.batch = op, chain, chain.kernels, chain.batch
-        area = op.kernel**2
+        area, lanes = op.kernel**2, self.kernels.lanes
+        maps = op.in_maps if op.kind == "conv" else op.out_maps
+        self.sum_count = int(self.kernels.gather.PRODUCT_ROWS * maps * area + lanes) * lanes
         across, along = (op.in_maps * area, area) if op.kind == "conv" else (area, op.out_maps * area)
         pooled = op.pooling == "max"
         self.taps = list_taps(op.kind, op.out_side, op.in_side, op.kernel, op.stride, pooled)
@@ -134,13 +136,14 @@ class _Gather:
             self.back_sizes,
         )  # fmt: skip
 
-    def find_weight_gradient(self, gradient: Floats, maps: Floats, out: Floats, kept: Floats) -> None:
-        """Write the gradient of the weights."""
+    def find_weight_gradient(self, gradient: Floats, maps: Floats, phases: Phases, out: Floats, kept: Floats) -> None:
+        """Write the gradient of the weights, of maxima or switched values that ``phases`` spread."""
         op = self.op
         sides = (op.out_maps, op.out_side, op.in_maps, op.in_side), (op.in_maps, op.in_side, op.out_maps, op.out_side)
         sizes = (*sides[op.kind == "deconv"], op.kernel, op.stride, self.batch)
         left, right = (gradient, maps) if op.kind == "conv" else (maps, gradient)
-        self.kernels.gather.correlate(left, right, out, self.chain.scratch, sizes)
+        sums, cells = self.chain.scratch[: self.sum_count], self.chain.scratch[self.sum_count :]
+        self.kernels.gather.correlate(left, phases, right, out, sums, cells, sizes)
 
     def count_kept(self) -> int:
         """Return how many floats are kept from the way forward to the way back."""
@@ -148,9 +151,8 @@ class _Gather:
 
     def count_scratch(self) -> int:
         """Return how many floats its weight gradient needs."""
-        maps = self.op.in_maps if self.op.kind == "conv" else self.op.out_maps
-        lanes = self.kernels.lanes
-        return int(self.kernels.gather.PRODUCT_ROWS * maps * self.op.kernel**2 + lanes) * lanes
+        side = self.op.out_side if self.op.kind == "conv" else self.op.in_side
+        return self.sum_count + 2 * side * int(self.kernels.gather.PRODUCT_ROWS) * self.batch
 
 
 class _Product(_Gather):
@@ -178,7 +180,7 @@ class _Product(_Gather):
             _copy_swapped(self.ordered, out, self.maps, self.area)
         self.kernels.pointwise.activate_all(out, ACTIVATIONS[self.op.activation])
 
-    def find_weight_gradient(self, gradient: Floats, maps: Floats, out: Floats, kept: Floats) -> None:
+    def find_weight_gradient(self, gradient: Floats, maps: Floats, phases: Phases, out: Floats, kept: Floats) -> None:
         """Write the gradient of the weights; ``gradient`` in order stays for the input's."""
         left, right = gradient, kept
         if self.op.kind == "deconv":
@@ -246,7 +248,7 @@ class _Fourier(_Gather):
         fourier.from_spectrum(self.outer, out, self.chain.scratch, op.out_side, op.out_maps * self.batch)
         self.kernels.pointwise.activate_all(out, ACTIVATIONS[op.activation])
 
-    def find_weight_gradient(self, gradient: Floats, maps: Floats, out: Floats, kept: Floats) -> None:
+    def find_weight_gradient(self, gradient: Floats, maps: Floats, phases: Phases, out: Floats, kept: Floats) -> None:
         """Write the gradient of the weights; the spectrum of ``gradient`` stays for the input's."""
         op, fourier, pairs = self.op, self.kernels.fourier, self.op.in_maps * self.op.out_maps
         fourier.to_spectrum(gradient, self.outer, self.chain.scratch, op.out_side, op.out_maps * self.batch)
@@ -440,7 +442,14 @@ class Chain:
         for i in reversed(range(len(self.operations))):
             op, layer = self.operations[i], self.layers[i]
             gradient = work.gradients[i]
-            if op.pooling != "none":
+            before = work.outputs[i - 1] if i else work.input
+            maps = before if op.unpooling == "none" else work.unpooled[i]
+            spread = self.no_phases
+            if op.unpooling == "switches":
+                maps, spread = before, phases[i]
+            elif op.pooling == "max" and not i and not to_input:
+                spread = phases[i]
+            elif op.pooling != "none":
                 kind, side = op.pooling, op.result_side
                 self._spread(gradient, phases[i], work.spread[i], side, op.out_side, op.out_maps, kind)
                 gradient = work.spread[i]
@@ -448,10 +457,8 @@ class Chain:
                 work.sums[i].fill(0)
                 n, activation = op.out_maps * self.batch, ACTIVATIONS[op.activation]
                 pointwise.multiply_derivatives(gradient, work.averaged[i], work.sums[i], n, activation)
-            before = work.outputs[i - 1] if i else work.input
-            maps = before if op.unpooling == "none" else work.unpooled[i]
             of_weight, of_bias = (array[at : at + size] for at, size, *_ in self._places[2 * i : 2 * i + 2])
-            layer.find_weight_gradient(gradient, maps, of_weight, work.kept[i])
+            layer.find_weight_gradient(gradient, maps, spread, of_weight, work.kept[i])
             pointwise.sum_images(work.sums[i], of_bias, self.batch)
             if i or to_input:
                 out, sums = (work.gradients[i - 1] if i else work.input_gradient), work.sums[max(i - 1, 0)]

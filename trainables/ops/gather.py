@@ -23,7 +23,7 @@ from trainables.ops.compilation import (
     kernel,
 )
 from trainables.ops.operations import DIRECT, LARGEST
-from trainables.ops.pointwise import activate, combine_cells, multiply_derivative
+from trainables.ops.pointwise import activate, combine_cells, multiply_derivative, place_row
 from trainables.ops.tiles import gather_tile, lane_sums, largest_of_four, product_tile
 
 f32 = np.float32
@@ -95,24 +95,39 @@ def sum_lanes(sums, out, at, n):
         out[at + whole : at + n] = sums[: n - whole]
 
 
-@kernel(FLOATS, FLOATS, FLOATS, FLOATS, UniTuple(INTEGER, 7))
-def correlate(left, right, out, sums, sizes):
+@kernel(FLOATS, BYTES, FLOATS, FLOATS, FLOATS, FLOATS, UniTuple(INTEGER, 7))
+def correlate(left, phase, right, out, sums, cells, sizes):
     """Write the gradient of a kernel, ``out[a, b, ky, kx]``.
 
     It is the sum over places (y, x) of ``left`` and over images of ``left[y, x][a]`` times
-    ``right[stride * y + ky, stride * x + kx][b]``.
+    ``right[stride * y + ky, stride * x + kx][b]``. Where there are phases, ``left`` has one value for each window of
+    2x2 places, which lies at its phase among zeros; two rows of it at a time are spread to ``cells``.
     """
     left_maps, left_side, right_maps, right_side, kernel, stride, batch = sizes
     n = right_maps * kernel * kernel
     column_step = right_maps * batch
     blocks = -(-left_maps // PRODUCT_ROWS)
+    windows = left_side // 2
     o = 0
     for block in range(blocks):
         high = left_maps // blocks + (block < left_maps % blocks)
         tiles = -(-kernel // MOST_PRODUCT_COLUMNS[high])
         sums[: high * n * LANES] = f32(0)
-        for y in range(left_side):
+        source, place_step = left, left_maps * batch
+        if len(phase):
+            source, place_step = cells, high * batch
+            cells[: 2 * left_side * place_step] = f32(0)
+        for y in range(2 * windows if len(phase) else left_side):
             a = (y * left_side * left_maps + o) * batch
+            if len(phase):
+                a = y % 2 * left_side * place_step
+                if y % 2 == 0:
+                    for x in range(windows):
+                        at = ((y // 2 * windows + x) * left_maps + o) * batch
+                        row, which = left[at : at + place_step], phase[at : at + place_step]
+                        for cell in range(4):
+                            to = (cell // 2 * left_side + 2 * x + cell % 2) * place_step
+                            place_row(row, which, cells[to : to + place_step], np.uint8(cell))
             for m in range(right_maps):
                 for ky in range(kernel):
                     kx = 0
@@ -123,9 +138,9 @@ def correlate(left, right, out, sums, sizes):
                         product_tile(
                             high,
                             wide,
-                            left,
+                            source,
                             a,
-                            left_maps * batch,
+                            place_step,
                             right,
                             b,
                             stride * column_step,
