@@ -28,6 +28,7 @@ from trainables.ops.operations import (
     NONE,
     SUMMED,
     Operation,
+    Taps,
     list_taps,
 )
 
@@ -40,7 +41,7 @@ _BOUNDARY = 64
 FOURIER_KERNEL, IMAGE_SIDE = 9, 28
 """Side of the kernels from which deconvolutions are transformed, and side of the images that they end at."""
 
-_DERIVATIVE = 8
+_DERIVATIVE = 9
 """Where in ``sizes`` of `gather.gather` the activation stands."""
 
 _FACTORS = {"max": 0.0, "switches": 0.0, "tile": 1.0, "average": 0.25}
@@ -93,29 +94,37 @@ class _Gather:
         self.sum_count = int(self.kernels.gather.PRODUCT_ROWS * maps * area + lanes) * lanes
         across, along = (op.in_maps * area, area) if op.kind == "conv" else (area, op.out_maps * area)
         pooled = op.pooling == "max"
-        self.taps = list_taps(op.kind, op.out_side, op.in_side, op.kernel, op.stride, pooled)
-        self.sizes = self._list_sizes(
+        taps = list_taps(op.kind, op.out_side, op.in_side, op.kernel, op.stride, pooled)
+        sizes = self._list_sizes(
             (op.result_side if pooled else op.out_side) ** 2,
             (op.out_maps, op.in_maps),
             (across, along),
             LARGEST if pooled else DIRECT,
             ACTIVATIONS[op.activation],
         )
+        self.taps, self.sizes = self._join_rows(op.kind, taps, sizes)
         # The gradient of an input that was averaged is multiplied by no derivative before it is spread again.
         derivative = NONE if before is None or before.pooling == "average" else ACTIVATIONS[before.activation]
         combine = {"none": DIRECT, "tile": SUMMED, "average": AVERAGED, "switches": CHOSEN}[op.unpooling]
         opposite = "deconv" if op.kind == "conv" else "conv"
-        self.back_taps = list_taps(opposite, op.in_side, op.out_side, op.kernel, op.stride, combine != DIRECT)
-        self.back_sizes = self._list_sizes(
-            op.given_side**2, (op.in_maps, op.out_maps), (along, across), combine, derivative, 1
-        )
+        taps = list_taps(opposite, op.in_side, op.out_side, op.kernel, op.stride, combine != DIRECT)
+        sizes = self._list_sizes(op.given_side**2, (op.in_maps, op.out_maps), (along, across), combine, derivative, 1)
+        self.back_taps, self.back_sizes = self._join_rows(opposite, taps, sizes)
 
     def _list_sizes(
         self, places: int, maps: tuple[int, int], strides: tuple[int, int], combine: int, activation: int, back: int = 0
     ) -> tuple[int, ...]:
         """Return ``sizes`` of `gather.gather`: maps of the result and of what is summed, strides of their weights."""
         n = maps[0] * self.batch
-        return (places, maps[0], n, maps[1], self.batch, *strides, combine, activation, back)
+        return (places, maps[0], n, maps[1], maps[1] * self.batch, self.batch, *strides, combine, activation, back)
+
+    def _join_rows(self, kind: str, taps: Taps, sizes: tuple[int, ...]) -> tuple[Taps, tuple[int, ...]]:
+        """Let a tap of a single map be a whole row of the kernel, whose products are summed in one loop."""
+        if kind == "deconv" or sizes[3] > 1:
+            return taps, sizes
+        (start, q, t), kernel = taps, self.op.kernel
+        joined = (start // kernel, q[::kernel].copy(), t[::kernel].copy())
+        return joined, (*sizes[:3], kernel, *sizes[4:7], 1, *sizes[8:])
 
     def forward(self, maps: Floats, weight: Floats, bias: Floats, out: Floats, phases: Phases, kept: Floats) -> None:
         """Write the activated and pooled result of ``maps`` to ``out``, and phases where maxima are taken.

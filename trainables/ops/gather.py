@@ -32,11 +32,11 @@ PRODUCT_ROWS, MOST_PRODUCT_COLUMNS = max(PRODUCT_TILES), (0, *PRODUCT_TILES.valu
 
 
 @kernel(
-    FLOATS, FLOATS, FLOATS, INTEGERS, INTEGERS, INTEGERS, FLOATS, FLOATS, BYTES, FLOATS, FLOATS, UniTuple(INTEGER, 10)
+    FLOATS, FLOATS, FLOATS, INTEGERS, INTEGERS, INTEGERS, FLOATS, FLOATS, BYTES, FLOATS, FLOATS, UniTuple(INTEGER, 11)
 )
 def gather(maps, weight, bias, start, q, t, out, buffer, phase, other, sums, sizes):
     """Write every place of ``out``, then activate it, or multiply it by the derivative of ``other``."""
-    places, rows, n, in_maps, batch, wo, wi, combine, activation, backward = sizes
+    places, rows, n, run, size, batch, wo, wi, combine, activation, backward = sizes
     cells = 1 if combine == DIRECT else 4
     target = out if combine == DIRECT else buffer
     blocks = -(-rows // ROWS)
@@ -60,7 +60,8 @@ def gather(maps, weight, bias, start, q, t, out, buffer, phase, other, sums, siz
                         t,
                         begin,
                         end,
-                        in_maps,
+                        run,
+                        size,
                         batch,
                         weight,
                         o * wo,

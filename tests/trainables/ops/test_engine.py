@@ -240,6 +240,17 @@ def test_images_weights_and_switches_may_lie_in_memory_in_any_way() -> None:
     torch.testing.assert_close(logits, model.decode(code, other), rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("row", [BUILT_IN["model_2"], ODD], ids=lambda row: row.name)
+def test_the_weights_of_a_first_layer_learn_without_a_gradient_of_images(row: Architecture) -> None:
+    """As they do with one, where maxima are spread for it."""
+    side = 21 if row is ODD else 28
+    model, images = start(row, side=side), draw_images(7, side)
+    expected = differentiate(model, images, plain=False)
+    sum(reconstruction_losses(model(images), images)).backward()  # type: ignore[attr-defined]
+    found = {f"gradient of {name}": parameter.grad for name, parameter in model.named_parameters()}
+    assert_same(found, {name: expected[name] for name in found}, most=1e-5)  # type: ignore[arg-type]
+
+
 def test_the_same_images_give_the_same_bits_alone_and_in_any_place_of_a_batch() -> None:
     """Values of an image do not depend on the others."""
     model = start(BUILT_IN["model_2"])
