@@ -213,7 +213,7 @@ class _Product(_Gather):
         self.kernels.pointwise.multiply_derivatives(out, given, sums, n, self.derivative)
 
     def _view(self, rows: Floats) -> Tensor:
-        """Return rows of images, with what they are padded with: products of any number of images round alike."""
+        """Return rows of images, with what they are padded with: whole vectors."""
         return torch.from_numpy(rows).view(-1, self.batch)
 
     def count_kept(self) -> int:
