@@ -28,7 +28,7 @@ from trainables.ops.operations import (
     NONE,
     SUMMED,
     Operation,
-    list_product_taps,
+    Taps,
     list_taps,
 )
 
@@ -40,6 +40,9 @@ _BOUNDARY = 64
 
 FOURIER_KERNEL, IMAGE_SIDE = 9, 28
 """Side of the kernels from which deconvolutions are transformed, and side of the images that they end at."""
+
+_DERIVATIVE = 9
+"""Where in ``sizes`` of `gather.gather` the activation stands."""
 
 _FACTORS = {"max": 0.0, "switches": 0.0, "tile": 1.0, "average": 0.25}
 """What `pointwise.spread` is told; 0 is for values that go to the one cell of their phase."""
@@ -86,32 +89,42 @@ class _Gather:
 
     def __init__(self, op: Operation, before: Operation | None, chain: Chain) -> None:
         self.op, self.chain, self.kernels, self.batch = op, chain, chain.kernels, chain.batch
-        area = op.kernel**2
+        area, lanes = op.kernel**2, self.kernels.lanes
+        maps = op.in_maps if op.kind == "conv" else op.out_maps
+        self.sum_count = int(self.kernels.gather.PRODUCT_ROWS * maps * area + lanes) * lanes
         across, along = (op.in_maps * area, area) if op.kind == "conv" else (area, op.out_maps * area)
         pooled = op.pooling == "max"
-        self.taps = list_taps(op.kind, op.out_side, op.in_side, op.kernel, op.stride, pooled)
-        self.sizes = self._list_sizes(
+        taps = list_taps(op.kind, op.out_side, op.in_side, op.kernel, op.stride, pooled)
+        sizes = self._list_sizes(
             (op.result_side if pooled else op.out_side) ** 2,
             (op.out_maps, op.in_maps),
             (across, along),
             LARGEST if pooled else DIRECT,
             ACTIVATIONS[op.activation],
         )
+        self.taps, self.sizes = self._join_rows(op.kind, taps, sizes)
         # The gradient of an input that was averaged is multiplied by no derivative before it is spread again.
         derivative = NONE if before is None or before.pooling == "average" else ACTIVATIONS[before.activation]
         combine = {"none": DIRECT, "tile": SUMMED, "average": AVERAGED, "switches": CHOSEN}[op.unpooling]
         opposite = "deconv" if op.kind == "conv" else "conv"
-        self.back_taps = list_taps(opposite, op.in_side, op.out_side, op.kernel, op.stride, combine != DIRECT)
-        self.back_sizes = self._list_sizes(
-            op.given_side**2, (op.in_maps, op.out_maps), (along, across), combine, derivative, 1
-        )
+        taps = list_taps(opposite, op.in_side, op.out_side, op.kernel, op.stride, combine != DIRECT)
+        sizes = self._list_sizes(op.given_side**2, (op.in_maps, op.out_maps), (along, across), combine, derivative, 1)
+        self.back_taps, self.back_sizes = self._join_rows(opposite, taps, sizes)
 
     def _list_sizes(
         self, places: int, maps: tuple[int, int], strides: tuple[int, int], combine: int, activation: int, back: int = 0
     ) -> tuple[int, ...]:
         """Return ``sizes`` of `gather.gather`: maps of the result and of what is summed, strides of their weights."""
         n = maps[0] * self.batch
-        return (places, maps[0], n, maps[1], self.batch, *strides, n, self.batch, 0, 1, combine, activation, back, 0)
+        return (places, maps[0], n, maps[1], maps[1] * self.batch, self.batch, *strides, combine, activation, back)
+
+    def _join_rows(self, kind: str, taps: Taps, sizes: tuple[int, ...]) -> tuple[Taps, tuple[int, ...]]:
+        """Let a tap of a single map be a whole row of the kernel, whose products are summed in one loop."""
+        if kind == "deconv" or sizes[3] > 1:
+            return taps, sizes
+        (start, q, t), kernel = taps, self.op.kernel
+        joined = (start // kernel, q[::kernel].copy(), t[::kernel].copy())
+        return joined, (*sizes[:3], kernel, *sizes[4:7], 1, *sizes[8:])
 
     def forward(self, maps: Floats, weight: Floats, bias: Floats, out: Floats, phases: Phases, kept: Floats) -> None:
         """Write the activated and pooled result of ``maps`` to ``out``, and phases where maxima are taken.
@@ -132,13 +145,14 @@ class _Gather:
             self.back_sizes,
         )  # fmt: skip
 
-    def find_weight_gradient(self, gradient: Floats, maps: Floats, out: Floats, kept: Floats) -> None:
-        """Write the gradient of the weights."""
+    def find_weight_gradient(self, gradient: Floats, maps: Floats, phases: Phases, out: Floats, kept: Floats) -> None:
+        """Write the gradient of the weights, of maxima or switched values that ``phases`` spread."""
         op = self.op
         sides = (op.out_maps, op.out_side, op.in_maps, op.in_side), (op.in_maps, op.in_side, op.out_maps, op.out_side)
         sizes = (*sides[op.kind == "deconv"], op.kernel, op.stride, self.batch)
         left, right = (gradient, maps) if op.kind == "conv" else (maps, gradient)
-        self.kernels.gather.correlate(left, right, out, self.chain.scratch, sizes)
+        sums, cells = self.chain.scratch[: self.sum_count], self.chain.scratch[self.sum_count :]
+        self.kernels.gather.correlate(left, phases, right, out, sums, cells, sizes)
 
     def count_kept(self) -> int:
         """Return how many floats are kept from the way forward to the way back."""
@@ -146,59 +160,69 @@ class _Gather:
 
     def count_scratch(self) -> int:
         """Return how many floats its weight gradient needs."""
-        maps = self.op.in_maps if self.op.kind == "conv" else self.op.out_maps
-        lanes = self.kernels.lanes
-        return int(self.kernels.gather.PRODUCT_ROWS * maps * self.op.kernel**2 + lanes) * lanes
+        side = self.op.out_side if self.op.kind == "conv" else self.op.in_side
+        return self.sum_count + 2 * side * int(self.kernels.gather.PRODUCT_ROWS) * self.batch
 
 
 class _Product(_Gather):
-    """A layer between maps as large as its kernel and single values: matrix products.
+    """A layer between maps as large as its kernel and single values: PyTorch's matrix products.
 
-    Where the places of a map are written, they are the rows of a tile: their weights are neighbours in memory.
+    A row of its weight is a single value's, by maps, then places; maps lie by places first, and are put in that order.
     """
 
     def __init__(self, op: Operation, before: Operation | None, chain: Chain) -> None:
         super().__init__(op, before, chain)
-        area = op.kernel**2
-        if area == 1:
-            return
-        conv = op.kind == "conv"
-        (large, small), sizes = ((op.in_maps, op.out_maps) if conv else (op.out_maps, op.in_maps)), self.back_sizes
-        sizes = self.back_sizes if conv else self.sizes
-        changed = (
-            large, area, large * self.batch, small, self.batch, 1, large * area, self.batch, large * self.batch, 1, 0,
-            *sizes[11:14], 1,
-        )  # fmt: skip
-        if conv:
-            self.back_taps, self.back_sizes = list_product_taps(large, area), changed
+        self.derivative = self.back_sizes[_DERIVATIVE]
+        self.singles, self.maps = (op.out_maps, op.in_maps) if op.kind == "conv" else (op.in_maps, op.out_maps)
+        self.area = op.kernel**2
+        self.ordered = _make_aligned(self.maps * self.area * self.batch)
+
+    def forward(self, maps: Floats, weight: Floats, bias: Floats, out: Floats, phases: Phases, kept: Floats) -> None:
+        """Write the activated result of ``maps``; of maps as large as the kernel those in order are kept."""
+        matrix = torch.from_numpy(weight).view(self.singles, -1)
+        if self.op.kind == "conv":
+            _copy_swapped(maps, kept, self.area, self.maps)
+            torch.addmm(torch.from_numpy(bias)[:, None], matrix, self._view(kept), out=self._view(out))
         else:
-            self.taps, self.sizes = list_product_taps(large, area), changed
+            biases = torch.from_numpy(np.repeat(bias, self.area))[:, None]
+            torch.addmm(biases, matrix.T, self._view(maps), out=self._view(self.ordered))
+            _copy_swapped(self.ordered, out, self.maps, self.area)
+        self.kernels.pointwise.activate_all(out, ACTIVATIONS[self.op.activation])
 
-    def find_weight_gradient(self, gradient: Floats, maps: Floats, out: Floats, kept: Floats) -> None:
-        """Write the product of one side and the other, transposed."""
-        op, chain, none = self.op, self.chain, self.chain.nothing
-        conv = op.kind == "conv"
-        left, right = (gradient, maps) if conv else (maps, gradient)
-        rows, count = (op.out_maps, op.in_maps) if conv else (op.in_maps, op.out_maps)
-        size, width = count * op.kernel**2, self._find_width()
-        transposed = chain.scratch[: chain.images * width]
-        self.kernels.pointwise.transpose(right, transposed, op.kernel**2, count, chain.images, self.batch, width)
-        product = out if width == size else chain.scratch[chain.images * width :]
-        sizes = (1, rows, 0, chain.images, width, self.batch, 1, 0, width, 0, 0, DIRECT, NONE, 0, 0)
-        self.kernels.gather.gather(
-            transposed, left, chain.zeros, *list_product_taps(1, 1), product, none, chain.no_phases, none, none, sizes
-        )
-        if width != size:
-            out.reshape(rows, size)[:] = product[: rows * width].reshape(rows, width)[:, :size]
+    def find_weight_gradient(self, gradient: Floats, maps: Floats, phases: Phases, out: Floats, kept: Floats) -> None:
+        """Write the gradient of the weights; ``gradient`` in order stays for the input's."""
+        left, right = gradient, kept
+        if self.op.kind == "deconv":
+            _copy_swapped(gradient, self.ordered, self.area, self.maps)
+            left, right = maps, self.ordered
+        images = slice(self.chain.images)
+        matrix = torch.from_numpy(out).view(self.singles, -1)
+        torch.mm(self._view(left)[:, images], self._view(right)[:, images].T, out=matrix)
 
-    def _find_width(self) -> int:
-        maps = self.op.in_maps if self.op.kind == "conv" else self.op.out_maps
-        return self.chain.pad(maps * self.op.kernel**2)
+    def find_input_gradient(
+        self, gradient: Floats, weight: Floats, given: Floats, out: Floats, sums: Floats, phases: Phases, kept: Floats
+    ) -> None:
+        """Write the gradient before the activation whose values are ``given``, and add it up in ``sums``."""
+        matrix = torch.from_numpy(weight).view(self.singles, -1)
+        if self.op.kind == "conv":
+            torch.mm(matrix.T, self._view(gradient), out=self._view(self.ordered))
+            _copy_swapped(self.ordered, out, self.maps, self.area)
+        else:
+            torch.mm(matrix, self._view(self.ordered), out=self._view(out))
+        n = self.op.in_maps * self.batch
+        self.kernels.pointwise.multiply_derivatives(out, given, sums, n, self.derivative)
+
+    def _view(self, rows: Floats) -> Tensor:
+        """Return rows of images, with what they are padded with: whole vectors."""
+        return torch.from_numpy(rows).view(-1, self.batch)
+
+    def count_kept(self) -> int:
+        """Return the size of the maps in order."""
+        return int(self.ordered.size) if self.op.kind == "conv" else 0
 
     def count_scratch(self) -> int:
-        """Return how many floats the transposed side and a padded product take."""
-        rows = self.op.out_maps if self.op.kind == "conv" else self.op.in_maps
-        return (self.chain.images + rows) * self._find_width()
+        """Return that it needs none."""
+        return 0
 
 
 class _Fourier(_Gather):
@@ -207,16 +231,13 @@ class _Fourier(_Gather):
     def __init__(self, op: Operation, before: Operation | None, chain: Chain) -> None:
         super().__init__(op, before, chain)
         fourier, given, results = self.kernels.fourier, op.in_maps, op.out_maps
-        self.derivative = self.back_sizes[12]
+        self.derivative = self.back_sizes[_DERIVATIVE]
         self.lanes = chain.pad(given * results)
         places = np.arange(fourier.FREQUENCIES + 1, dtype=np.int32)
         self.taps = self.back_taps = places, places[:-1].copy(), places[:-1] * np.int32(4 * given * results)
         shape = fourier.FREQUENCIES, (2 * results, 2 * given), (1, 2 * results)
-        self.sizes = (*self._list_sizes(*shape, DIRECT, NONE)[:9], 0, 0, DIRECT, NONE, 0, 0)
-        self.back_sizes = (
-            *self._list_sizes(shape[0], (2 * given, 2 * results), (2 * results, 1), DIRECT, NONE)[:9],
-            0, 0, DIRECT, NONE, 0, 0,
-        )  # fmt: skip
+        self.sizes = self._list_sizes(*shape, DIRECT, NONE)
+        self.back_sizes = self._list_sizes(shape[0], (2 * given, 2 * results), (2 * results, 1), DIRECT, NONE)
         self.outer = _make_aligned(fourier.FREQUENCIES * 2 * results * self.batch)
         self.inner = _make_aligned(fourier.FREQUENCIES * 2 * given * self.batch)
         self.weights = _make_aligned(fourier.FREQUENCIES * 2 * self.lanes)
@@ -236,7 +257,7 @@ class _Fourier(_Gather):
         fourier.from_spectrum(self.outer, out, self.chain.scratch, op.out_side, op.out_maps * self.batch)
         self.kernels.pointwise.activate_all(out, ACTIVATIONS[op.activation])
 
-    def find_weight_gradient(self, gradient: Floats, maps: Floats, out: Floats, kept: Floats) -> None:
+    def find_weight_gradient(self, gradient: Floats, maps: Floats, phases: Phases, out: Floats, kept: Floats) -> None:
         """Write the gradient of the weights; the spectrum of ``gradient`` stays for the input's."""
         op, fourier, pairs = self.op, self.kernels.fourier, self.op.in_maps * self.op.out_maps
         fourier.to_spectrum(gradient, self.outer, self.chain.scratch, op.out_side, op.out_maps * self.batch)
@@ -277,7 +298,7 @@ def choose_form(op: Operation) -> type[_Gather]:
     ========== ========================================= =============================== =================
     form       layers                                    values, gradients of inputs     of weights
     ========== ========================================= =============================== =================
-    product    fully connected, deconvolution of 1x1     gather, by places of a map      transpose, gather
+    product    fully connected, deconvolution of 1x1     PyTorch's product               PyTorch's product
     fourier    deconvolution, large kernel, to 28x28     transform, gather, transform    correlate
     gather     every other                               gather                          correlate
     ========== ========================================= =============================== =================
@@ -333,7 +354,8 @@ class Chain:
         self.kernels = load_kernels()
         self.operations, self.images, self.batch = operations, images, self.pad(images)
         widest = max(max(op.out_maps, op.in_maps) for op in operations)
-        self.cells, self.zeros = _make_aligned(4 * widest * self.batch), _make_aligned(widest)
+        # A product of complex numbers has twice the maps.
+        self.cells, self.zeros = _make_aligned(4 * widest * self.batch), _make_aligned(2 * widest)
         self.nothing, self.no_phases = _make_aligned(0), _make_aligned(0, np.uint8)
         # Layers that owned the chain would keep its memory, and that of its parameters, until Python looks for cycles.
         owner = weakref.proxy(self)
@@ -429,7 +451,14 @@ class Chain:
         for i in reversed(range(len(self.operations))):
             op, layer = self.operations[i], self.layers[i]
             gradient = work.gradients[i]
-            if op.pooling != "none":
+            before = work.outputs[i - 1] if i else work.input
+            maps = before if op.unpooling == "none" else work.unpooled[i]
+            spread = self.no_phases
+            if op.unpooling == "switches":
+                maps, spread = before, phases[i]
+            elif op.pooling == "max" and not i and not to_input:
+                spread = phases[i]
+            elif op.pooling != "none":
                 kind, side = op.pooling, op.result_side
                 self._spread(gradient, phases[i], work.spread[i], side, op.out_side, op.out_maps, kind)
                 gradient = work.spread[i]
@@ -437,10 +466,8 @@ class Chain:
                 work.sums[i].fill(0)
                 n, activation = op.out_maps * self.batch, ACTIVATIONS[op.activation]
                 pointwise.multiply_derivatives(gradient, work.averaged[i], work.sums[i], n, activation)
-            before = work.outputs[i - 1] if i else work.input
-            maps = before if op.unpooling == "none" else work.unpooled[i]
             of_weight, of_bias = (array[at : at + size] for at, size, *_ in self._places[2 * i : 2 * i + 2])
-            layer.find_weight_gradient(gradient, maps, of_weight, work.kept[i])
+            layer.find_weight_gradient(gradient, maps, spread, of_weight, work.kept[i])
             pointwise.sum_images(work.sums[i], of_bias, self.batch)
             if i or to_input:
                 out, sums = (work.gradients[i - 1] if i else work.input_gradient), work.sums[max(i - 1, 0)]
@@ -454,6 +481,11 @@ class Chain:
     ) -> None:
         factor = np.float32(_FACTORS[kind])
         self.kernels.pointwise.spread(values, phases, out, side, out_side, maps * self.batch, factor)
+
+
+def _copy_swapped(values: Floats, out: Floats, first: int, second: int) -> None:
+    """Write ``[first][second][image]`` as ``[second][first][image]``."""
+    np.copyto(out.reshape(second, first, -1), values.reshape(first, second, -1).swapaxes(0, 1))
 
 
 def _check_shape(what: str, given: Tensor, view: Tensor) -> None:

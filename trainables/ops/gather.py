@@ -23,7 +23,7 @@ from trainables.ops.compilation import (
     kernel,
 )
 from trainables.ops.operations import DIRECT, LARGEST
-from trainables.ops.pointwise import activate, combine_cells, multiply_derivative
+from trainables.ops.pointwise import activate, combine_cells, multiply_derivative, place_row
 from trainables.ops.tiles import gather_tile, lane_sums, largest_of_four, product_tile
 
 f32 = np.float32
@@ -32,19 +32,18 @@ PRODUCT_ROWS, MOST_PRODUCT_COLUMNS = max(PRODUCT_TILES), (0, *PRODUCT_TILES.valu
 
 
 @kernel(
-    FLOATS, FLOATS, FLOATS, INTEGERS, INTEGERS, INTEGERS, FLOATS, FLOATS, BYTES, FLOATS, FLOATS, UniTuple(INTEGER, 15)
+    FLOATS, FLOATS, FLOATS, INTEGERS, INTEGERS, INTEGERS, FLOATS, FLOATS, BYTES, FLOATS, FLOATS, UniTuple(INTEGER, 11)
 )
 def gather(maps, weight, bias, start, q, t, out, buffer, phase, other, sums, sizes):
     """Write every place of ``out``, then activate it, or multiply it by the derivative of ``other``."""
-    (places, rows, n, in_maps, batch, wo, wi, place_step, row_step, bias_place, bias_row, combine, activation, backward,
-     scattered) = sizes  # fmt: skip
+    places, rows, n, run, size, batch, wo, wi, combine, activation, backward = sizes
     cells = 1 if combine == DIRECT else 4
     target = out if combine == DIRECT else buffer
     blocks = -(-rows // ROWS)
     for p in range(places):
         for cell in range(cells):
             begin, end = start[p * cells + cell], start[p * cells + cell + 1]
-            base = p * place_step if combine == DIRECT else cell * n
+            base = p * n if combine == DIRECT else cell * n
             o = 0
             for block in range(blocks):
                 high = rows // blocks + (block < rows % blocks)
@@ -61,18 +60,17 @@ def gather(maps, weight, bias, start, q, t, out, buffer, phase, other, sums, siz
                         t,
                         begin,
                         end,
-                        in_maps,
+                        run,
+                        size,
                         batch,
                         weight,
                         o * wo,
                         wo,
                         wi,
                         bias,
-                        p * bias_place + o * bias_row,
-                        bias_row,
+                        o,
                         target,
-                        base + o * row_step + first,
-                        row_step,
+                        base + o * batch + first,
                     )
                     first += wide * LANES
                 o += high
@@ -81,17 +79,10 @@ def gather(maps, weight, bias, start, q, t, out, buffer, phase, other, sums, siz
                 largest_of_four(buffer, e, n, out, p * n + e, phase)
         elif combine != DIRECT:
             combine_cells(buffer, phase[p * n : p * n + n], out[p * n : p * n + n], combine)
-        if not scattered:
-            if backward:
-                multiply_derivative(out[p * n : p * n + n], other[p * n : p * n + n], sums, activation)
-            else:
-                activate(out[p * n : p * n + n], activation)
-    if scattered:
         if backward:
-            for p in range(rows):
-                multiply_derivative(out[p * n : p * n + n], other[p * n : p * n + n], sums, activation)
+            multiply_derivative(out[p * n : p * n + n], other[p * n : p * n + n], sums, activation)
         else:
-            activate(out[: rows * n], activation)
+            activate(out[p * n : p * n + n], activation)
 
 
 @inline
@@ -105,24 +96,39 @@ def sum_lanes(sums, out, at, n):
         out[at + whole : at + n] = sums[: n - whole]
 
 
-@kernel(FLOATS, FLOATS, FLOATS, FLOATS, UniTuple(INTEGER, 7))
-def correlate(left, right, out, sums, sizes):
+@kernel(FLOATS, BYTES, FLOATS, FLOATS, FLOATS, FLOATS, UniTuple(INTEGER, 7))
+def correlate(left, phase, right, out, sums, cells, sizes):
     """Write the gradient of a kernel, ``out[a, b, ky, kx]``.
 
     It is the sum over places (y, x) of ``left`` and over images of ``left[y, x][a]`` times
-    ``right[stride * y + ky, stride * x + kx][b]``.
+    ``right[stride * y + ky, stride * x + kx][b]``. Where there are phases, ``left`` has one value for each window of
+    2x2 places, which lies at its phase among zeros; two rows of it at a time are spread to ``cells``.
     """
     left_maps, left_side, right_maps, right_side, kernel, stride, batch = sizes
     n = right_maps * kernel * kernel
     column_step = right_maps * batch
     blocks = -(-left_maps // PRODUCT_ROWS)
+    windows = left_side // 2
     o = 0
     for block in range(blocks):
         high = left_maps // blocks + (block < left_maps % blocks)
         tiles = -(-kernel // MOST_PRODUCT_COLUMNS[high])
         sums[: high * n * LANES] = f32(0)
-        for y in range(left_side):
+        source, place_step = left, left_maps * batch
+        if len(phase):
+            source, place_step = cells, high * batch
+            cells[: 2 * left_side * place_step] = f32(0)
+        for y in range(2 * windows if len(phase) else left_side):
             a = (y * left_side * left_maps + o) * batch
+            if len(phase):
+                a = y % 2 * left_side * place_step
+                if y % 2 == 0:
+                    for x in range(windows):
+                        at = ((y // 2 * windows + x) * left_maps + o) * batch
+                        row, which = left[at : at + place_step], phase[at : at + place_step]
+                        for cell in range(4):
+                            to = (cell // 2 * left_side + 2 * x + cell % 2) * place_step
+                            place_row(row, which, cells[to : to + place_step], np.uint8(cell))
             for m in range(right_maps):
                 for ky in range(kernel):
                     kx = 0
@@ -133,9 +139,9 @@ def correlate(left, right, out, sums, sizes):
                         product_tile(
                             high,
                             wide,
-                            left,
+                            source,
                             a,
-                            left_maps * batch,
+                            place_step,
                             right,
                             b,
                             stride * column_step,

@@ -91,9 +91,3 @@ def list_taps(kind: str, side: int, given_side: int, kernel: int, stride: int, w
             t.append((down[:, 1:] * kernel + right[:, 1]).ravel())
             start.append(start[-1] + q[-1].size)
     return np.array(start, np.int32), np.concatenate(q), np.concatenate(t)
-
-
-def list_product_taps(maps: int, area: int) -> Taps:
-    """Return the taps of a product whose rows are the places of a map: each map is one place with one tap."""
-    places = np.arange(maps + 1, dtype=np.int32)
-    return places, np.zeros(maps, np.int32), places[:-1] * area

@@ -1,4 +1,4 @@
-"""What is done value by value: activations and their derivatives, pooling and unpooling of 2x2 windows, transposing."""
+"""What is done value by value: activations and their derivatives, pooling and unpooling of 2x2 windows."""
 
 from __future__ import annotations
 
@@ -186,14 +186,3 @@ def sum_images(sums, out, batch):
         for e in range(batch):
             total += row[e]
         out[m] = total
-
-
-@kernel(FLOATS, FLOATS, INTEGER, INTEGER, INTEGER, INTEGER, INTEGER)
-def transpose(maps, out, places, count, images, batch, width):
-    """Write ``[place][map][image]``, padded to ``batch``, as ``[image][map, place]``, padded to ``width``."""
-    for m in range(count):
-        for p in range(places):
-            row = maps[(p * count + m) * batch :]
-            column = out[m * places + p :]
-            for b in range(images):
-                column[b * width] = row[b]

@@ -110,36 +110,34 @@ def _call_for_size(builder, name, sizes, write, rows, columns, arguments):
     builder.position_at_end(done)
 
 
-def _gather(builder, rows, columns, maps, q, t, count, in_maps, batch, weight, wo, wi, bias, bias_step, out, out_step):
-    values = [splat(builder, builder.load(move(builder, bias, bias_step, r))) for r in range(rows)]
+def _gather(builder, rows, columns, maps, q, t, count, run, size, batch, weight, wo, wi, bias, out):
+    values = [splat(builder, builder.load(move(builder, bias, 1, r))) for r in range(rows)]
     tile = _Tile(builder, rows, columns, values)
-    size = builder.mul(in_maps, batch)
     with cgutils.for_range(builder, count) as taps:
         place = builder.sext(builder.load(builder.gep(q, [taps.index])), LONG)
         x = move(builder, maps, size, place)
         w = builder.gep(weight, [builder.sext(builder.load(builder.gep(t, [taps.index])), LONG)])
-        with cgutils.for_range(builder, in_maps) as inner:
+        with cgutils.for_range(builder, run) as inner:
             row = move(builder, x, batch, inner.index)
             vectors = [load(builder, builder.gep(row, [LONG(LANES * c)])) for c in range(columns)]
             first = move(builder, w, wi, inner.index)
             scalars = (splat(builder, builder.load(move(builder, first, wo, r))) for r in range(rows))
             tile.add_products(scalars, vectors)
-    tile.store(out, out_step, LANES)
+    tile.store(out, batch, LANES)
 
 
 @intrinsic
 def gather_tile(
-    typing, rows, columns, maps, first, q, t, begin, end, in_maps, batch, weight, at, wo, wi, bias, bias_at, bias_step,
-    out, to, out_step,
+    typing, rows, columns, maps, first, q, t, begin, end, run, size, batch, weight, at, wo, wi, bias, bias_at, out, to
 ):  # fmt: skip
-    """Write ``out[to + r * out_step + e]``, e over ``columns`` vectors: bias plus the sum over taps and maps.
+    """Write ``out[to + r * batch + e]``, e over ``columns`` vectors: bias plus the sum over taps and maps.
 
-    A tap k adds ``weight[at + t[k] + r * wo + i * wi] * maps[(q[k] * in_maps + i) * batch + first + e]``, i over maps.
+    A tap k adds ``weight[at + t[k] + r * wo + i * wi] * maps[q[k] * size + i * batch + first + e]``, i up to ``run``.
     """
 
     def build(context, builder, signature, arguments):
-        (rows_, columns_, maps_, first_, q_, t_, begin_, end_, in_maps_, batch_, weight_, at_, wo_, wi_, bias_,
-         bias_at_, bias_step_, out_, to_, out_step_) = arguments  # fmt: skip
+        (rows_, columns_, maps_, first_, q_, t_, begin_, end_, run_, size_, batch_, weight_, at_, wo_, wi_,
+         bias_, bias_at_, out_, to_) = arguments  # fmt: skip
         q_, t_ = point_to(context, builder, q, q_, begin_), point_to(context, builder, t, t_, begin_)
         maps_, weight_ = (
             point_to(context, builder, maps, maps_, first_),
@@ -147,12 +145,12 @@ def gather_tile(
         )
         bias_, out_ = point_to(context, builder, bias, bias_, bias_at_), point_to(context, builder, out, out_, to_)
         count = builder.sub(end_, begin_)
-        given = [maps_, q_, t_, count, in_maps_, batch_, weight_, wo_, wi_, bias_, bias_step_, out_, out_step_]
+        given = [maps_, q_, t_, count, run_, size_, batch_, weight_, wo_, wi_, bias_, out_]
         _call_for_size(builder, "gather", GATHER_TILES, _gather, rows_, columns_, given)
         return context.get_dummy_value()
 
     i = types.int64
-    return types.void(i, i, maps, i, q, t, i, i, i, i, weight, i, i, i, bias, i, i, out, i, i), build
+    return types.void(i, i, maps, i, q, t, i, i, i, i, i, weight, i, i, i, bias, i, out, i), build
 
 
 def _products(builder, rows, columns, left, left_step, right, right_step, column_step, places, batch, sums, row_step):

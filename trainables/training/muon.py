@@ -28,6 +28,10 @@ SMALLEST_NORM = 1e-7
 """A matrix of a smaller norm is divided by this one: zeros stay zeros."""
 
 
+HALVED_SIZE = 128
+"""Rows from which a symmetric product is computed by halves: smaller ones take no longer whole."""
+
+
 class Muon(Optimizer):
     """Steps weights by Muon and biases by Adam; both groups follow the schedule.
 
@@ -74,13 +78,16 @@ def orthogonalize_all(matrices: Sequence[Tensor]) -> list[Tensor]:
     An auto-encoder is near its own mirror image: most sizes come twice, a deconvolution's as its convolution's.
     """
     wide = [matrix.mT if matrix.shape[-2] > matrix.shape[-1] else matrix for matrix in matrices]
-    sizes: dict[torch.Size, list[int]] = {}
+    groups: dict[tuple[object, ...], list[int]] = {}
     for index, matrix in enumerate(wide):
-        sizes.setdefault(matrix.shape, []).append(index)
+        # A large one fills a core's cache alone.
+        alone = matrix.device.type == "cpu" and matrix.shape[-2] >= HALVED_SIZE
+        groups.setdefault((matrix.shape, alone and index), []).append(index)
     found = list(matrices)
-    for indices in sizes.values():
-        together = orthogonalize(torch.stack([wide[index] for index in indices]))
-        for index, matrix in zip(indices, together, strict=True):
+    for indices in groups.values():
+        first = wide[indices[0]]
+        together = orthogonalize(first if len(indices) == 1 else torch.stack([wide[index] for index in indices]))
+        for index, matrix in zip(indices, together[None] if len(indices) == 1 else together, strict=True):
             found[index] = (matrix.mT if matrix.shape != matrices[index].shape else matrix).contiguous()
     return found
 
@@ -89,16 +96,31 @@ def orthogonalize(matrices: Tensor, steps: int = NEWTON_SCHULZ_STEPS) -> Tensor:
     """Return about U V^T of each U S V^T, ``(..., rows, columns)`` with no more rows than columns.
 
     A Newton-Schulz step multiplies X by a polynomial P of its Gram matrix G = X X^T; the next Gram matrix is then
-    P G P. So all steps are done among matrices of rows x rows, and the product of all P meets X once, at the end.
+    P G P. So all steps are done among matrices of rows x rows, and the product of all P meets X once, at the end. The
+    trace of G is the square of the norm that X begins with.
     """
     first, third, fifth = COEFFICIENTS
-    matrices = matrices / matrices.norm(dim=(-2, -1), keepdim=True).clamp(min=SMALLEST_NORM)
-    gram = matrices @ matrices.mT
+    gram = _multiply_to_symmetric(matrices, matrices.mT)
+    norms = gram.diagonal(dim1=-2, dim2=-1).sum(-1)[..., None, None].sqrt().clamp(min=SMALLEST_NORM)
+    gram.div_(norms).div_(norms)  # A square of the smallest norm would be no float32 of full precision.
     polynomials = None
     for step in range(steps):
-        polynomial = third * gram + fifth * (gram @ gram)
+        polynomial = _multiply_to_symmetric(gram, gram).mul_(fifth).add_(gram, alpha=third)
         polynomial.diagonal(dim1=-2, dim2=-1).add_(first)
-        polynomials = polynomial if polynomials is None else polynomials @ polynomial
+        polynomials = polynomial if polynomials is None else _multiply_to_symmetric(polynomials, polynomial)
         if step < steps - 1:
-            gram = polynomial @ (gram @ polynomial)
-    return matrices if polynomials is None else polynomials @ matrices
+            gram = _multiply_to_symmetric(polynomial, _multiply_to_symmetric(gram, polynomial))
+    return matrices / norms if polynomials is None else (polynomials / norms) @ matrices
+
+
+def _multiply_to_symmetric(left: Tensor, right: Tensor) -> Tensor:
+    """Return ``left @ right`` where that is symmetric; on a processor, of large matrices without a fourth of it."""
+    size = left.shape[-2]
+    if left.is_cuda or size < HALVED_SIZE:
+        return left @ right
+    half = size // 2
+    product = left.new_empty((*left.shape[:-1], size))
+    torch.matmul(left[..., :half, :], right, out=product[..., :half, :])
+    torch.matmul(left[..., half:, :], right[..., half:], out=product[..., half:, half:])
+    product[..., half:, :half] = product[..., :half, half:].mT
+    return product

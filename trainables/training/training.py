@@ -107,7 +107,7 @@ class Training:
             rate = schedule_learning_rate(self.trial_config, first_step + step, self.steps_per_epoch)
             for group in self.optimizer.groups:
                 group.rate = rate * group.factor
-            batch = self.train_pixels[order[step * batch_size : (step + 1) * batch_size]]
+            batch = self.train_pixels.index_select(0, order[step * batch_size : (step + 1) * batch_size])
             sums += self._step(scale_pixels(batch))
         cross_entropy, squared_error = (sums / self.steps_per_epoch).tolist()
         return self.end_epoch(started, rate, cross_entropy, squared_error)

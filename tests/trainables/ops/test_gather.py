@@ -30,6 +30,15 @@ def test_every_size_of_tile_gathers_what_conv2d_does(maps: int, images: int) -> 
     torch.testing.assert_close(found, torch.nn.functional.conv2d(given, weight, bias), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("stride", [1, 2])
+def test_a_single_map_gathers_by_rows_of_the_kernel(stride: int) -> None:
+    """Which lie side by side whatever the stride is."""
+    given, weight, bias = draw(5, 1, 9, 9), draw(7, 1, 3, 3), draw(7)
+    chain = Chain((Operation("conv", 1, 9, 7, 6 // stride + 1, 3, stride, "none"),), 5)
+    found = chain.forward(given, [weight, bias], [chain.no_phases], chain.borrow().work)
+    torch.testing.assert_close(found, torch.nn.functional.conv2d(given, weight, bias, stride), rtol=1e-5, atol=1e-5)
+
+
 @pytest.mark.parametrize("maps", [1, 2, 3, 4, 5, 6, 9, 11])
 @pytest.mark.parametrize("kernel", [1, 2, 3, 4, 5, 6, 7, 9])
 def test_every_size_of_tile_correlates_what_autograd_does(maps: int, kernel: int) -> None:

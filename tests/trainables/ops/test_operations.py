@@ -6,7 +6,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from trainables.ops.operations import Operation, Taps, list_product_taps, list_taps
+from trainables.ops.operations import Operation, Taps, list_taps
 
 
 def pair(taps: Taps, place: int) -> list[tuple[int, int]]:
@@ -53,12 +53,6 @@ def test_taps_are_the_sum_that_stock_layers_compute() -> None:
     taps = list_taps("deconv", 9, 3, 4, 2, windows=False)
     found = [sum(float(maps.flatten()[q] * weight.flatten()[t]) for q, t in pair(taps, place)) for place in range(81)]
     torch.testing.assert_close(torch.tensor(found).view(9, 9), expected)
-
-
-def test_a_product_has_a_place_for_each_map() -> None:
-    """Whose weights begin after those of the map before."""
-    taps = list_product_taps(3, 16)
-    assert [pair(taps, place) for place in range(3)] == [[(0, 0)], [(0, 16)], [(0, 32)]]
 
 
 def test_products_are_layers_that_use_a_weight_once() -> None:

@@ -1,4 +1,4 @@
-"""Pooling and unpooling of windows, and transposing, on arrays small enough to see."""
+"""Pooling and unpooling of windows on arrays small enough to see."""
 
 from __future__ import annotations
 
@@ -39,12 +39,3 @@ def test_sums_are_over_images() -> None:
     out = np.zeros(2, np.float32)
     load_kernels().pointwise.sum_images(np.arange(6, dtype=np.float32), out, 3)
     assert out.tolist() == [3, 12]
-
-
-def test_transposing_puts_an_image_in_a_row() -> None:
-    """Of 2 places, 3 maps and 2 images, padded to 4, into rows of 8."""
-    maps, out = np.arange(2 * 3 * 4, dtype=np.float32), np.zeros(2 * 8, np.float32)
-    load_kernels().pointwise.transpose(maps, out, 2, 3, 2, 4, 8)
-    expected = maps.reshape(2, 3, 4)[..., :2].transpose(2, 1, 0).reshape(2, 6)
-    assert out.reshape(2, 8)[:, :6].tolist() == expected.tolist()
-    assert not out.reshape(2, 8)[:, 6:].any()
