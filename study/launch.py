@@ -26,6 +26,7 @@ from study.storage.schema import PHASES
 from trainables.data.datasets import DATASETS
 from trainables.errors import InputError
 from trainables.models.architectures import BUILT_IN
+from trainables.training.objectives import OBJECTIVES
 from trainables.trial_config import RECIPES
 
 
@@ -53,7 +54,8 @@ def make_config(arguments: argparse.Namespace) -> StudyConfig:
         field.name: getattr(arguments, field.name, None) for field in dataclasses.fields(StudyConfig)
     }
     if arguments.models is not None:
-        fields["models"] = read_models(arguments.models)
+        own = read_models(arguments.models)
+        fields |= {"models": own.models or None, "own_objectives": own.objectives or None}
     return read_config(**fields)
 
 
@@ -62,7 +64,8 @@ def _run(arguments: argparse.Namespace) -> int:
         from study.reproduce import reproduce
 
         trial_id, results = arguments.reproduce
-        return reproduce(trial_id, results, arguments.dataset, arguments.data_dir)
+        own = read_models(arguments.models).objectives if arguments.models else ()
+        return reproduce(trial_id, results, arguments.dataset, arguments.data_dir, own)
     config = make_config(arguments)
     if arguments.json and not arguments.status:
         raise InputError("--json without --status", "--status --json", "add --status, or leave --json out")
@@ -105,7 +108,13 @@ def make_parser() -> argparse.ArgumentParser:
     what.add_argument("--dataset", help=f"one of: {', '.join(DATASETS)}, or a file of yours: *.npz, *.parquet")
     what.add_argument("--architectures", nargs="+", metavar="NAME", help=f"any of: {' '.join(BUILT_IN)}")
     what.add_argument(
-        "--models", type=_parse_path, metavar="FILE", help="Python file of your own models, docs/extending.md"
+        "--models",
+        type=_parse_path,
+        metavar="FILE",
+        help="Python file of your own models and objectives, docs/extending.md",
+    )
+    what.add_argument(
+        "--objectives", nargs="+", metavar="NAME", help=f"of the tuned arm, any of: {' '.join(OBJECTIVES)}"
     )
     what.add_argument("--code-sizes", nargs="+", type=_parse_whole, metavar="UNITS", help="sizes of the code layer")
     what.add_argument("--arms", nargs="+", metavar="ARM", help=f"any of: {' '.join(TRAINED_ARMS)}")

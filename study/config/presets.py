@@ -13,6 +13,7 @@ from study.config.study_config import StudyConfig
 from trainables.data.datasets import data_name, is_own_data
 from trainables.errors import FieldError
 from trainables.models.architectures import BUILT_IN
+from trainables.training.objectives import RECONSTRUCTION
 
 _MNIST: Mapping[str, Any] = {"dataset": "mnist", "architectures": tuple(BUILT_IN), "recipe": "modern"}
 
@@ -90,7 +91,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 def study_config(preset: str, **changes: Any) -> StudyConfig:
     """Return the configuration of ``preset`` with ``changes``; a change that is None leaves the preset's value.
 
-    Models of one's own join those of the preset, unless ``architectures`` says which are meant.
+    Models of one's own join those of the preset, unless ``architectures`` says which are meant, and so do objectives.
 
     Raises:
         InputError: there is no such preset, or a value is not accepted.
@@ -114,6 +115,9 @@ def change_preset(
         values["seeds_at"] = ()  # Asked for are so many everywhere.
     if "architectures" in preset and "architectures" not in changes:
         values["architectures"] += tuple(row.name for row in values.get("models", ()))
+    if values.get("own_objectives") and "objectives" not in changes:
+        planned = preset.get("objectives", (RECONSTRUCTION,))
+        values["objectives"] = (*planned, *(each.name for each in values["own_objectives"]))
     dataset: Any = values.get("dataset")
     if is_own_data(dataset):
         values["dataset"] = os.path.abspath(folder / dataset)

@@ -29,7 +29,7 @@ def test_the_readme_adds_a_model_in_five_lines(tmp_path: Path) -> None:
     """Its row is accepted."""
     assert write_shown_files("README.md", tmp_path) == ["my_models.py"]
     assert len((tmp_path / "my_models.py").read_text().splitlines()) <= 1 + 5
-    assert [row.name for row in read_models(tmp_path / "my_models.py")] == ["relu_tile"]
+    assert [row.name for row in read_models(tmp_path / "my_models.py").models] == ["relu_tile"]
 
 
 @pytest.mark.slow
