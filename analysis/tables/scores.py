@@ -125,8 +125,10 @@ CODE = ScoreTable(
     "Sparsity and use of the code",
     "Hoyer sparsity and Gini index from 0 (dense) to 1 (sparse), effective dimension (participation ratio) in units, "
     "and units of the code that hardly vary. An invertible map of the code, which changes no reconstruction, changes "
-    "them all: they say how a code is written, not what it holds.",
-    ("code",),
+    "them all: they say how a code is written, not what it holds. Where an objective has them: divergence from "
+    "the prior and bound on the likelihood in nats per image, units that are active, or not 0, and how far mean and "
+    "covariance of the codes are from those of N(0, I).",
+    ("code", "objective"),
     (HOYER_SPARSITY, EFFECTIVE_DIMENSION, DEAD_UNITS),
 )
 NEIGHBOURHOOD = ScoreTable(

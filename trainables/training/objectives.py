@@ -152,6 +152,151 @@ def mask_pixels(images: Tensor, share: float, uniform: Tensor) -> Tensor:
     return images * (uniform >= share)
 
 
+def keep_largest(outputs: Tensor, count: float) -> Tensor:
+    """Return ``outputs``, (batch, units), of which all but the ``count`` largest of each row are 0."""
+    largest = outputs.topk(int(count), dim=1).indices
+    return outputs * outputs.new_zeros(outputs.shape).scatter(1, largest, 1.0)
+
+
+def _list_sparse_strengths(code_size: int) -> Strengths:
+    """Return 3, 5 and 8 units of 10, and 4, 8 and 16 of 64: shares of the code, at least a unit."""
+    shares = (0.3, 0.5, 0.8) if code_size < 64 else (1 / 16, 1 / 8, 1 / 4)
+    weak, middle, strong = (max(1.0, float(round(share * code_size))) for share in shares)
+    return weak, middle, strong
+
+
+def _measure_sparsity(outputs: Tensor, count: float) -> Mapping[str, float]:
+    return {"nonzero_units": float((keep_largest(outputs, count) != 0).sum(1).double().mean())}
+
+
+def _read_mean(outputs: Tensor, strength: float) -> Tensor:
+    return outputs.chunk(2, dim=1)[0]
+
+
+def _vary(step: Step) -> StepLosses:
+    outputs, switches = step.model.compute_outputs(step.images)
+    mean, log_variance = outputs.chunk(2, dim=1)
+    code = mean + (log_variance / 2).exp() * step.draw_normal(mean)
+    losses = step.compare(step.model.decode(code, switches))
+    return losses.add(step.strength * find_divergence(mean, log_variance).mean())
+
+
+def find_divergence(mean: Tensor, log_variance: Tensor) -> Tensor:
+    """Return the Kullback-Leibler divergence of N(mean, variance) from N(0, I), in nats, (batch,) of (batch, units)."""
+    return 0.5 * (mean.square() + log_variance.exp() - log_variance - 1).sum(1)
+
+
+ACTIVE_VARIANCE = 0.01
+"""A unit is active when the variance of its posterior mean over images is above this. The idea is that of Burda et al.
+(2015); the number [ours]."""
+
+
+def _measure_posterior(outputs: Tensor, strength: float) -> Mapping[str, float]:
+    mean, log_variance = outputs.double().chunk(2, dim=1)
+    return {
+        "kl_divergence": float(find_divergence(mean, log_variance).mean()),
+        "active_units": float((mean.var(0, correction=0) > ACTIVE_VARIANCE).sum()),
+    }
+
+
+def _weigh(step: Step, count: int) -> StepLosses:
+    """Return the bound by ``count`` codes of each image, and the mean errors of their reconstructions."""
+    outputs, switches = step.model.compute_outputs(step.images)
+    mean, log_variance = outputs.repeat(count, 1).chunk(2, dim=1)
+    noise = step.draw_normal(mean)
+    code = mean + (log_variance / 2).exp() * noise
+    many = {level: phases.repeat(count, 1, 1, 1) for level, phases in switches.items()}
+    each = step.compare_each(step.model.decode(code, many), count)
+    # Of posterior over prior; the constants of both densities are the same.
+    log_ratio = 0.5 * (code.square() - noise.square() - log_variance).sum(1)
+    bound = find_bound(-(each.minimised + log_ratio).view(count, -1))
+    return each._replace(
+        minimised=-bound, cross_entropy=each.cross_entropy.mean(), squared_error=each.squared_error.mean()
+    )
+
+
+def find_bound(log_weights: Tensor) -> Tensor:
+    """Return the logarithm of the mean weight of each image, (batch,) of (samples, batch): at most its likelihood's."""
+    return log_weights.logsumexp(0) - math.log(len(log_weights))
+
+
+def _weigh_training(step: Step) -> StepLosses:
+    losses = _weigh(step, int(step.strength))
+    return losses._replace(minimised=losses.minimised.mean())
+
+
+BOUND_SAMPLES = 10
+"""Codes of each image by which the bound is measured, of every objective that has one, so that they can be compared."""
+
+
+def _measure_bound(step: Step) -> Mapping[str, Tensor]:
+    return {"bound": _weigh(step, BOUND_SAMPLES).minimised}
+
+
+def _contract(step: Step) -> StepLosses:
+    images = step.images.clone().requires_grad_()
+    logits = step.model(images)
+    reconstruction = logits.sigmoid()
+    # The squared norm of a probe of N(0, I) through the transposed derivative is that of the derivative, on average.
+    slope = step.differentiate((reconstruction * step.draw_normal(reconstruction)).sum(), images)
+    return step.compare(logits).add(step.strength * slope.square().sum() / len(images))
+
+
+def _drop(step: Step) -> StepLosses:
+    maps, switches = step.images, {}
+    for stage in step.model.stages:
+        maps = step.model.activate(stage, step.model.preactivate(stage, maps, switches))
+        if stage.layer.kind == "linear" and stage.layer.activation != "none":
+            maps = maps * (step.draw_uniform(maps) >= step.strength) / (1 - step.strength)
+    return step.compare(maps.view(step.images.shape))
+
+
+def _match_maps(step: Step) -> StepLosses:
+    maps, switches, encoded, distance = step.images, {}, {}, 0.0
+    for stage in step.model.stages:
+        if stage.unpool_level is not None:
+            distance = distance + (maps - encoded[stage.unpool_level]).square().sum()
+        maps = step.model.activate(stage, step.model.preactivate(stage, maps, switches))
+        if stage.pool_level is not None:
+            encoded[stage.pool_level] = maps
+    return step.compare(maps.view(step.images.shape)).add(step.strength * distance / len(step.images))
+
+
+def _explain_no_switches(row: Architecture) -> str:
+    return "" if row.unpooling == "switches" else f"{row.name} does not unpool with switches"
+
+
+def _compare_moments(step: Step) -> StepLosses:
+    code, switches = step.model.encode_with_switches(step.images)
+    losses = step.compare(step.model.decode(code, switches))
+    return losses.add(step.strength * find_discrepancy(code, step.draw_normal(code)))
+
+
+def find_discrepancy(codes: Tensor, draws: Tensor) -> Tensor:
+    """Return an unbiased estimate of the squared maximum mean discrepancy of two samples, (batch, units) both.
+
+    The kernel is c / (c + squared distance), c twice the units: what the squared distance of two draws of N(0, I) is on
+    average. Source: Tolstikhin et al. (2018), who match codes so; c [ours].
+    """
+    count, scale = len(codes), 2.0 * codes.shape[1]
+
+    def weigh(one: Tensor, other: Tensor) -> Tensor:
+        return scale / (scale + (one[:, None] - other[None]).square().sum(-1))
+
+    within = (weigh(codes, codes).sum() + weigh(draws, draws).sum() - 2 * count) / (count * (count - 1))
+    return within - 2 * weigh(codes, draws).mean()
+
+
+def _measure_moments(outputs: Tensor, strength: float) -> Mapping[str, float]:
+    codes = outputs.double()
+    around = codes - codes.mean(0)
+    covariance = around.T @ around / len(codes)
+    return {
+        "mean_distance": float(codes.mean(0).square().mean().sqrt()),
+        "covariance_distance": float((covariance - covariance.new_ones(len(covariance)).diag()).square().mean().sqrt()),
+    }
+
+
 _OBJECTIVES = (
     Objective(
         RECONSTRUCTION,
@@ -169,6 +314,85 @@ _OBJECTIVES = (
         _denoise,
         "Vincent et al. (2008); strengths [ours]",
         code="code of the image as it is",
+    ),
+    Objective(
+        "variational",
+        "Variational",
+        "error of the reconstruction from a code drawn from N(mean, variance), which the code layer gives, plus the "
+        "strength times its Kullback-Leibler divergence from N(0, I)",
+        (0.25, 1.0, 4.0),
+        _vary,
+        "Kingma and Welling (2013), whose bound has strength 1; the others [ours]",
+        code="posterior mean",
+        outputs_per_unit=2,
+        read_code=_read_mean,
+        measure_outputs=_measure_posterior,
+        measure_images=_measure_bound,
+    ),
+    Objective(
+        "importance_weighted",
+        "Importance weighted",
+        "minus the logarithm of the mean of as many weights as the strength says, p(image, code) / q(code), of codes "
+        "drawn from N(mean, variance)",
+        (2.0, 5.0, 10.0),
+        _weigh_training,
+        "Burda, Grosse and Salakhutdinov (2015), whose bound of one sample is the variational one; strengths [ours]",
+        code="posterior mean",
+        outputs_per_unit=2,
+        read_code=_read_mean,
+        measure_outputs=_measure_posterior,
+        measure_images=_measure_bound,
+    ),
+    Objective(
+        "k_sparse",
+        "k-sparse",
+        "error of the reconstruction from as many of the largest units of the code as the strength says, the others 0",
+        _list_sparse_strengths,
+        _reconstruct,
+        "Makhzani and Frey (2013); strengths [ours]",
+        code="the same: its largest units",
+        read_code=keep_largest,
+        measure_outputs=_measure_sparsity,
+    ),
+    Objective(
+        "dropout",
+        "Dropout",
+        "error of the reconstruction where a share of the units beside the code, the strength, is 0 in each step",
+        (0.1, 0.2, 0.5),
+        _drop,
+        "Srivastava et al. (2014); strengths [ours]",
+        code="without any dropped",
+        plain=True,
+    ),
+    Objective(
+        "contractive",
+        "Contractive",
+        "error of the reconstruction plus the strength times the squared norm of its derivative by the image",
+        (0.001, 0.01, 0.1),
+        _contract,
+        "Rifai et al. (2011), here as Alain and Bengio (2014) have it; strengths [ours]",
+        plain=True,
+    ),
+    Objective(
+        "what_where",
+        "What-where",
+        "error of the reconstruction plus the strength times the squared distance of the decoder's maps from the "
+        "encoder's of the same level",
+        (0.01, 0.1, 1.0),
+        _match_maps,
+        "Zhao et al. (2016); strengths [ours]",
+        explain_misfit=_explain_no_switches,
+        plain=True,
+    ),
+    Objective(
+        "moment_matching",
+        "Moment matching",
+        "error of the reconstruction plus the strength times the squared maximum mean discrepancy of codes and draws "
+        "of N(0, I)",
+        (1.0, 10.0, 100.0),
+        _compare_moments,
+        "Tolstikhin et al. (2018): the adversarial auto-encoder's aim without an adversary; strengths [ours]",
+        measure_outputs=_measure_moments,
     ),
 )
 

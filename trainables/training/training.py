@@ -86,13 +86,25 @@ class Step:
         cross_entropy, squared_error = reconstruction_losses(logits, self.images)
         return StepLosses(select_loss(self.trial_config, cross_entropy, squared_error), cross_entropy, squared_error)
 
+    def compare_each(self, logits: Tensor, count: int) -> StepLosses:
+        """Return the losses of every single reconstruction, (count * batch,), of ``count`` for each image in turn."""
+        images = self.images.repeat(count, 1, 1, 1)
+        cross_entropy = F.binary_cross_entropy_with_logits(logits, images, reduction="none").flatten(1).sum(1)
+        squared_error = (torch.sigmoid(logits) - images).square().flatten(1).sum(1)
+        return StepLosses(select_loss(self.trial_config, cross_entropy, squared_error), cross_entropy, squared_error)
+
+    def differentiate(self, value: Tensor, by: Tensor) -> Tensor:
+        """Return the derivative of a scalar, which can be differentiated again where the model is plain."""
+        (slope,) = torch.autograd.grad(value, by, create_graph=True)
+        return slope
+
     def draw_uniform(self, like: Tensor) -> Tensor:
-        """Draw numbers of [0, 1), as many as a tensor has, in its shape."""
-        return torch.empty_like(like, requires_grad=False).uniform_(generator=self.noise)
+        """Draw numbers of [0, 1), as many as a tensor has, in its shape; how it lies in memory changes none."""
+        return torch.empty(like.shape, dtype=like.dtype, device=like.device).uniform_(generator=self.noise)
 
     def draw_normal(self, like: Tensor) -> Tensor:
-        """Draw numbers of mean 0 and variance 1, as many as a tensor has, in its shape."""
-        return torch.empty_like(like, requires_grad=False).normal_(generator=self.noise)
+        """Draw numbers of mean 0 and variance 1, likewise."""
+        return torch.empty(like.shape, dtype=like.dtype, device=like.device).normal_(generator=self.noise)
 
 
 class Training:
