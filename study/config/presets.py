@@ -13,7 +13,7 @@ from study.config.study_config import StudyConfig
 from trainables.data.datasets import data_name, is_own_data
 from trainables.errors import FieldError
 from trainables.models.architectures import BUILT_IN
-from trainables.training.objectives import RECONSTRUCTION
+from trainables.training.objectives import OBJECTIVES, RECONSTRUCTION
 
 _MNIST: Mapping[str, Any] = {"dataset": "mnist", "architectures": tuple(BUILT_IN), "recipe": "modern"}
 
@@ -83,6 +83,24 @@ PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
             "seeds": 5,
             "epochs": 33,
         },
+        # Model 4 by every objective, model 3 where switches are needed; three strengths of each, the rate searched at
+        # the middle one. Code size 2 is for pictures.
+        "objectives": {
+            **_MNIST,
+            "architectures": ("model_4", "model_3"),
+            "objectives": tuple(name for name in OBJECTIVES if name != "what_where"),
+            "objectives_at": (("model_3", (RECONSTRUCTION, "what_where")),),
+            "code_sizes": (10, 2),
+            "phases": ("search", "confirm", "ablate"),
+            "factors": ("objective_strength",),
+            "arms": ("tuned",),
+            "trials": 3,
+            "finalists": 3,
+            "validation_seeds": 1,
+            "seeds": 3,
+            "seeds_at": (("tuned", 10, 5), ("tuned", 2, 1)),
+            "epochs": 10,
+        },
     }
 )
 """What each preset spends: the table of docs/protocol.md shows the same values."""
@@ -113,6 +131,8 @@ def change_preset(
         values["models"] = (*preset["models"], *(row for row in changes["models"] if row not in preset["models"]))
     if "seeds" in changes and "seeds_at" not in changes:
         values["seeds_at"] = ()  # Asked for are so many everywhere.
+    if "objectives" in changes and "objectives_at" not in changes:
+        values["objectives_at"] = ()  # Likewise, of every architecture.
     if "architectures" in preset and "architectures" not in changes:
         values["architectures"] += tuple(row.name for row in values.get("models", ()))
     if values.get("own_objectives") and "objectives" not in changes:

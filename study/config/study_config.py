@@ -80,6 +80,7 @@ class StudyConfig:
         architectures: models, in the order of the tables.
         code_sizes: units of the code; with the architectures and objectives they make the cells.
         objectives: what the tuned arm is trained by; combinations that do not fit are left out.
+        objectives_at: architectures that have others, each (architecture, objectives).
         phases: search, confirm, ablate or some of them.
         arms: tuned, published or both; controls are there with either.
         recipe: how the tuned arm is trained.
@@ -118,6 +119,10 @@ class StudyConfig:
     objectives: Annotated[
         Names, Field(description=f"a list of: {', '.join(OBJECTIVES)}, or objectives of your own")
     ] = (RECONSTRUCTION,)
+    objectives_at: Annotated[
+        tuple[tuple[StrictStr, Names], ...],
+        Field(description='a list of [architecture, objectives], such as ["model_3", ["what_where"]]'),
+    ] = ()
     phases: Annotated[Names, Field(description=f"a list of: {', '.join(PHASES)}")] = ("search", "confirm")
     arms: Annotated[Names, Field(description=f"a list of: {', '.join(TRAINED_ARMS)}")] = TRAINED_ARMS
     recipe: StrictStr = "modern"
@@ -169,6 +174,9 @@ class StudyConfig:
         _check_choices("architectures", self.architectures, (*BUILT_IN, *own))
         _check_choices("own_objectives", [each.name for each in self.own_objectives], self.known_objectives)
         _check_choices("objectives", self.objectives, self.known_objectives)
+        _check_choices("objectives_at", [name for name, _ in self.objectives_at], (*BUILT_IN, *own))
+        for _, names in self.objectives_at:
+            _check_choices("objectives_at", names, self.known_objectives)
         _check_choices("phases", self.phases, PHASES)
         _check_choices("arms", self.arms, TRAINED_ARMS)
         _check_choices("recipe", (self.recipe,), RECIPES)
@@ -199,13 +207,13 @@ class StudyConfig:
                 check_objective(each)
             except InputError as error:
                 raise FieldError("own_objectives", error.received, error.accepted, error.remedy) from None
-        for name in self.objectives:
-            rows = [self.architecture(each) for each in self.architectures]
+        for name in dict.fromkeys(objective for _, objective in self.list_combinations()):
+            rows = [self.architecture(each) for each, objective in self.list_combinations() if objective == name]
             reasons = [self.find_objective(name).explain_misfit(row) for row in rows]
             if all(reasons):
                 raise FieldError(
                     "objectives",
-                    f"objective {name} with {' '.join(self.architectures)}: {reasons[0]}",
+                    f"objective {name} with {' '.join(row.name for row in rows)}: {reasons[0]}",
                     "objectives that one of the architectures at least can be trained by",
                     "leave it out, or add such an architecture",
                 )
@@ -264,12 +272,20 @@ class StudyConfig:
         names = [name for name in self.ablated_architectures if name in self.architectures]
         return tuple(cell for cell in self.list_cells(size) if cell.architecture in names)
 
+    def list_combinations(self) -> list[tuple[str, str]]:
+        """Return architectures and objectives that are asked for together, those that do not fit included."""
+        others = dict(self.objectives_at)
+        return [
+            (architecture, objective)
+            for architecture in self.architectures
+            for objective in others.get(architecture, self.objectives)
+        ]
+
     def list_cells(self, code_size: int) -> list[Cell]:
         """Return the cells of a code size, those whose objective does not fit their architecture left out."""
         return [
             Cell(architecture, code_size, objective)
-            for architecture in self.architectures
-            for objective in self.objectives
+            for architecture, objective in self.list_combinations()
             if not self.find_objective(objective).explain_misfit(self.architecture(architecture))
         ]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import textwrap
 from collections.abc import Mapping
 from typing import Any
@@ -44,15 +43,13 @@ def print_plan(
     """Print cells, trials and epochs still pending, and the time and room they take."""
     seconds = work.wall_seconds(resources.concurrency, resources.gpus_per_trial)
     cells = list_cells(config)
-    counts = {"architectures": config.architectures, "code sizes": config.code_sizes}
-    if config.objectives != (RECONSTRUCTION,):
-        counts["objectives"] = config.objectives
-    factors = " x ".join(f"{len(values)} {name}" for name, values in counts.items())
-    left_out = "" if len(cells) == math.prod(map(len, counts.values())) else ", some of which do not fit"
+    objectives = {cell.objective for cell in cells}
+    what = f"{len(config.architectures)} architectures x {len(config.code_sizes)} code sizes"
+    what += f", by {len(objectives)} objectives" if objectives != {RECONSTRUCTION} else ""
     unit = "GPU" if resources.gpus_per_trial else "core"
     planned = "; ".join(f"{count} {part}" for part, count in work.trials.items())
     epochs = "; ".join(f"{count:,} {part}" for part, count in work.epochs.items())
-    print(f"study {config.name} on {data_name(config.dataset)}: {len(cells)} cells ({factors}{left_out})")
+    print(f"study {config.name} on {data_name(config.dataset)}: {len(cells)} cells ({what})")
     for skipped in list_skipped_cells(config):
         print(f"  left out:  {skipped['architecture']} by {skipped['objective']}: {skipped['reason']}")
     print(f"  trials:    {plan.total} in all, {plan.done} done, to run: {planned or 'none'}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import sys
 import time
 from collections import Counter, deque
@@ -129,7 +128,7 @@ class LiveProgress(Progress):
     def _make_best_table(self) -> Table:
         config = self._plan.config
         table = _make_table("architecture", *(f"code {size}" for size in config.code_sizes))
-        for architecture, objective in itertools.product(config.architectures, config.objectives):
+        for architecture, objective in config.list_combinations():
             best = [self._plan.find_best(Cell(architecture, size, objective)) for size in config.code_sizes]
             name = architecture if objective == RECONSTRUCTION else f"{architecture}, {objective}"
             table.add_row(name, *(f"{each[1]:.1f} ({each[0]})" if each else "" for each in best))

@@ -128,8 +128,7 @@ def list_skipped_cells(config: StudyConfig) -> list[dict[str, Any]]:
     """Return the combinations of architecture and objective that do not fit, each with its reason."""
     return [
         {"architecture": architecture, "objective": objective, "reason": reason}
-        for architecture in config.architectures
-        for objective in config.objectives
+        for architecture, objective in config.list_combinations()
         if (reason := config.find_objective(objective).explain_misfit(config.architecture(architecture)))
     ]
 

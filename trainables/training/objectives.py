@@ -237,7 +237,7 @@ def _contract(step: Step) -> StepLosses:
     images = step.images.clone().requires_grad_()
     logits = step.model(images)
     reconstruction = logits.sigmoid()
-    # The squared norm of a probe of N(0, I) through the transposed derivative is that of the derivative, on average.
+    # The squared norm of draws of N(0, I) through the transposed derivative is that of the derivative, on average.
     slope = step.differentiate((reconstruction * step.draw_normal(reconstruction)).sum(), images)
     return step.compare(logits).add(step.strength * slope.square().sum() / len(images))
 

@@ -204,13 +204,13 @@ def find_penalty(training: Training, step: Step, strength: float = 1.0) -> float
     return (losses.minimised - step.compare(training.model(step.images)).minimised).item()
 
 
-def test_the_contractive_penalty_is_the_derivative_along_its_probe(pixels: Tensor) -> None:
+def test_the_contractive_penalty_is_the_derivative_along_its_draws(pixels: Tensor) -> None:
     """Its square, by finite differences of the reconstruction, of a model without maxima, in double precision."""
     training, step = make_step(make_trial_config("model_1", "contractive", 1.0), pixels)
     training.model.double()
     step = dataclasses.replace(step, images=step.images[:2].double())
     state = step.noise.get_state()
-    probe = step.draw_normal(step.images)
+    draws = step.draw_normal(step.images)
     step.noise.set_state(state)
     total, width = 0.0, 1e-5
     with torch.no_grad():
@@ -218,7 +218,7 @@ def test_the_contractive_penalty_is_the_derivative_along_its_probe(pixels: Tenso
             moved = torch.zeros(1, 1, 28, 28, dtype=torch.float64)
             moved.view(-1)[pixel] = width
             change = training.model(step.images + moved).sigmoid() - training.model(step.images - moved).sigmoid()
-            total += ((change * probe).flatten(1).sum(1) / (2 * width)).square().sum().item()
+            total += ((change * draws).flatten(1).sum(1) / (2 * width)).square().sum().item()
     assert find_penalty(training, step) == pytest.approx(total / 2, rel=1e-3)
 
 
