@@ -408,6 +408,11 @@ def _order_labels(frame: pd.DataFrame, name: str, models: Iterable[str]) -> pd.D
     return frame
 
 
+def name_model(cell: Cell) -> str:
+    """Return what the model of a cell is called in frames: MODEL, or MODEL-OBJECTIVE."""
+    return cell.architecture if cell.objective == RECONSTRUCTION else f"{cell.architecture}-{cell.objective}"
+
+
 def _list_cell_objectives(trials: pd.DataFrame) -> pd.Series[str]:
     """Return the objective of each row's cell, which is reconstruction where an ablation changes it."""
     objectives = trials["objective"].astype("object").fillna(RECONSTRUCTION)
@@ -434,7 +439,8 @@ def _tell_objectives_apart(
         named[name] = row
         for objective in (each for each in known if (name, each) in apart):
             label = f"{row.label}, {known[objective].label.lower()}"
-            named[f"{name}-{objective}"] = replace(row, name=f"{name}-{objective}", label=label)
+            called = name_model(Cell(name, 1, objective))
+            named[called] = replace(row, name=called, label=label)
     architectures = trials["architecture"].astype("str")
     architectures = architectures.mask(other, architectures + "-" + objectives)
     return _order_labels(trials.assign(architecture=architectures), "trials", named), named

@@ -69,6 +69,15 @@ def _set_objective(objective: Objective) -> Level:
     return Level(objective.name, change, retuned=True)
 
 
+def _set_code_size(size: int, objectives: Mapping[str, Objective]) -> Level:
+    def change(base: TrialConfig) -> TrialConfig:
+        # Of a sparse code so many units are a share of its own.
+        strength = objectives[base.objective].default_strength(size)
+        return dataclasses.replace(base, code_size=size, objective_strength=strength)
+
+    return Level(str(size), change)
+
+
 def _set_strength(place: int, label: str, objectives: Mapping[str, Objective]) -> Level:
     def change(base: TrialConfig) -> TrialConfig:
         strengths = objectives[base.objective].list_strengths(base.code_size)
@@ -77,10 +86,9 @@ def _set_strength(place: int, label: str, objectives: Mapping[str, Objective]) -
     return Level(label, change)
 
 
-_OF_RECONSTRUCTION: Mapping[str, tuple[Level, ...]] = MappingProxyType(
+_OF_ALL: Mapping[str, tuple[Level, ...]] = MappingProxyType(
     {
         "learning_rate": tuple(_scale_learning_rate(factor) for factor in (0.1, 0.3, 3.0, 10.0)),
-        "code_size": _set_to("code_size", 2, 4, 10, 16, 30, 64),
         "filters": tuple(_scale_filters(factor) for factor in (0.5, 2.0, 4.0)),
         "activation": _set_to("activation", "sigmoid", "tanh", "relu", retuned=True),
         "loss": _set_to("loss", "cross_entropy", "euclidean", "both", retuned=True),
@@ -96,8 +104,6 @@ _OF_RECONSTRUCTION: Mapping[str, tuple[Level, ...]] = MappingProxyType(
         "recipe": (_change_recipe("caffe"), _change_recipe("modern")),
     }
 )
-USUAL = tuple(_OF_RECONSTRUCTION)
-"""Factors that are ablated unless others are asked for: an objective is a model's worth of trials."""
 
 
 def make_factors(objectives: Mapping[str, Objective]) -> Mapping[str, tuple[Level, ...]]:
@@ -106,14 +112,20 @@ def make_factors(objectives: Mapping[str, Objective]) -> Mapping[str, tuple[Leve
     Filter counts may leave the parameter budget, which only the search keeps to.
     """
     strengths = enumerate(("weak", "middle", "strong"))
+    learning_rate, *others = _OF_ALL
     return {
-        **_OF_RECONSTRUCTION,
+        learning_rate: _OF_ALL[learning_rate],
+        "code_size": tuple(_set_code_size(size, objectives) for size in (2, 4, 10, 16, 30, 64)),
+        **{name: _OF_ALL[name] for name in others},
         "objective": tuple(map(_set_objective, objectives.values())),
         "objective_strength": tuple(_set_strength(place, label, objectives) for place, label in strengths),
     }
 
 
 FACTORS = make_factors(OBJECTIVES)
+
+USUAL = tuple(name for name in FACTORS if name not in ("objective", "objective_strength"))
+"""Factors that are ablated unless others are asked for: an objective is a model's worth of trials."""
 
 
 def explain_skip(

@@ -243,7 +243,7 @@ def _contract(step: Step) -> StepLosses:
 
 
 def _drop(step: Step) -> StepLosses:
-    maps, switches = step.images, {}
+    maps, switches = step.images, dict[int, "Tensor"]()
     for stage in step.model.stages:
         maps = step.model.activate(stage, step.model.preactivate(stage, maps, switches))
         if stage.layer.kind == "linear" and stage.layer.activation != "none":
@@ -252,7 +252,8 @@ def _drop(step: Step) -> StepLosses:
 
 
 def _match_maps(step: Step) -> StepLosses:
-    maps, switches, encoded, distance = step.images, {}, {}, 0.0
+    maps, switches, encoded = step.images, dict[int, "Tensor"](), dict[int, "Tensor"]()
+    distance = maps.new_zeros(())
     for stage in step.model.stages:
         if stage.unpool_level is not None:
             distance = distance + (maps - encoded[stage.unpool_level]).square().sum()

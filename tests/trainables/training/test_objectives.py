@@ -9,9 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from trainables.data.datasets import load_dataset
 from trainables.evaluation.reconstruction import measure_objective
 from trainables.models.architectures import BUILT_IN
-from trainables.models.autoencoder import Stage
+from trainables.models.autoencoder import Stage, Switches
 from trainables.training.objectives import (
     OBJECTIVES,
     RECONSTRUCTION,
@@ -21,7 +22,7 @@ from trainables.training.objectives import (
     keep_largest,
     mask_pixels,
 )
-from trainables.training.training import Step, Training, scale_pixels
+from trainables.training.training import Step, Training, mean_image_cross_entropy, scale_pixels
 from trainables.trial_config import RECIPES, TrialConfig
 
 
@@ -238,7 +239,8 @@ def test_the_contractive_penalty_does_not_see_an_invertible_map_of_the_code(pixe
 def test_what_where_adds_the_distance_of_the_maps_of_each_level(pixels: Tensor) -> None:
     """By maps that are taken from the model layer by layer: of side 4 and of side 12."""
     training, step = make_step(make_trial_config("model_3", "what_where", 1.0), pixels)
-    outputs, switches, maps = {}, {}, step.images
+    outputs, maps = dict[str, Tensor](), step.images
+    switches: Switches = {}
     for stage in training.model.stages:
         maps = training.model.activate(stage, training.model.preactivate(stage, maps, switches))
         outputs[stage.layer.name] = maps
@@ -290,3 +292,22 @@ def test_discrepancy_is_zero_on_average_for_draws_of_the_prior_and_not_for_other
     assert find_discrepancy(one, other).item() == pytest.approx(0.0, abs=2e-3)
     assert find_discrepancy(one + 1, other).item() > 0.1
     assert find_discrepancy(0.1 * one, other).item() > 0.05
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "objective"), FITTING)
+def test_every_objective_learns_the_digits_with_every_architecture_that_it_fits(name: str, objective: str) -> None:
+    """At its default strength and the recipe's rate no training diverges or ends where the mean image does."""
+    digits = load_dataset("digits")
+    train, validation = (torch.from_numpy(np.array(part.pixels)) for part in (digits.search_train, digits.validation))
+    strength = OBJECTIVES[objective].default_strength(10)
+    trial_config = RECIPES["modern"].trial_config(
+        BUILT_IN[name], 10, 4, batch_size=32, objective=objective, objective_strength=strength
+    )
+    training = Training(trial_config, 1, train, validation)
+    while not training.done:
+        metrics = training.train_epoch()
+        assert metrics.finite
+    print(f"{name} {objective}: {metrics.validation_cross_entropy:.1f}, {metrics.seconds:.1f} s an epoch")
+    assert metrics.validation_cross_entropy is not None
+    assert metrics.validation_cross_entropy < 0.97 * mean_image_cross_entropy(digits.search_train.pixels)
