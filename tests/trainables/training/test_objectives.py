@@ -22,7 +22,7 @@ from trainables.training.objectives import (
     keep_largest,
     mask_pixels,
 )
-from trainables.training.training import Step, Training, mean_image_cross_entropy, scale_pixels
+from trainables.training.training import Step, Training, scale_pixels
 from trainables.trial_config import RECIPES, TrialConfig
 
 
@@ -297,17 +297,15 @@ def test_discrepancy_is_zero_on_average_for_draws_of_the_prior_and_not_for_other
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "objective"), FITTING)
 def test_every_objective_learns_the_digits_with_every_architecture_that_it_fits(name: str, objective: str) -> None:
-    """At its default strength and the recipe's rate no training diverges or ends where the mean image does."""
-    digits = load_dataset("digits")
-    train, validation = (torch.from_numpy(np.array(part.pixels)) for part in (digits.search_train, digits.validation))
+    """At its default strength and the recipe's rate no training diverges, and the error falls from epoch to epoch."""
+    pixels = torch.from_numpy(np.array(load_dataset("digits").training.pixels))
     strength = OBJECTIVES[objective].default_strength(10)
     trial_config = RECIPES["modern"].trial_config(
         BUILT_IN[name], 10, 4, batch_size=32, objective=objective, objective_strength=strength
     )
-    training = Training(trial_config, 1, train, validation)
-    while not training.done:
-        metrics = training.train_epoch()
-        assert metrics.finite
-    print(f"{name} {objective}: {metrics.validation_cross_entropy:.1f}, {metrics.seconds:.1f} s an epoch")
-    assert metrics.validation_cross_entropy is not None
-    assert metrics.validation_cross_entropy < 0.97 * mean_image_cross_entropy(digits.search_train.pixels)
+    training = Training(trial_config, 1, pixels)
+    epochs = [training.train_epoch() for _ in range(4)]
+    errors = [each.train_cross_entropy for each in epochs]
+    print(f"{name} {objective}: {errors[0]:.1f} to {errors[-1]:.1f}, {epochs[-1].seconds:.1f} s an epoch")
+    assert all(each.finite for each in epochs)
+    assert errors == sorted(errors, reverse=True)
