@@ -26,7 +26,6 @@ from study.storage.schema import PHASES
 from trainables.data.datasets import DATASETS
 from trainables.errors import InputError
 from trainables.models.architectures import BUILT_IN
-from trainables.training.objectives import OBJECTIVES
 from trainables.trial_config import RECIPES
 
 
@@ -111,11 +110,9 @@ def make_parser() -> argparse.ArgumentParser:
         "--models",
         type=_parse_path,
         metavar="FILE",
-        help="Python file of your own models and objectives, docs/extending.md",
+        help="Python file of your own, see docs/extending.md",
     )
-    what.add_argument(
-        "--objectives", nargs="+", metavar="NAME", help=f"of the tuned arm, any of: {' '.join(OBJECTIVES)}"
-    )
+    what.add_argument("--objectives", nargs="+", metavar="NAME", help="what is minimised, as docs/models.md lists")
     what.add_argument("--code-sizes", nargs="+", type=_parse_whole, metavar="UNITS", help="sizes of the code layer")
     what.add_argument("--arms", nargs="+", metavar="ARM", help=f"any of: {' '.join(TRAINED_ARMS)}")
     what.add_argument("--recipe", help=f"training of the tuned arm, one of: {', '.join(RECIPES)}")
@@ -138,13 +135,13 @@ def make_parser() -> argparse.ArgumentParser:
     what.add_argument("--factors", nargs="+", metavar="NAME", help=f"of phase ablate, any of: {' '.join(FACTORS)}")
     where = flags.add_argument_group("where it runs and writes")
     positive = _parse_number("a number above 0 and at most 1,000,000", lambda number: 0 < number <= 1_000_000)
-    where.add_argument("--name", help="folder of the study in RESULTS_DIR (default: PRESET-DATASET)")
+    where.add_argument("--name", help="folder in RESULTS_DIR (default: PRESET-DATASET)")
     where.add_argument(
         "--results-dir",
         type=_parse_results,
         default="results",
         metavar="FOLDER",
-        help="or s3://BUCKET/FOLDER, gs://BUCKET/FOLDER (default: results)",
+        help="or s3:// or gs://BUCKET/FOLDER (default: results)",
     )
     where.add_argument(
         "--data-dir",

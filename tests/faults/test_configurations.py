@@ -26,6 +26,7 @@ from tests.studies import exit_status
 from trainables.data.datasets import DATASETS
 from trainables.errors import InputError
 from trainables.models.architectures import BUILT_IN
+from trainables.training.objectives import OBJECTIVES
 from trainables.trial_config import RECIPES
 
 # What a shell can pass: any characters but NUL.
@@ -53,6 +54,7 @@ FLAGS: dict[str, st.SearchStrategy[list[str]]] = {
     "--phase": several(names(PHASES)),
     "--dataset": names(DATASETS).map(lambda word: [word]),
     "--architectures": several(names(BUILT_IN)),
+    "--objectives": several(names(OBJECTIVES)),
     "--models": WORDS.map(lambda word: [word]),
     "--code-sizes": several(NUMBERS),
     "--arms": several(names(TRAINED_ARMS)),
@@ -146,6 +148,9 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "dataset": names(DATASETS),
     "architectures": several(names(BUILT_IN)).map(tuple),
     "code_sizes": st.lists(st.integers(-1, 900), max_size=4).map(tuple),
+    "objectives": several(names(OBJECTIVES)).map(tuple),
+    "objectives_at": st.lists(st.tuples(names(BUILT_IN), several(names(OBJECTIVES)).map(tuple)), max_size=2).map(tuple),
+    "own_objectives": st.just(()),
     "phases": several(names(PHASES)).map(tuple),
     "arms": several(names(TRAINED_ARMS)).map(tuple),
     "recipe": names(RECIPES),
