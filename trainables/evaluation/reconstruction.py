@@ -112,7 +112,7 @@ def measure_objective(training: Training, pixels: Tensor) -> list[Score]:
                 of_images.setdefault(metric, []).append(values)
     scores = {metric: float(torch.cat(values).double().mean()) for metric, values in of_images.items()}
     if objective.measure_outputs is not None:
-        scores |= objective.measure_outputs(torch.cat(outputs), training.strength)
+        scores |= objective.measure_outputs(torch.cat(outputs), step.strength)
     return make_scores("objective", scores)
 
 

@@ -68,7 +68,7 @@ class StepLosses(NamedTuple):
 class Step:
     """What an objective is given: a batch of clean images, the model, and its source of noise.
 
-    ``images`` are ``(batch, 1, side, side)`` float32 in [0, 1]; ``strength`` is 0 of an objective that has none.
+    ``images`` are ``(batch, 1, side, side)`` float32 in [0, 1].
     """
 
     model: Autoencoder
@@ -78,7 +78,7 @@ class Step:
 
     @property
     def strength(self) -> float:
-        """The objective's strength."""
+        """The objective's strength, 0 of one that has none."""
         return self.trial_config.objective_strength or 0.0
 
     def compare(self, logits: Tensor) -> StepLosses:
@@ -192,11 +192,6 @@ class Training:
             validation_squared_error=validation[1],
             seconds=time.perf_counter() - started,
         )
-
-    @property
-    def strength(self) -> float:
-        """The objective's strength, 0 of one that has none."""
-        return self.trial_config.objective_strength or 0.0
 
     def make_step(self, images: Tensor) -> Step:
         """Return what the objective is given of a batch of images, ``(batch, 1, side, side)`` in [0, 1]."""
