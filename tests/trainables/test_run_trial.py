@@ -263,10 +263,11 @@ class SpiedTraining(Training):
         train_pixels: Tensor,
         validation_pixels: Tensor | None = None,
         row: Any = None,
+        objective: Any = None,
     ) -> None:
         validation = set() if validation_pixels is None else set(validation_pixels[:, 0, 0].tolist())
         self.seen.append((set(train_pixels[:, 0, 0].tolist()), validation))
-        super().__init__(trial_config, seed, train_pixels, validation_pixels, row)
+        super().__init__(trial_config, seed, train_pixels, validation_pixels, row, objective)
 
 
 @pytest.mark.parametrize(
