@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
@@ -10,10 +9,10 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.results import Study, StudyResults, list_trials
+from analysis.results import Study, StudyResults, list_trials, name_model
 from analysis.stats.headline import Looks, take_looks
 from study.config.study_config import rebuild_config
-from study.plan.trials import plan_trials
+from study.plan.trials import list_cells, plan_trials
 
 NAMED_CELLS = 4
 _MACHINE = ("system", "cores", "gpus", "hardware")
@@ -57,7 +56,7 @@ def list_missing(results: StudyResults) -> list[str]:
         rows, looks = list_trials(results, study), take_looks(results).get(study.name)
         expected = [
             {"trial_id": trial.trial_id, "phase": trial.phase, "arm": trial.arm, "factor": trial.factor}
-            | dataclasses.asdict(trial.cell)
+            | {"architecture": name_model(trial.cell), "code_size": trial.cell.code_size}
             for trial in plan_trials(config, rows, looks.extended if looks else {})
             # Of a study of an older version the levels of ablations have the base's rate.
             if has_rounds(study) or trial.phase == "search" or not trial.validated
@@ -72,9 +71,8 @@ def list_missing(results: StudyResults) -> list[str]:
         for phase, counts in planned.items():
             if short := counts - there[phase]:
                 # Cells as in the tables, the tuned arm first.
-                order = sorted(
-                    short, key=lambda group: (config.architectures.index(group[0]), group[1], group[2] != "tuned")
-                )
+                names = [*map(name_model, list_cells(config))]
+                order = sorted(short, key=lambda group: (names.index(group[0]), group[1], group[2] != "tuned"))
                 cells = [
                     f"{name} at code size {size} ({kind}: {short[name, size, kind]})" for name, size, kind in order
                 ]

@@ -36,6 +36,7 @@ from study.storage.schema import ARMS, PHASES, STATUSES, TABLES
 from trainables.errors import InputError
 from trainables.models.architectures import BUILT_IN, CONTROLS, Architecture, Control, ConvolutionalAutoencoder
 from trainables.models.custom import check_row, load_row
+from trainables.training.objectives import OBJECTIVES, RECONSTRUCTION, load_objective
 
 ResultsError = InputError
 """A results folder cannot be used."""
@@ -182,7 +183,7 @@ def load_study(path: str | Path) -> StudyResults:
                 problems.append(f"scores: {lost} values are not finite; left out")
             table = finite
         frames[name] = _type_columns(table.filter(pc.is_in(table["trial_id"], value_set=committed)), name, models)
-    frames["trials"] = _add_flags(frames["trials"], frames["epochs"])
+    frames["trials"], models = _tell_objectives_apart(_add_flags(frames["trials"], frames["epochs"]), models, manifest)
     problems += _name_older_classifiers(frames)
     return StudyResults(
         (Study(str(manifest["name"]), str(path), manifest),), models, **frames, problems=tuple(problems)
@@ -252,7 +253,9 @@ def find_superseded(trials: pd.DataFrame, manifest: Mapping[str, Any]) -> pd.Ser
     """
     tuned = trials[(trials["phase"] != "search") & (trials["arm"] == "tuned")]
     sizes = tuned["base_code_size"].fillna(tuned["code_size"]).astype("int64")
-    cells = tuned.assign(code_size=sizes).groupby(["architecture", "code_size"], observed=True)
+    cells = tuned.assign(code_size=sizes, objective=_list_cell_objectives(tuned)).groupby(
+        ["architecture", "code_size", "objective"], observed=True
+    )
     config = rebuild_config(manifest)
     rows: list[Any] = trials[trials["phase"] == "search"].astype({"status": "str"}).to_dict("records")
     confirmed = find_confirmed(config, keep_latest(rows)) if config else {}
@@ -408,6 +411,44 @@ def _order_labels(frame: pd.DataFrame, name: str, models: Iterable[str]) -> pd.D
             unknown = sorted(set(labels.categories) - set(order))
             frame[column] = labels.set_categories([*order, *unknown], ordered=True)
     return frame
+
+
+def name_model(cell: Cell) -> str:
+    """Return what the model of a cell is called in frames: MODEL, or MODEL-OBJECTIVE."""
+    return cell.architecture if cell.objective == RECONSTRUCTION else f"{cell.architecture}-{cell.objective}"
+
+
+def _list_cell_objectives(trials: pd.DataFrame) -> pd.Series[str]:
+    """Return the objective of each row's cell, which is reconstruction where an ablation changes it."""
+    objectives = trials["objective"].astype("object").fillna(RECONSTRUCTION)
+    return objectives.mask((trials["factor"] == "objective").fillna(False), RECONSTRUCTION)
+
+
+def _tell_objectives_apart(
+    trials: pd.DataFrame, models: Mapping[str, Architecture | Control], manifest: Mapping[str, Any]
+) -> tuple[pd.DataFrame, dict[str, Architecture | Control]]:
+    """Make a model of its own, MODEL-OBJECTIVE, of each model trained by another objective than reconstruction.
+
+    So that no table takes a mean over two of them, and all compare them as they compare models. They come after the
+    model in the order of tables and figures.
+    """
+    own = manifest["config"].get("own_objectives", ())
+    known = {**OBJECTIVES, **{each["name"]: load_objective(each) for each in own}}
+    objectives = _list_cell_objectives(trials)
+    other = objectives != RECONSTRUCTION
+    apart = {*zip(trials["architecture"].astype("str")[other], objectives[other], strict=True)}
+    if not apart:
+        return trials, dict(models)
+    named: dict[str, Architecture | Control] = {}
+    for name, row in models.items():
+        named[name] = row
+        for objective in (each for each in known if (name, each) in apart):
+            label = f"{row.label}, {known[objective].label.lower()}"
+            called = name_model(Cell(name, 1, objective))
+            named[called] = replace(row, name=called, label=label)
+    architectures = trials["architecture"].astype("str")
+    architectures = architectures.mask(other, architectures + "-" + objectives)
+    return _order_labels(trials.assign(architecture=architectures), "trials", named), named
 
 
 def _add_flags(trials: pd.DataFrame, epochs: pd.DataFrame) -> pd.DataFrame:

@@ -53,7 +53,8 @@ def make_config(arguments: argparse.Namespace) -> StudyConfig:
         field.name: getattr(arguments, field.name, None) for field in dataclasses.fields(StudyConfig)
     }
     if arguments.models is not None:
-        fields["models"] = read_models(arguments.models)
+        own = read_models(arguments.models)
+        fields |= {"models": own.models or None, "own_objectives": own.objectives or None}
     return read_config(**fields)
 
 
@@ -62,7 +63,8 @@ def _run(arguments: argparse.Namespace) -> int:
         from study.reproduce import reproduce
 
         trial_id, results = arguments.reproduce
-        return reproduce(trial_id, results, arguments.dataset, arguments.data_dir)
+        own = read_models(arguments.models).objectives if arguments.models else ()
+        return reproduce(trial_id, results, arguments.dataset, arguments.data_dir, own)
     config = make_config(arguments)
     if arguments.json and not arguments.status:
         raise InputError("--json without --status", "--status --json", "add --status, or leave --json out")
@@ -105,8 +107,12 @@ def make_parser() -> argparse.ArgumentParser:
     what.add_argument("--dataset", help=f"one of: {', '.join(DATASETS)}, or a file of yours: *.npz, *.parquet")
     what.add_argument("--architectures", nargs="+", metavar="NAME", help=f"any of: {' '.join(BUILT_IN)}")
     what.add_argument(
-        "--models", type=_parse_path, metavar="FILE", help="Python file of your own models, docs/extending.md"
+        "--models",
+        type=_parse_path,
+        metavar="FILE",
+        help="Python file of your own, see docs/extending.md",
     )
+    what.add_argument("--objectives", nargs="+", metavar="NAME", help="what is minimised, as docs/models.md lists")
     what.add_argument("--code-sizes", nargs="+", type=_parse_whole, metavar="UNITS", help="sizes of the code layer")
     what.add_argument("--arms", nargs="+", metavar="ARM", help=f"any of: {' '.join(TRAINED_ARMS)}")
     what.add_argument("--recipe", help=f"training of the tuned arm, one of: {', '.join(RECIPES)}")
@@ -116,7 +122,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--until-decided",
         action="store_true",
         default=None,
-        help=f"add seeds where reconstructions are undecided, at looks among {' '.join(map(str, LOOKS[1:]))}",
+        help=f"more seeds ({', '.join(map(str, LOOKS[1:]))}) where models are undecided",
     )
     what.add_argument("--epochs", type=_parse_whole, help="full budget of a trial, in epochs")
     what.add_argument(
@@ -129,19 +135,19 @@ def make_parser() -> argparse.ArgumentParser:
     what.add_argument("--factors", nargs="+", metavar="NAME", help=f"of phase ablate, any of: {' '.join(FACTORS)}")
     where = flags.add_argument_group("where it runs and writes")
     positive = _parse_number("a number above 0 and at most 1,000,000", lambda number: 0 < number <= 1_000_000)
-    where.add_argument("--name", help="folder of the study in RESULTS_DIR (default: PRESET-DATASET)")
+    where.add_argument("--name", help="folder in RESULTS_DIR (default: PRESET-DATASET)")
     where.add_argument(
         "--results-dir",
         type=_parse_results,
         default="results",
         metavar="FOLDER",
-        help="or s3://BUCKET/FOLDER, gs://BUCKET/FOLDER (default: results)",
+        help="or s3:// or gs://BUCKET/FOLDER (default: results)",
     )
     where.add_argument(
         "--data-dir",
         type=_parse_path,
         metavar="FOLDER",
-        help="folder that holds mnist/ (default: CAE_STUDY_DATA, or downloaded)",
+        help="folder of mnist/ (default: CAE_STUDY_DATA or download)",
     )
     where.add_argument("--address", help="Ray to join, or 'auto' (default: RAY_ADDRESS)")
     where.add_argument(
@@ -169,7 +175,7 @@ def make_parser() -> argparse.ArgumentParser:
     where.add_argument(
         "--optuna-storage",
         metavar="URL",
-        help="show searches to optuna-dashboard: sqlite:///study.db or study.log",
+        help="for optuna-dashboard: sqlite:///study.db or study.log",
     )
     where.add_argument(
         "--no-report", dest="report", action="store_false", help="end with the rows; analysis/report.py makes tables"

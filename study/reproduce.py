@@ -9,7 +9,7 @@ import dataclasses
 import difflib
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
@@ -33,6 +33,7 @@ from trainables.models.custom import load_row
 from trainables.node_info import TRIAL_LIBRARIES
 from trainables.run_trial import Outcome, Trial, TrialBatch, describe_device, run_trial
 from trainables.training.devices import name_engine, prepare
+from trainables.training.objectives import OBJECTIVES, RECONSTRUCTION, Objective
 from trainables.trial_config import TrialConfig
 
 RELATIVE_TOLERANCE, ABSOLUTE_TOLERANCE = 0.02, 0.02
@@ -45,7 +46,13 @@ Values = dict[tuple[str, str], float | None]
 """Values by where they were taken, such as ``epoch 1`` or ``test k_means``, and by their name."""
 
 
-def reproduce(trial_id: str, results: str, dataset_name: str | None = None, data_dir: Path | None = None) -> int:
+def reproduce(
+    trial_id: str,
+    results: str,
+    dataset_name: str | None = None,
+    data_dir: Path | None = None,
+    objectives: Sequence[Objective] = (),
+) -> int:
     """Train the trial again, print the comparison, and return the exit status: 0 the same, 1 different.
 
     The same is bit for bit where processor, versions and code are those of the row; elsewhere, and on a GPU, within
@@ -59,6 +66,7 @@ def reproduce(trial_id: str, results: str, dataset_name: str | None = None, data
     row = _find_trial(store, trial_id)
     trial_id = row["trial_id"]
     architecture = _find_architecture(row["architecture"], manifest)
+    objective = _find_objective(row, objectives)
     dataset = load_dataset(dataset_name or manifest["config"]["dataset"], data_dir)
     if dataset.sha256 != row["dataset_sha256"]:
         raise InputError(
@@ -70,11 +78,11 @@ def reproduce(trial_id: str, results: str, dataset_name: str | None = None, data
     if with_umap := "with_umap" in manifest.get("identity", {}):
         require_umap()
     device = _choose_device(row)
-    comparison = ReproductionCheck(find_differences(row, device))
+    comparison = ReproductionCheck(find_differences(row, device, objective))
     seed = "" if row["seed"] is None else f" with seed {row['seed']}"
     print(f"{trial_id}{seed}, on {dataset.name} and {describe_device(device)}\n{comparison.rule}", flush=True)
     epochs = store.read_curves({trial_id}).get(trial_id, [])
-    outcome = _train_again(row, architecture, dataset, device, epochs, comparison, with_umap)
+    outcome = _train_again(row, architecture, objective, dataset, device, epochs, comparison, with_umap)
     comparison.compare(
         _collect_scores(store.read_rows("scores", trial_id)), _collect_scores(map(dataclasses.asdict, outcome.scores))
     )
@@ -154,13 +162,15 @@ def is_close(before: float, now: float) -> bool:
     return math.isclose(before, now, rel_tol=RELATIVE_TOLERANCE, abs_tol=ABSOLUTE_TOLERANCE)
 
 
-def find_differences(row: Mapping[str, Any], device: torch.device) -> list[str]:
+def find_differences(
+    row: Mapping[str, Any], device: torch.device, objective: Objective = OBJECTIVES[RECONSTRUCTION]
+) -> list[str]:
     """Return what decides values and is not as it was when the row was made."""
     commit, dirty = provenance.git_state()
     before: dict[str, Any] = {"device": row["device"], "git commit": row["git_commit"]}
     now: dict[str, Any] = {"device": describe_device(device), "git commit": commit}
     if row["arm"] != "control":
-        before["engine"], now["engine"] = row["engine"], name_engine(device)
+        before["engine"], now["engine"] = row["engine"], name_engine(device, objective)
     before |= {name: json.loads(row["versions"] or "{}").get(name) for name in _DECISIVE}
     now |= {name: provenance.versions().get(name) for name in _DECISIVE}
     found = [f"{name} was {before[name]}, is {now[name]}" for name in before if before[name] != now[name]]
@@ -200,6 +210,19 @@ def _find_architecture(name: str, manifest: Mapping[str, Any]) -> Architecture |
     return models[name]
 
 
+def _find_objective(row: Mapping[str, Any], own: Sequence[Objective]) -> Objective:
+    """Return the objective of a row, which rows of older versions do not say: built in, or one of the user's own."""
+    known = {**OBJECTIVES, **{each.name: each for each in own}}
+    name = row.get("objective") or RECONSTRUCTION
+    if name not in known:
+        raise InputError(
+            f"{row['trial_id']} was trained by objective {name}, which is not built in",
+            ", ".join(known),
+            "give your file again, --models FILE",
+        )
+    return known[name]
+
+
 def _choose_device(row: Mapping[str, Any]) -> torch.device:
     """Return the processor if it is the one of the row, else a GPU where there is one."""
     processor = torch.device("cpu")
@@ -211,6 +234,7 @@ def _choose_device(row: Mapping[str, Any]) -> torch.device:
 def _train_again(
     row: Mapping[str, Any],
     architecture: Architecture | Control,
+    objective: Objective,
     dataset: Dataset,
     device: torch.device,
     epochs: list[dict[str, Any]],
@@ -221,10 +245,11 @@ def _train_again(
     prepare(device)
     trial_config = None
     if row["arm"] != "control":
-        trial_config = TrialConfig(**{setting.name: row[setting.name] for setting in dataclasses.fields(TrialConfig)})
+        settings = {setting.name: row[setting.name] for setting in dataclasses.fields(TrialConfig)}
+        trial_config = TrialConfig(**settings | {"objective": objective.name})
     trials = (Trial(row["trial_id"], row["seed"]),)
     phase = row["phase"] if row["round"] is None else "search"
-    batch = TrialBatch(phase, architecture, row["code_size"], trial_config, trials, with_umap)
+    batch = TrialBatch(phase, architecture, row["code_size"], trial_config, trials, with_umap, objective)
     with threadpool_limits(limits=1):  # as Ray's workers have it
         for report in run_trial(batch, dataset, device):
             values = report.epoch

@@ -99,7 +99,9 @@ def test_every_launch_that_the_documents_show_is_accepted(tmp_path: Path, monkey
     monkeypatch.chdir(tmp_path)
     written = tmp_path / "results" / "my_study-my_images" / "study.toml"
     written.parent.mkdir(parents=True)
-    written.write_text(format_study_file(read_config("my_study.toml", models=read_models(tmp_path / "my_models.py"))))
+    written.write_text(
+        format_study_file(read_config("my_study.toml", models=read_models(tmp_path / "my_models.py").models))
+    )
     launches = [command[2:] for command in shown_commands() if command[:2] == ["python", "study/launch.py"]]
     assert len(launches) >= 4
     for arguments in launches:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from trainables.errors import InputError
 from trainables.models.architectures import BUILT_IN
 from trainables.models.autoencoder import Autoencoder
 from trainables.models.custom import dump_row, load_row
+from trainables.training.objectives import OBJECTIVES, Objective
+from trainables.training.training import make_model
 from trainables.trial_config import TrialConfig
 
 
@@ -28,10 +31,14 @@ def pack_weights(model: Autoencoder, trial_config: TrialConfig, trial_id: str) -
     return safetensors.torch.save(state, metadata={"cae_study": json.dumps(header)})
 
 
-def load_checkpoint(path: str | Path) -> Autoencoder:
+def load_checkpoint(path: str | Path, objectives: Sequence[Objective] = ()) -> Autoencoder:
     """Return the trained module of a weights file, in evaluation mode, on the processor.
 
     By trial or by cell: `study.models.load_model`.
+
+    Args:
+        path: of the file.
+        objectives: the user's own, with one of which it may have been trained.
 
     Raises:
         InputError: there is no such file, or it was not written by `pack_weights`.
@@ -39,15 +46,16 @@ def load_checkpoint(path: str | Path) -> Autoencoder:
     path = Path(path)
     if not path.is_file():
         raise InputError(f"no weights file {path}", "RESULTS/weights/TRIAL_ID.safetensors", "check the path")
-    return unpack_weights(path.read_bytes(), str(path))
+    return unpack_weights(path.read_bytes(), str(path), objectives)
 
 
-def unpack_weights(content: bytes, received: str) -> Autoencoder:
+def unpack_weights(content: bytes, received: str, objectives: Sequence[Objective] = ()) -> Autoencoder:
     """Return the module of the bytes of a weights file, which the user called ``received``; as `load_checkpoint`.
 
     Raises:
-        InputError: they were not made by `pack_weights`.
+        InputError: they were not made by `pack_weights`, or the objective is an own one that is not given.
     """
+    known = {**OBJECTIVES, **{each.name: each for each in objectives}}
     try:
         state = safetensors.torch.load(content)
         # Eight bytes say how long the header is, which is JSON. Source: the description of the safetensors format.
@@ -57,12 +65,20 @@ def unpack_weights(content: bytes, received: str) -> Autoencoder:
         # A user's own row stands in the file itself, which so needs no other.
         own = trial_config.architecture not in BUILT_IN and "architecture" in header
         row = load_row(header["architecture"]) if own else trial_config.variant()
-        model = Autoencoder(row, trial_config.code_size, trial_config.filters, header["image_size"])
-        model.load_state_dict(state)
+        objective = known.get(trial_config.objective)
+        if objective is not None:
+            model = make_model(trial_config, header["image_size"], row, objective)
+            model.load_state_dict(state)
     except (safetensors.SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
         raise InputError(
             f"{received} is not a weights file of a study ({str(error).splitlines()[0]})",
             "a file of RESULTS/weights",
             "train the trial again",
         ) from error
+    if objective is None:
+        raise InputError(
+            f"{received} was trained by objective {trial_config.objective}, which is not built in",
+            ", ".join(known),
+            "give the objectives of your own file, as docs/extending.md shows",
+        )
     return model.eval().requires_grad_(False)

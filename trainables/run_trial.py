@@ -25,6 +25,7 @@ from trainables.models.layers import count_multiply_adds
 from trainables.models.pictures import Picture, blend_images, choose_ends, take_pictures
 from trainables.training.batched import BatchedTraining
 from trainables.training.devices import SEEDS_AT_ONCE, name_engine
+from trainables.training.objectives import OBJECTIVES, Objective
 from trainables.training.training import (
     EpochMetrics,
     Training,
@@ -57,9 +58,10 @@ class Trial:
 class TrialBatch:
     """What a worker needs to know of a trial: one configuration and the trials that share it.
 
-    ``trial_config`` is None for a control, which trains nothing. A trial of phase search, as is here any by which
-    settings are chosen, trains without the validation images and is measured on them; any other trains on all training
-    images and is measured, once, on the test images, ``with_umap`` by N2D, too.
+    ``objective`` is None where it is the built-in one that the configuration names. ``trial_config`` is None for a
+    control, which trains nothing. A trial of phase search, as is here any by which settings are chosen, trains without
+    the validation images and is measured on them; any other trains on all training images and is measured, once, on the
+    test images, ``with_umap`` by N2D, too.
     """
 
     phase: str
@@ -68,6 +70,7 @@ class TrialBatch:
     trial_config: TrialConfig | None
     trials: tuple[Trial, ...]
     with_umap: bool = False
+    objective: Objective | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +113,8 @@ def run_trial(
     shared among the seeds that are trained ``at_once``, by default as many as the device decides.
     """
     at_once = at_once or SEEDS_AT_ONCE[device.type]
+    if batch.trial_config is not None and not _find_objective(batch, batch.trial_config).shared:
+        at_once = 1
     for first in range(0, len(batch.trials), at_once):
         trials = batch.trials[first : first + at_once]
         clock = _Clock(device, devices_held / len(trials))
@@ -119,27 +124,35 @@ def run_trial(
             yield from _train(batch.trial_config, batch, trials, dataset, clock)
 
 
+def _find_objective(batch: TrialBatch, trial_config: TrialConfig) -> Objective:
+    return batch.objective or OBJECTIVES[trial_config.objective]
+
+
 def _train(
     trial_config: TrialConfig, batch: TrialBatch, trials: tuple[Trial, ...], dataset: Dataset, clock: _Clock
 ) -> Iterator[Report]:
     assert not isinstance(batch.row, Control)
-    searching = batch.phase == "search"
+    searching, objective = batch.phase == "search", _find_objective(batch, trial_config)
     train_images = dataset.search_train if searching else dataset.training
     train_pixels = move_pixels(train_images.pixels, clock.device)
     validation_pixels = move_pixels(dataset.validation.pixels, clock.device) if searching else None
     trainings = [
-        Training(trial_config, trial.seed, train_pixels, validation_pixels, batch.row)
+        Training(trial_config, trial.seed, train_pixels, validation_pixels, batch.row, objective)
         for trial in trials
         if trial.seed is not None
     ]
-    # On a GPU a single seed as well, whose steps are captured so.
-    batched = BatchedTraining(trainings) if len(trainings) > 1 or clock.device.type != "cpu" else None
+    # On a GPU a single seed as well, whose steps are captured so, where the objective allows it.
+    together = objective.shared and (len(trainings) > 1 or clock.device.type != "cpu")
+    batched = BatchedTraining(trainings) if together else None
     columns = {
         "train_images": len(train_pixels),
-        "engine": name_engine(clock.device),
+        "engine": name_engine(clock.device, objective),
         "parameters": sum(parameter.numel() for parameter in trainings[0].model.parameters()),
         "multiply_adds": count_multiply_adds(
-            trial_config.variant(batch.row), trial_config.code_size, trial_config.filters
+            trial_config.variant(batch.row),
+            trial_config.code_size,
+            trial_config.filters,
+            objective.outputs_per_unit,
         ),
         "mean_image_cross_entropy": mean_image_cross_entropy(train_images.pixels),
     }
@@ -163,13 +176,19 @@ def _measure_test(training: Training, batch: TrialBatch, trial: Trial, dataset: 
     # Imported here because scikit-learn takes a second that search trials need not wait for.
     from trainables.checkpoint import pack_weights
     from trainables.evaluation.evaluate import evaluate_codes
-    from trainables.evaluation.reconstruction import encode_pixels, measure_layers, measure_test
+    from trainables.evaluation.reconstruction import (
+        encode_pixels,
+        measure_layers,
+        measure_objective,
+        measure_test,
+    )
 
     model = training.model.eval()
     test_pixels = move_pixels(dataset.test.pixels, training.train_pixels.device)
     train_codes = encode_pixels(model, training.train_pixels)
     test = measure_test(model, test_pixels, train_codes.mean(0), KEPT_RECONSTRUCTIONS)
     scores = test.scores + measure_layers(model, test_pixels)
+    scores += measure_objective(training, test_pixels)
     if not (np.isfinite(train_codes).all() and np.isfinite(test.codes).all()):
         return Outcome("diverged", "a code is not finite")
     scores += evaluate_codes(

@@ -52,6 +52,9 @@ class TrialConfig:
     starting_weights: StartingWeights
     batch_size: int
     epochs_planned: int
+    # Rows and weights of older versions say neither.
+    objective: str = "reconstruction"
+    objective_strength: float | None = None
 
     @property
     def filters(self) -> Filters | None:
@@ -99,6 +102,8 @@ class Recipe:
         batch_size: int | None = None,
         learning_rate: float | None = None,
         filters: Filters | None = None,
+        objective: str = "reconstruction",
+        objective_strength: float | None = None,
     ) -> TrialConfig:
         """Return the settings of one trial; what is None is the recipe's or the published value."""
         filters_1, filters_2 = filters or architecture.published_filters or (None, None)
@@ -115,6 +120,8 @@ class Recipe:
             unpooling=architecture.unpooling,
             batch_size=batch_size or self.batch_size,
             epochs_planned=epochs,
+            objective=objective,
+            objective_strength=objective_strength,
             **training,
         )
 

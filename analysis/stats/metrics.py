@@ -18,6 +18,7 @@ _RECONSTRUCTION = "reconstruction"
 _EVALUATORS = {
     _RECONSTRUCTION: "",
     "neighbourhood": "",
+    "objective": "",
     "linear_classifier": "linear",
     "mlp_classifier": "MLP",
     "nearest_neighbours": "nearest-neighbour",
@@ -31,6 +32,7 @@ _OF = {"k_means": "raw code", "k_means_decoder_layer": "decoder's first layer"}
 _METRICS = {
     "cross_entropy": "cross-entropy",
     "f_score": "F-score",
+    "kl_divergence": "KL divergence",
     "nmi": "NMI",
     "ari": "ARI",
     "overlap": "overlap of neighbours",

@@ -37,7 +37,8 @@ def cost(results: StudyResults) -> Table | Absent:
         for trial in first[["architecture", "code_size", "filters_1", "filters_2"]].to_dict("records")
     ]
     fixed = first[[*CELL, "epochs", "train_images", "parameters"]]
-    fixed = fixed.assign(multiply_adds=pd.array([size["multiply_adds"] for size in sizes], dtype="Int64"))
+    computed = pd.Series([size["multiply_adds"] for size in sizes], first.index, "Int64")
+    fixed = fixed.assign(multiply_adds=first["multiply_adds"].astype("Int64").fillna(computed))
     scores = select_confirmed_scores(results)
     scores = scores[scores["arm"] != "control"]
     frame = join_frames(

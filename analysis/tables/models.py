@@ -56,7 +56,8 @@ def sizes(results: StudyResults) -> Table:
     confirmed = trials[(trials["phase"] == "confirm") & (trials["arm"] != "control")]
     for trial in confirmed.drop_duplicates(key).to_dict("records"):
         size = compute_size(results, trial["architecture"], trial["code_size"], get_filters(trial))
-        recorded = {} if pd.isna(trial["parameters"]) else {"parameters": trial["parameters"]}
+        # What a run wrote counts what its objective adds to the code layer.
+        recorded = {name: trial[name] for name in ("parameters", "multiply_adds") if not pd.isna(trial[name])}
         rows[tuple(trial[name] for name in key)] = size | recorded
     counts = ["filters_1", "filters_2", "parameters", "multiply_adds"]
     cells = [dict(zip(key, cell, strict=True)) | size for cell, size in rows.items()]

@@ -126,8 +126,12 @@ CODE = ScoreTable(
     "Hoyer sparsity and Gini index from 0 (dense) to 1 (sparse), effective dimension (participation ratio) in units, "
     "and units of the code that hardly vary. An invertible map of the code, which changes no reconstruction, changes "
     "them all: they say how a code is written, not what it holds.",
-    ("code",),
+    ("code", "objective"),
     (HOYER_SPARSITY, EFFECTIVE_DIMENSION, DEAD_UNITS),
+)
+OBJECTIVE_FOOTNOTE = (
+    "What some objectives have alone: divergence from the prior and bound on the likelihood in nats per image, units "
+    "that are active, or not 0, and how far mean and covariance of the codes are from those of N(0, I)."
 )
 NEIGHBOURHOOD = ScoreTable(
     "neighbourhood",
@@ -186,6 +190,8 @@ def score_table(results: StudyResults, spec: ScoreTable) -> Table | Absent:
     footnotes: tuple[str, ...] = (SWITCHES_FOOTNOTE,) if (marks == "unranked").any(axis=None) else ()
     if spec is CLUSTERING and not all(study.labelled for study in results.studies):
         footnotes += (NO_LABELS,)
+    if any(metric.evaluator == "objective" for metric in metrics):
+        footnotes += (OBJECTIVE_FOOTNOTE,)
     return Table(
         spec.name,
         spec.title,

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from trainables.models.architectures import Architecture
+from trainables.training.objectives import OBJECTIVES, RECONSTRUCTION, Objective
 from trainables.trial_config import RECIPES, Optimizer, TrialConfig
 
 
@@ -60,10 +61,34 @@ def _change_recipe(name: str) -> Level:
     return Level(name, lambda base: dataclasses.replace(base, **RECIPES[name].training(base.activation)), retuned=True)
 
 
-FACTORS: Mapping[str, tuple[Level, ...]] = MappingProxyType(
+def _set_objective(objective: Objective) -> Level:
+    def change(base: TrialConfig) -> TrialConfig:
+        strength = objective.default_strength(base.code_size)
+        return dataclasses.replace(base, objective=objective.name, objective_strength=strength)
+
+    return Level(objective.name, change, retuned=True)
+
+
+def _set_code_size(size: int, objectives: Mapping[str, Objective]) -> Level:
+    def change(base: TrialConfig) -> TrialConfig:
+        # Of a sparse code so many units are a share of its own.
+        strength = objectives[base.objective].default_strength(size)
+        return dataclasses.replace(base, code_size=size, objective_strength=strength)
+
+    return Level(str(size), change)
+
+
+def _set_strength(place: int, label: str, objectives: Mapping[str, Objective]) -> Level:
+    def change(base: TrialConfig) -> TrialConfig:
+        strengths = objectives[base.objective].list_strengths(base.code_size)
+        return dataclasses.replace(base, objective_strength=strengths[place] if strengths else None)
+
+    return Level(label, change)
+
+
+_OF_ALL: Mapping[str, tuple[Level, ...]] = MappingProxyType(
     {
         "learning_rate": tuple(_scale_learning_rate(factor) for factor in (0.1, 0.3, 3.0, 10.0)),
-        "code_size": _set_to("code_size", 2, 4, 10, 16, 30, 64),
         "filters": tuple(_scale_filters(factor) for factor in (0.5, 2.0, 4.0)),
         "activation": _set_to("activation", "sigmoid", "tanh", "relu", retuned=True),
         "loss": _set_to("loss", "cross_entropy", "euclidean", "both", retuned=True),
@@ -79,10 +104,33 @@ FACTORS: Mapping[str, tuple[Level, ...]] = MappingProxyType(
         "recipe": (_change_recipe("caffe"), _change_recipe("modern")),
     }
 )
-"""Every factor that can be ablated; filter counts may leave the parameter budget, which only the search keeps to."""
 
 
-def explain_skip(factor: str, level: Level, base: TrialConfig, row: Architecture) -> str | None:
+def make_factors(objectives: Mapping[str, Objective]) -> Mapping[str, tuple[Level, ...]]:
+    """Return every factor that can be ablated, with its levels, where these objectives are known.
+
+    Filter counts may leave the parameter budget, which only the search keeps to.
+    """
+    strengths = enumerate(("weak", "middle", "strong"))
+    learning_rate, *others = _OF_ALL
+    return {
+        learning_rate: _OF_ALL[learning_rate],
+        "code_size": tuple(_set_code_size(size, objectives) for size in (2, 4, 10, 16, 30, 64)),
+        **{name: _OF_ALL[name] for name in others},
+        "objective": tuple(map(_set_objective, objectives.values())),
+        "objective_strength": tuple(_set_strength(place, label, objectives) for place, label in strengths),
+    }
+
+
+FACTORS = make_factors(OBJECTIVES)
+
+USUAL = tuple(name for name in FACTORS if name not in ("objective", "objective_strength"))
+"""Factors that are ablated unless others are asked for: an objective is a model's worth of trials."""
+
+
+def explain_skip(
+    factor: str, level: Level, base: TrialConfig, row: Architecture, objectives: Mapping[str, Objective] = OBJECTIVES
+) -> str | None:
     """Return why ``level`` makes no sense from ``base``, a trial of model ``row``, or None where it does.
 
     The base's own level is no ablation and is skipped with an empty reason.
@@ -93,11 +141,15 @@ def explain_skip(factor: str, level: Level, base: TrialConfig, row: Architecture
         return f"the encoder of {row.name} does not pool"
     if factor == "unpooling" and base.unpooling == "none":
         return f"the decoder of {row.name} does not unpool"
+    if factor == "objective" and base.objective != RECONSTRUCTION:
+        return "objectives are changed from reconstruction"
+    if factor == "objective_strength" and base.objective == RECONSTRUCTION:
+        return "reconstruction has no strength"
     changed = level.apply(base)
     if changed == base:
         return ""
     try:
-        changed.variant(row)
+        variant = changed.variant(row)
     except ValueError as error:
         return str(error)
-    return None
+    return objectives[changed.objective].explain_misfit(variant) or None

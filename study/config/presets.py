@@ -13,6 +13,7 @@ from study.config.study_config import StudyConfig
 from trainables.data.datasets import data_name, is_own_data
 from trainables.errors import FieldError
 from trainables.models.architectures import BUILT_IN
+from trainables.training.objectives import OBJECTIVES, RECONSTRUCTION
 
 _MNIST: Mapping[str, Any] = {"dataset": "mnist", "architectures": tuple(BUILT_IN), "recipe": "modern"}
 
@@ -82,6 +83,24 @@ PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
             "seeds": 5,
             "epochs": 33,
         },
+        # Model 4 by every objective, model 3 where switches are needed; three strengths of each, the rate searched at
+        # the middle one. Code size 2 is for pictures.
+        "objectives": {
+            **_MNIST,
+            "architectures": ("model_4", "model_3"),
+            "objectives": tuple(name for name in OBJECTIVES if name != "what_where"),
+            "objectives_at": (("model_3", (RECONSTRUCTION, "what_where")),),
+            "code_sizes": (10, 2),
+            "phases": ("search", "confirm", "ablate"),
+            "factors": ("objective_strength",),
+            "arms": ("tuned",),
+            "trials": 3,
+            "finalists": 3,
+            "validation_seeds": 1,
+            "seeds": 3,
+            "seeds_at": (("tuned", 10, 5), ("tuned", 2, 1)),
+            "epochs": 10,
+        },
     }
 )
 """What each preset spends: the table of docs/protocol.md shows the same values."""
@@ -90,7 +109,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
 def study_config(preset: str, **changes: Any) -> StudyConfig:
     """Return the configuration of ``preset`` with ``changes``; a change that is None leaves the preset's value.
 
-    Models of one's own join those of the preset, unless ``architectures`` says which are meant.
+    Models of one's own join those of the preset, unless ``architectures`` says which are meant, and so do objectives.
 
     Raises:
         InputError: there is no such preset, or a value is not accepted.
@@ -112,8 +131,13 @@ def change_preset(
         values["models"] = (*preset["models"], *(row for row in changes["models"] if row not in preset["models"]))
     if "seeds" in changes and "seeds_at" not in changes:
         values["seeds_at"] = ()  # Asked for are so many everywhere.
+    if "objectives" in changes and "objectives_at" not in changes:
+        values["objectives_at"] = ()  # Likewise, of every architecture.
     if "architectures" in preset and "architectures" not in changes:
         values["architectures"] += tuple(row.name for row in values.get("models", ()))
+    if values.get("own_objectives") and "objectives" not in changes:
+        planned = preset.get("objectives", (RECONSTRUCTION,))
+        values["objectives"] = (*planned, *(each.name for each in values["own_objectives"]))
     dataset: Any = values.get("dataset")
     if is_own_data(dataset):
         values["dataset"] = os.path.abspath(folder / dataset)

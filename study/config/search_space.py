@@ -14,6 +14,7 @@ from functools import lru_cache
 from trainables.errors import InputError
 from trainables.models.architectures import Architecture, Filters
 from trainables.models.layers import count_multiply_adds, count_parameters
+from trainables.training.objectives import RECONSTRUCTION
 
 PARAMETER_BUDGET = 360_000
 """Trained weights and biases at most, for all convolutional models: without it every search ends at the widest filters
@@ -39,27 +40,39 @@ LEAST_SAMPLED_TRIALS = 9
 
 @dataclass(frozen=True, slots=True, order=True)
 class Cell:
-    """An architecture at a code size: what is searched on its own and compared with the others."""
+    """An architecture at a code size, trained by an objective: what is searched on its own and compared with others."""
 
     architecture: str
     code_size: int
+    objective: str = RECONSTRUCTION
 
     def __str__(self) -> str:
-        return f"{self.architecture}-code{self.code_size}"
+        objective = "" if self.objective == RECONSTRUCTION else f"-{self.objective}"
+        return f"{self.architecture}-code{self.code_size}{objective}"
 
 
 def within_budget(
-    row: Architecture, code_size: int, filters: Filters, multiply_adds: int | None = None, share: float = 1.0
+    row: Architecture,
+    code_size: int,
+    filters: Filters,
+    multiply_adds: int | None = None,
+    share: float = 1.0,
+    outputs_per_unit: int = 1,
 ) -> bool:
     """Whether the model with these filter counts keeps to a share of the parameter budget, and to ``multiply_adds``."""
-    if count_parameters(row, code_size, filters) > share * PARAMETER_BUDGET:
+    if count_parameters(row, code_size, filters, outputs_per_unit) > share * PARAMETER_BUDGET:
         return False
-    return multiply_adds is None or count_multiply_adds(row, code_size, filters) <= multiply_adds
+    return multiply_adds is None or count_multiply_adds(row, code_size, filters, outputs_per_unit) <= multiply_adds
 
 
 @lru_cache(maxsize=100_000)
 def choose_filters(
-    row: Architecture, code_size: int, share: float, ratio: float, multiply_adds: int | None = None
+    row: Architecture,
+    code_size: int,
+    share: float,
+    ratio: float,
+    multiply_adds: int | None = None,
+    outputs_per_unit: int = 1,
 ) -> Filters:
     """Return the largest filter counts of about ``ratio`` that keep to ``share`` of the parameter budget.
 
@@ -69,7 +82,7 @@ def choose_filters(
         InputError: the least counts already exceed a whole budget.
     """
     least = (LEAST_FILTERS, LEAST_FILTERS)
-    if not within_budget(row, code_size, least, multiply_adds):
+    if not within_budget(row, code_size, least, multiply_adds, outputs_per_unit=outputs_per_unit):
         second = "" if multiply_adds is None else f", or {multiply_adds:,} multiply-adds,"
         raise InputError(
             f"{Cell(row.name, code_size)} has more than {PARAMETER_BUDGET:,} parameters{second} at the least filter "
@@ -86,11 +99,13 @@ def choose_filters(
     low, high = 0.0, float(PARAMETER_BUDGET)
     while scale(low) != scale(high) and high - low > 1e-6:
         middle = (low + high) / 2
-        fits = within_budget(row, code_size, scale(middle), multiply_adds, share)
+        fits = within_budget(row, code_size, scale(middle), multiply_adds, share, outputs_per_unit)
         low, high = (middle, high) if fits else (low, middle)
     return scale(low)
 
 
-def measure_filters(row: Architecture, code_size: int, filters: Filters) -> tuple[float, float]:
+def measure_filters(
+    row: Architecture, code_size: int, filters: Filters, outputs_per_unit: int = 1
+) -> tuple[float, float]:
     """Return the share of the parameter budget and the ratio of filter counts that these counts make."""
-    return count_parameters(row, code_size, filters) / PARAMETER_BUDGET, filters[1] / filters[0]
+    return count_parameters(row, code_size, filters, outputs_per_unit) / PARAMETER_BUDGET, filters[1] / filters[0]

@@ -7,11 +7,11 @@ import json
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, StrictStr, ValidationError, model_validator
+from pydantic import ConfigDict, Field, InstanceOf, StrictStr, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 from pydantic.fields import FieldInfo
 
-from study.config.ablations import FACTORS
+from study.config.ablations import FACTORS, USUAL
 from study.config.search_space import (
     LEAST_SAMPLED_TRIALS,
     PARAMETER_BUDGET,
@@ -25,6 +25,14 @@ from trainables.data.datasets import DATASETS, OWN_DATA, is_own_data
 from trainables.errors import FieldError, InputError
 from trainables.models.architectures import BUILT_IN, CONTROLS, Architecture, Control
 from trainables.models.custom import check_row, dump_row, field_error, load_row
+from trainables.training.objectives import (
+    OBJECTIVES,
+    RECONSTRUCTION,
+    Objective,
+    check_objective,
+    dump_objective,
+    load_objective,
+)
 from trainables.trial_config import RECIPES, Recipe
 
 PUBLISHED_RECIPE = "caffe"
@@ -70,7 +78,9 @@ class StudyConfig:
         preset: from which the rest was taken; the name of a study file that starts from none.
         dataset: name of the data set, or the path of a file of one's own.
         architectures: models, in the order of the tables.
-        code_sizes: units of the code; with the architectures they make the cells.
+        code_sizes: units of the code; with the architectures and objectives they make the cells.
+        objectives: what the tuned arm is trained by; combinations that do not fit are left out.
+        objectives_at: architectures that have others, each (architecture, objectives).
         phases: search, confirm, ablate or some of them.
         arms: tuned, published or both; controls are there with either.
         recipe: how the tuned arm is trained.
@@ -93,6 +103,7 @@ class StudyConfig:
         ablated_architectures: models that phase ablate takes, those of them that the study has.
         ablated_code_size: the code size at which it takes them, where the study has it, else the study's first.
         models: rows of the user's own, whose names architectures may have besides those built in.
+        own_objectives: likewise, those of the user's own.
 
     Raises:
         InputError: a value that is not accepted, with what is.
@@ -105,6 +116,13 @@ class StudyConfig:
     code_sizes: Annotated[
         tuple[CodeSize, ...], Field(min_length=1, description="a list of at least one, whole numbers from 1 to 784")
     ]
+    objectives: Annotated[
+        Names, Field(description=f"a list of: {', '.join(OBJECTIVES)}, or objectives of your own")
+    ] = (RECONSTRUCTION,)
+    objectives_at: Annotated[
+        tuple[tuple[StrictStr, Names], ...],
+        Field(description='a list of [architecture, objectives], such as ["model_3", ["what_where"]]'),
+    ] = ()
     phases: Annotated[Names, Field(description=f"a list of: {', '.join(PHASES)}")] = ("search", "confirm")
     arms: Annotated[Names, Field(description=f"a list of: {', '.join(TRAINED_ARMS)}")] = TRAINED_ARMS
     recipe: StrictStr = "modern"
@@ -128,7 +146,7 @@ class StudyConfig:
         float | None, Field(strict=True, ge=0, le=1, allow_inf_nan=False, description="a number from 0 to 1")
     ] = None
     seed: Annotated[int, _whole(0, 1_000_000_000)] = 0
-    factors: Annotated[Names, Field(description=f"a list of: {', '.join(FACTORS)}")] = tuple(FACTORS)
+    factors: Annotated[Names, Field(description=f"a list of: {', '.join(FACTORS)}")] = USUAL
     ablated_architectures: Annotated[Names, Field(description="a list of architectures")] = (
         "model_1",
         "model_3",
@@ -136,6 +154,9 @@ class StudyConfig:
     )
     ablated_code_size: CodeSize = 10
     models: Annotated[tuple[Architecture, ...], Field(description="rows of models, as docs/extending.md shows")] = ()
+    own_objectives: Annotated[
+        tuple[InstanceOf[Objective], ...], Field(description="objectives, as docs/extending.md shows")
+    ] = ()
 
     @model_validator(mode="wrap")
     @classmethod
@@ -151,6 +172,11 @@ class StudyConfig:
         _check_choices("models", own, own)
         _check_choices("dataset", (self.dataset,), datasets)
         _check_choices("architectures", self.architectures, (*BUILT_IN, *own))
+        _check_choices("own_objectives", [each.name for each in self.own_objectives], self.known_objectives)
+        _check_choices("objectives", self.objectives, self.known_objectives)
+        _check_choices("objectives_at", [name for name, _ in self.objectives_at], (*BUILT_IN, *own))
+        for _, names in self.objectives_at:
+            _check_choices("objectives_at", names, self.known_objectives)
         _check_choices("phases", self.phases, PHASES)
         _check_choices("arms", self.arms, TRAINED_ARMS)
         _check_choices("recipe", (self.recipe,), RECIPES)
@@ -167,6 +193,13 @@ class StudyConfig:
                 f"the arm tuned, from {LOOKS[0]} to {LOOKS[-1] - 1} seeds",
                 "choose other --seeds or --arms, or leave --until-decided out",
             )
+        if self.until_decided and len({*self.objectives}.union(*(names for _, names in self.objectives_at))) > 1:
+            raise FieldError(
+                "until_decided",
+                f"until_decided with objectives {' '.join(self.objectives)}",
+                "one objective: looks compare models, which several would train",
+                "study each objective under a --name of its own, or leave --until-decided out",
+            )
         if self.weight_decay is not None and self.recipe == PUBLISHED_RECIPE:
             raise FieldError(
                 "weight_decay",
@@ -176,11 +209,25 @@ class StudyConfig:
             )
         for row in self.models:
             self._check_row(row)
-        for name in self.architectures:
-            row = self.architecture(name)
-            if row.ranked:
+        for each in self.own_objectives:
+            try:
+                check_objective(each)
+            except InputError as error:
+                raise FieldError("own_objectives", error.received, error.accepted, error.remedy) from None
+        for name in dict.fromkeys(objective for _, objective in self.list_combinations()):
+            rows = [self.architecture(each) for each, objective in self.list_combinations() if objective == name]
+            reasons = [self.find_objective(name).explain_misfit(row) for row in rows]
+            if all(reasons):
+                raise FieldError(
+                    "objectives",
+                    f"objective {name} with {' '.join(row.name for row in rows)}: {reasons[0]}",
+                    "objectives that one of the architectures at least can be trained by",
+                    "leave it out, or add such an architecture",
+                )
+            for row in (row for row, reason in zip(rows, reasons, strict=True) if row.ranked and not reason):
+                outputs = self.find_objective(name).outputs_per_unit
                 try:  # refuses a cell which its search would refuse too late
-                    choose_filters(row, max(self.code_sizes), 1.0, 1.0, self.multiply_adds_budget)
+                    choose_filters(row, max(self.code_sizes), 1.0, 1.0, self.multiply_adds_budget, outputs)
                 except InputError as error:
                     raise FieldError("code_sizes", error.received, error.accepted, error.remedy) from None
 
@@ -204,6 +251,15 @@ class StudyConfig:
         """Return the row of the trained model called ``name``: built in, or one of the study's own."""
         return BUILT_IN.get(name) or next(row for row in self.models if row.name == name)
 
+    @property
+    def known_objectives(self) -> Mapping[str, Objective]:
+        """The objectives built in and the study's own, by name, in the order of tables."""
+        return {**OBJECTIVES, **{each.name: each for each in self.own_objectives}}
+
+    def find_objective(self, name: str) -> Objective:
+        """Return the objective called ``name``: built in, or one of the study's own."""
+        return self.known_objectives[name]
+
     def find_row(self, name: str) -> Architecture | Control:
         """Return the row of the model or control called ``name``."""
         return CONTROLS.get(name) or self.architecture(name)
@@ -220,7 +276,25 @@ class StudyConfig:
     def ablated_cells(self) -> tuple[Cell, ...]:
         """The cells that phase ablate takes."""
         size = self.ablated_code_size if self.ablated_code_size in self.code_sizes else self.code_sizes[0]
-        return tuple(Cell(name, size) for name in self.ablated_architectures if name in self.architectures)
+        names = [name for name in self.ablated_architectures if name in self.architectures]
+        return tuple(cell for cell in self.list_cells(size) if cell.architecture in names)
+
+    def list_combinations(self) -> list[tuple[str, str]]:
+        """Return architectures and objectives that are asked for together, those that do not fit included."""
+        others = dict(self.objectives_at)
+        return [
+            (architecture, objective)
+            for architecture in self.architectures
+            for objective in others.get(architecture, self.objectives)
+        ]
+
+    def list_cells(self, code_size: int) -> list[Cell]:
+        """Return the cells of a code size, those whose objective does not fit their architecture left out."""
+        return [
+            Cell(architecture, code_size, objective)
+            for architecture, objective in self.list_combinations()
+            if not self.find_objective(objective).explain_misfit(self.architecture(architecture))
+        ]
 
     def count_seeds(self, arm: str, code_size: int) -> int:
         """Return how often the confirmed configuration of an arm is trained at a code size."""
@@ -248,6 +322,8 @@ class StudyConfig:
         """Return the configuration as plain values, for study.json."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         values["models"] = [dump_row(row) for row in self.models]
+        rows = [self.architecture(name) for name in self.architectures]
+        values["own_objectives"] = [dump_objective(each, rows) for each in self.own_objectives]
         return json.loads(json.dumps(values))  # type: ignore[no-any-return]
 
 
@@ -270,6 +346,7 @@ def rebuild_config(manifest: Mapping[str, Any]) -> StudyConfig | None:
     if "factors" not in values:
         values["phases"] = tuple(phase for phase in values.get("phases", ()) if phase != "ablate")
     try:
+        values["own_objectives"] = tuple(map(load_objective, values.get("own_objectives", ())))
         return StudyConfig(**values | {"models": tuple(map(load_row, values.get("models", ())))})
     except (InputError, TypeError, ValueError):
         return None

@@ -11,8 +11,8 @@ The keys of the TOML file are the fields of `StudyConfig`.
 It stands where a preset does, ``--preset my_study.toml``. Every study writes one of its own, study.toml, which says
 all that was asked for, so that it can be launched again as it is.
 
-The Python file, ``--models my_models.py``, defines a list `ROWS`. It is run here, by the launcher, and nowhere else:
-trials get the rows themselves.
+The Python file, ``--models my_models.py``, defines a list `ROWS`, or one of `OBJECTIVES`. It is run here, by the
+launcher, and nowhere else: trials get the rows and objectives themselves.
 """
 
 from __future__ import annotations
@@ -25,15 +25,23 @@ import tomllib
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from study.config.presets import PRESETS, change_preset, study_config
 from study.config.study_config import StudyConfig
 from trainables.errors import FieldError, InputError
 from trainables.models.architectures import Architecture
 from trainables.models.custom import check_row, load_row
+from trainables.training.objectives import Objective, check_objective
 
-ROWS = "MODELS"
+ROWS, OBJECTIVES = "MODELS", "OBJECTIVES"
+
+
+class OwnModels(NamedTuple):
+    """What a file of the user's own defines."""
+
+    models: tuple[Architecture, ...]
+    objectives: tuple[Objective, ...]
 
 
 def read_config(preset: str, **changes: Any) -> StudyConfig:
@@ -73,6 +81,7 @@ def format_study_file(config: StudyConfig) -> str:
     if config.preset not in PRESETS:
         del values["preset"]
     models = values.pop("models")
+    del values["own_objectives"]  # Functions stand in no file but the user's: --models gives them again.
     lines = ["# The study as it was launched last; launch.py --preset takes this file.", *_lines(values)]
     for row in models:
         lines += ["", "[[models]]", *_lines(row)]
@@ -134,8 +143,8 @@ def _find_key(text: str, key: str) -> int | None:
     return next((number for number, line in enumerate(text.splitlines(), start=1) if found.match(line)), None)
 
 
-def read_models(path: Path) -> tuple[Architecture, ...]:
-    """Return the rows of the sequence `ROWS` that the file defines, each checked.
+def read_models(path: Path) -> OwnModels:
+    """Return the rows of the sequence `ROWS` that the file defines, and those of `OBJECTIVES`, each checked.
 
     Raises:
         InputError: the file cannot be read or run, or a row is not accepted, with its line.
@@ -147,8 +156,10 @@ def read_models(path: Path) -> tuple[Architecture, ...]:
     except (SyntaxError, ValueError) as error:
         line = getattr(error, "lineno", None) or 1
         raise InputError(f"{path}, line {line}: {error.args[0]}", "a Python file", "correct the line") from None
-    rows = _run(path).get(ROWS)
-    if not isinstance(rows, list | tuple) or not rows:
+    found = _run(path)
+    objectives = _check_objectives(path, tree, found.get(OBJECTIVES, ()))
+    rows = found.get(ROWS, () if objectives else None)
+    if not isinstance(rows, list | tuple) or not (rows or objectives):
         raise _at(
             path,
             _find_rows(tree),
@@ -175,7 +186,25 @@ def read_models(path: Path) -> tuple[Architecture, ...]:
             line = _find_name(tree, row.name) or _find_rows(tree)
             raise _at(path, line, error.received, error.accepted, error.remedy) from None
         checked[made.name] = made
-    return tuple(checked.values())
+    return OwnModels(tuple(checked.values()), objectives)
+
+
+def _check_objectives(path: Path, tree: ast.Module, given: object) -> tuple[Objective, ...]:
+    if not isinstance(given, list | tuple) or not all(isinstance(each, Objective) for each in given):
+        raise _at(
+            path,
+            _find_rows(tree, OBJECTIVES),
+            f"{OBJECTIVES} is {given!r:.60}",
+            f"a list {OBJECTIVES} = [Objective(...), ...]",
+            "see docs/extending.md",
+        )
+    for each in given:
+        try:
+            check_objective(each)
+        except InputError as error:
+            line = _find_name(tree, each.name) or _find_rows(tree, OBJECTIVES)
+            raise _at(path, line, error.received, error.accepted, error.remedy) from None
+    return tuple(given)
 
 
 def _run(path: Path) -> dict[str, object]:
@@ -190,9 +219,9 @@ def _run(path: Path) -> dict[str, object]:
         ) from None
 
 
-def _find_rows(tree: ast.Module) -> int:
-    """Return the line in which `ROWS` is assigned; the first where it is not."""
-    names = (node for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id == ROWS)
+def _find_rows(tree: ast.Module, called: str = ROWS) -> int:
+    """Return the line in which `ROWS` is assigned, or what is ``called`` otherwise; the first where it is not."""
+    names = (node for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id == called)
     return max((name.lineno for name in names if isinstance(name.ctx, ast.Store)), default=1)
 
 

@@ -16,10 +16,12 @@ from study.plan.pace import format_duration
 from study.plan.plan import Plan
 from study.plan.planned_trial import PlannedTrial
 from study.plan.rounds import is_grid, list_rounds
+from study.plan.trials import list_cells, list_skipped_cells
 from study.storage.location import Location
 from trainables.data.datasets import data_name
 from trainables.data.images import Dataset
 from trainables.training.devices import describe_engine
+from trainables.training.objectives import RECONSTRUCTION
 
 SHOWN = 3
 """Groups of trials of a phase and arm; the others are counted."""
@@ -40,14 +42,16 @@ def print_plan(
 ) -> None:
     """Print cells, trials and epochs still pending, and the time and room they take."""
     seconds = work.wall_seconds(resources.concurrency, resources.gpus_per_trial)
-    cells = len(config.architectures) * len(config.code_sizes)
+    cells = list_cells(config)
+    objectives = {cell.objective for cell in cells}
+    what = f"{len(config.architectures)} architectures x {len(config.code_sizes)} code sizes"
+    what += f", by {len(objectives)} objectives" if objectives != {RECONSTRUCTION} else ""
     unit = "GPU" if resources.gpus_per_trial else "core"
     planned = "; ".join(f"{count} {part}" for part, count in work.trials.items())
     epochs = "; ".join(f"{count:,} {part}" for part, count in work.epochs.items())
-    print(
-        f"study {config.name} on {data_name(config.dataset)}: {cells} cells ({len(config.architectures)} architectures "
-        f"x {len(config.code_sizes)} code sizes)"
-    )
+    print(f"study {config.name} on {data_name(config.dataset)}: {len(cells)} cells ({what})")
+    for skipped in list_skipped_cells(config):
+        print(f"  left out:  {skipped['architecture']} by {skipped['objective']}: {skipped['reason']}")
     print(f"  trials:    {plan.total} in all, {plan.done} done, to run: {planned or 'none'}")
     print(f"  epochs:    {sum(work.epochs.values()):,}{f': {epochs}' if epochs else ''}")
     print(f"  search:    {describe_search(config)}")

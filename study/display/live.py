@@ -22,6 +22,7 @@ from study.display.progress import Progress
 from study.plan.pace import format_duration
 from study.plan.plan import Plan
 from study.storage.location import Location
+from trainables.training.objectives import RECONSTRUCTION
 from trainables.training.training import EpochMetrics
 
 REFRESH_SECONDS = 0.5
@@ -127,9 +128,10 @@ class LiveProgress(Progress):
     def _make_best_table(self) -> Table:
         config = self._plan.config
         table = _make_table("architecture", *(f"code {size}" for size in config.code_sizes))
-        for architecture in config.architectures:
-            best = [self._plan.find_best(Cell(architecture, size)) for size in config.code_sizes]
-            table.add_row(architecture, *(f"{each[1]:.1f} ({each[0]})" if each else "" for each in best))
+        for architecture, objective in config.list_combinations():
+            best = [self._plan.find_best(Cell(architecture, size, objective)) for size in config.code_sizes]
+            name = architecture if objective == RECONSTRUCTION else f"{architecture}, {objective}"
+            table.add_row(name, *(f"{each[1]:.1f} ({each[0]})" if each else "" for each in best))
         return table
 
 

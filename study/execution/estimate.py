@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections import Counter
 from collections.abc import Iterable
@@ -14,7 +15,7 @@ from study.config.search_space import Cell
 from study.config.study_config import StudyConfig
 from study.execution.tuner import Resources
 from study.plan.plan import Plan
-from study.plan.planned_trial import PlannedTrial
+from study.plan.planned_trial import PlannedTrial, make_trial_config
 from trainables.data.images import Dataset
 from trainables.models.architectures import IMAGE_SIZE, Control
 from trainables.models.layers import count_parameters
@@ -91,9 +92,12 @@ def estimate_work(config: StudyConfig, planned: list[PlannedTrial], dataset: Dat
         if trial.arm == "control":
             evaluated += CONTROL_SECONDS * len(dataset.training) / 60_000 + n2d
             continue
-        if trial.cell not in paces:
-            paces[trial.cell] = _measure_pace(config, trial.cell, dataset, device, at_once)
-        pace = paces[trial.cell]
+        cell = trial.cell
+        if trial.factor == "objective" and trial.level is not None:  # one that costs what the objective's cells do
+            cell = dataclasses.replace(cell, objective=trial.level.label)
+        if cell not in paces:
+            paces[cell] = _measure_pace(config, cell, dataset, device, at_once)
+        pace = paces[cell]
         epochs[trial.group.part] += trial.epochs
         longest = max(longest, at_once * pace.together * len(dataset.training))
         if trial.validated:
@@ -119,17 +123,18 @@ def _measure_pace(config: StudyConfig, cell: Cell, dataset: Dataset, device: tor
     """Train a little as a trial on ``device`` does, and measure."""
     steps = _STEPS[device.type]
     row = config.architecture(cell.architecture)
-    trial_config = config.tuned_recipe.trial_config(row, cell.code_size, 2 * steps, batch_size=config.batch_size)
+    trial_config = make_trial_config(config, cell, config.recipe, epochs=2 * steps)
+    objective = config.find_objective(cell.objective)
     pixels = torch.from_numpy(np.array(dataset.training.pixels[: trial_config.batch_size * steps])).to(device)
 
     def trainings(seeds: int) -> list[Training]:
-        return [Training(trial_config, seed, pixels, row=row) for seed in range(seeds)]
+        return [Training(trial_config, seed, pixels, row=row, objective=objective) for seed in range(seeds)]
 
     one = trainings(1)
-    captured = device.type != "cpu"
+    captured = device.type != "cpu" and objective.shared
     alone = _time_epoch(BatchedTraining(one) if captured else one[0]) / len(pixels)
     together = alone
-    if at_once > 1:
+    if at_once > 1 and objective.shared:
         together = _time_epoch(BatchedTraining(trainings(at_once))) / (at_once * len(pixels))
     started = time.perf_counter()
     measure(one[0].model, pixels[: trial_config.batch_size])
@@ -168,5 +173,6 @@ def estimate_room(planned: Iterable[PlannedTrial], config: StudyConfig, test_ima
             rows += CODES_BYTES + codes * IMAGE_BYTES + HALF_BYTES * values
             rows += WALK_BYTES if isinstance(row, Control) else PICTURES_BYTES
         if trial.phase == "confirm" and not isinstance(row, Control):
-            weights += WEIGHT_BYTES * count_parameters(row, trial.cell.code_size)
+            outputs = config.find_objective(trial.cell.objective).outputs_per_unit
+            weights += WEIGHT_BYTES * count_parameters(row, trial.cell.code_size, outputs_per_unit=outputs)
     return Room(rows, weights)

@@ -27,7 +27,9 @@ def make_batch(trials: Sequence[PlannedTrial], trial_config: TrialConfig | None,
     code_size = first.cell.code_size if trial_config is None else trial_config.code_size
     # By which settings are chosen is trained as a search is, whatever the phase.
     phase = "search" if first.validated else first.phase
-    return TrialBatch(phase, config.find_row(first.cell.architecture), code_size, trial_config, batch, config.with_umap)
+    row = config.find_row(first.cell.architecture)
+    objective = config.find_objective(trial_config.objective) if trial_config else None
+    return TrialBatch(phase, row, code_size, trial_config, batch, config.with_umap, objective)
 
 
 class ProgressListener(Protocol):

@@ -14,7 +14,7 @@ from typing import Any
 from study.config.search_space import BUDGET_SHARE_RANGE, FILTERS_RATIO_RANGE, PARAMETER_BUDGET
 from study.config.study_config import PUBLISHED_RECIPE, StudyConfig
 from study.plan.looks import DECLARED, declare_looks
-from study.plan.trials import list_skipped_levels
+from study.plan.trials import list_skipped_cells, list_skipped_levels
 from study.storage import provenance
 from study.storage.location import Location
 from study.storage.schema import SCHEMA_VERSION
@@ -81,6 +81,7 @@ def next_manifest(
             "test_images": len(dataset.test),
             "labelled": dataset.training.labels is not None,
         },
+        "skipped_cells": list_skipped_cells(config),
         "skipped_levels": list_skipped_levels(config),
         "models": config.as_dict()["models"],
     }

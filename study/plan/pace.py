@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from study.config.search_space import Cell
-from study.plan.planned_trial import Group
+from study.plan.planned_trial import Group, get_cell
 
 
 @dataclass(slots=True)
@@ -37,7 +37,7 @@ class Pace:
         seconds = row.get("device_seconds")
         if seconds is None:
             return
-        cell = Cell(row["architecture"], row.get("base_code_size") or row["code_size"])
+        cell = get_cell(row)
         alike = self._alike.setdefault((row["phase"], row.get("round"), row["arm"], cell), _Sum())
         kind = self._controls if row["arm"] == "control" else self._trained
         for total in (alike, kind, self._cells.setdefault(cell, _Sum())):

@@ -14,6 +14,7 @@ from study.config.search_space import Cell
 from study.config.study_config import StudyConfig
 from trainables.errors import InputError
 from trainables.models.architectures import Filters
+from trainables.training.objectives import RECONSTRUCTION
 from trainables.trial_config import RECIPES, TrialConfig
 
 UNDECIDED = "undecided"
@@ -145,6 +146,15 @@ def keep_latest(rows: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, Any
     return {split_retry(row["trial_id"])[0]: row for row in ordered}
 
 
+def get_cell(row: Mapping[str, Any]) -> Cell:
+    """Return the cell that a row of `trials` belongs to: of an ablation, that of the configuration it starts from.
+
+    Rows of older versions do not say their objective, which is plain reconstruction.
+    """
+    objective = RECONSTRUCTION if row.get("factor") == "objective" else row.get("objective") or RECONSTRUCTION
+    return Cell(row["architecture"], row.get("base_code_size") or row["code_size"], objective)
+
+
 def complete_id(beginning: str, trial_ids: Collection[str]) -> str | None:
     """Return the id that is ``beginning``, or the only one that begins so: the digest at its end may be left out.
 
@@ -162,8 +172,14 @@ def complete_id(beginning: str, trial_ids: Collection[str]) -> str | None:
 
 
 def hash_configuration(trial_config: TrialConfig) -> str:
-    """Return a short digest of all settings but the epochs, which belong to the study or to a round of its search."""
-    values = {name: value for name, value in trial_config.as_dict().items() if name != "epochs_planned"}
+    """Return a short digest of all settings but the epochs, which belong to the study or to a round of its search.
+
+    Plain reconstruction is not said, so that its digests are those of versions that knew no other objective.
+    """
+    left_out = {"epochs_planned"}
+    if trial_config.objective == RECONSTRUCTION:
+        left_out |= {"objective", "objective_strength"}
+    values = {name: value for name, value in trial_config.as_dict().items() if name not in left_out}
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:8]
 
 
@@ -184,4 +200,6 @@ def make_trial_config(
         batch_size=config.batch_size,
         learning_rate=learning_rate,
         filters=filters,
+        objective=cell.objective,
+        objective_strength=config.find_objective(cell.objective).default_strength(cell.code_size),
     )

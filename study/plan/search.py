@@ -71,7 +71,14 @@ class CellSearch:
         self._row = config.architecture(cell.architecture)
         recipe = config.tuned_recipe
         self._rate = recipe.training(self._row.activation)["learning_rate"]
-        self._choose = partial(choose_filters, self._row, cell.code_size, multiply_adds=config.multiply_adds_budget)
+        self._outputs = config.find_objective(cell.objective).outputs_per_unit
+        self._choose = partial(
+            choose_filters,
+            self._row,
+            cell.code_size,
+            multiply_adds=config.multiply_adds_budget,
+            outputs_per_unit=self._outputs,
+        )
         self._distributions: dict[str, BaseDistribution] = {
             "learning_rate": FloatDistribution(*recipe.learning_rate_range, log=True)
         }
@@ -117,9 +124,10 @@ class CellSearch:
         filters = self._row.published_filters
         if filters is None:
             return Suggestion(self._rate)
-        if not within_budget(self._row, self.cell.code_size, filters, self.config.multiply_adds_budget):
+        code_size, most = self.cell.code_size, self.config.multiply_adds_budget
+        if not within_budget(self._row, code_size, filters, most, outputs_per_unit=self._outputs):
             filters = self._choose(1.0, filters[1] / filters[0])
-        return Suggestion(self._rate, filters, *measure_filters(self._row, self.cell.code_size, filters))
+        return Suggestion(self._rate, filters, *measure_filters(self._row, code_size, filters, self._outputs))
 
     def _pick_from_grid(self, number: int) -> Suggestion:
         first = self._suggest_published()

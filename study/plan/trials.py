@@ -6,18 +6,19 @@ from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from study.config.ablations import FACTORS, Level, explain_skip
+from study.config.ablations import Level, explain_skip, make_factors
 from study.config.search_space import Cell
 from study.config.study_config import StudyConfig
 from study.plan.planned_trial import PlannedTrial, keep_latest, make_trial_config
 from study.plan.rates import choose_rate, plan_rates
 from study.plan.rounds import find_winner, list_entrants, list_rounds, plan_round, plan_undecided
 from trainables.models.architectures import CONTROLS
+from trainables.training.objectives import RECONSTRUCTION
 
 
 def list_cells(config: StudyConfig) -> list[Cell]:
     """Return the cells of the study, in the order of its plan."""
-    return [Cell(architecture, size) for size in config.code_sizes for architecture in config.architectures]
+    return [cell for size in config.code_sizes for cell in config.list_cells(size)]
 
 
 def plan_trials(
@@ -55,8 +56,9 @@ def plan_trials(
                     if arm == "tuned":
                         found = confirmed.get(cell)
                         yield PlannedTrial("confirm", arm, cell, number, seed, config.epochs, configuration=found)
-                    # The classic auto-encoder is a control: nothing of it is published by the paper's authors.
-                    elif config.architecture(cell.architecture).published_filters:
+                    # The classic auto-encoder is a control: nothing of it is published by the paper's authors, nor is
+                    # another objective.
+                    elif config.architecture(cell.architecture).published_filters and cell.objective == RECONSTRUCTION:
                         yield PlannedTrial("confirm", arm, cell, number, seed, config.published_epochs)
 
     if "ablate" in config.phases and "tuned" in config.arms:
@@ -113,6 +115,7 @@ def list_skipped_levels(config: StudyConfig) -> list[dict[str, Any]]:
             "level": level.label,
             "architecture": cell.architecture,
             "code_size": cell.code_size,
+            "objective": cell.objective,
             "reason": reason,
         }
         for cell in config.ablated_cells
@@ -121,9 +124,20 @@ def list_skipped_levels(config: StudyConfig) -> list[dict[str, Any]]:
     ]
 
 
+def list_skipped_cells(config: StudyConfig) -> list[dict[str, Any]]:
+    """Return the combinations of architecture and objective that do not fit, each with its reason."""
+    return [
+        {"architecture": architecture, "objective": objective, "reason": reason}
+        for architecture, objective in config.list_combinations()
+        if (reason := config.find_objective(objective).explain_misfit(config.architecture(architecture)))
+    ]
+
+
 def _list_levels(config: StudyConfig, cell: Cell) -> Iterator[tuple[str, Level, str | None]]:
     """Yield factor, level and, where the level is skipped, the reason; known before the search has found the base."""
     base, row = make_trial_config(config, cell, config.recipe), config.architecture(cell.architecture)
+    objectives = config.known_objectives
+    factors = make_factors(objectives)
     for factor in config.factors:
-        for level in FACTORS[factor]:
-            yield factor, level, explain_skip(factor, level, base, row)
+        for level in factors[factor]:
+            yield factor, level, explain_skip(factor, level, base, row, objectives)

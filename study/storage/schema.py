@@ -122,6 +122,8 @@ TRIALS = _schema(
     _column("starting_weights", _TEXT, "", "caffe or data_scaled"),
     _column("batch_size", _INT, "images", "images a step"),
     _column("epochs_planned", _INT, "epochs", "full budget of epochs; of a search, of its round"),
+    _column("objective", _TEXT, "", "what training minimises: reconstruction, denoising, ...; null in older versions"),
+    _column("objective_strength", _FLOAT, "", "of the objective, in its own unit; null where it has none"),
     # Outcome.
     _column("epochs", _INT, "epochs", "epochs trained"),
     _column("train_images", _INT, "images", "size of the training set of this trial"),
@@ -139,7 +141,12 @@ TRIALS = _schema(
     _column("seconds", _FLOAT, "s", "wall time of the trial in its worker"),
     _column("device_seconds", _FLOAT, "s", "wall time multiplied by the GPUs (cores where there is none) held"),
     _column("device", _TEXT, "", "model of the GPU or processor"),
-    _column("engine", _TEXT, "", "what computed layers: kernels for avx512 or avx2, or plain layers of PyTorch"),
+    _column(
+        "engine",
+        _TEXT,
+        "",
+        "what computed layers: kernels for avx512 or avx2, or PyTorch: plain, or uncaptured on a GPU",
+    ),
     _column("host", _TEXT, "", "name of the node"),
     _column("started_at", _TIME, "UTC", "when the trial began in its worker"),
     _column("finished_at", _TIME, "UTC", "when its row was written"),

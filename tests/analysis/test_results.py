@@ -16,7 +16,14 @@ import pytest
 
 from analysis.figures.style import choose_styles
 from analysis.report import comparison_tables
-from analysis.results import ResultsError, join_scores, load_studies, load_study, select_confirmed
+from analysis.results import (
+    ResultsError,
+    _list_cell_objectives,
+    join_scores,
+    load_studies,
+    load_study,
+    select_confirmed,
+)
 from analysis.stats.aggregate import select_confirmed_scores
 from analysis.stats.metrics import Metric, select_metric
 from analysis.tables.models import compute_size
@@ -473,3 +480,25 @@ def test_errors_of_standardised_and_of_whitened_codes_share_no_mean(tmp_path: Pa
     }
     pq.write_table(pq.read_table(path).filter(pc.field("evaluator") != "nearest_neighbours"), path)
     assert load_study(folder).problems == ()
+
+
+def test_a_model_trained_by_another_objective_is_a_model_of_its_own(folder: Path) -> None:
+    """So that no mean is over two of them; rows that say no objective are of plain reconstruction."""
+    before = comparison_tables(load_study(folder))
+    for path in (folder / "trials").glob("*model_4*tuned*.parquet"):
+        table = pq.read_table(path)
+        rows = [row | {"objective": "variational", "objective_strength": 1.0} for row in table.to_pylist()]
+        pq.write_table(table_of("trials", rows), path)
+    results = load_study(folder)
+    confirmed = results.trials[results.trials["phase"] == "confirm"]
+    counts = confirmed.astype({"architecture": "str", "arm": "str"}).groupby(["architecture", "arm"]).size()
+    assert counts["model_4-variational", "tuned"] == counts["model_4", "published"] == 3
+    assert ("model_4", "tuned") not in counts
+    assert results.get_label("model_4-variational") == "Model 4, variational"
+    labels = list(results.trials["architecture"].cat.categories)
+    assert labels.index("model_4-variational") == labels.index("model_4") + 1
+    assert len(comparison_tables(results)) == len(before)
+    changed = results.trials.assign(
+        factor="objective", objective="denoising", base_code_size=10, architecture="model_1"
+    )
+    assert set(_list_cell_objectives(changed)) == {"reconstruction"}

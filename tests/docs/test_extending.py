@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
@@ -10,11 +11,22 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+import ray.cloudpickle
+import torch
 
+from study.config.presets import study_config
+from study.config.search_space import Cell
 from study.config.study_file import read_models
+from study.plan.planned_trial import make_trial_config
 from tests.documents import ROOT, write_shown_files
+from trainables.data.datasets import load_dataset
+from trainables.errors import InputError
+from trainables.training.training import Training, scale_pixels
+
+SHOWN = ["my_models.py", "my_objective.py", "my_images.py", "my_study.toml"]
 
 
 def commands(heading: str) -> list[list[str]]:
@@ -29,13 +41,47 @@ def test_the_readme_adds_a_model_in_five_lines(tmp_path: Path) -> None:
     """Its row is accepted."""
     assert write_shown_files("README.md", tmp_path) == ["my_models.py"]
     assert len((tmp_path / "my_models.py").read_text().splitlines()) <= 1 + 5
-    assert [row.name for row in read_models(tmp_path / "my_models.py")] == ["relu_tile"]
+    assert [row.name for row in read_models(tmp_path / "my_models.py").models] == ["relu_tile"]
+
+
+def test_the_objective_of_the_page_is_trained_where_its_file_is_not_known(tmp_path: Path) -> None:
+    """As a worker is sent it, by value; its penalty makes codes smaller, the stronger the more."""
+    assert write_shown_files("docs/extending.md", tmp_path) == SHOWN
+    own = read_models(tmp_path / "my_objective.py")
+    assert own.models == ()
+    config = study_config("quick", architectures=("model_4",), own_objectives=own.objectives)
+    assert [str(cell) for cell in config.list_cells(10)] == ["model_4-code10", "model_4-code10-small_code"]
+    sent = ray.cloudpickle.loads(ray.cloudpickle.dumps(config.find_objective("small_code")))
+    pixels = torch.from_numpy(np.array(load_dataset("digits").training.pixels[:64]))
+    sizes = []
+    for strength in sent.strengths:
+        base = make_trial_config(config, Cell("model_4", 10, "small_code"), "modern", filters=(3, 2), epochs=15)
+        assert base.objective_strength == 1
+        training = Training(dataclasses.replace(base, objective_strength=strength), 1, pixels, objective=sent)
+        while not training.done:
+            assert training.train_epoch().finite
+        sizes.append(training.model.encode(scale_pixels(pixels)).abs().sum().item())
+    assert sizes == sorted(sizes, reverse=True)
+
+
+def test_what_is_no_objective_is_refused_with_its_line(tmp_path: Path) -> None:
+    """A name that is taken, strengths out of order, or something else altogether."""
+    good = (ROOT / "docs" / "extending.md").read_text().partition("# my_objective.py")[2].partition("```")[0]
+    for before, after, told in [
+        ('"small_code"', '"denoising"', "line 13: an objective called denoising, which is built in"),
+        ("(0.1, 1.0, 10.0)", "(1.0, 0.1, 10.0)", "line 13: small_code: strengths"),
+        ("OBJECTIVES = [", "OBJECTIVES = [3, ", "line 11: OBJECTIVES is"),
+    ]:
+        path = tmp_path / "wrong.py"
+        path.write_text(good.replace(before, after))
+        with pytest.raises(InputError, match=re.escape(told)):
+            read_models(path)
 
 
 @pytest.mark.slow
 def test_the_example_runs_as_it_is_written(tmp_path: Path) -> None:
     """Rows, tables and weights know the models; the study's own file goes on with it and finds nothing left to do."""
-    assert write_shown_files("docs/extending.md", tmp_path) == ["my_models.py", "my_images.py", "my_study.toml"]
+    assert write_shown_files("docs/extending.md", tmp_path) == SHOWN
     environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
     printed = []
     for program, script, *arguments in commands("A study"):

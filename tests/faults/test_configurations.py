@@ -26,6 +26,7 @@ from tests.studies import exit_status
 from trainables.data.datasets import DATASETS
 from trainables.errors import InputError
 from trainables.models.architectures import BUILT_IN
+from trainables.training.objectives import OBJECTIVES
 from trainables.trial_config import RECIPES
 
 # What a shell can pass: any characters but NUL.
@@ -53,6 +54,7 @@ FLAGS: dict[str, st.SearchStrategy[list[str]]] = {
     "--phase": several(names(PHASES)),
     "--dataset": names(DATASETS).map(lambda word: [word]),
     "--architectures": several(names(BUILT_IN)),
+    "--objectives": several(names(OBJECTIVES)),
     "--models": WORDS.map(lambda word: [word]),
     "--code-sizes": several(NUMBERS),
     "--arms": several(names(TRAINED_ARMS)),
@@ -60,6 +62,7 @@ FLAGS: dict[str, st.SearchStrategy[list[str]]] = {
     "--recipe": names(RECIPES).map(lambda word: [word]),
     "--trials": NUMBERS.map(lambda word: [word]),
     "--seeds": NUMBERS.map(lambda word: [word]),
+    "--until-decided": st.just([]),
     "--epochs": NUMBERS.map(lambda word: [word]),
     "--seed": NUMBERS.map(lambda word: [word]),
     "--factors": several(names(FACTORS)),
@@ -71,6 +74,7 @@ FLAGS: dict[str, st.SearchStrategy[list[str]]] = {
     "--gpus-per-trial": NUMBERS.map(lambda word: [word]),
     "--time-budget": NUMBERS.map(lambda word: [word]),
     "--epoch-limit": NUMBERS.map(lambda word: [word]),
+    "--retry-failed": st.just([]),
     "--optuna-storage": WORDS.map(lambda word: [word]),
     "--no-report": st.just([]),
     "--quiet": st.just([]),
@@ -146,6 +150,9 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "dataset": names(DATASETS),
     "architectures": several(names(BUILT_IN)).map(tuple),
     "code_sizes": st.lists(st.integers(-1, 900), max_size=4).map(tuple),
+    "objectives": several(names(OBJECTIVES)).map(tuple),
+    "objectives_at": st.lists(st.tuples(names(BUILT_IN), several(names(OBJECTIVES)).map(tuple)), max_size=2).map(tuple),
+    "own_objectives": st.just(()),
     "phases": several(names(PHASES)).map(tuple),
     "arms": several(names(TRAINED_ARMS)).map(tuple),
     "recipe": names(RECIPES),
@@ -161,6 +168,8 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "epochs": st.integers(),
     "batch_size": st.one_of(st.none(), st.integers()),
     "weight_decay": st.one_of(st.none(), st.floats()),
+    "with_umap": st.booleans(),
+    "until_decided": st.booleans(),
     "seed": st.integers(),
     "factors": several(names(FACTORS)).map(tuple),
     "ablated_architectures": several(names(BUILT_IN)).map(tuple),

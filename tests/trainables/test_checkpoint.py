@@ -15,6 +15,8 @@ from trainables.errors import InputError
 from trainables.models import initialization
 from trainables.models.architectures import BUILT_IN
 from trainables.models.autoencoder import Autoencoder
+from trainables.training.objectives import OBJECTIVES
+from trainables.training.training import make_model
 from trainables.trial_config import RECIPES
 
 IMAGES = torch.rand(64, 1, 28, 28, generator=torch.Generator().manual_seed(0))
@@ -30,6 +32,21 @@ def test_weights_file_gives_the_same_model_back(tmp_path: Path) -> None:
     again = load_checkpoint(path)
     assert torch.equal(again(IMAGES), model(IMAGES))
     assert again.architecture == dataclasses.replace(model.architecture)
+
+
+def test_weights_by_an_objective_of_ones_own_need_it_again(tmp_path: Path) -> None:
+    """Its function, which says how a code is read, stands in no file."""
+    own = dataclasses.replace(OBJECTIVES["k_sparse"], name="mine")
+    trial_config = RECIPES["modern"].trial_config(
+        BUILT_IN["model_4"], 3, 1, filters=(5, 6), objective="mine", objective_strength=2.0
+    )
+    model = make_model(trial_config, 28, objective=own)
+    initialization.draw_data_scaled(model, torch.Generator().manual_seed(0), IMAGES)
+    path = tmp_path / "some.safetensors"
+    path.write_bytes(pack_weights(model, trial_config, "some"))
+    assert ((load_checkpoint(path, [own]).encode(IMAGES) != 0).sum(1) == 2).all()
+    with pytest.raises(InputError, match="was trained by objective mine, which is not built in"):
+        load_checkpoint(path)
 
 
 def test_a_file_that_is_no_weights_file_is_refused(tmp_path: Path) -> None:

@@ -16,11 +16,14 @@ import trainables.run_trial
 from trainables.checkpoint import unpack_weights
 from trainables.data.datasets import load_dataset
 from trainables.data.images import Dataset, LabelledImages
+from trainables.inference import encode
 from trainables.models.architectures import BUILT_IN, CONTROLS, with_variant
+from trainables.models.layers import count_multiply_adds, count_parameters
 from trainables.models.pictures import take_pictures
 from trainables.run_trial import KEPT_RECONSTRUCTIONS, Report, Trial, TrialBatch, run_trial
 from trainables.training.batched import BatchedTraining
 from trainables.training.devices import name_engine
+from trainables.training.objectives import OBJECTIVES
 from trainables.training.training import EpochMetrics, Training
 from trainables.trial_config import RECIPES, TrialConfig
 
@@ -284,10 +287,11 @@ class SpiedTraining(Training):
         train_pixels: Tensor,
         validation_pixels: Tensor | None = None,
         row: Any = None,
+        objective: Any = None,
     ) -> None:
         validation = set() if validation_pixels is None else set(validation_pixels[:, 0, 0].tolist())
         self.seen.append((set(train_pixels[:, 0, 0].tolist()), validation))
-        super().__init__(trial_config, seed, train_pixels, validation_pixels, row)
+        super().__init__(trial_config, seed, train_pixels, validation_pixels, row, objective)
 
 
 @pytest.mark.parametrize(
@@ -388,3 +392,34 @@ def test_codes_are_clustered_by_umap_where_a_study_asks_for_it(dataset: Dataset)
         found = {score.metric: score.value for score in outcome.scores if score.evaluator == "umap_gmm"}
         assert found.keys() == {"accuracy", "nmi", "ari", "silhouette"}
         assert 0.1 <= found["accuracy"] <= 1
+
+
+@pytest.mark.parametrize(
+    ("objective", "metrics"),
+    [
+        ("variational", {"kl_divergence", "active_units", "bound"}),
+        ("k_sparse", {"nonzero_units"}),
+        ("moment_matching", {"mean_distance", "covariance_distance"}),
+        ("contractive", set()),
+    ],
+)
+def test_a_trial_has_the_scores_of_its_objective_and_weights_that_say_how_codes_are_read(
+    objective: str, metrics: set[str]
+) -> None:
+    """The model that is loaded again gives the codes that were kept; what computed the layers is said."""
+    strength = OBJECTIVES[objective].default_strength(4)
+    trial_config = dataclasses.replace(
+        make_trial_config("model_4"), epochs_planned=1, objective=objective, objective_strength=strength
+    )
+    batch = dataclasses.replace(spec_of(trial_config), trials=(Trial("confirm-1", 1, keep_codes=True),))
+    (report,) = run_trial(batch, few_digits(), torch.device("cpu"))
+    assert report.outcome is not None and report.outcome.weights is not None and report.outcome.kept is not None
+    assert {score.metric for score in report.outcome.scores if score.evaluator == "objective"} == metrics
+    model = unpack_weights(report.outcome.weights, "weights")
+    codes = encode(model, few_digits().test.pixels)
+    np.testing.assert_array_equal(codes.astype(np.float16), report.outcome.kept.codes)
+    plain = OBJECTIVES[objective].plain
+    assert report.columns["engine"] == ("plain" if plain else name_engine(torch.device("cpu")))
+    outputs = OBJECTIVES[objective].outputs_per_unit
+    assert report.columns["parameters"] == count_parameters(BUILT_IN["model_4"], 4, (3, 2), outputs)
+    assert report.columns["multiply_adds"] == count_multiply_adds(BUILT_IN["model_4"], 4, (3, 2)) + 1000 * (outputs - 1)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from trainables.evaluation.scores import Score, make_scores
 from trainables.models.autoencoder import Autoencoder, Switches
-from trainables.training.training import MEASURING_BATCH, reconstruction_losses, scale_pixels
+from trainables.training.training import MEASURING_BATCH, Training, reconstruction_losses, scale_pixels
 
 LAYER_IMAGES = 1_000
 """Test images on which the layers' ranges are taken."""
@@ -92,6 +92,28 @@ def measure_test(
     code, first = torch.cat(codes), model.decoder_stages[0]
     layer = model.activate(first, model.preactivate(first, code, {}))
     return TestImagesResult(code.cpu().numpy(), layer.cpu().numpy(), kept.half().cpu().numpy(), scores)
+
+
+@torch.inference_mode()
+def measure_objective(training: Training, pixels: Tensor) -> list[Score]:
+    """Return the scores of the test images that the objective of a training alone has; evaluator is ``objective``.
+
+    ``pixels`` are (images, side, side) uint8. Noise is drawn where the training left off.
+    """
+    objective = training.objective
+    outputs: list[Tensor] = []
+    of_images: dict[str, list[Tensor]] = {}
+    for batch in pixels.split(MEASURING_BATCH):
+        step = training.make_step(scale_pixels(batch))
+        if objective.measure_outputs is not None:
+            outputs.append(training.model.compute_outputs(step.images)[0])
+        if objective.measure_images is not None:
+            for metric, values in objective.measure_images(step).items():
+                of_images.setdefault(metric, []).append(values)
+    scores = {metric: float(torch.cat(values).double().mean()) for metric, values in of_images.items()}
+    if objective.measure_outputs is not None:
+        scores |= objective.measure_outputs(torch.cat(outputs), step.strength)
+    return make_scores("objective", scores)
 
 
 @torch.inference_mode()

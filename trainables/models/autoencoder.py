@@ -53,6 +53,9 @@ class Autoencoder(nn.Module):
 
     Images are ``(batch, 1, side, side)`` float32 in [0, 1]; decoded images are logits of the same shape, whose sigmoid
     is the reconstruction. Weights are zero until `starting_weights` draws them.
+
+    The code layer has ``outputs_per_unit`` outputs for each unit of the code, which ``read_code`` makes of them; by
+    default they are the code.
     """
 
     def __init__(
@@ -61,12 +64,15 @@ class Autoencoder(nn.Module):
         code_size: int,
         filters: Filters | None = None,
         image_size: int = IMAGE_SIZE,
+        outputs_per_unit: int = 1,
+        read_code: Callable[[Tensor], Tensor] | None = None,
     ) -> None:
         super().__init__()
         self.architecture = architecture
+        self._read_code = read_code
         self.code_size = code_size
         self.image_size = image_size
-        self.stages = tuple(_pair_layers(list_layers(architecture, code_size, filters, image_size)))
+        self.stages = tuple(_pair_layers(list_layers(architecture, code_size, filters, image_size, outputs_per_unit)))
         after_code = 1 + [stage.layer.name for stage in self.stages].index("code")
         self.encoder_stages, self.decoder_stages = self.stages[:after_code], self.stages[after_code:]
         self.pooling: Pooling = architecture.pooling or "none"
@@ -97,6 +103,11 @@ class Autoencoder(nn.Module):
 
     def encode_with_switches(self, images: Tensor) -> tuple[Tensor, Switches]:
         """Return the code and the switches, which are empty unless the decoder uses them."""
+        outputs, switches = self.compute_outputs(images)
+        return self.read_code(outputs), switches
+
+    def compute_outputs(self, images: Tensor) -> tuple[Tensor, Switches]:
+        """Return the outputs of the code layer, ``(batch, outputs)``, and the switches."""
         if self._compiles(images):
             operations, switched = self._operations[0], self.unpooling == "switches"
             given = operations, switched, images, *self._list_parameters(self.encoder_stages)
@@ -104,9 +115,14 @@ class Autoencoder(nn.Module):
             return code.flatten(1), dict(enumerate(phases, start=1))
         switches: Switches = {}
         maps = images
-        for stage in self.encoder_stages:
+        *hidden, last = self.encoder_stages
+        for stage in hidden:
             maps = self.activate(stage, self.preactivate(stage, maps, switches))
-        return maps.flatten(1), switches
+        return self.preactivate(last, maps, switches).flatten(1), switches
+
+    def read_code(self, outputs: Tensor) -> Tensor:
+        """Return the code, ``(batch, code_size)``, that the outputs of the code layer make."""
+        return outputs if self._read_code is None else self._read_code(outputs)
 
     def decode(self, code: Tensor, switches: Switches | None = None) -> Tensor:
         """Return the logits of the image that ``code`` stands for, ``(batch, 1, side, side)``.
@@ -179,8 +195,10 @@ class Autoencoder(nn.Module):
         return F.conv_transpose2d(maps, weight, bias)
 
     def activate(self, stage: Stage, preactivation: Tensor) -> Tensor:
-        """Return the stage's output: its activation, then the average where that is how it pools."""
+        """Return the stage's output: its activation, then the average where that is how it pools, or the code."""
         maps = _ACTIVATIONS[stage.layer.activation](preactivation)
+        if stage.layer.name == "code":
+            return self.read_code(maps)
         if stage.pool_level is not None and self.pooling == "average":
             maps = F.avg_pool2d(maps, 2)
         return maps

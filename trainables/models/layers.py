@@ -71,7 +71,11 @@ class Layer:
 
 
 def list_layers(
-    architecture: Architecture, code_size: int, filters: Filters | None = None, image_size: int = IMAGE_SIZE
+    architecture: Architecture,
+    code_size: int,
+    filters: Filters | None = None,
+    image_size: int = IMAGE_SIZE,
+    outputs_per_unit: int = 1,
 ) -> tuple[Layer, ...]:
     """Return the layers of ``architecture`` from image to output, each with its sizes.
 
@@ -80,6 +84,7 @@ def list_layers(
         code_size: units of the code layer.
         filters: filter counts of the two convolutions; the published ones when None. A classic auto-encoder has none.
         image_size: side of the square, one-channel images, in pixels.
+        outputs_per_unit: of the code layer, for each unit of the code that is made of them.
 
     Raises:
         InputError: the sizes do not work out: a kernel larger than its maps, or an output that is not the image's size.
@@ -87,7 +92,7 @@ def list_layers(
     if code_size < 1:
         raise InputError(f"code size {code_size}", "a whole number of at least 1", "give another code size")
     if isinstance(architecture, ClassicAutoencoder):
-        return _list_classic_layers(architecture, code_size, image_size)
+        return _list_classic_layers(architecture, code_size, image_size, outputs_per_unit)
     filters = filters or architecture.published_filters
     if min(filters) < 1:
         raise InputError(f"filter counts {filters}", "whole numbers of at least 1", "give other filter counts")
@@ -95,7 +100,7 @@ def list_layers(
     last = encoder[-1]
     middle = (
         Layer("fc_in", "linear", last.out_maps, last.out_size, HIDDEN_UNITS, 1, activation=architecture.activation),
-        Layer("code", "linear", HIDDEN_UNITS, 1, code_size, 1),
+        Layer("code", "linear", HIDDEN_UNITS, 1, outputs_per_unit * code_size, 1),
         Layer("fc_out", "linear", code_size, 1, HIDDEN_UNITS, 1, activation=architecture.activation),
     )
     decoder = _list_decoder_layers(architecture, encoder, filters, image_size)
@@ -173,14 +178,16 @@ def _balance_filters(encoder: tuple[Layer, ...], decoder: Decoder, image_size: i
     return max(1, round(elements["1"] / size_1**2)), max(1, round(elements["2"] / size_2**2))
 
 
-def _list_classic_layers(architecture: ClassicAutoencoder, code_size: int, image_size: int) -> tuple[Layer, ...]:
+def _list_classic_layers(
+    architecture: ClassicAutoencoder, code_size: int, image_size: int, outputs_per_unit: int
+) -> tuple[Layer, ...]:
     act = architecture.activation
     stack: list[Layer] = []
     maps, size = 1, image_size
     for number, width in enumerate(architecture.widths, start=1):
         stack.append(Layer(f"fc{number}_in", "linear", maps, size, width, 1, activation=act))
         maps, size = width, 1
-    stack.append(Layer("code", "linear", maps, 1, code_size, 1))
+    stack.append(Layer("code", "linear", maps, 1, outputs_per_unit * code_size, 1))
     maps = code_size
     for number, width in reversed(tuple(enumerate(architecture.widths, start=1))):
         stack.append(Layer(f"fc{number}_out", "linear", maps, 1, width, 1, activation=act))
@@ -189,11 +196,17 @@ def _list_classic_layers(architecture: ClassicAutoencoder, code_size: int, image
     return tuple(stack)
 
 
-def count_parameters(architecture: Architecture, code_size: int, filters: Filters | None = None) -> int:
+def count_parameters(
+    architecture: Architecture, code_size: int, filters: Filters | None = None, outputs_per_unit: int = 1
+) -> int:
     """Return the number of trained weights and biases."""
-    return sum(layer.parameters for layer in list_layers(architecture, code_size, filters))
+    layers = list_layers(architecture, code_size, filters, outputs_per_unit=outputs_per_unit)
+    return sum(layer.parameters for layer in layers)
 
 
-def count_multiply_adds(architecture: Architecture, code_size: int, filters: Filters | None = None) -> int:
+def count_multiply_adds(
+    architecture: Architecture, code_size: int, filters: Filters | None = None, outputs_per_unit: int = 1
+) -> int:
     """Return the multiply-adds of a forward pass for one image, products with unpooling's zeros included."""
-    return sum(layer.multiply_adds for layer in list_layers(architecture, code_size, filters))
+    layers = list_layers(architecture, code_size, filters, outputs_per_unit=outputs_per_unit)
+    return sum(layer.multiply_adds for layer in layers)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from trainables.ops.engine import load_kernels
+from trainables.training.objectives import OBJECTIVES, RECONSTRUCTION, Objective
 
 SEEDS_AT_ONCE = {"cpu": 1, "cuda": 8}
 """Seeds of one configuration that one trial trains as a batched model.
@@ -25,9 +26,14 @@ def prepare(device: torch.device) -> None:
         load_kernels()
 
 
-def name_engine(device: torch.device) -> str:
-    """Return what computes layers on ``device``: kernels for ``avx512`` or ``avx2``, or ``plain`` layers of PyTorch."""
-    return load_kernels().instruction_set if device.type == "cpu" else "plain"
+def name_engine(device: torch.device, objective: Objective = OBJECTIVES[RECONSTRUCTION]) -> str:
+    """Return what computes layers on ``device``: kernels for ``avx512`` or ``avx2``, or ``plain`` layers of PyTorch.
+
+    ``uncaptured`` are plain layers on a GPU whose steps no graph replays, since the objective does not allow it.
+    """
+    if device.type == "cpu":
+        return "plain" if objective.plain else load_kernels().instruction_set
+    return "plain" if objective.shared else "uncaptured"
 
 
 def describe_engine(device: torch.device) -> str:

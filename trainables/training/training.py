@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 import time
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -19,6 +22,7 @@ from trainables.models.architectures import Architecture
 from trainables.models.autoencoder import Autoencoder
 from trainables.ops.engine import Losses, find_norm, has_kernels
 from trainables.training.muon import Muon
+from trainables.training.objectives import OBJECTIVES, Objective
 from trainables.training.optimizers import Adam, Group, Optimizer, StochasticGradientDescent
 from trainables.trial_config import TrialConfig
 
@@ -48,14 +52,72 @@ class EpochMetrics:
         return all(math.isfinite(value) for value in watched if value is not None)
 
 
+class StepLosses(NamedTuple):
+    """Of a step, averaged over its images: what is minimised, and the errors of the reconstructions."""
+
+    minimised: Tensor
+    cross_entropy: Tensor
+    squared_error: Tensor
+
+    def add(self, penalty: Tensor) -> StepLosses:
+        """Return the same with a penalty added to what is minimised."""
+        return self._replace(minimised=self.minimised + penalty)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What an objective is given: a batch of clean images, the model, and its source of noise.
+
+    ``images`` are ``(batch, 1, side, side)`` float32 in [0, 1].
+    """
+
+    model: Autoencoder
+    images: Tensor
+    trial_config: TrialConfig
+    noise: torch.Generator
+
+    @property
+    def strength(self) -> float:
+        """The objective's strength, 0 of one that has none."""
+        return self.trial_config.objective_strength or 0.0
+
+    def compare(self, logits: Tensor) -> StepLosses:
+        """Return the losses of reconstructions, given as logits of the images' shape."""
+        cross_entropy, squared_error = reconstruction_losses(logits, self.images)
+        return StepLosses(select_loss(self.trial_config, cross_entropy, squared_error), cross_entropy, squared_error)
+
+    def compare_each(self, logits: Tensor, count: int) -> StepLosses:
+        """Return the losses of every single reconstruction, (count * batch,), of ``count`` for each image in turn."""
+        images = self.images.repeat(count, 1, 1, 1)
+        cross_entropy = F.binary_cross_entropy_with_logits(logits, images, reduction="none").flatten(1).sum(1)
+        squared_error = (torch.sigmoid(logits) - images).square().flatten(1).sum(1)
+        return StepLosses(select_loss(self.trial_config, cross_entropy, squared_error), cross_entropy, squared_error)
+
+    def differentiate(self, value: Tensor, by: Tensor) -> Tensor:
+        """Return the derivative of a scalar, which can be differentiated again where the model is plain."""
+        (slope,) = torch.autograd.grad(value, by, create_graph=True)
+        return slope
+
+    def draw_uniform(self, like: Tensor) -> Tensor:
+        """Draw numbers of [0, 1), as many as a tensor has, in its shape; how it lies in memory changes none."""
+        return torch.empty(like.shape, dtype=like.dtype, device=like.device).uniform_(generator=self.noise)
+
+    def draw_normal(self, like: Tensor) -> Tensor:
+        """Draw numbers of mean 0 and variance 1, likewise."""
+        return torch.empty(like.shape, dtype=like.dtype, device=like.device).normal_(generator=self.noise)
+
+
 class Training:
     """A model in training. The same settings, seed and images give the same numbers on the same processor.
 
     Args:
         trial_config: what to train and how.
-        seed: decides the starting weights and the order of the images, by generators that share nothing.
+        seed: decides the starting weights, the order of the images and the noise of an objective, by generators that
+            share nothing.
         train_pixels: ``(images, side, side)`` uint8, on the device.
         validation_pixels: of the same kind, measured after every epoch, or None.
+        row: of the table of architectures, by default the built-in one that the settings name.
+        objective: likewise.
 
     Raises:
         InputError: there are fewer images than a batch holds.
@@ -68,6 +130,7 @@ class Training:
         train_pixels: Tensor,
         validation_pixels: Tensor | None = None,
         row: Architecture | None = None,
+        objective: Objective | None = None,
     ) -> None:
         if len(train_pixels) < trial_config.batch_size:
             raise InputError(
@@ -77,9 +140,13 @@ class Training:
             )
         self.trial_config = trial_config
         self.train_pixels, self.validation_pixels = train_pixels, validation_pixels
-        weights_seed, order_seed = np.random.SeedSequence(seed).generate_state(2, np.uint64)
+        self.objective = objective or OBJECTIVES[trial_config.objective]
+        # The first two words are the same however many are asked for.
+        weights_seed, order_seed, noise_seed = np.random.SeedSequence(seed).generate_state(3, np.uint64)
         self._order = torch.Generator().manual_seed(int(order_seed))
-        self.model = _initialize_model(trial_config.variant(row), trial_config, int(weights_seed), train_pixels)
+        self._noise = torch.Generator(train_pixels.device).manual_seed(int(noise_seed))
+        self.model = make_model(trial_config, train_pixels.shape[-1], row, self.objective)
+        _draw_weights(self.model, trial_config, int(weights_seed), train_pixels)
         self.optimizer = make_optimizer(trial_config, self.model)
         self.epoch = 0
         # Images that do not fill a batch wait for the next epoch's order: every step has the same shape.
@@ -126,16 +193,19 @@ class Training:
             seconds=time.perf_counter() - started,
         )
 
+    def make_step(self, images: Tensor) -> Step:
+        """Return what the objective is given of a batch of images, ``(batch, 1, side, side)`` in [0, 1]."""
+        return Step(self.model, images, self.trial_config, self._noise)
+
     def _step(self, images: Tensor) -> Tensor:
         """Change the weights by one batch and return its (cross-entropy, squared error) per image."""
-        logits = self.model(images)
-        cross_entropy, squared_error = reconstruction_losses(logits, images)
+        losses = self.objective.find_losses(self.make_step(images))
         self.optimizer.clear_gradients()
-        select_loss(self.trial_config, cross_entropy, squared_error).backward()
+        losses.minimised.backward()
         if self.trial_config.gradient_norm_limit is not None:
             _limit_norm(self.optimizer, self.trial_config.gradient_norm_limit)
         self.optimizer.step()
-        return torch.stack((cross_entropy.detach(), squared_error.detach()))
+        return torch.stack((losses.cross_entropy.detach(), losses.squared_error.detach()))
 
 
 def _limit_norm(optimizer: Optimizer, limit: float) -> None:
@@ -218,8 +288,30 @@ def schedule_learning_rate(trial_config: TrialConfig, step: int, steps_per_epoch
     return trial_config.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warmup) / (total - warmup)))
 
 
-def _initialize_model(row: Architecture, trial_config: TrialConfig, seed: int, train_pixels: Tensor) -> Autoencoder:
-    model = Autoencoder(row, trial_config.code_size, trial_config.filters, train_pixels.shape[-1])
+def make_model(
+    trial_config: TrialConfig, image_size: int, row: Architecture | None = None, objective: Objective | None = None
+) -> Autoencoder:
+    """Return the model of a trial, whose weights are zero, on the processor; of ``row`` and ``objective`` as there."""
+    objective = objective or OBJECTIVES[trial_config.objective]
+    read_code = objective.read_code
+    model = Autoencoder(
+        trial_config.variant(row),
+        trial_config.code_size,
+        trial_config.filters,
+        image_size,
+        objective.outputs_per_unit,
+        None if read_code is None else partial(_read_code, read_code, trial_config.objective_strength or 0.0),
+    )
+    model.plain = objective.plain
+    return model
+
+
+def _read_code(read_code: Callable[[Tensor, float], Tensor], strength: float, outputs: Tensor) -> Tensor:
+    return read_code(outputs, strength)
+
+
+def _draw_weights(model: Autoencoder, trial_config: TrialConfig, seed: int, train_pixels: Tensor) -> None:
+    """Draw the starting weights of a model and move it to where the images are."""
     generator = torch.Generator().manual_seed(seed % 2**63)
     if trial_config.starting_weights == "caffe":
         initialization.draw_caffe(model, generator)
@@ -227,7 +319,7 @@ def _initialize_model(row: Architecture, trial_config: TrialConfig, seed: int, t
         chosen = torch.randperm(len(train_pixels), generator=generator)[:SCALING_IMAGES]
         images = scale_pixels(train_pixels[chosen.to(train_pixels.device)].cpu())
         initialization.draw_data_scaled(model, generator, images)
-    return model.to(train_pixels.device)
+    model.to(train_pixels.device)
 
 
 def make_optimizer(trial_config: TrialConfig, model: nn.Module) -> Optimizer:

@@ -20,6 +20,7 @@ GIVEN = RunOptions(
     gpus_per_trial=0.25,
     time_budget=1.5,
     epoch_limit=7.0,
+    retry_failed=True,
     optuna_storage="study.log",
     report=False,
     verbosity="verbose",
@@ -49,9 +50,9 @@ def test_every_flag_reaches_the_launch_with_its_value(monkeypatch: pytest.Monkey
     """Each option differs from its default, so that none is lost on the way."""
     values = dataclasses.asdict(GIVEN)
     assert all(values[name] != value for name, value in dataclasses.asdict(RunOptions()).items())
-    del values["verbosity"], values["report"]
+    del values["verbosity"], values["report"], values["retry_failed"]
     flags = [part for name, value in values.items() for part in (f"--{name.replace('_', '-')}", str(value))]
-    assert launched(monkeypatch, *flags, "--no-report", "--verbose")[1] == GIVEN
+    assert launched(monkeypatch, *flags, "--retry-failed", "--no-report", "--verbose")[1] == GIVEN
 
 
 def test_no_option_changes_what_is_studied(monkeypatch: pytest.MonkeyPatch) -> None:

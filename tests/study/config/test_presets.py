@@ -21,9 +21,8 @@ def test_presets_are_valid_and_named_after_preset_and_data(preset: str) -> None:
     """The same command resumes the same folder."""
     config = study_config(preset)
     assert config.name == f"{preset}-{config.dataset}"
-    assert config.architectures == (
-        tuple(BUILT_IN) if preset != "factorial" else tuple(row.name for row in make_factorial())
-    )
+    own = {"factorial": tuple(row.name for row in make_factorial()), "objectives": ("model_4", "model_3")}
+    assert config.architectures == own.get(preset, tuple(BUILT_IN))
 
 
 def test_the_papers_epochs_are_its_iterations() -> None:
@@ -69,7 +68,7 @@ def test_a_number_of_seeds_that_is_asked_for_holds_everywhere() -> None:
 def test_an_unknown_preset_or_key_is_answered_with_those_there_are() -> None:
     """As a value that is not accepted is."""
     with pytest.raises(
-        InputError, match=r"unknown preset 'fast'\n  accepted: quick, sample, paper, reference, factorial"
+        InputError, match=r"unknown preset 'fast'\n  accepted: quick, sample, paper, reference, factorial, objectives"
     ):
         study_config("fast")
     with pytest.raises(InputError, match=r"unknown key 'epochz'\n  accepted: name, preset, dataset"):

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from study.config.ablations import FACTORS
+from study.config.ablations import USUAL
 from study.config.search_space import Cell
 from study.config.study_config import StudyConfig
 from study.execution.recorder import make_batch
@@ -265,7 +265,7 @@ def test_ablations_change_one_setting_of_the_best_configuration() -> None:
         if planned.phase == "confirm" and planned.arm == "tuned"
     }
     ablated = [(planned, trial_config) for planned, trial_config in taken if planned.phase == "ablate"]
-    assert {planned.factor for planned, _ in ablated} == set(FACTORS)
+    assert {planned.factor for planned, _ in ablated} == set(USUAL)
     for planned, trial_config in ablated:
         before, after = base[planned.cell].as_dict(), trial_config.as_dict()
         changed = {name for name in before if before[name] != after[name]}

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections import Counter
 
+import pytest
+
+from study.config.presets import study_config
 from study.config.search_space import Cell
+from study.config.study_config import rebuild_config
 from study.plan.identity import make_identity
 from study.plan.plan import Plan
-from study.plan.trials import list_skipped_levels, plan_trials
+from study.plan.trials import list_cells, list_skipped_cells, list_skipped_levels, plan_trials
 from tests.studies import small_config
-from tests.study.plan.test_plan import ablating
+from tests.study.plan.test_plan import ablating, run_all
+from trainables.errors import InputError
+from trainables.training.objectives import OBJECTIVES as OBJECTIVE_TABLE
 
 
 def test_a_study_plans_search_confirmation_of_both_arms_and_controls() -> None:
@@ -108,3 +115,62 @@ def test_ids_are_unique_file_names() -> None:
 def test_cell_order_is_stable() -> None:
     """A cell's name is part of every id."""
     assert str(Cell("model_1", 10)) == "model_1-code10"
+
+
+OBJECTIVES = ("reconstruction", "k_sparse", "what_where")
+
+
+def test_an_objective_makes_cells_of_its_own_where_it_fits() -> None:
+    """What does not fit is left out with its reason; the published arm is of plain reconstruction alone."""
+    config = small_config(architectures=("model_3", "model_4"), objectives=OBJECTIVES)
+    assert [str(cell) for cell in list_cells(config)] == [
+        "model_3-code10",
+        "model_3-code10-k_sparse",
+        "model_3-code10-what_where",
+        "model_4-code10",
+        "model_4-code10-k_sparse",
+    ]
+    (skipped,) = list_skipped_cells(config)
+    assert (skipped["architecture"], skipped["objective"]) == ("model_4", "what_where")
+    assert skipped["reason"] == "model_4 does not unpool with switches"
+    published = {str(planned.cell) for planned in plan_trials(config) if planned.arm == "published"}
+    assert published == {"model_3-code10", "model_4-code10"}
+    alone = {planned.trial_id for planned in plan_trials(small_config(architectures=("model_3", "model_4")))}
+    assert alone < {planned.trial_id for planned in plan_trials(config)}
+    assert make_identity(config, "sha") == make_identity(small_config(), "sha")
+    with pytest.raises(InputError, match="objective what_where with model_4"):
+        small_config(architectures=("model_4",), objectives=("what_where",))
+
+
+def test_some_architectures_may_have_other_objectives() -> None:
+    """As in preset objectives; whoever asks for objectives means all architectures."""
+    config = study_config("objectives")
+    others = [cell.objective for cell in config.list_cells(10) if cell.architecture == "model_3"]
+    assert others == ["reconstruction", "what_where"]
+    assert len(config.list_cells(10)) == 10
+    assert rebuild_config({"name": config.name, "config": json.loads(json.dumps(config.as_dict()))}) == config
+    asked = study_config("objectives", objectives=("variational",))
+    assert {cell.objective for cell in list_cells(asked)} == {"variational"}
+
+
+def test_a_search_has_the_middle_strength_and_ablations_the_others() -> None:
+    """At the learning rate of the base; a sparse code of another size has another count."""
+    config = ablating(
+        architectures=("model_4",), objectives=OBJECTIVES[:2], factors=("objective_strength", "code_size", "objective")
+    )
+    taken = run_all(Plan(config, ()))
+    strengths: dict[tuple[str, str], set[object]] = {}
+    for planned, trial_config in taken:
+        if trial_config is not None and trial_config.objective == "k_sparse" and planned.factor != "objective":
+            key = (planned.phase, planned.level.label if planned.level else "")
+            strengths.setdefault(key, set()).add(trial_config.objective_strength)
+            assert planned.cell.objective == "k_sparse"
+            assert planned.factor is None or trial_config.learning_rate == 0.01
+    assert strengths[("search", "")] == strengths[("confirm", "")] == {5.0}
+    assert (strengths["ablate", "weak"], strengths["ablate", "strong"]) == ({3.0}, {8.0})
+    assert (strengths["ablate", "2"], strengths["ablate", "64"]) == ({1.0}, {8.0})
+    changed = {config.objective for planned, config in taken if planned.factor == "objective" and config}
+    assert changed == {*OBJECTIVE_TABLE} - {"reconstruction", "what_where"}
+    reasons = {level["reason"] for level in list_skipped_levels(config)}
+    assert "objectives are changed from reconstruction" in reasons
+    assert "model_4 does not unpool with switches" in reasons

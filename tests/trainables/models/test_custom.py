@@ -197,7 +197,7 @@ def test_a_mistake_in_a_file_of_models_is_one_screen(
     """File, line and what is accepted; exit status 2, no traceback and no folder."""
     path = written(tmp_path, rows)
     if expected is None:
-        assert [row.name for row in read_models(path)] == ["one"]
+        assert [row.name for row in read_models(path).models] == ["one"]
         return
     assert launch.main(["--preset", "quick", "--models", str(path), "--results-dir", str(tmp_path / "results")]) == 2
     shown = capsys.readouterr().err

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from trainables.data.datasets import load_dataset
 from trainables.errors import InputError
 from trainables.models.architectures import BUILT_IN
 from trainables.models.autoencoder import Autoencoder
@@ -106,6 +107,7 @@ def test_the_same_seed_gives_the_same_figures_and_another_seed_others(pixels: Te
         {"starting_weights": "caffe"},
         {"batch_size": 40},
         {"code_size": 5},
+        {"objective": "denoising", "objective_strength": 0.1},
     ],
     ids=lambda change: next(iter(change)),
 )
@@ -223,13 +225,31 @@ def test_a_measured_loss_weighs_every_image_alike() -> None:
     assert measured == pytest.approx((float(cross_entropy) / 501, float(squared_error) / 501), rel=1e-5)
 
 
-def test_the_order_of_images_shares_nothing_with_the_starting_weights() -> None:
-    """Each has a generator of its own, seeded by words of the seed's sequence: weights first, then the order."""
+def test_weights_order_of_images_and_noise_share_nothing() -> None:
+    """Each has a generator of its own, seeded by words of the seed's sequence, of which two are those of two alone."""
     training = Training(make_trial_config(), 5, random_pixels(30))
-    words = np.random.SeedSequence(5).generate_state(2, np.uint64)
-    assert words[0] != words[1]
-    expected = torch.randperm(30, generator=torch.Generator().manual_seed(int(words[1])))
-    torch.testing.assert_close(training.draw_order(), expected)
+    weights, order = (int(word) for word in np.random.SeedSequence(5).generate_state(2, np.uint64))
+    third = int(np.random.SeedSequence(5).generate_state(3, np.uint64)[2])
+    assert len({weights, order, third}) == 3
+    torch.testing.assert_close(
+        training.draw_order(), torch.randperm(30, generator=torch.Generator().manual_seed(order))
+    )
+    step = training.make_step(torch.zeros(7))
+    noise = torch.rand(7, generator=torch.Generator().manual_seed(third))
+    torch.testing.assert_close(step.draw_uniform(step.images), noise)
+
+
+def test_reconstruction_is_what_it_was_before_there_were_other_objectives() -> None:
+    """Numbers of the version before, of an epoch of two models: the same but for the rounding of processors."""
+    before = {
+        "model_3": (273.75487365722654, 39.524941730499265),
+        "model_4": (286.10234756469725, 44.275213623046874),
+    }
+    pixels = torch.from_numpy(np.array(load_dataset("digits").training.pixels[:640]))
+    for name, values in before.items():
+        trial_config = RECIPES["modern"].trial_config(BUILT_IN[name], 10, 2, batch_size=32)
+        metrics = Training(trial_config, 1, pixels).train_epoch()
+        assert (metrics.train_cross_entropy, metrics.train_squared_error) == pytest.approx(values, rel=1e-3)
 
 
 def test_nesterov_looks_ahead_of_its_momentum() -> None:
