@@ -15,6 +15,7 @@ torch.set_num_threads(1)
 BESIDE = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
+@pytest.hookimpl(optionalhook=True)  # also where tests run without pytest-xdist
 def pytest_xdist_auto_num_workers() -> int:
     """Return one worker more than there are cores, since slow tests wait for Ray's processes half of the time."""
     return (os.cpu_count() or 1) + 1

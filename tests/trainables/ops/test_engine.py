@@ -246,7 +246,7 @@ def test_the_weights_of_a_first_layer_learn_without_a_gradient_of_images(row: Ar
     side = 21 if row is ODD else 28
     model, images = start(row, side=side), draw_images(7, side)
     expected = differentiate(model, images, plain=False)
-    sum(reconstruction_losses(model(images), images)).backward()  # type: ignore[attr-defined]
+    sum(reconstruction_losses(model(images), images)).backward()  # type: ignore[union-attr]
     found = {f"gradient of {name}": parameter.grad for name, parameter in model.named_parameters()}
     assert_same(found, {name: expected[name] for name in found}, most=1e-5)  # type: ignore[arg-type]
 
