@@ -66,7 +66,7 @@ def test_what_cannot_be_looked_at_is_refused(changes: dict[str, Any]) -> None:
         small_config(until_decided=True, **changes)
     assert raised.value.accepted == "the arm tuned, from 3 to 11 seeds"
     with pytest.raises(FieldError, match="until_decided with objectives"):
-        small_config(until_decided=True, objectives=("reconstruction", "denoising"))
+        small_config(until_decided=True, seeds=3, objectives=("reconstruction", "denoising"))
 
 
 def test_looks_are_declared_before_confirmed_runs_and_never_changed() -> None:
