@@ -8,7 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any, NoReturn
 
 STATUS = 130
@@ -27,6 +27,7 @@ class _Stop:
     def __init__(self) -> None:
         self._lingering = threading.Timer(STOP_SECONDS, _end)
         self._lingering.daemon = True
+        self._begun = threading.Lock()
 
     def __call__(self, *_: Any) -> None:
         for name in _SIGNALS:
@@ -37,11 +38,11 @@ class _Stop:
     @property
     def asked(self) -> bool:
         """Whether the process is about to end."""
-        return self._lingering.is_alive()
+        return self._begun.locked()
 
     def linger(self) -> None:
         """End the process after `STOP_SECONDS`, whatever it does."""
-        with suppress(RuntimeError):  # it does so already
+        if self._begun.acquire(blocking=False):  # A signal and the thread that sent it ask for it at the same time.
             self._lingering.start()
 
 

@@ -15,12 +15,6 @@ torch.set_num_threads(1)
 BESIDE = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
-@pytest.hookimpl(optionalhook=True)  # also where tests run without pytest-xdist
-def pytest_xdist_auto_num_workers() -> int:
-    """Return one worker more than there are cores, since slow tests wait for Ray's processes half of the time."""
-    return (os.cpu_count() or 1) + 1
-
-
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the slow tests, so that quick ones fill up the cores at the end."""
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)

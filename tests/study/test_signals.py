@@ -5,9 +5,13 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
+
+from study.signals import _Stop
 
 ROOT = Path(__file__).resolve().parents[2]
 LAUNCH = """
@@ -57,3 +61,21 @@ def test_an_error_without_an_interrupt_keeps_its_traceback() -> None:
     done = launch(0)
     assert done.returncode == 1
     assert "Traceback" in done.stderr
+
+
+def test_the_end_begins_once_however_many_threads_ask_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the one that sends a signal and the main thread, which hears it, do at the same moment."""
+    stop, begun = _Stop(), list[int]()
+
+    def begin() -> None:
+        begun.append(1)
+        time.sleep(0.05)
+
+    monkeypatch.setattr(stop._lingering, "start", begin)
+    threads = [threading.Thread(target=stop.linger) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert begun == [1]
+    assert stop.asked
