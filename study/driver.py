@@ -81,7 +81,7 @@ def run_pending(plan: Plan, options: RunOptions, store: Store, dataset: Dataset,
     with cluster.connect(address, options.gpus_per_trial, options.concurrency, options.verbosity) as resources:
         store.open(manifest, format_study_file(plan.config))
         end = None if options.time_budget is None else time.monotonic() + options.time_budget * 3600
-        while _run_planned(plan, options, store, dataset, manifest, resources, end):
+        while _run_planned(plan, options, store, dataset, manifest, resources, end) and plan.config.until_decided:
             looked = make_plan(plan.config, store, manifest)
             if looked.exhausted:
                 break

@@ -127,7 +127,7 @@ def _conclude(plan: Plan, store: Store, options: RunOptions) -> int:
     elif not plan.find_lost_groups():
         print(f"next:   {_suggest_next(plan.config, store, options)}")
     if failed := sum(row["status"] == "failed" for row in plan.rows.values()):
-        print(f"{failed} trials failed: column `reason` of trials says why, --retry-failed tries them anew")
+        print(f"failed: {failed}; column `reason` of trials says why, --retry-failed tries them anew")
     if lost := plan.find_lost_groups():
         print(
             f"error: no trial of {'; '.join(map(str, lost[:10]))}{' and others' if lost[10:] else ''} gave a result"
