@@ -114,7 +114,7 @@ def _judge_claim(study: Study, claim: Claim, rows: Rows) -> Finding:
             primary = [_describe_absent(claim, arm, rows)]
             judged += primary
         elif arm == "published" and rows.published_share < 1:
-            arms[arm] = f"not testable at {100 * rows.published_share:.2g} % of the published training"
+            arms[arm] = f"not testable: {100 * rows.published_share:.2g} % of the authors' training"
         arms.setdefault(arm, decide_verdict(each for each in primary if each.decides))
         reasons.append(f"{RECIPES[arm].capitalize()}: {_give_reason(primary)}.")
         # What does not decide is not missed.
@@ -225,12 +225,11 @@ def _tabulate_verdicts(results: StudyResults, found: Sequence[Finding]) -> Table
                 "study": each.study,
                 "claim": each.claim.number,
                 "topic": each.claim.topic,
-                "text": each.claim.text,
+                "text": f"{each.claim.text} {each.claim.source}",
                 "verdict": each.verdict,
                 **{arm: each.arms.get(arm) for arm in RECIPES},
                 "holding": each.holding or None,
                 "sentence": each.sentence,
-                "source": each.claim.source,
                 "comparison": each.claim.comparison,
                 "rule": each.claim.rule,
                 "reason": each.reason,
@@ -247,19 +246,18 @@ def _tabulate_verdicts(results: StudyResults, found: Sequence[Finding]) -> Table
         "published), which the paper is about; claim 7 in ours, since the classic auto-encoder is not the authors'. "
         "Supported: every comparison of the claim holds, i.e. its 95 % interval lies on the claim's side. "
         "Contradicted: one lies on the other side (Holm-adjusted over claim, arm and code size, 5 %). Not decided: an "
-        "interval includes no difference, or there is none for want of runs. Not testable: rows are missing, or it is "
-        "a definition. Hold: comparisons that hold over all code sizes, in the authors' recipe and in ours. Every "
+        "interval includes zero, or there is none for want of runs. Not testable: rows are missing, or it is "
+        "a definition. Hold (authors'; ours): comparisons that hold over all code sizes, in the authors' recipe and in ours. Every "
         "claim by itself.",
         frame,
         (
             Column("claim", "#", "count"),
             Column("topic", "Topic", main=False),
-            Column("text", "The paper says"),
+            Column("text", "Claim (source)"),
             Column("verdict", "Verdict"),
             Column("tuned", "Our recipe"),
-            Column("holding", "Hold"),
+            Column("holding", "Hold (authors'; ours)"),
             Column("sentence", "In words", main=False),
-            Column("source", "Source", main=False),
             Column("comparison", "Comparison", main=False),
             Column("rule", "Rule", main=False),
             Column("reason", "Figures", main=False),

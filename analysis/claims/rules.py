@@ -37,7 +37,7 @@ def describe_age(study: Study, *, several: bool) -> str:
     """Say whether the rules were written before the rows of ``study``, by its name where there are ``several``."""
     begun, prefix = study.manifest.get(DIGEST), f"{study.name}: " if several else ""
     if begun is None:
-        return f"{prefix}study.json does not say by which rules of judging the study began."
+        return f"{prefix}The rules of judging were not recorded before the study began."
     if begun == digest_rules():
         return (
             f"{prefix}The rules of judging were written before the rows: study.json had their digest before the first."

@@ -4,7 +4,7 @@ The verdict of an arm follows from its deciding comparisons at the claim's code 
 *supported* where every one holds: since all of them have to, each is tested at 5 % as it stands (an intersection-union
 test). It is *contradicted* where one fails, i.e. lies on the other side: since any of them may, p values are then
 Holm-adjusted over claim, arm and code size. Otherwise it is *not testable* where rows are missing, and *not decided*
-where they are not: an interval includes no difference, or there is none for want of runs.
+where they are not: an interval includes zero, or there is none for want of runs.
 
 Source: Berger, "Multiparameter hypothesis testing and acceptance sampling", 1982; Holm, "A simple sequentially
 rejective multiple test procedure", 1979.

@@ -106,7 +106,7 @@ def _describe_claims(findings: Table | None, *behind: Table | None) -> list[tupl
     """Return the row of each claim, with its ``facts`` by name, and its parts of the tables ``behind``."""
     names = {
         "Figures": "reason",
-        "Hold": "holding",
+        "Hold (authors'; ours)": "holding",
         "Comparison": "comparison",
         "Rule": "rule",
         "Missing": "missing",

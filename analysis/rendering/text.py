@@ -167,7 +167,7 @@ def _format_markdown_cell(cell: CellText) -> str:
 
 
 def _escape_markdown(text: str) -> str:
-    return re.sub(r"([|*_=<\\])", r"\\\1", text)
+    return re.sub(r"([|*_<\\])", r"\\\1", text)
 
 
 def _format_latex_cell(cell: CellText) -> str:

@@ -15,11 +15,11 @@ from analysis.provenance import describe_looking
 from analysis.results import StudyResults, select_confirmed
 from analysis.stats.aggregate import select_confirmed_scores
 from analysis.stats.contrasts import MINIMUM_SEEDS, MOST_SEEDS, SIGNIFICANCE
-from analysis.stats.headline import MARGIN, compare_headline
+from analysis.stats.headline import compare_headline
 from analysis.stats.metrics import SQUARED_ERROR, SUMMARY, select_metric, settle_metrics
 from analysis.stats.ranking import METRIC
 from analysis.tables.agreement import agreement
-from analysis.tables.headline import describe_reference, join_labels, join_words, select_average
+from analysis.tables.headline import WITHIN, describe_reference, join_labels, join_words, select_average
 from analysis.tables.scores import CONTROLS_FOOTNOTE, compare_ranked, tabulate_scores
 from analysis.tables.table import (
     ESTIMATE_CAPTION,
@@ -33,6 +33,19 @@ from analysis.tables.table import (
     list_study_sections,
     make_absent,
 )
+from trainables.models.architectures import BUILT_IN
+
+ALIKE = 0.5
+"""Orders whose tau is at least this mostly agree: three of four pairs of models stand alike in both."""
+
+_VARIED = {
+    "code size": "code sizes",
+    "metric": "metrics",
+    "epochs": "epochs",
+    "arm": "recipes",
+    "study": "studies",
+    "data set": "data sets",
+}
 
 
 def summary(results: StudyResults) -> Table | Absent:
@@ -79,7 +92,7 @@ def answers(results: StudyResults) -> list[str]:
             continue
         of_study = models[(models["study"] == study.name) & (models["arm"] == "tuned")].set_index("architecture")
         said = [
-            _say_which(results, of_study),
+            _say_which(results, of_study, study.manifest["dataset"]["test_images"]),
             _say_better(results, own),
             _say_equivalent(results, own),
             _say_undecided(results, own),
@@ -87,6 +100,7 @@ def answers(results: StudyResults) -> list[str]:
             _say_columns(results, study.name),
             _say_order(orders.frame[orders.frame["study"] == study.name]) if isinstance(orders, Table) else "",
             _say_training(results, study.name, int(of_study["n"].min())),
+            _say_ours(results, of_study),
             describe_looking(results, study),
         ]
         said = [sentence for sentence in said if sentence]
@@ -95,7 +109,7 @@ def answers(results: StudyResults) -> list[str]:
     return sentences
 
 
-def _say_which(results: StudyResults, models: pd.DataFrame) -> str:
+def _say_which(results: StudyResults, models: pd.DataFrame, test_images: int) -> str:
     best = models[models["mark"] != ""]
     shares = [f"{100 * row['share']:.1f} ± {100 * row['half_width']:.1f}" for _, row in best.iterrows()]
     sizes = models["code_sizes"].iloc[0].split(", ")
@@ -108,42 +122,42 @@ def _say_which(results: StudyResults, models: pd.DataFrame) -> str:
     else:
         verb = "reconstruct best and cannot be told apart"
     return (
-        f"{_name_all(results, best.index)} {verb}: on the test images {owner} squared error is "
+        f"{_name_all(results, best.index)} {verb}: on {test_images:,} test images {owner} squared error is "
         f"{join_words(shares)} % of {describe_reference(results)}, {over}."
     )
 
 
 def _say_better(results: StudyResults, pairs: pd.DataFrame) -> str:
-    """Say who is better than whom; models that are better than the same ones are named together."""
+    """Say who is better than whom; models that are better than the same ones are named together.
+
+    Those that are beaten by less than the margin of equivalence are named apart from those that are beaten by more.
+    """
     found = pairs[pairs["outcome"] == "better"]
     if found.empty:
         return "No model is shown to be better than another."
+    slight = found["p_equivalent"] < SIGNIFICANCE
     beaten = {
         str(name): frozenset(map(str, group)) for name, group in found.groupby("other", sort=False)["architecture"]
     }
     parts = []
     for worse in dict.fromkeys(sorted(beaten.values(), key=len, reverse=True)):
         better = [name for name, others in beaten.items() if others == worse]
-        own = found[found["other"].isin(better)].sort_values("difference")
-        least, most = own.iloc[0], own.iloc[-1]
-        by = _format_points(least) if len(own) == 1 else f"{_format_points(least)} to {_format_points(most)}"
-        verb = "are each better than" if len(better) > 1 else "is better than"
-        parts.append(f"{_name_all(results, better)} {verb} {_name_all(results, worse)}, by {by} %")
+        own = found[found["other"].isin(better)]
+        near = {str(name) for name, group in slight[own.index].groupby(own["architecture"]) if group.all()}
+        told = []
+        for names, but in ((worse - near, ", by "), (worse & near, f", but by less than {WITHIN}: ")):
+            if names:
+                by = _format_range(own[own["architecture"].isin(names)])
+                told.append(f"than {_name_all(results, names)}{but}{by} %")
+        verb = "are each better" if len(better) > 1 else "is better"
+        parts.append(f"{_name_all(results, better)} {verb} {', and '.join(told)}")
     return f"In % of PCA's error, {'; '.join(parts)} (95 % intervals)."
 
 
 def _say_equivalent(results: StudyResults, pairs: pd.DataFrame) -> str:
     found = pairs[pairs["outcome"] == "equivalent"]
     told = [f"{_name_pair(results, row)} ({_format_points(row)})" for _, row in found.iterrows()]
-    slight = pairs[(pairs["outcome"] == "better") & (pairs["p_equivalent"] < SIGNIFICANCE)]
-    within = f"within {100 * MARGIN:g} % of PCA's error"
-    parts = []
-    if told:
-        parts.append(f"Equivalent {within}: {'; '.join(told)}.")
-    if len(slight):
-        names = "; ".join(_name_pair(results, row) for _, row in slight.iterrows())
-        parts.append(f"Shown, but {within} too, are the differences of {names}.")
-    return " ".join(parts)
+    return f"Equivalent within {WITHIN} of PCA's error: {'; '.join(told)}." if told else ""
 
 
 def _say_undecided(results: StudyResults, pairs: pd.DataFrame) -> str:
@@ -175,29 +189,51 @@ def _say_columns(results: StudyResults, study: str) -> str:
     worse = tests[tests["worse"]].drop_duplicates([*column, "architecture"])["architecture"].value_counts()
     models = [name for name in results.models if name in {*tests["architecture"], *tests["other"]}]
     models += sorted({*tests["architecture"], *tests["other"]} - {*models})
-    metrics = join_words([metric.label for metric in others if len(select_metric(tests, metric))])
+    metrics = join_words([metric.label.removesuffix(" (%)") for metric in others if len(select_metric(tests, metric))])
     count = len(tests.drop_duplicates(column))
     told = [f"{results.get_label(str(name))} in {number}" for name, number in worse.items()]
     never = [name for name in models if name not in worse.index]
-    kept = f"{_name_all(results, never)} may be the best in all" if never else "no model may be the best in all"
-    lost = f"worse than another: {', '.join(told)}" if told else "no model is shown to be worse than another"
-    return f"By {metrics} ({count} columns, a code size each): {kept}; {lost}."
+    parts = []
+    if never:
+        verb = "is" if len(never) == 1 else "are"
+        parts.append(f"{_name_all(results, never)} {verb} never significantly worse than another")
+    if told:
+        parts.append(f"significantly worse than some model: {', '.join(told)}")
+    return f"In {count} comparisons of all models ({metrics}, each at every code size): {'; '.join(parts)}."
 
 
 def _say_order(orders: pd.DataFrame) -> str:
-    """Say how far the order of the models holds: the range of tau by what was varied."""
+    """Say whether the order of the models holds, and the range of tau by what was varied."""
     parts = []
     for varied, group in orders.groupby("varied", sort=False):
         low, high = group["tau"].min(), group["tau"].max()
-        parts.append(f"{varied} {low:.2f}" + (f" to {high:.2f}" if high > low else ""))
-    return f"Does the order of the models hold (Kendall's tau, 1 if it does)? Over {'; '.join(parts)}." if parts else ""
+        answer = "yes" if low == 1 else "mostly" if low >= ALIKE else "no" if high >= 0 else "no, rather the reverse"
+        tau = f"{low:.2f}" + (f" to {high:.2f}" if high > low else "")
+        parts.append(f"over {_VARIED[str(varied)]} {answer} ({tau})")
+    if not parts:
+        return ""
+    return (
+        f"Does the order of the models hold? {'; '.join(parts).capitalize()}. In brackets Kendall's tau: 1 for the "
+        "same order, -1 for its reverse."
+    )
 
 
 def _say_training(results: StudyResults, study: str, seeds: int) -> str:
     trials = select_confirmed(results.trials)
     trials = trials[(trials["study"] == study) & (trials["arm"] == "tuned")]
     epochs = sorted(trials["epochs_planned"].dropna().unique())
-    return f"Each was trained from at least {seeds} seeds, for {join_words(map(str, epochs))} epochs."
+    images = trials["train_images"].max()
+    return (
+        f"Each was trained from at least {seeds} seeds, for {join_words(map(str, epochs))} epochs of {images:,} images."
+    )
+
+
+def _say_ours(results: StudyResults, models: pd.DataFrame) -> str:
+    """Say which of the built-in models are not the paper's: it has five, and no public source defines the fifth."""
+    ours = [name for name in models.index if name in BUILT_IN and BUILT_IN[name].source.startswith("[ours]")]
+    if not ours:
+        return ""
+    return f"No public source defines {_name_all(results, ours)}: {'they are' if len(ours) > 1 else 'it is'} ours."
 
 
 def _name_all(results: StudyResults, names: Iterable[str]) -> str:
@@ -208,6 +244,13 @@ def _name_all(results: StudyResults, names: Iterable[str]) -> str:
 
 def _name_pair(results: StudyResults, pair: pd.Series[Any]) -> str:
     return _name_all(results, (pair["architecture"], pair["other"]))
+
+
+def _format_range(pairs: pd.DataFrame) -> str:
+    """Return the smallest and the largest of their differences."""
+    ordered = pairs.sort_values("difference")
+    ends = [_format_points(ordered.iloc[place]) for place in (0, -1)]
+    return " to ".join(dict.fromkeys(ends) if len(pairs) == 1 else ends)
 
 
 def _format_points(pair: pd.Series[Any]) -> str:

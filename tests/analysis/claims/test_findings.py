@@ -226,7 +226,7 @@ def test_a_published_arm_of_less_than_the_authors_training_says_nothing_of_the_p
     images = rows.trials["train_images"].mask(published, 60_000)
     trials = rows.trials.assign(train_images=images, epochs_planned=rows.trials["epochs_planned"].mask(published, 4))
     short = dataclasses.replace(rows, trials=trials)
-    told = "not testable at 12 % of the published training"
+    told = "not testable: 12 % of the authors' training"
     for before, after in zip(findings(rows), findings(short), strict=True):
         if "published" in after.arms:
             assert after.arms["published"] == told

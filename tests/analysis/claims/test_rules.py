@@ -34,7 +34,7 @@ def test_rules_are_called_older_than_the_rows_only_where_their_digest_agrees(row
     assert WORDS not in changed
     assert "not, in every letter, those with which the study began, which are those of commit cccccccccccc." in changed
     assert WORDS not in list_footnotes(rows, launches=[])
-    assert "does not say by which rules" in list_footnotes(rows)
+    assert "were not recorded before" in list_footnotes(rows)
 
 
 @pytest.mark.parametrize(

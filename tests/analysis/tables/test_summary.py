@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.stats
 
@@ -16,7 +17,7 @@ from analysis.report import format_report
 from analysis.results import StudyResults, load_studies, load_study
 from analysis.stats.metrics import SQUARED_ERROR
 from analysis.tables.scores import CLUSTERING, reconstruction, score_table
-from analysis.tables.summary import answers, summary
+from analysis.tables.summary import _say_order, answers, summary
 from analysis.tables.table import Absent, Table
 from tests.synthetic import true_score, write_synthetic_study
 
@@ -30,13 +31,13 @@ def study(folder: Path, **arguments: object) -> StudyResults:
 
 def test_who_is_better_than_whom_is_said_with_its_distance(tmp_path: Path) -> None:
     """Model 5 has 12.0, model 4 13.6; model 3 has 40 % of errors and is not ranked by its 1.4; controls never are."""
-    which, better, columns, training = answers(study(tmp_path))
+    which, better, columns, training, ours = answers(study(tmp_path))
     runs = {
         name: [true_score(*SQUARED_ERROR.key, name, 10, "tuned", n) for n in range(1, 6)]
         for name in ("model_4", "model_5")
     }
     share = 100 * np.mean(runs["model_5"]) / 26.71
-    assert which.startswith("Model 5 reconstructs best: on the test images its squared error")
+    assert which.startswith("Model 5 reconstructs best: on 360 test images its squared error")
     assert f"is {share:.1f} ± " in which
     assert which.endswith(" % of PCA's (not clipped to [0, 1]), at code size 10.")
     test = scipy.stats.ttest_ind(runs["model_4"], runs["model_5"], equal_var=False)
@@ -46,8 +47,9 @@ def test_who_is_better_than_whom_is_said_with_its_distance(tmp_path: Path) -> No
         better
         == f"In % of PCA's error, Model 5 is better than Model 4, by {middle:.1f} ± {half:.1f} % (95 % intervals)."
     )
-    assert "Model 3 in 2" in columns and "k-means accuracy (3 columns" in columns
-    assert training == "Each was trained from at least 5 seeds, for 4 epochs."
+    assert "Model 3 in 2" in columns and columns.startswith("In 3 comparisons of all models (")
+    assert training == "Each was trained from at least 5 seeds, for 4 epochs of 1,437 images."
+    assert ours == "No public source defines Model 5: it is ours."
     assert not any("Classic" in sentence for sentence in (which, better, columns))
 
 
@@ -60,7 +62,7 @@ def test_noise_is_called_equal_or_undecided(tmp_path: Path) -> None:
     assert third.startswith(
         ("Equivalent within 5 % of PCA's error: mine_1", "Neither better nor equivalent is shown of mine_1")
     )
-    assert "no model is shown to be worse than another" in columns
+    assert "mine_1 and mine_2 are never significantly worse than another." in columns
 
 
 def test_what_is_not_known_is_said_with_the_seeds_that_would_decide(tmp_path: Path) -> None:
@@ -69,6 +71,36 @@ def test_what_is_not_known_is_said_with_the_seeds_that_would_decide(tmp_path: Pa
     sentences = answers(having_squared_errors(results, model_1=(10.0, 14.0, 12.0), model_2=(11.0, 13.5, 12.5)))
     (undecided,) = [sentence for sentence in sentences if sentence.startswith("Neither better nor equivalent")]
     assert re.search(r"Models 1 and 2 \(up to \d+\.\d % are possible; about \d+ seeds would decide\)", undecided)
+
+
+def test_what_is_better_by_less_than_the_margin_is_said_to_be(tmp_path: Path) -> None:
+    """Of 26.71, model 4 is .1 better than 2 and 3 than 1: told apart both, and one of them within 5 %."""
+    results = study(tmp_path, architectures=("model_1", "model_2", "model_4"), seeds=3)
+    errors = {"model_1": (13.0, 13.01, 13.02), "model_2": (10.1, 10.11, 10.12), "model_4": (10.0, 10.01, 10.02)}
+    _, better, *others = answers(having_squared_errors(results, **errors))
+    first, second = better.split("; ")
+    assert re.match(
+        r"In % of PCA's error, Model 4 is better than Model 1, by 11\.2 ± 0\.\d %, and than Model 2, "
+        r"but by less than 5 %: 0\.4 ± 0\.\d %$",
+        first,
+    )
+    assert re.match(r"Model 2 is better than Model 1, by 10\.9 ± 0\.\d % \(95 % intervals\)\.$", second)
+    assert not any("quivalent" in sentence for sentence in others)
+
+
+@pytest.mark.parametrize(
+    ("taus", "said"),
+    [
+        ((1.0, 1.0), "yes (1.00)"),
+        ((0.6, 0.8), "mostly (0.60 to 0.80)"),
+        ((-0.2, 0.8), "no (-0.20 to 0.80)"),
+        ((-1.0, -0.2), "no, rather the reverse (-1.00 to -0.20)"),
+    ],
+)
+def test_whether_the_order_holds_is_answered(taus: tuple[float, ...], said: str) -> None:
+    """By the lowest and the highest of Kendall's tau."""
+    orders = pd.DataFrame({"varied": "code size", "tau": taus})
+    assert _say_order(orders).startswith(f"Does the order of the models hold? Over code sizes {said}. ")
 
 
 def test_a_model_of_two_seeds_is_named_and_leaves_nobody_best(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import itertools
 import os
 import subprocess
 import sys
@@ -28,6 +29,7 @@ from trainables.models.architectures import CONTROLS
 from trainables.run_trial import Trial, TrialBatch
 
 ROOT = Path(__file__).resolve().parents[3]
+WAIT_SECONDS = 120.0
 STUDY = ("--preset", "quick", "--architectures", "unpool_only", "model_4", "--trials", "3", "--seeds", "2")
 
 pytestmark = pytest.mark.slow
@@ -119,6 +121,10 @@ class Book:
         """Return all lines."""
         return self.lines
 
+    def count_most(self) -> int:
+        """Return how many trials have gone on at once at most."""
+        return max(itertools.accumulate(1 if what == "begins" else -1 for what, *_ in self.lines), default=0)
+
 
 class FewTrials(TrialRecorder):
     """Plans so many trials of nothing."""
@@ -136,27 +142,34 @@ class FewTrials(TrialRecorder):
         return TrialBatch("confirm", CONTROLS["pca"], 1, None, (Trial(str(self.planned), None),))
 
 
-def occupied(share: float, planned: int, at_once: Any, seconds: float, folder: Path) -> list[Any]:
-    """Run trials that hold ``share`` of a GPU and only sleep; return the book's lines."""
+def occupied(share: float, planned: int, at_once: Any, most: int, folder: Path) -> list[Any]:
+    """Run trials that hold ``share`` of a GPU until ``most`` have gone on at once; return the book's lines.
+
+    Then each stays a second more, in which one too many would begin. However slow the machine is, they wait.
+    """
     # Detached, since Ray has dropped one whose only handle was here before it ran; it ends with the cluster.
     book: Any = ray.remote(num_cpus=0)(Book).options(lifetime="detached", name=uuid.uuid4().hex).remote()
     assert ray.get(book.read.remote()) == []
 
-    def sleep(config: dict[str, Any]) -> None:
+    def hold(config: dict[str, Any]) -> None:
         context = ray.get_runtime_context()
         where = (context.get_node_id(), tuple(context.get_accelerator_ids()["GPU"]))
         ray.get(book.write.remote("begins", *where))
-        time.sleep(seconds)
+        deadline = time.monotonic() + WAIT_SECONDS
+        while ray.get(book.count_most.remote()) < most and time.monotonic() < deadline:
+            time.sleep(0.1)
+        time.sleep(1)
         ray.get(book.write.remote("ends", *where))
         tune.report({"done": 1})
 
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = "1000"
-    tune.Tuner(
-        tune.with_resources(sleep, {"cpu": 1, "gpu": share}),
+    ended = tune.Tuner(
+        tune.with_resources(hold, {"cpu": 1, "gpu": share}),
         tune_config=tune.TuneConfig(search_alg=PlanSearcher(FewTrials(planned), 1, at_once, Drain()), num_samples=-1),
         run_config=tune.RunConfig(storage_path=str(folder), verbose=0),
     ).fit()
+    assert [str(error) for error in ended.errors] == []
     return list(ray.get(book.read.remote()))
 
 
@@ -167,7 +180,7 @@ def test_shares_of_gpus_are_respected_on_mixed_nodes(cluster: Cluster, tmp_path:
     cluster.wait_for_nodes()
     follow = lambda: count_slots_now([node["Resources"] for node in list_alive_nodes()], 0.5)  # noqa: E731
     assert follow() == 4
-    lines = occupied(0.5, 10, follow, 3.0, tmp_path)
+    lines = occupied(0.5, 10, follow, 4, tmp_path)
     held: collections.Counter[tuple[str, tuple[str, ...]]] = collections.Counter()
     most = 0
     for what, node, gpus, _ in sorted(lines, key=lambda line: line[3]):
