@@ -36,7 +36,10 @@ from trainables.training.training import (
 from trainables.trial_config import TrialConfig
 
 KEPT_CODES = 2_000
-"""Test images, from the first, whose codes are kept of the trials with ``keep_codes``."""
+"""Test images, from the first, whose codes are kept of the trials with ``keep_codes``, where codes are large."""
+
+SMALL_CODE = 10
+"""Units of a code that is kept of five times as many: of all of MNIST's test images."""
 
 KEPT_RECONSTRUCTIONS = 20
 """Test images, from the first, whose reconstructions are kept of the same trials."""
@@ -237,12 +240,17 @@ def _measure_control(batch: TrialBatch, trial: Trial, dataset: Dataset, clock: _
 
 
 def _keep_codes(codes: NDArray[np.float32], reconstructions: NDArray[np.floating[Any]], dataset: Dataset) -> KeptCodes:
-    labels = dataset.test.labels
+    labels, kept = dataset.test.labels, count_kept_codes(codes.shape[1])
     return KeptCodes(
-        codes[:KEPT_CODES].astype(np.float16),
+        codes[:kept].astype(np.float16),
         reconstructions[:KEPT_RECONSTRUCTIONS].reshape(-1, dataset.test.pixels[0].size).astype(np.float16),
-        None if labels is None else labels[:KEPT_CODES],
+        None if labels is None else labels[:kept],
     )
+
+
+def count_kept_codes(code_size: int) -> int:
+    """Return the test images, from the first, whose codes are kept of a trial with ``keep_codes``."""
+    return KEPT_CODES if code_size > SMALL_CODE else 5 * KEPT_CODES
 
 
 class _Clock:

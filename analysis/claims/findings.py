@@ -247,8 +247,8 @@ def _tabulate_verdicts(results: StudyResults, found: Sequence[Finding]) -> Table
         "Supported: every comparison of the claim holds, i.e. its 95 % interval lies on the claim's side. "
         "Contradicted: one lies on the other side (Holm-adjusted over claim, arm and code size, 5 %). Not decided: an "
         "interval includes zero, or there is none for want of runs. Not testable: rows are missing, or it is "
-        "a definition. Hold (authors'; ours): comparisons that hold over all code sizes, in the authors' recipe and in ours. Every "
-        "claim by itself.",
+        "a definition. Hold (authors'; ours): comparisons that hold over all code sizes, in the authors' recipe and in "
+        "ours. Every claim by itself.",
         frame,
         (
             Column("claim", "#", "count"),

@@ -19,7 +19,7 @@ from study.plan.planned_trial import PlannedTrial, make_trial_config
 from trainables.data.images import Dataset
 from trainables.models.architectures import IMAGE_SIZE, Control
 from trainables.models.layers import count_parameters
-from trainables.run_trial import KEPT_CODES, KEPT_RECONSTRUCTIONS
+from trainables.run_trial import KEPT_RECONSTRUCTIONS, count_kept_codes
 from trainables.training.batched import BatchedTraining
 from trainables.training.devices import SEEDS_AT_ONCE
 from trainables.training.training import Training, measure
@@ -159,7 +159,6 @@ class Room:
 def estimate_room(planned: Iterable[PlannedTrial], config: StudyConfig, test_images: int) -> Room:
     """Return the room that trials will take, with weights as many as at the published filter counts."""
     rows = weights = 0
-    kept = min(KEPT_CODES, test_images)
     for trial in planned:
         row = config.find_row(trial.cell.architecture)
         rows += TRIAL_BYTES
@@ -168,6 +167,7 @@ def estimate_room(planned: Iterable[PlannedTrial], config: StudyConfig, test_ima
         if not trial.validated:
             rows += SCORES_BYTES + IMAGE_SCORES_BYTES + IMAGE_SCORE_BYTES * test_images
         if trial.keep_codes:
+            kept = min(count_kept_codes(trial.cell.code_size), test_images)
             codes = KEPT_RECONSTRUCTIONS if row.lossless else kept
             values = codes * trial.cell.code_size + KEPT_RECONSTRUCTIONS * IMAGE_SIZE**2
             rows += CODES_BYTES + codes * IMAGE_BYTES + HALF_BYTES * values

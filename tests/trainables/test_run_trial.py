@@ -204,6 +204,19 @@ def test_a_trial_that_is_measured_keeps_a_value_of_every_test_image(what: str, d
     np.testing.assert_allclose(squared[:KEPT_RECONSTRUCTIONS], differences, rtol=1e-2)
 
 
+@pytest.mark.parametrize(("code_size", "kept"), [(2, 10_000), (10, 10_000), (11, 2_000)])
+def test_small_codes_are_kept_of_all_of_mnists_test_images(code_size: int, kept: int) -> None:
+    """With their labels, the first of them; reconstructions of a few."""
+    images = LabelledImages(np.zeros((10_010, 2, 2), np.uint8), np.arange(10_010))
+    codes = np.arange(10_010, dtype=np.float32)[:, None].repeat(code_size, axis=1)
+    data = Dataset("tiny", images, 20, images, "0" * 64)
+    made = trainables.run_trial._keep_codes(codes, np.zeros((10_010, 2, 2), np.float32), data)
+    assert made.codes.shape == (kept, code_size)
+    assert made.labels is not None
+    np.testing.assert_array_equal(made.labels, np.arange(kept))
+    assert len(made.reconstructions) == KEPT_RECONSTRUCTIONS
+
+
 def test_pictures_are_of_the_weights_that_are_kept_and_of_the_test_images(dataset: Dataset) -> None:
     """Of a trial that keeps its codes, the same bits each time; the walk goes to the second image, of another class."""
     batch = batch_of("confirm", keep_codes=True)

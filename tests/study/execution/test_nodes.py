@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import itertools
+import logging
 import os
 import subprocess
 import sys
@@ -164,12 +165,14 @@ def occupied(share: float, planned: int, at_once: Any, most: int, folder: Path) 
 
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = "1000"
+    logging.getLogger("ray.tune").setLevel(logging.WARNING)  # A study in this process may have silenced it.
     ended = tune.Tuner(
         tune.with_resources(hold, {"cpu": 1, "gpu": share}),
         tune_config=tune.TuneConfig(search_alg=PlanSearcher(FewTrials(planned), 1, at_once, Drain()), num_samples=-1),
         run_config=tune.RunConfig(storage_path=str(folder), verbose=0),
     ).fit()
     assert [str(error) for error in ended.errors] == []
+    assert len(ended) == planned
     return list(ray.get(book.read.remote()))
 
 
