@@ -1,0 +1,61 @@
+"""The published study goes on from what is kept of it, on a machine that has nothing of it, and is put back."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import reference_study as reference
+from publish_reference import ROWS
+
+from study.config.presets import PRESETS
+from study.launch import make_config, make_parser
+from study.plan.identity import make_identity
+
+
+@pytest.mark.slow
+def test_a_study_goes_on_on_another_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two seeds here; then its results are gone, and a third is added to what was kept."""
+    monkeypatch.setattr(reference, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(reference, "HERE", tmp_path / "reference")
+    flags = ("--preset", "quick", "--architectures", "unpool_only", "--trials", "1", "--epochs", "1", "--no-report")
+    monkeypatch.setattr(reference, "PIECES", {"tiny": reference.Piece("quick-digits", flags, "begun")})
+    kept = tmp_path / "reference" / "begun"
+    assert reference.main(["tiny", "--seeds", "2"]) == 0
+    first = pd.read_parquet(kept / "trials").set_index("trial_id")
+    assert not (kept / "weights").exists()
+    shutil.rmtree(tmp_path / "results")
+    assert reference.main(["--seeds", "3"]) == 0
+    second = pd.read_parquet(kept / "trials").set_index("trial_id")
+    added = second.drop(index=first.index)
+    assert sorted(added["architecture"]) == ["pca", "raw_pixels", "unpool_only"]
+    pd.testing.assert_series_equal(second.loc[first.index, "finished_at"], first["finished_at"])
+
+
+def test_rows_that_are_kept_are_never_replaced_by_fewer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A folder in results that lacks some of them is refused before anything is started."""
+    piece = reference.Piece("rows", ("--preset", "quick"), "rows")
+    monkeypatch.setattr(reference, "PIECES", {"rows": piece})
+    monkeypatch.setattr(reference, "RESULTS", tmp_path)
+    shutil.copytree(ROWS, tmp_path / "rows")
+    trials = pd.read_parquet(tmp_path / "rows" / "trials")
+    shutil.rmtree(tmp_path / "rows" / "trials")
+    (tmp_path / "rows" / "trials").mkdir()
+    trials.iloc[3:].to_parquet(tmp_path / "rows" / "trials" / "fewer.parquet")
+    assert reference.main([]) == 2
+    assert "lacks 3 trials" in capsys.readouterr().err
+
+
+def test_pieces_are_launches_and_those_of_a_study_are_one_study() -> None:
+    """Every command line is accepted, names its study, and has the identity of the others of that study."""
+    identities: dict[str, dict[str, object]] = {}
+    for piece in reference.PIECES.values():
+        config = make_config(make_parser().parse_args(piece.flags))
+        assert config.name == piece.study
+        assert config.preset in PRESETS
+        identity = make_identity(config, "of the data")
+        assert identities.setdefault(piece.study, identity) == identity
