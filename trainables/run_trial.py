@@ -22,7 +22,7 @@ from trainables.data.images import Dataset
 from trainables.evaluation.scores import Score, make_scores
 from trainables.models.architectures import Architecture, Control
 from trainables.models.layers import count_multiply_adds
-from trainables.models.pictures import Picture, blend_images, choose_ends, take_pictures
+from trainables.models.pictures import Picture, blend_images, choose_ends, draw_samples, take_pictures
 from trainables.training.batched import BatchedTraining
 from trainables.training.devices import SEEDS_AT_ONCE, name_engine
 from trainables.training.objectives import OBJECTIVES, Objective
@@ -43,6 +43,9 @@ SMALL_CODE = 10
 
 KEPT_RECONSTRUCTIONS = 20
 """Test images, from the first, whose reconstructions are kept of the same trials."""
+
+KEPT_SAMPLES = 10
+"""Draws from the prior that are decoded of the same trials, where their objective has one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,26 +205,33 @@ def _measure_test(training: Training, batch: TrialBatch, trial: Trial, dataset: 
     )
     if wrong := [score for score in scores if not math.isfinite(score.value)]:
         return Outcome("diverged", f"{wrong[0].metric} of {wrong[0].evaluator} on {wrong[0].split} is not finite")
-    ends = list(choose_ends(dataset.test.labels, len(test_pixels)))
+    pictures: list[Picture] = []
+    if trial.keep_codes:
+        ends = list(choose_ends(dataset.test.labels, len(test_pixels)))
+        pictures = take_pictures(model, scale_pixels(test_pixels[ends]))
+        if _find_objective(batch, training.trial_config).prior and model.unpooling != "switches":
+            pictures += draw_samples(model, KEPT_SAMPLES, trial.seed or 0)
     return Outcome(
         "complete",
         scores=scores,
         kept=_keep_codes(test.codes, test.reconstructions, dataset) if trial.keep_codes else None,
-        pictures=take_pictures(model, scale_pixels(test_pixels[ends])) if trial.keep_codes else [],
+        pictures=pictures,
         weights=pack_weights(model, training.trial_config, trial.trial_id) if batch.phase == "confirm" else None,
     )
 
 
 def _measure_control(batch: TrialBatch, trial: Trial, dataset: Dataset, clock: _Clock) -> Report:
-    from trainables.evaluation.baselines import pca, raw_pixels
+    from trainables.evaluation.baselines import embed_pixels, pca, raw_pixels
     from trainables.evaluation.evaluate import evaluate_codes
 
+    pixels = dataset.training.pixels, dataset.test.pixels
     if batch.row.lossless:
-        control = raw_pixels(dataset.training.pixels, dataset.test.pixels)
+        control = raw_pixels(*pixels)
+    elif batch.row.name == "umap":
+        control = embed_pixels(*pixels, batch.code_size, trial.seed or 0)
     else:
-        control = pca(dataset.training.pixels, dataset.test.pixels, batch.code_size)
-    errors = {"squared_error": control.squared_error, "clipped_squared_error": control.clipped_squared_error}
-    scores = make_scores("reconstruction", errors)
+        control = pca(*pixels, batch.code_size)
+    scores = make_scores("reconstruction", control.errors)
     # Without `decoder_layer`: that of principal components is their only one, whose output is the image.
     scores += evaluate_codes(
         *(control.train_codes, dataset.training.labels, control.test_codes, dataset.test.labels, trial.seed or 0),
@@ -233,14 +243,16 @@ def _measure_control(batch: TrialBatch, trial: Trial, dataset: Dataset, clock: _
     codes = control.test_codes[:KEPT_RECONSTRUCTIONS] if batch.row.lossless else control.test_codes
     kept = _keep_codes(codes, control.reconstructions, dataset) if trial.keep_codes else None
     ends = list(choose_ends(dataset.test.labels, len(dataset.test)))
-    pictures = list(blend_images(control.reconstructions[ends])) if trial.keep_codes else []
+    shown = trial.keep_codes and len(control.reconstructions) > 0
+    pictures = list(blend_images(control.reconstructions[ends])) if shown else []
     outcome = Outcome("complete", scores=scores, kept=kept, pictures=pictures)
     columns = {"train_images": len(dataset.training.pixels)} | clock.columns()
     return Report(trial.trial_id, columns, None, outcome)
 
 
 def _keep_codes(codes: NDArray[np.float32], reconstructions: NDArray[np.floating[Any]], dataset: Dataset) -> KeptCodes:
-    labels, kept = dataset.test.labels, count_kept_codes(codes.shape[1])
+    labels = dataset.test.labels
+    kept = count_kept_codes(codes.shape[1])
     return KeptCodes(
         codes[:kept].astype(np.float16),
         reconstructions[:KEPT_RECONSTRUCTIONS].reshape(-1, dataset.test.pixels[0].size).astype(np.float16),

@@ -112,6 +112,7 @@ _STYLES = {
     "unpool_only": ModelStyle("#56B4E9", "P", (0, (3, 1))),
     "classic_autoencoder": ModelStyle("#000000", "o", (0, (6, 3)), filled=False),
     "pca": ModelStyle("#666666", "s", ":", filled=False),
+    "umap": ModelStyle("#7f7f7f", "v", ":", filled=False),
     "raw_pixels": ModelStyle("#999999", "D", (0, (1, 3)), filled=False),
 }
 _SPARE = (

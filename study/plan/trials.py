@@ -38,8 +38,11 @@ def plan_trials(
             yield from (search[place] for search in searches if place < len(search))
     confirmed = find_confirmed(config, by_id) if by_id else {}
     if "confirm" in config.phases:
-        fixed = [Cell(row.name, row.fixed_code_size) for row in CONTROLS.values() if row.fixed_code_size]
-        controls = [*fixed, *(Cell("pca", size) for size in config.code_sizes)]
+        planned = [row for row in CONTROLS.values() if config.with_umap or not row.with_umap]
+        fixed = [Cell(row.name, row.fixed_code_size) for row in planned if row.fixed_code_size]
+        controls = fixed + [
+            Cell(row.name, size) for row in planned if not row.fixed_code_size for size in config.code_sizes
+        ]
         for number in range(1, config.seeds + 1):
             for cell in controls:
                 yield PlannedTrial("confirm", "control", cell, number, config.confirm_seed(number), 0)

@@ -16,11 +16,12 @@ import trainables.run_trial
 from trainables.checkpoint import unpack_weights
 from trainables.data.datasets import load_dataset
 from trainables.data.images import Dataset, LabelledImages
+from trainables.evaluation.baselines import embed_pixels
 from trainables.inference import encode
 from trainables.models.architectures import BUILT_IN, CONTROLS, with_variant
 from trainables.models.layers import count_multiply_adds, count_parameters
-from trainables.models.pictures import take_pictures
-from trainables.run_trial import KEPT_RECONSTRUCTIONS, Report, Trial, TrialBatch, run_trial
+from trainables.models.pictures import draw_samples, take_pictures
+from trainables.run_trial import KEPT_RECONSTRUCTIONS, KEPT_SAMPLES, Report, Trial, TrialBatch, run_trial
 from trainables.training.batched import BatchedTraining
 from trainables.training.devices import name_engine
 from trainables.training.objectives import OBJECTIVES
@@ -395,6 +396,30 @@ def test_a_confirmed_trial_measures_the_test_images(dataset: Dataset) -> None:
 
 
 @pytest.mark.slow
+def test_umap_is_a_code_without_a_decoder() -> None:
+    """It is fitted on the training images alone, keeps classes together better than PCA, and reconstructs nothing."""
+    digits = load_dataset("digits")
+    batch = TrialBatch("confirm", CONTROLS["umap"], 2, None, (Trial("control", 5, keep_codes=True),))
+    (report,) = run_trial(batch, digits, torch.device("cpu"))
+    assert report.outcome is not None
+    assert report.outcome.kept is not None
+    assert report.outcome.kept.codes.shape == (len(digits.test), 2)
+    assert len(report.outcome.kept.reconstructions) == len(report.outcome.pictures) == 0
+    values = {(score.evaluator, score.metric): score.value for score in report.outcome.scores}
+    assert "reconstruction" not in {evaluator for evaluator, _ in values}
+    principal = run_trial(dataclasses.replace(batch, row=CONTROLS["pca"]), digits, torch.device("cpu"))
+    (outcome,) = (each.outcome for each in principal)
+    assert outcome is not None
+    of_pca = {(score.evaluator, score.metric): score.value for score in outcome.scores}
+    neighbours = ("nearest_neighbours", "error")
+    assert values[neighbours] < 10 < 30 < of_pca[neighbours]
+    again = embed_pixels(digits.training.pixels, digits.test.pixels, 2, seed=5)
+    other = embed_pixels(digits.training.pixels, digits.test.pixels, 2, seed=6)
+    np.testing.assert_array_equal(again.test_codes.astype(np.float16), report.outcome.kept.codes)
+    assert not np.allclose(again.train_codes, other.train_codes)
+
+
+@pytest.mark.slow
 def test_codes_are_clustered_by_umap_where_a_study_asks_for_it(dataset: Dataset) -> None:
     """Those of a model, of PCA and the pixels themselves, by the real umap-learn."""
     pca = TrialBatch("confirm", CONTROLS["pca"], 2, None, (Trial("control", 5),))
@@ -405,6 +430,17 @@ def test_codes_are_clustered_by_umap_where_a_study_asks_for_it(dataset: Dataset)
         found = {score.metric: score.value for score in outcome.scores if score.evaluator == "umap_gmm"}
         assert found.keys() == {"accuracy", "nmi", "ari", "silhouette"}
         assert 0.1 <= found["accuracy"] <= 1
+
+
+def test_a_model_with_switches_makes_nothing_of_a_draw() -> None:
+    """They are an image's, and a draw has none; all other pictures are there."""
+    trial_config = dataclasses.replace(
+        make_trial_config("model_3"), epochs_planned=1, objective="variational", objective_strength=1.0
+    )
+    batch = dataclasses.replace(spec_of(trial_config), trials=(Trial("confirm-1", 1, keep_codes=True),))
+    (report,) = run_trial(batch, few_digits(), torch.device("cpu"))
+    assert report.outcome is not None
+    assert {picture.kind for picture in report.outcome.pictures} == {"filter", "map", "switch", "walk"}
 
 
 @pytest.mark.parametrize(
@@ -431,6 +467,11 @@ def test_a_trial_has_the_scores_of_its_objective_and_weights_that_say_how_codes_
     model = unpack_weights(report.outcome.weights, "weights")
     codes = encode(model, few_digits().test.pixels)
     np.testing.assert_array_equal(codes.astype(np.float16), report.outcome.kept.codes)
+    kept = [picture.pixels for picture in report.outcome.pictures if picture.kind == "sample"]
+    assert bool(kept) == (objective in ("variational", "moment_matching"))
+    if kept:
+        expected = [picture.pixels for picture in draw_samples(model, KEPT_SAMPLES, seed=1)]
+        np.testing.assert_allclose(kept, expected, atol=2e-3)
     plain = OBJECTIVES[objective].plain
     assert report.columns["engine"] == ("plain" if plain else name_engine(torch.device("cpu")))
     outputs = OBJECTIVES[objective].outputs_per_unit

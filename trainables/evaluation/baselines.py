@@ -1,7 +1,10 @@
-"""Codes that need no training: principal components and the pixels themselves, the controls of the comparison."""
+"""Codes that need no training: principal components, UMAP and the pixels themselves, the controls of the comparison."""
 
 from __future__ import annotations
 
+import importlib
+import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +12,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from trainables.errors import InputError
+from trainables.evaluation.clustering import require_umap
 
 _BLOCK = 10_000
 """Images that are widened to float64 at a time."""
@@ -21,16 +25,16 @@ class UntrainedCodes:
     Attributes:
         train_codes: (n, code_size) float32.
         test_codes: (m, code_size) float32.
-        reconstructions: of the test images, (m, height, width) float32; PCA's may leave [0, 1].
-        squared_error: of the reconstruction of each test image, (m,), of pixels in [0, 1].
-        clipped_squared_error: the same of the reconstructions clipped to [0, 1], where those of a network lie.
+        reconstructions: of the test images, (m, height, width) float32; PCA's may leave [0, 1]; of what does not
+            decode, none.
+        errors: of the reconstruction of each test image, (m,), of pixels in [0, 1]: ``squared_error``, and
+            ``clipped_squared_error`` of the reconstructions clipped to [0, 1], where those of a network lie.
     """
 
     train_codes: NDArray[np.float32]
     test_codes: NDArray[np.float32]
     reconstructions: NDArray[np.float32]
-    squared_error: NDArray[np.float32]
-    clipped_squared_error: NDArray[np.float32]
+    errors: Mapping[str, NDArray[np.float32]]
 
 
 def pca(train_pixels: NDArray[np.uint8], test_pixels: NDArray[np.uint8], code_size: int) -> UntrainedCodes:
@@ -59,15 +63,40 @@ def pca(train_pixels: NDArray[np.uint8], test_pixels: NDArray[np.uint8], code_si
         train_codes = np.matmul(train - mean, components)
         test_codes = np.matmul(test - mean, components)
         reconstructions = np.matmul(test_codes, components.T) + mean
-    errors = [np.square(images - test).sum(axis=1) for images in (reconstructions, reconstructions.clip(0, 1))]
-    return UntrainedCodes(train_codes, test_codes, reconstructions.reshape(test_pixels.shape), *errors)
+    images = {"squared_error": reconstructions, "clipped_squared_error": reconstructions.clip(0, 1)}
+    errors = {name: np.square(each - test).sum(axis=1) for name, each in images.items()}
+    return UntrainedCodes(train_codes, test_codes, reconstructions.reshape(test_pixels.shape), errors)
+
+
+def embed_pixels(
+    train_pixels: NDArray[np.uint8], test_pixels: NDArray[np.uint8], code_size: int, seed: int
+) -> UntrainedCodes:
+    """Return UMAP's embedding as a code: fitted on the training images, with the test images put into it; as for `pca`.
+
+    It is made to keep neighbours together, not to be decoded, so it has no reconstruction. All of its settings are
+    umap-learn's own: 15 neighbours, Euclidean distances, a minimal distance of .1.
+
+    Raises:
+        InputError: umap-learn is not installed.
+
+    Source: McInnes, Healy and Melville (2018), UMAP: uniform manifold approximation and projection.
+    """
+    require_umap()
+    with threadpool_limits(limits=1), warnings.catch_warnings():
+        # It warns on import that it has no TensorFlow, and of few images that they are fewer than its neighbours.
+        warnings.simplefilter("ignore")
+        umap = importlib.import_module("umap")
+        embedding = umap.UMAP(n_components=code_size, random_state=seed, n_jobs=1)
+        train_codes = embedding.fit_transform(_flatten(train_pixels)).astype(np.float32)
+        test_codes = embedding.transform(_flatten(test_pixels)).astype(np.float32)
+    return UntrainedCodes(train_codes, test_codes, np.zeros((0, *test_pixels.shape[1:]), np.float32), {})
 
 
 def raw_pixels(train_pixels: NDArray[np.uint8], test_pixels: NDArray[np.uint8]) -> UntrainedCodes:
     """Return the pixels, given as to `pca`, in [0, 1] as a code of as many units: its own reconstruction."""
     test = _flatten(test_pixels)
-    none = np.zeros(len(test), np.float32)
-    return UntrainedCodes(_flatten(train_pixels), test, test.reshape(test_pixels.shape), none, none)
+    errors = dict.fromkeys(("squared_error", "clipped_squared_error"), np.zeros(len(test), np.float32))
+    return UntrainedCodes(_flatten(train_pixels), test, test.reshape(test_pixels.shape), errors)
 
 
 def _flatten(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -143,10 +143,10 @@ class ClassicAutoencoder:
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """A code without training: principal components, or the pixels themselves.
+    """A code without training: principal components, neighbours kept together, or the pixels themselves.
 
     ``fixed_code_size`` is the one code size that it has, where it has but one; ``lossless`` is a code from which the
-    image comes back as it was, so that its reconstruction says nothing.
+    image comes back as it was, so that its reconstruction says nothing; ``with_umap``: only a study with UMAP has it.
     """
 
     name: str
@@ -155,6 +155,7 @@ class Control:
     source: str
     fixed_code_size: int | None = None
     lossless: bool = False
+    with_umap: bool = False
 
     trained: ClassVar[bool] = False
     ranked: ClassVar[bool] = False
@@ -249,6 +250,7 @@ CONTROLS: Mapping[str, Control] = MappingProxyType(
         row.name: row
         for row in (
             Control("pca", "PCA", "(linear <-> linear)", "Pearson (1901); Hotelling (1933)"),
+            Control("umap", "UMAP", "(neighbours)", "McInnes, Healy and Melville (2018)", with_umap=True),
             Control("raw_pixels", "Raw pixels", "(identity)", "", fixed_code_size=IMAGE_SIZE**2, lossless=True),
         )
     }

@@ -51,6 +51,7 @@ class Objective:
             outputs are the code.
         measure_outputs: returns scores of all test images from the code layer's outputs and the strength.
         measure_images: returns values of each image of a step, (batch,), whose means over the test images are scores.
+        prior: whether codes are drawn to N(0, I), so that draws from it can be decoded.
         plain: whether it needs what the engine's compiled halves do not give: derivatives of derivatives, or maps
             between layers. Then PyTorch's own layers compute it.
         shared: whether seeds can be trained as one batched model, as `batched` does.
@@ -68,6 +69,7 @@ class Objective:
     read_code: Callable[[Tensor, float], Tensor] | None = None
     measure_outputs: Callable[[Tensor, float], Mapping[str, float]] | None = None
     measure_images: Callable[[Step], Mapping[str, Tensor]] | None = None
+    prior: bool = False
     plain: bool = False
     shared: bool = False
 
@@ -329,6 +331,7 @@ _OBJECTIVES = (
         read_code=_read_mean,
         measure_outputs=_measure_posterior,
         measure_images=_measure_bound,
+        prior=True,
     ),
     Objective(
         "importance_weighted",
@@ -343,6 +346,7 @@ _OBJECTIVES = (
         read_code=_read_mean,
         measure_outputs=_measure_posterior,
         measure_images=_measure_bound,
+        prior=True,
     ),
     Objective(
         "k_sparse",
@@ -394,6 +398,7 @@ _OBJECTIVES = (
         _compare_moments,
         "Tolstikhin et al. (2018): the adversarial auto-encoder's aim without an adversary; strengths [ours]",
         measure_outputs=_measure_moments,
+        prior=True,
     ),
 )
 

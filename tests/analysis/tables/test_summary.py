@@ -11,6 +11,8 @@ import pandas as pd
 import pytest
 import scipy.stats
 
+from analysis.figures.errors import error_by_code_size
+from analysis.figures.style import Drawing
 from analysis.rendering import text as rendering
 from analysis.rendering.html import render_page
 from analysis.report import format_report
@@ -143,6 +145,31 @@ def test_the_table_shows_what_the_tables_of_each_kind_show(tmp_path: Path) -> No
             assert shown[row["label"]][place] == rendering.format_cell(row, column)
     assert shown["Model 3"][1].mark == "†"
     assert [column.header for column in table.columns][-1] == "d/f/c"
+
+
+def test_umap_stands_beside_pca_without_a_reconstruction(tmp_path: Path) -> None:
+    """A control that keeps neighbours together and decodes nothing: a dash, figures of its code, and no rank."""
+    results = study(tmp_path)
+    parts = {}
+    for name in ("trials", "scores"):
+        frame: pd.DataFrame = getattr(results, name)
+        umap = frame[frame["trial_id"].str.startswith("confirm-pca")].copy()
+        umap["trial_id"] = umap["trial_id"].str.replace("pca", "umap")
+        if name == "trials":
+            umap["architecture"] = "umap"
+        else:
+            umap = umap[umap["evaluator"] != "reconstruction"]
+        parts[name] = pd.concat([frame, umap], ignore_index=True)
+    parts["trials"]["architecture"] = parts["trials"]["architecture"].astype(results.trials["architecture"].dtype)
+    both = dataclasses.replace(results, trials=parts["trials"], scores=parts["scores"])
+    table = summary(both)
+    assert isinstance(table, Table)
+    shown = {line.cells[0].text: [cell.text for cell in line.cells[1:]] for line in rendering.format_lines(table)}
+    assert [*shown][-2:] == ["PCA", "UMAP"]
+    assert shown["UMAP"][0] == "—"
+    assert shown["UMAP"][1:] == shown["PCA"][1:]
+    assert answers(both) == answers(results)
+    assert isinstance(error_by_code_size(both), Drawing)
 
 
 def test_a_report_begins_with_the_answer(tmp_path: Path) -> None:

@@ -31,6 +31,15 @@ def test_a_study_plans_search_confirmation_of_both_arms_and_controls() -> None:
     }
 
 
+def test_umap_is_a_control_of_studies_that_have_it() -> None:
+    """At every code size, with every seed."""
+    config = small_config(code_sizes=(2, 10), with_umap=True)
+    without = {planned.trial_id for planned in plan_trials(dataclasses.replace(config, with_umap=False))}
+    assert {planned.trial_id for planned in plan_trials(config)} - without == {
+        f"confirm-umap-code{size}{number}" for size in (2, 10) for number in ("", "-02")
+    }
+
+
 def test_classic_autoencoder_has_no_published_arm() -> None:
     """Nothing of it is published by the paper's authors."""
     config = small_config(architectures=("classic_autoencoder",))

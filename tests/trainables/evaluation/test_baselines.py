@@ -20,7 +20,7 @@ def test_pca_of_two_pixels_agrees_with_hand_worked_values() -> None:
     assert control.train_codes == pytest.approx(np.array([[-0.5], [0.5], [-0.3], [0.3]]) * math.sqrt(2), abs=1e-6)
     assert control.test_codes == pytest.approx(np.array([[math.sqrt(0.5)], [0.0]]), abs=1e-6)
     assert control.reconstructions == pytest.approx(np.array([[[1.0, 1.0]], [[0.5, 0.5]]]), abs=1e-6)
-    assert control.squared_error.tolist() == pytest.approx([0, 0.5])
+    assert control.errors["squared_error"].tolist() == pytest.approx([0, 0.5])
 
 
 def test_pca_clipped_to_what_pixels_can_be_is_nearer() -> None:
@@ -31,15 +31,15 @@ def test_pca_clipped_to_what_pixels_can_be_is_nearer() -> None:
     share = (1 + 0.4) / (1 + 0.4**2)  # of the line from (0, 0) to (1, 0.4), past its end
     assert control.reconstructions[0, 0] == pytest.approx([share, 0.4 * share, 0.4], abs=1e-6)
     rest = (1 - 0.4 * share) ** 2
-    assert control.squared_error.tolist() == pytest.approx([(share - 1) ** 2 + rest])
-    assert control.clipped_squared_error.tolist() == pytest.approx([rest])
+    assert control.errors["squared_error"].tolist() == pytest.approx([(share - 1) ** 2 + rest])
+    assert control.errors["clipped_squared_error"].tolist() == pytest.approx([rest])
 
 
 def test_pca_of_all_pixels_loses_nothing() -> None:
     """As many components as pixels, and codes of float32."""
     pixels = np.random.default_rng(0).integers(0, 256, (50, 3, 4), np.uint8)
     control = pca(pixels, pixels, 12)
-    assert control.squared_error == pytest.approx(np.zeros(50), abs=1e-10)
+    assert control.errors["squared_error"] == pytest.approx(np.zeros(50), abs=1e-10)
     assert control.train_codes.dtype == control.test_codes.dtype == control.reconstructions.dtype == np.float32
     assert control.reconstructions.shape == (50, 3, 4)
 
@@ -54,7 +54,7 @@ def test_pca_of_digits_agrees_with_scikit_learn() -> None:
     control = pca(digits.training.pixels, digits.test.pixels, 5)
     assert np.abs(control.test_codes) == pytest.approx(np.abs(model.transform(test)), abs=1e-3)
     expected = np.square(model.inverse_transform(model.transform(test)) - test).sum(1)
-    assert control.squared_error == pytest.approx(expected, rel=1e-4)
+    assert control.errors["squared_error"] == pytest.approx(expected, rel=1e-4)
 
 
 @pytest.mark.parametrize("code_size", [0, 7])
@@ -71,5 +71,5 @@ def test_raw_pixels_are_their_own_reconstruction() -> None:
     control = raw_pixels(pixels, pixels)
     assert control.train_codes == pytest.approx(np.array([[0.0, 0.2, 1.0, 0.4]]))
     assert control.train_codes.dtype == np.float32
-    assert control.squared_error.tolist() == control.clipped_squared_error.tolist() == [0.0]
+    assert control.errors["squared_error"].tolist() == control.errors["clipped_squared_error"].tolist() == [0.0]
     assert np.array_equal(control.reconstructions[0].ravel(), control.test_codes[0])

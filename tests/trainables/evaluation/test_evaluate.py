@@ -255,7 +255,7 @@ def test_principal_components_of_mnist_score_as_known(
     scores = by_name(
         evaluate_codes(control.train_codes, mnist.training.labels, control.test_codes, mnist.test.labels, seed=0)
     )
-    assert control.squared_error.mean() == pytest.approx(squared_error, abs=0.05)
+    assert control.errors["squared_error"].mean() == pytest.approx(squared_error, abs=0.05)
     assert scores["linear_classifier", "error"] == pytest.approx(linear_error, abs=0.5)
     assert scores["mlp_classifier", "error"] < scores["linear_classifier", "error"]
     assert scores["k_means", "accuracy"] == pytest.approx(k_means_accuracy, abs=0.02)
