@@ -110,6 +110,7 @@ class ConvolutionalAutoencoder:
     sparse_inputs: ClassVar[int] = 25  # Source: [file], the filler's ``sparse``.
     fixed_code_size: ClassVar[None] = None
     lossless: ClassVar[bool] = False
+    with_umap: ClassVar[bool] = False
 
     @property
     def through_code(self) -> bool:
@@ -131,6 +132,7 @@ class ClassicAutoencoder:
     unpooling: ClassVar[None] = None
     fixed_code_size: ClassVar[None] = None
     lossless: ClassVar[bool] = False
+    with_umap: ClassVar[bool] = False
     through_code: ClassVar[bool] = True
 
     name: Name
