@@ -7,8 +7,9 @@
            column
 ========== ============================================================================================================
 
-Pixels are whole numbers from 0 to 255, or floats from 0 to 1; labels are whole numbers from 0. The last sixth of the
-training images, in the order of the file, is for validation, the share that MNIST's has.
+Pixels are whole numbers from 0 to 255, floats from 0 to 1, or booleans; a single channel may have an axis of its own,
+and an image may be a row of pixels. Labels are whole numbers from 0, or names, which are numbered in the order of the
+alphabet. The last sixth of the training images, in the order of the file, is for validation: MNIST's own share.
 """
 
 from __future__ import annotations
@@ -122,17 +123,28 @@ def _read_squares(path: Path, column: pa.ChunkedArray) -> Array:
 
 
 def _check_pixels(what: str, images: Array) -> NDArray[np.uint8]:
-    """Return images as uint8."""
+    """Return images as uint8; one grey channel and images written as rows of pixels mean what they can only mean."""
+    images = images[..., 0] if images.ndim == 4 and images.shape[3] == 1 else images
+    images = images[:, 0] if images.ndim == 4 and images.shape[1] == 1 else images
+    side = math.isqrt(images.shape[1]) if images.ndim == 2 else 0
+    images = images.reshape(-1, side, side) if side and side * side == images.shape[1] else images
     if images.ndim != 3 or images.shape[1] != images.shape[2]:
-        raise InputError(f"{what}: an array of shape {images.shape}", "(n, side, side), grey and square", "reshape it")
+        raise InputError(
+            f"{what}: an array of shape {images.shape}",
+            "(n, side, side), grey and square, also as (n, side, side, 1), (n, 1, side, side) or (n, side * side)",
+            "of colours take the mean, images = images.mean(axis=3); then cut or pad them to squares",
+        )
+    if images.dtype == bool:
+        return np.array(images, np.uint8, order="C") * np.uint8(255)
     whole, broken = np.issubdtype(images.dtype, np.integer), np.issubdtype(images.dtype, np.floating)
+    if broken and (wrong := int((~np.isfinite(images)).sum())):
+        raise InputError(f"{what}: {wrong} pixels are NaN or infinite", "a number for each pixel", "correct them")
     least, most = (images.min(), images.max()) if images.size and (whole or broken) else (0, 0)
-    # A NaN is neither above 0 nor below.
     if not (whole and least >= 0 and most <= 255) and not (broken and least >= 0 and most <= 1):
         raise InputError(
             f"{what}: {images.dtype} from {least} to {most}",
-            "whole numbers from 0 to 255, as uint8, or floats from 0 to 1",
-            "scale them",
+            "whole numbers from 0 to 255, as uint8, floats from 0 to 1, or booleans",
+            "images = images.astype('float32'); images = (images - images.min()) / (images.max() - images.min())",
         )
     return np.array(images if whole else np.rint(images * 255), np.uint8, order="C")
 
@@ -144,13 +156,18 @@ def _check_labels(path: Path, arrays: Mapping[str, Array], counts: Mapping[str, 
         return {}
     if len(given) < len(counts):
         raise InputError(f"{path}: labels of {', '.join(given)} images only", "labels of both splits, or of none", _SEE)
+    given = {split: values[:, 0] if values.shape == (counts[split], 1) else values for split, values in given.items()}
+    if all(isinstance(name, str) for values in given.values() for name in values.ravel().tolist()):
+        given = _number_names(given)
     labels: dict[str, NDArray[np.int64]] = {}
     for split, values in given.items():
-        if values.shape != (counts[split],) or not np.issubdtype(values.dtype, np.integer) or values.min() < 0:
+        # Floats that are whole numbers come from tables that had gaps.
+        whole = values.dtype.kind in "iub" or (values.dtype.kind == "f" and bool((values == np.floor(values)).all()))
+        if values.shape != (counts[split],) or not whole or values.min() < 0:
             raise InputError(
                 f"{path}: {split} labels are {values.dtype} of shape {values.shape}",
-                f"({counts[split]},) whole numbers from 0",
-                "give each image its class, or leave the labels out",
+                f"({counts[split]},) whole numbers from 0, or names",
+                "labels = numpy.unique(labels, return_inverse=True)[1] numbers any, or leave the labels out",
             )
         labels[split] = values.astype(np.int64)
     classes = set(np.unique(labels["train"]).tolist())
@@ -161,3 +178,13 @@ def _check_labels(path: Path, arrays: Mapping[str, Array], counts: Mapping[str, 
             "correct the labels, or leave them out",
         )
     return labels
+
+
+def _number_names(given: Mapping[str, Array]) -> dict[str, Array]:
+    """Return labels that are names as their places in the order of the alphabet, the same in both splits."""
+    names = sorted({str(name) for values in given.values() for name in values.ravel()})
+    places = {name: place for place, name in enumerate(names)}
+    return {
+        split: np.array([places[str(name)] for name in values.ravel()]).reshape(values.shape)
+        for split, values in given.items()
+    }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,36 @@ def test_floats_from_0_to_1_are_pixels(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "reshape",
+    [lambda images: images[..., None], lambda images: images[:, None], lambda images: images.reshape(len(images), -1)],
+)
+def test_an_axis_of_one_channel_and_rows_of_pixels_mean_the_same(reshape: Callable[[Any], Any], tmp_path: Path) -> None:
+    """As Keras, PyTorch and scikit-learn write them."""
+    arrays = ARRAYS | {name: reshape(ARRAYS[name]) for name in ("train_images", "test_images")}
+    assert load_dataset(npz(tmp_path, arrays)).sha256 == load_dataset(npz(tmp_path)).sha256
+
+
+def test_booleans_are_black_and_white(tmp_path: Path) -> None:
+    """As 0 and 255."""
+    for name in ("train_images", "test_images"):
+        assert ARRAYS[name].max() > 9
+    black = ARRAYS | {name: ARRAYS[name] > 9 for name in ("train_images", "test_images")}
+    assert np.array_equal(load_dataset(npz(tmp_path, black)).test.pixels, (ARRAYS["test_images"] > 9) * np.uint8(255))
+
+
+@pytest.mark.parametrize("kind", ["names", "floats", "column"])
+def test_labels_may_be_names_whole_floats_or_a_column(kind: str, tmp_path: Path) -> None:
+    """Names are numbered in the order of the alphabet, which need not be that of their first images."""
+    names, order = np.array(["ten", "one", "two"]), np.array([1, 0, 2])
+    change = {"names": lambda labels: names[labels], "floats": lambda labels: labels.astype(np.float32)}
+    change["column"] = lambda labels: labels[:, None]
+    given = {name: change[kind](ARRAYS[name]) for name in ("train_labels", "test_labels")}
+    found = load_dataset(npz(tmp_path, ARRAYS | given)).test.labels
+    expected = order[ARRAYS["test_labels"]] if kind == "names" else ARRAYS["test_labels"]
+    assert found is not None and np.array_equal(found, expected)
+
+
 def test_labels_may_be_left_out(tmp_path: Path) -> None:
     """What is evaluated then needs none: of clusters the silhouette alone."""
     for path in (npz(tmp_path, UNLABELLED), parquet(tmp_path, label=None)):
@@ -94,17 +125,19 @@ def test_labels_may_be_left_out(tmp_path: Path) -> None:
     ("changes", "expected"),
     [
         ({"train_images": PIXELS[:60, :, :27]}, "shape (60, 28, 27)"),
-        ({"train_images": PIXELS[:60, None]}, "shape (60, 1, 28, 28)"),
+        ({"train_images": PIXELS[:60, None].repeat(3, 1)}, "shape (60, 3, 28, 28)"),
+        ({"train_images": PIXELS[:60].reshape(60, -1)[:, :783]}, "shape (60, 783)"),
         ({"train_images": PIXELS[:60] / 100}, "float64 from 0.0 to 2.55"),
         ({"train_images": PIXELS[:60].astype(int) - 1}, "int64 from -1 to 254"),
-        ({"train_images": np.full((60, 28, 28), np.nan)}, "float64 from nan to nan"),
-        ({"train_images": PIXELS[:60] > 9}, "bool from"),
+        ({"train_images": np.full((60, 28, 28), np.nan)}, "47040 pixels are NaN or infinite"),
+        ({"train_images": PIXELS[:60].astype(str)}, "images: <U"),
         ({"train_images": PIXELS[:60, :20, :20]}, "training images of 20x20, test images of 28x28"),
         ({"train_images": PIXELS[:59]}, "59 train images"),
         ({"test_images": PIXELS[:19]}, "19 test images"),
         ({"test_images": PIXELS[:0]}, "0 test images"),
         ({"train_labels": LABELS[:59]}, "train labels are int64 of shape (59,)"),
         ({"train_labels": LABELS[:60] / 2}, "train labels are float64"),
+        ({"train_labels": LABELS[:60].astype(str)}, "train labels are <U"),
         ({"train_labels": LABELS[:60] - 1}, "whole numbers from 0"),
         ({"test_labels": LABELS[60:] + 7}, "each with training images"),
         ({"train_labels": 0 * LABELS[:60], "test_labels": 0 * LABELS[60:]}, "1 classes of training images"),
