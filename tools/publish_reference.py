@@ -71,6 +71,7 @@ def make_parts(results: StudyResults) -> dict[str, str]:
 def make_page_parts(results: StudyResults) -> dict[str, str]:
     """Return the parts of docs/reference/README.md by name; Markdown."""
     return {
+        "machines": reference_page.describe_machines(results),
         "cost": reference_page.tabulate_cost(results),
         "aims": reference_page.tabulate_aims(results),
         "begun search": reference_page.tabulate_begun_search(load_study(BEGUN)),

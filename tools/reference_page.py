@@ -42,6 +42,13 @@ def tabulate_cost(results: StudyResults) -> str:
     return _format_frame(frame.astype(counts).rename_axis("phase").reset_index(), columns)
 
 
+def describe_machines(results: StudyResults) -> str:
+    """Say how many trials ran on a core or GPU of which kind."""
+    trials = results.trials["device"].value_counts()
+    told = "; ".join(f"{count} of {trials.sum()} trials on a core of {name}" for name, count in trials.items())
+    return f"By the rows: {told}."
+
+
 def tabulate_aims(results: StudyResults) -> str:
     """Return what the aims ask, what the tuned arm reached, and by how much it falls short.
 

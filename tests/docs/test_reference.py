@@ -176,7 +176,7 @@ def test_a_study_is_published_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         monkeypatch.setattr(publish, name, tmp_path / name)
     monkeypatch.setattr(publish, "HERE", tmp_path / "reference")
     shutil.copytree(study, publish.ROWS)
-    pages = {"README": ("answer", "summary", "findings"), "PAGE": ("cost", "aims", "begun search")}
+    pages = {"README": ("answer", "summary", "findings"), "PAGE": ("machines", "cost", "aims", "begun search")}
     for page, names in pages.items():
         monkeypatch.setattr(publish, page, tmp_path / f"{page}.md")
         marked = "".join(f"<!-- {name} -->\nREPLACED\n<!-- end of {name} -->\n" for name in names)
