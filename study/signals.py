@@ -7,8 +7,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
 STATUS = 130
@@ -16,6 +16,9 @@ STATUS = 130
 
 STOP_SECONDS = 8.0
 """Time to stop Ray in order; then the process ends at once, and Ray's processes, which are bound to it, with it."""
+
+left_behind: list[Callable[[], None]] = []
+"""What to end when a process ends at once, and would leave it behind."""
 
 _HANGUP = getattr(signal, "SIGHUP", None)
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, *((_HANGUP,) if _HANGUP else ()))
@@ -142,5 +145,8 @@ def leave(status: int) -> NoReturn:
 
 
 def _end() -> None:
+    for end in left_behind:
+        with suppress(Exception):  # The process ends in any case.
+            end()
     say_how_to_go_on()
     os._exit(STATUS)

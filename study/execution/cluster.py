@@ -30,7 +30,7 @@ from study.execution.capacity import (
     count_unseen_machines,
     find_most_gpus,
 )
-from study.execution.local import LocalRay, shut_down
+from study.execution.local import LocalRay
 from study.execution.nodes import ask_nodes, check_gpus, check_versions, list_alive_nodes, print_nodes
 from study.execution.tuner import MOST_TRIALS_AT_ONCE, Resources
 from study.signals import answer_sigterm
@@ -98,6 +98,8 @@ def connect(
     }
     on_sigterm = signal.getsignal(signal.SIGTERM)
     local, failed = LocalRay(), True
+    # What Ray has to say of the end of a node or a worker comes in words of ours; its own are pages of a log.
+    ray._private.worker._worker_logs_enabled = verbosity == "verbose"
     try:
         if address == "local":
             resources = find_local_resources(gpus_per_trial, concurrency)
@@ -115,7 +117,8 @@ def connect(
         raise KeyboardInterrupt from None  # While Ray starts, this is its answer to SIGTERM.
     finally:
         local.watch_no_more()
-        shut_down(on_sigterm)
+        local.stop(on_sigterm)
+        ray._private.worker._worker_logs_enabled = True
         local.clear(keep_logs=failed)
 
 

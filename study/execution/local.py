@@ -9,16 +9,18 @@ import socket
 import sys
 import tempfile
 import threading
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
 import ray
 import torch
 from ray._common.utils import get_default_ray_temp_dir
 from ray._private.ray_constants import PROCESS_TYPE_GCS_SERVER, PROCESS_TYPE_RAYLET
 
-from study.signals import answer_sigterm, interrupt
+from study.signals import answer_sigterm, interrupt, left_behind
 from trainables.errors import InputError
 
 LONGEST_FOLDER = 42
@@ -33,11 +35,14 @@ LONGEST_ANSWER = 2.0
 
 
 class LocalRay:
-    """From `start` to `clear` a launch is interrupted, in words, when Ray is no longer there."""
+    """From `start` to `stop` a launch is interrupted, in words, when Ray is no longer there."""
 
     def __init__(self) -> None:
-        self._node: Any = None
+        self._node: Any = None  # once Ray is there
+        self._folder = ""
         self._made: str | None = None
+        self._others: set[Any] | None = None  # Ray's processes that were there before
+        self._started: dict[Any, str] = {}  # those that were seen since, with their names
         self._stopped = threading.Event()
         self._watcher = threading.Thread(target=self._watch, daemon=True)
 
@@ -45,31 +50,67 @@ class LocalRay:
         """Start it with a core per trial and the GPUs that PyTorch counts, which Ray does not find in every container.
 
         Raises:
-            InputError: its processes could not talk to each other, or there is no folder in which it could work.
+            InputError: its processes could not talk to each other, there is no folder in which it could work, or it
+                does not start for another reason.
         """
         _require_loopback()
         _provide_token()
-        folder = str(get_default_ray_temp_dir())
-        if len(os.fsencode(folder)) > LONGEST_FOLDER:
-            self._made = folder = _make_short_folder(folder)
+        self._folder = str(get_default_ray_temp_dir())
+        if trouble := _explain_unusable(Path(self._folder)):
+            self._made = self._folder = _make_own_folder(self._folder, trouble)
         if not os.access(SHARED_MEMORY, os.W_OK):
             options = options | {"_plasma_directory": tempfile.gettempdir()}
-        ray.init(
-            address="local",
-            num_cpus=concurrency,
-            num_gpus=torch.cuda.device_count(),
-            include_dashboard=False,
-            _temp_dir=folder,
-            **options,
-        )
-        self._node = ray._private.worker._global_node
+        self._others = {*_list_ray_processes()}
+        left_behind.append(self._kill)
         self._watcher.start()
+        try:
+            ray.init(
+                address="local",
+                num_cpus=concurrency,
+                num_gpus=torch.cuda.device_count(),
+                include_dashboard=False,
+                _temp_dir=self._folder,
+                **options,
+            )
+        except Exception as error:  # Ray has many, and plain ones: whichever it is, none of them is a study's.
+            raise InputError(
+                f"Ray did not start here: {' '.join(str(error).split()) or type(error).__name__}"[:500],
+                "a machine that lets Ray's processes start and stay",
+                f"look in {self._find_logs()} for what ended or held one of them; the same command goes on",
+            ) from error
+        self._node = ray._private.worker._global_node
 
     def watch_no_more(self) -> None:
         """Let Ray end without a word."""
         self._stopped.set()
         if self._watcher.is_alive():
             self._watcher.join(LONGEST_ANSWER)
+
+    def stop(self, on_sigterm: Any) -> None:
+        """Leave Ray as `shut_down` does, and end what it leaves behind of what was started here.
+
+        Its agents look for a raylet that has gone only once they have started themselves, and wait over a minute for a
+        server that is not there: who interrupts a Ray that still starts would leave them.
+        """
+        if self._others is not None:
+            raylets = [each for each, name in self._list_started().items() if name == PROCESS_TYPE_RAYLET]
+            _tell(raylets, "suspend")  # It starts the others: no more come.
+            self._list_started()
+            if self._node is None:  # Ray itself does not know yet what it has to end.
+                _tell(self._started, "kill")
+            _tell(raylets, "resume")
+        shut_down(on_sigterm)
+        self._kill()
+        if self._others is not None:
+            left_behind.remove(self._kill)
+
+    def _kill(self) -> None:
+        """End what is left: also those whose raylet was killed while they started, which are below nobody any more."""
+        _tell(self._started, "kill")
+        if self._node is not None:
+            session = Path(self._node.get_session_dir_path()).name
+            commands = ((each, _read_command(each)) for each in psutil.process_iter())
+            _tell((each for each, words in commands if _is_rays(words) and session in " ".join(words)), "kill")
 
     def clear(self, keep_logs: bool) -> None:
         """Remove the folder of a Ray that was stopped, or say where its logs are; nothing where none was started."""
@@ -100,14 +141,32 @@ class LocalRay:
                 interrupt()
                 return
 
+    def _list_started(self) -> dict[Any, str]:
+        """Return Ray's processes that were started here by their names, those that have ended meanwhile among them."""
+        for process in _list_ray_processes():
+            if process not in self._started and process not in (self._others or ()):
+                with suppress(psutil.Error):
+                    self._started[process] = process.name()
+        return self._started
+
+    def _find_logs(self) -> Path:
+        session = self._node.get_session_dir_path() if self._node else f"{self._folder}/session_latest"
+        return Path(session) / "logs"
+
     def _find_trouble(self) -> str | None:
+        killed = "killed from outside, as by `ray stop`, or for want of memory or threads; its logs are in"
+        if self._node is None:  # Ray still starts, and would wait for minutes for a process that has ended.
+            # One that ended before it was seen is there as a zombie, which has a name and no command.
+            children = [each for each in psutil.Process().children() if each not in (self._others or ())]
+            ended = [_get_name(each) for each in children if not _is_alive(each)]
+            ended += [name for process, name in self._list_started().items() if not _is_alive(process)]
+            for name in {PROCESS_TYPE_GCS_SERVER, PROCESS_TYPE_RAYLET} & {*ended}:
+                return f"Ray's {name} has ended while Ray starts: {killed} {self._find_logs()}"
+            return None
         for name in (PROCESS_TYPE_GCS_SERVER, PROCESS_TYPE_RAYLET):
             for info in self._node.all_processes.get(name, ()):
                 if (status := info.process.poll()) is not None:
-                    return (
-                        f"Ray's {name} has ended (status {status}): killed from outside, as by `ray stop` or for want "
-                        f"of memory; its logs are in {self._node.get_session_dir_path()}/logs"
-                    )
+                    return f"Ray's {name} has ended (status {status}): {killed} {self._find_logs()}"
         try:
             alive = any(node["Alive"] for node in ray.nodes())
         except Exception:  # Ray has many; whether a process of it has ended is seen above, the next time.
@@ -145,8 +204,16 @@ def _provide_token() -> None:
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 
 
-def _make_short_folder(usual: str) -> str:
-    """Return a new folder for Ray to work in, in the place of one that leaves no room for a socket's name.
+def _explain_unusable(folder: Path) -> str:
+    """Return why Ray cannot work in ``folder``; empty where it can."""
+    if len(os.fsencode(folder)) > LONGEST_FOLDER:
+        return "is too long for the names of Ray's sockets"
+    there = next(each for each in (folder, *folder.parents) if each.exists())
+    return "" if os.access(there, os.W_OK | os.X_OK) else f"cannot be written: {there} is another user's"
+
+
+def _make_own_folder(usual: str, trouble: str) -> str:
+    """Return a new folder for Ray to work in, in the place of the usual one and its trouble.
 
     Raises:
         InputError: there is no short folder that can be written.
@@ -155,12 +222,51 @@ def _make_short_folder(usual: str) -> str:
         short = tempfile.mkdtemp(prefix="ray-", dir="/tmp")
     except OSError as error:
         raise InputError(
-            f"{usual} is too long for the names of Ray's sockets, and /tmp cannot be written: {error.strerror}",
+            f"{usual} {trouble}, and a folder in /tmp cannot be made: {error.strerror}",
             f"a folder whose name has at most {LONGEST_FOLDER - len('/ray')} characters",
             "set RAY_TMPDIR to a short folder that can be written",
         ) from error
-    print(f"Ray works in {short}, since {usual} is too long for the names of its sockets", file=sys.stderr)
+    print(f"Ray works in {short}, since {usual} {trouble}", file=sys.stderr)
     return short
+
+
+def _list_ray_processes() -> list[Any]:
+    """Return Ray's processes below this one, as psutil has them."""
+    below = psutil.Process().children(recursive=True)
+    return [process for process in below if _is_rays(_read_command(process))]
+
+
+def _is_rays(command: list[str]) -> bool:
+    package = str(Path(ray.__file__).parent)
+    return any(word.startswith((package, "ray::")) for word in command)
+
+
+def _read_command(process: Any) -> list[str]:
+    try:
+        return list(process.cmdline())
+    except psutil.Error:
+        return []
+
+
+def _get_name(process: Any) -> str:
+    try:
+        return str(process.name())
+    except psutil.Error:
+        return ""
+
+
+def _is_alive(process: Any) -> bool:
+    try:
+        return bool(process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False
+
+
+def _tell(processes: Iterable[Any], what: str) -> None:
+    """Call the method ``what`` of those that are still there."""
+    for process in processes:
+        with suppress(psutil.Error):
+            getattr(process, what)()
 
 
 def shut_down(on_sigterm: Any) -> None:

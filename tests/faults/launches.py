@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import functools
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -47,6 +48,19 @@ def small_study(seeds: int = 1) -> tuple[tuple[str, ...], StudyConfig]:
     shared: dict[str, Any] = {"dataset": data, "architectures": ("unpool_only",), "trials": 2, "epochs": 2}
     config = study_config("quick", seeds=seeds, **shared, **arms)
     return (*flags, *both, "--seeds", str(seeds), "--no-report"), config
+
+
+CORE_LINE = re.compile(r"^.{0,40}\[[-:, 0-9]+ [A-Z] \d+ \d+\] ", re.MULTILINE)
+"""A line of the logger of Ray's C++ core: ``[2026-01-02 03:04:05,678 E 123 456] raylet.cc:1: ...``."""
+
+
+def assert_ended_in_words(said: str) -> None:
+    """Whatever ended it early: no traceback, no line of Ray's core, and a last line that says what to do."""
+    assert "Traceback" not in said, said
+    assert "Exception ignored" not in said, said
+    assert not CORE_LINE.search(said), said
+    last = said.rstrip().splitlines()[-1]
+    assert "the same command goes on" in last or last.startswith(("  to do:", "next:", "then:")), said
 
 
 class Launch:

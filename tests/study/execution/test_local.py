@@ -16,7 +16,7 @@ import pytest
 
 from tests.documents import ROOT
 from tests.faults.invariants import Damage, damage
-from tests.faults.launches import NAME, Launch, small_study
+from tests.faults.launches import NAME, Launch, assert_ended_in_words, small_study
 from tests.faults.tally import Tally
 from trainables.ops.compilation import find_cache
 
@@ -55,7 +55,7 @@ def test_a_machine_that_does_not_reach_itself_is_refused_in_words(prepared: str,
     assert done.returncode == 2, done.stdout + done.stderr
     assert done.stderr.startswith("error: this machine does not reach itself by 127.0.0.1 (")
     assert "ip link set lo up" in done.stderr
-    assert "Traceback" not in done.stderr
+    assert_ended_in_words(done.stderr)
     assert not (tmp_path / "results").exists()
 
 
@@ -81,6 +81,21 @@ def test_a_study_in_a_thread_without_a_home_and_with_a_long_folder_for_temporary
     assert set(pd.read_parquet(tmp_path / "results" / NAME / "trials").status) == {"complete"}
     assert set(SHORT.glob("ray-*")) == before
     assert not list(long.glob("**/session_*"))
+
+
+@pytest.mark.skipif(not MAY_UNSHARE, reason="needs root and unshare of util-linux")
+def test_a_folder_of_ray_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    """As on a shared machine, where whoever came first owns it; what is not there yet is made in the folder above."""
+    script = "from pathlib import Path; from study.execution.local import _explain_unusable; "
+    script += f"print(*(repr(_explain_unusable(Path({str(SHORT)!r}, name))) for name in ('dev', 'new')), sep='\\n')"
+    closed = f'mount -t tmpfs -o ro none {SHORT} && exec "$@"'
+    for prefix, usable in (((), True), (("unshare", "-m", "sh", "-c", closed, "sh"), False)):
+        done = subprocess.run(
+            [*prefix, sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
+        )
+        said = done.stdout.splitlines()
+        expected = "''" if usable else f'"cannot be written: {SHORT} is another user\'s"'
+        assert said == [expected, expected]
 
 
 STALLED: dict[str, Any] = {"RAY_health_check_period_ms": "500", "RAY_health_check_initial_delay_ms": "500"}
@@ -117,9 +132,7 @@ def test_a_launch_whose_ray_dies_ends_in_words_and_goes_on(
         assert time.monotonic() - asked < 30
         assert launch.process.returncode == 130, launch.said
         assert said in launch.said
-        assert launch.said.rstrip().endswith("the same command goes on with the rest")
-        assert "Traceback" not in launch.said
-        assert "Check failed" not in launch.said and "src/ray" not in launch.said and " C " not in launch.said
+        assert_ended_in_words(launch.said)
     finally:
         launch.kill()
     kept = damage(launch.results / NAME, CONFIG, complete=False)
@@ -144,7 +157,7 @@ def test_workers_that_die_while_they_start_are_no_failure_of_trials(tmp_path: Pa
         (tmp_path / "deaths").write_text(str(deaths))
         launch = Launch(tmp_path / "results", *STUDY, "--concurrency", "1", PYTHONPATH=str(tmp_path))
         said = launch.finish(status=status)
-        assert "Traceback" not in said
+        assert_ended_in_words(said)
     assert "starts again" in said
     found = damage(tmp_path / "results" / NAME, CONFIG)
     tally.add("worker: dies while it starts", found, 2)

@@ -26,6 +26,7 @@ from study.execution.nodes import list_alive_nodes
 from study.execution.recorder import TrialRecorder
 from study.execution.tuner import PlanSearcher
 from study.signals import Drain
+from tests.faults.launches import assert_ended_in_words
 from trainables.models.architectures import CONTROLS
 from trainables.run_trial import Trial, TrialBatch
 
@@ -201,7 +202,7 @@ def refused(nodes: Cluster, results: Path, *arguments: str) -> str:
     process = launch(nodes, results, *arguments)
     out, _ = process.communicate(timeout=200)
     assert process.returncode == 2, out
-    assert "Traceback" not in out
+    assert_ended_in_words(out)
     assert len(out.splitlines()) <= 12
     assert not results.exists()
     return out
