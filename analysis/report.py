@@ -1,8 +1,10 @@
-"""The report of a study: tables in the terminal and as files, figures, and all of it as one page.
+"""The report of a study: the answer and tables in the terminal and as files, figures, and all of it as one page.
 
 ::
 
     python analysis/report.py results/sample-mnist
+    python analysis/report.py results/sample-mnist --tables              # all main tables in the terminal
+    python analysis/report.py results/sample-mnist --tables ablations    # one of them, by the name of its file
     python analysis/report.py results/a results/b --output comparison
     python analysis/report.py s3://bucket/results/sample-mnist --output s3://bucket/results/sample-mnist/report
 """
@@ -10,6 +12,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import io
 import sys
 import tempfile
@@ -21,6 +24,7 @@ import pyarrow.fs
 from rich.console import Console
 
 from analysis import freshness
+from analysis.claims.claims import PRIMARY_CODE_SIZE
 from analysis.claims.findings import tabulate_findings
 from analysis.provenance import list_missing, provenance
 from analysis.rendering import text as rendering
@@ -46,6 +50,9 @@ from analysis.tables.summary import answers, summary
 from analysis.tables.table import Absent, Table
 from study.storage.location import parse_location
 
+BRIEF = ("summary",)
+"""Tables that the terminal shows below the answer unless it is asked for others."""
+
 PRINTED = (
     "headline",
     "summary",
@@ -54,9 +61,11 @@ PRINTED = (
     "reconstruction",
     "classification",
     "clustering",
+    "factorial",
+    "ablations",
     "findings",
 )
-"""Tables that the terminal shows, where they have rows."""
+"""Tables that it shows when asked for all of them, where they have rows."""
 
 REPORT, PAGE = "report.md", "report.html"
 
@@ -70,6 +79,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="DIR",
         help="folder or URI of the report (default: RESULTS/report; report-NAME here where RESULTS is a URI)",
     )
+    parser.add_argument(
+        "--tables",
+        nargs="*",
+        metavar="NAME",
+        help="print these, named as their files in DIR/tables, or without a name all main ones (default: summary)",
+    )
     parser.add_argument("--no-tsne", action="store_true", help="leave out t-SNE: seconds a model, when first drawn")
     arguments = parser.parse_args(argv)
     # What the terminal's encoding lacks is shown as a question mark instead of ending the report.
@@ -77,7 +92,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="replace")
     output = arguments.output or choose_output(arguments.results)
     console = Console(record=True)
-    asked = (arguments.no_tsne, console.width, console.color_system)
+    printed = BRIEF if arguments.tables is None else tuple(arguments.tables) or PRINTED
+    asked = (arguments.no_tsne, console.width, console.color_system, *printed)
     try:
         digest = freshness.digest_inputs(arguments.results, output, *asked)
         if shown := freshness.read_current(output, digest):
@@ -85,7 +101,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         else:
             with _refuse_unwritable(output):
                 freshness.remove_current(output)
-            _make_report(arguments.results, output, console, tsne=not arguments.no_tsne)
+            _make_report(arguments.results, output, console, printed, tsne=not arguments.no_tsne)
             with _refuse_unwritable(output):
                 freshness.write_current(output, console.export_text(styles=console.is_terminal), digest)
     except ResultsError as error:
@@ -96,13 +112,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _make_report(paths: Sequence[str], output: str | Path, console: Console, *, tsne: bool) -> None:
+def _make_report(
+    paths: Sequence[str], output: str | Path, console: Console, printed: Sequence[str], *, tsne: bool
+) -> None:
     from analysis.drawing import drawing_processes  # matplotlib, which nothing else here needs
 
     results = load_studies(paths)
     with drawing_processes(), open_local_folder(output) as folder:
         tables = comparison_tables(results)
-        print_report(results, tables, console)
+        print_report(results, tables, console, printed)
         write_report(results, folder, tables)
         write_page(results, folder, tables, tsne=tsne)
 
@@ -154,18 +172,41 @@ def _refuse_unwritable(folder: str | Path) -> Iterator[None]:
         ) from None
 
 
-def print_report(results: StudyResults, tables: Sequence[Table | Absent], console: Console) -> None:
-    """Print the main ones of ``tables``, and what is missing."""
+def print_report(
+    results: StudyResults, tables: Sequence[Table | Absent], console: Console, printed: Sequence[str] = BRIEF
+) -> None:
+    """Print the ``printed`` ones of ``tables``, the answer below them, where it is seen, and what is missing.
+
+    Raises:
+        ResultsError: there is no table of one of these names.
+    """
+    if unknown := {*printed} - {table.name for table in tables}:
+        raise ResultsError(
+            f"no table is called {', '.join(sorted(unknown))}"[:200],
+            ", ".join(table.name for table in tables),
+            "choose among these, or give --tables without a name",
+        )
     for table in tables:
-        if table.name in PRINTED:
+        if table.name in printed:
             if isinstance(table, Table):
-                print_table(table, console)
+                print_table(_choose_code_size(table) if printed is BRIEF else table, console)
             elif table.reason:
                 print_note(f"{_format_absent(table)}\n", console)
     for sentence in answers(results):
-        print_note(f"{sentence}\n", console)
+        print_note(f"- {sentence}", console)
+    console.print()
     for note in (*results.problems, *list_missing(results)):
         print_note(f"note: {note}", console)
+
+
+def _choose_code_size(table: Table) -> Table:
+    """Return the rows of the code size at which claims are judged, or of the largest, and say how to see the others."""
+    sizes = sorted(table.frame["code_size"].unique())
+    shown = PRIMARY_CODE_SIZE if PRIMARY_CODE_SIZE in sizes else sizes[-1]
+    rest = [str(size) for size in sizes if size != shown]
+    note = (f"Code sizes {', '.join(rest)}: --tables {table.name}.",) if rest else ()
+    frame = table.frame[table.frame["code_size"] == shown]
+    return dataclasses.replace(table, frame=frame, footnotes=(*table.footnotes, *note))
 
 
 def write_report(results: StudyResults, folder: Path, tables: Sequence[Table | Absent]) -> Path:

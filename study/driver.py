@@ -17,6 +17,7 @@ from study.execution.estimate import Estimate, estimate_plan
 from study.execution.looks import make_plan
 from study.execution.recorder import TrialRecorder, make_provenance_columns
 from study.execution.tuner import Resources, run_plan
+from study.plan.pace import format_duration, format_range
 from study.plan.plan import Plan
 from study.storage import provenance
 from study.storage.store import Store
@@ -25,6 +26,9 @@ from trainables.data.images import Dataset
 LEAST_EPOCH_LIMIT = 1_800.0
 EPOCH_LIMIT_FACTOR = 20
 """An epoch that takes longer than the least limit, and the estimate so many times, is taken for one that hangs."""
+
+LONG = 1_800.0
+"""Seconds of a launch from which who sits before a terminal is asked whether to start it."""
 
 
 def check_resources(options: RunOptions) -> None:
@@ -77,17 +81,46 @@ def run_pending(plan: Plan, options: RunOptions, store: Store, dataset: Dataset,
     Raises:
         InputError: the cluster cannot be joined, or lacks what was asked for; nothing was written.
     """
-    address = cluster.choose_address(options.address)
+    address, config = cluster.choose_address(options.address), plan.config
+    shown = _ask_to_start(plan, options, store, dataset) if options.ask and address == "local" else False
     with cluster.connect(address, options.gpus_per_trial, options.concurrency, options.verbosity) as resources:
-        store.open(manifest, format_study_file(plan.config))
-        end = None if options.time_budget is None else time.monotonic() + options.time_budget * 3600
-        while _run_planned(plan, options, store, dataset, manifest, resources, end) and plan.config.until_decided:
-            looked = make_plan(plan.config, store, manifest)
-            if looked.exhausted:
+        store.open(manifest, format_study_file(config))
+        started = time.monotonic()
+        end = None if options.time_budget is None else started + options.time_budget * 3600
+        work, expected = estimate_plan(config, plan, dataset, resources), 0.0
+        while True:
+            expected += work.wall_seconds(resources.concurrency, resources.gpus_per_trial)
+            epoch_limit = _choose_epoch_limit(options, work)
+            if options.verbosity != "quiet" and not shown:
+                print_plan(config, plan, dataset, work, resources, epoch_limit, store.folder)
+            if not _run_planned(plan, options, store, dataset, manifest, resources, epoch_limit, end):
                 break
-            plan = looked
+            if not config.until_decided or (looked := make_plan(config, store, manifest)).exhausted:
+                break
+            plan, shown = looked, False
+            work = estimate_plan(config, plan, dataset, resources)
+        taken = time.monotonic() - started
     store.compact()
+    if options.verbosity != "quiet" and plan.exhausted:
+        print(f"time:   {format_duration(taken)}; the estimate was {format_range(expected)}")
     return plan
+
+
+def _ask_to_start(plan: Plan, options: RunOptions, store: Store, dataset: Dataset) -> bool:
+    """Show the plan of a launch that will take long, and ask; return whether it was shown.
+
+    Raises:
+        KeyboardInterrupt: the answer is no.
+    """
+    resources = cluster.find_local_resources(options.gpus_per_trial, options.concurrency)
+    work = estimate_plan(plan.config, plan, dataset, resources)
+    if work.wall_seconds(resources.concurrency, resources.gpus_per_trial) < LONG:
+        return False
+    limit = _choose_epoch_limit(options, work)
+    print_plan(plan.config, plan, dataset, work, resources, limit, store.folder)
+    if input("Start it now? It can be stopped and resumed at any time. [y/N] ").strip().lower() not in ("y", "yes"):
+        raise KeyboardInterrupt
+    return True
 
 
 def _run_planned(
@@ -97,16 +130,13 @@ def _run_planned(
     dataset: Dataset,
     manifest: Mapping[str, Any],
     resources: Resources,
+    epoch_limit: float,
     end: float | None,
 ) -> bool:
     """Run what ``plan`` has pending; return whether that is done and nobody wants the launch to end."""
-    config, finished = plan.config, list(plan.rows.values())
-    work = estimate_plan(config, plan, dataset, resources)
-    epoch_limit = _choose_epoch_limit(options, work)
-    if options.verbosity != "quiet":
-        print_plan(config, plan, dataset, work, resources, epoch_limit, store.folder)
+    finished = list(plan.rows.values())
     columns = make_provenance_columns(
-        config.name, manifest["study_sha256"], dataset, provenance.versions(), provenance.git_state()
+        plan.config.name, manifest["study_sha256"], dataset, provenance.versions(), provenance.git_state()
     )
     progress = choose_progress(plan, resources.concurrency, store.folder, options.verbosity, finished)
     url = options.optuna_storage

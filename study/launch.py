@@ -28,6 +28,9 @@ from trainables.errors import InputError
 from trainables.models.architectures import BUILT_IN
 from trainables.trial_config import RECIPES
 
+HERE = "the study of the flags"
+"""What `--status` and `--missing` are about where they name no folder."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return 0 done, 1 no result or not the same one, 2 bad input, 130 stopped by the user."""
@@ -65,29 +68,36 @@ def _run(arguments: argparse.Namespace) -> int:
         trial_id, results = arguments.reproduce
         own = read_models(arguments.models).objectives if arguments.models else ()
         return reproduce(trial_id, results, arguments.dataset, arguments.data_dir, own)
-    config = make_config(arguments)
     if arguments.json and not arguments.status:
         raise InputError("--json without --status", "--status --json", "add --status, or leave --json out")
-    if arguments.status or arguments.missing:
+    if asked := arguments.status or arguments.missing:
         from study.display import status
+        from study.storage.location import parse_location
 
+        if asked == HERE:
+            config = make_config(arguments)
+            folder = parse_location(arguments.results_dir) / config.name
+        else:
+            config, folder = status.read_config_of(asked)
         shown = status.print_status_as_json if arguments.json else status.print_status
         show = shown if arguments.status else status.print_missing
         with reader_may_leave():
-            show(config, arguments.results_dir, arguments.retry_failed)
+            show(config, folder, arguments.retry_failed)
         return 0
+    config = make_config(arguments)
     # Ray reads it when it is imported: a SIGTERM while it starts would wait for work that there is not yet.
     os.environ.setdefault("RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S", "0")
     # Ray, PyTorch and SciPy take seconds to import, which a mistake in the flags need not wait for.
     from study import run as execution
 
-    names = [field.name for field in dataclasses.fields(RunOptions)]
-    options = RunOptions(**{name: getattr(arguments, name) for name in names})
+    names = [field.name for field in dataclasses.fields(RunOptions) if field.name not in ("ask", "command")]
+    ask = sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty() and not arguments.yes
+    options = RunOptions(**{name: getattr(arguments, name) for name in names}, ask=ask, command=(*sys.argv,))
     if arguments.dry_run:
         with reader_may_leave():
             execution.describe(config, options)
         return 0
-    return execution.run(config, options)
+    return execution.run(config, options).status
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -171,6 +181,7 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="MINUTES",
         help="start a trial again whose epoch takes longer (default: 30 and 20 times the estimate)",
     )
+    where.add_argument("--yes", action="store_true", help="start a long study on a terminal without being asked")
     where.add_argument("--retry-failed", action="store_true", help="try trials anew that failed in earlier launches")
     where.add_argument(
         "--optuna-storage",
@@ -192,8 +203,16 @@ def make_parser() -> argparse.ArgumentParser:
     asking.add_argument("--json", action="store_true", help="with --status: one JSON object")
     instead = asking.add_mutually_exclusive_group()
     instead.add_argument("--dry-run", action="store_true", help="plan, first configurations, hours and disk")
-    instead.add_argument("--status", action="store_true", help="what is done and missing of a study, and who runs it")
-    instead.add_argument("--missing", action="store_true", help="the trials that the rows lack, an id a line")
+    instead.add_argument(
+        "--status",
+        nargs="?",
+        const=HERE,
+        metavar="DIR",
+        help="what is done and missing of the study in DIR, or of that of the flags, and who runs it",
+    )
+    instead.add_argument(
+        "--missing", nargs="?", const=HERE, metavar="DIR", help="the trials that its rows lack, an id a line"
+    )
     instead.add_argument(
         "--reproduce",
         nargs=2,

@@ -6,17 +6,21 @@ Ray and PyTorch are imported when there is something to run.
 
 from __future__ import annotations
 
+import dataclasses
 import shlex
+import shutil
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 from analysis.claims.rules import DIGEST, digest_rules
 from analysis.optuna_export import check_storage, write_optuna
-from analysis.results import load_study
+from analysis.results import StudyResults, load_study
 from study.config.options import RunOptions
 from study.config.study_config import StudyConfig
 from study.config.study_file import format_study_file
 from study.plan.identity import digest_of, next_manifest
+from study.plan.pace import Pace, format_duration
 from study.plan.plan import Plan
 from study.storage.location import parse_location
 from study.storage.store import Store
@@ -66,8 +70,25 @@ def describe(config: StudyConfig, options: RunOptions) -> None:
     print_estimate(plan, options, dataset, store)
 
 
-def run(config: StudyConfig, options: RunOptions) -> int:
-    """Run what the study still has to run, then write its report; return the exit status.
+@dataclass(frozen=True, slots=True)
+class Launched:
+    """How a launch ended.
+
+    Attributes:
+        status: 0, or 1 where something has no result; the exit status of study/launch.py.
+        folder: or URI of the rows.
+    """
+
+    status: int
+    folder: str
+
+    def load(self) -> StudyResults:
+        """Return the study's rows as pandas frames."""
+        return load_study(self.folder)
+
+
+def run(config: StudyConfig, options: RunOptions) -> Launched:
+    """Run what the study still has to run, then write its report; return how it ended.
 
     Raises:
         InputError: something given cannot be used; nothing was started.
@@ -82,7 +103,7 @@ def run(config: StudyConfig, options: RunOptions) -> int:
     if options.optuna_storage:
         check_storage(options.optuna_storage)
     with store:
-        return _run(config, options, store, dataset)
+        return Launched(_run(config, options, store, dataset), str(store.folder))
 
 
 def _run(config: StudyConfig, options: RunOptions, store: Store, dataset: Dataset) -> int:
@@ -116,16 +137,23 @@ def _conclude(plan: Plan, store: Store, options: RunOptions) -> int:
     if (finished := store.read_trials()) and options.report:
         from analysis import report  # SciPy and matplotlib, which rows alone need not wait for
 
-        report.main([str(store.folder), "--output", str(store.folder / "report")])
+        # What the launch was for comes first.
+        first = ["--tables", "ablations"] if plan.config.phases == ("ablate",) else []
+        report.main([str(store.folder), "--output", str(store.folder / "report"), *first])
     if options.optuna_storage and any(row["phase"] == "search" for row in finished):
         write_optuna(load_study(str(store.folder)), options.optuna_storage)
     print(f"rows:   {store.folder}")
     blocked = {planned.trial_id for planned in plan.list_blocked()}
     if planned := [planned for planned in plan.list_pending() if planned.trial_id not in blocked]:
         print(f"{len(planned)} of {plan.total} trials are still pending; the same command goes on with them")
-        print(f"next:   {_make_command()}")
+        print(f"next:   {_make_command(options) or 'the same call of run'}")
     elif not plan.find_lost_groups():
-        print(f"next:   {_suggest_next(plan.config, store, options)}")
+        print(f"next:   {_suggest_next(store, options)}")
+        if options.command and "ablate" not in plan.config.phases and plan.config.ablated_cells:
+            ablations = Plan(dataclasses.replace(plan.config, phases=("ablate",)), finished)
+            seconds = Pace(finished).estimate_seconds(ablations.count_left())
+            takes = f"  # about {format_duration(seconds)} of a core or GPU" if seconds else ""
+            print(f"then:   {_make_command(options, '--phase', 'ablate')}{takes}")
     if failed := sum(row["status"] == "failed" for row in plan.rows.values()):
         print(f"failed: {failed}; column `reason` of trials says why, --retry-failed tries them anew")
     if lost := plan.find_lost_groups():
@@ -138,15 +166,21 @@ def _conclude(plan: Plan, store: Store, options: RunOptions) -> int:
     return 0
 
 
-def _suggest_next(config: StudyConfig, store: Store, options: RunOptions) -> str:
-    """Return what to type when nothing is pending: ablations of what was confirmed, a report, or a look at it."""
-    if "ablate" not in config.phases and config.ablated_cells:
-        return _make_command("--phase", "ablate")
+def _suggest_next(store: Store, options: RunOptions) -> str:
+    """Return what to type when nothing is pending: what shows the report, or makes one."""
     if store.folder.local is None or not options.report:
-        return shlex.join(["python", "analysis/report.py", str(store.folder)])
-    return shlex.join(["python", "-m", "webbrowser", str(store.folder.local / "report" / "report.html")])
+        return shlex.join([_name_python(), "analysis/report.py", str(store.folder)])
+    return shlex.join([_name_python(), "-m", "webbrowser", str(store.folder.local / "report" / "report.html")])
 
 
-def _make_command(*more: str) -> str:
-    """Return the command that was typed, with ``more`` at its end."""
-    return shlex.join(["python", *sys.argv, *more])
+def _make_command(options: RunOptions, *more: str) -> str:
+    """Return the command that was typed, with ``more`` at its end; nothing where none was."""
+    return shlex.join([_name_python(), *options.command, *more]) if options.command else ""
+
+
+def _name_python() -> str:
+    """Return what starts the interpreter that runs here: by the name ``python`` where that is it."""
+    running, found = Path(sys.executable), shutil.which("python")
+    if found and Path(found).absolute() == running:
+        return "python"
+    return str(running.relative_to(Path.cwd()) if running.is_relative_to(Path.cwd()) else running)

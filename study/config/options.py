@@ -17,7 +17,8 @@ class RunOptions:
     ``time_budget`` is in hours; ``epoch_limit`` in minutes, after which an epoch is taken for one that hangs.
     With ``retry_failed`` trials that failed in earlier launches are tried anew.
     ``optuna_storage`` is a database or journal file that shows the searches to optuna-dashboard. Without ``report`` a
-    launch ends with its rows, for which analysis/report.py writes one at any time.
+    launch ends with its rows, for which analysis/report.py writes one at any time. With ``ask`` a local launch that
+    takes long shows its plan and asks whether to start. ``command`` is what was typed for it, if anything was.
     """
 
     results_dir: str = "results"
@@ -30,4 +31,6 @@ class RunOptions:
     retry_failed: bool = False
     optuna_storage: str | None = None
     report: bool = True
+    ask: bool = False
+    command: tuple[str, ...] = ()
     verbosity: Verbosity = "normal"

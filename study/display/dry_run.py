@@ -12,7 +12,7 @@ from study.config.study_config import StudyConfig
 from study.display.status import describe_looks
 from study.execution.estimate import Estimate, estimate_room
 from study.execution.tuner import Resources
-from study.plan.pace import format_duration
+from study.plan.pace import format_duration, format_range
 from study.plan.plan import Plan
 from study.plan.planned_trial import PlannedTrial
 from study.plan.rounds import is_grid, list_rounds
@@ -63,7 +63,7 @@ def print_plan(
     )
     hours = seconds / 3600 * resources.concurrency * (resources.gpus_per_trial or 1)
     print(f"  engine:    {describe_engine(torch.device('cuda' if resources.gpus_per_trial else 'cpu'))}")
-    print(f"  estimate:  {format_duration(seconds)} ({hours:.1f} {unit}-hours), measured on this machine")
+    print(f"  estimate:  {format_range(seconds)} ({hours:.1f} {unit}-hours), measured on this machine")
     disk = estimate_room(plan.list_pending(), config, len(dataset.test))
     weights, all_of_it = format_size(disk.weights), format_size(disk.rows + disk.weights)
     print(f"  disk:      {all_of_it}, {weights} of them weights; a report adds some MB")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -10,18 +11,36 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from study.config.study_config import StudyConfig
+from study.config.study_config import StudyConfig, rebuild_config
 from study.execution.looks import make_plan
 from study.plan.identity import check_identity, make_identity
 from study.plan.pace import Pace, format_duration
 from study.plan.plan import Plan
-from study.storage.location import parse_location
+from study.storage.location import Location, parse_location
 from study.storage.store import Store
+from trainables.errors import InputError
 
 _STATUSES = ("complete", "diverged", "failed")
 
 
-def print_status(config: StudyConfig, results_dir: str, retry_failed: bool = False) -> None:
+def read_config_of(path: str) -> tuple[StudyConfig, Location]:
+    """Return the configuration of the last launch of the study in a folder, and the folder.
+
+    Raises:
+        InputError: there is no study, or one whose study.json tells too little of its configuration.
+    """
+    folder = parse_location(path)
+    config = rebuild_config(Store(folder).require_study())
+    if config is None:
+        raise InputError(
+            f"{folder}, whose study.json does not tell its whole configuration",
+            "a study of this version",
+            "give the flags of its launch, and --status or --missing without the folder",
+        )
+    return config, folder
+
+
+def print_status(config: StudyConfig, folder: Location, retry_failed: bool = False) -> None:
     """Print what is done by phase and cell, what is missing, what that will take, and who runs the study now.
 
     With ``retry_failed`` trials that failed are missing, as for a launch that tries them anew.
@@ -29,7 +48,7 @@ def print_status(config: StudyConfig, results_dir: str, retry_failed: bool = Fal
     Raises:
         InputError: the folder cannot be read, or holds a study of another identity.
     """
-    store, plan = _open_study(config, results_dir, retry_failed)
+    store, plan = _open_study(config, folder, retry_failed)
     rows = list(plan.rows.values())
     missing = plan.list_pending()
     done = f"{plan.done} of {plan.total} trials are done, {len(missing)} missing"
@@ -49,13 +68,13 @@ def print_status(config: StudyConfig, results_dir: str, retry_failed: bool = Fal
     print(f"run by:    {holder or idle}", flush=True)
 
 
-def print_status_as_json(config: StudyConfig, results_dir: str, retry_failed: bool = False) -> None:
+def print_status_as_json(config: StudyConfig, folder: Location, retry_failed: bool = False) -> None:
     """Print what `print_status` does for a program: one object, times in seconds, counts as numbers.
 
     Raises:
         InputError: as `print_status`.
     """
-    store, plan = _open_study(config, results_dir, retry_failed)
+    store, plan = _open_study(config, folder, retry_failed)
     parts = []
     for part, cell in plan.list_parts():
         planned, ended = plan.count_trials(part, cell)
@@ -80,22 +99,24 @@ def print_status_as_json(config: StudyConfig, results_dir: str, retry_failed: bo
     print(json.dumps(found, indent=2))
 
 
-def print_missing(config: StudyConfig, results_dir: str, retry_failed: bool = False) -> None:
+def print_missing(config: StudyConfig, folder: Location, retry_failed: bool = False) -> None:
     """Print the ids of the trials that the rows lack, one a line, in the order of phases.
 
     Raises:
         InputError: as `print_status`.
     """
-    _, plan = _open_study(config, results_dir, retry_failed)
+    _, plan = _open_study(config, folder, retry_failed)
     for planned in plan.list_pending():
         print(planned.trial_id)
 
 
-def _open_study(config: StudyConfig, results_dir: str, retry_failed: bool) -> tuple[Store, Plan]:
+def _open_study(config: StudyConfig, folder: Location, retry_failed: bool) -> tuple[Store, Plan]:
     """Return the store of a study and its plan, over no rows where it has not begun."""
-    store = Store(parse_location(results_dir) / config.name)
+    store = Store(folder)
     manifest = store.read_manifest()
-    if manifest is not None:
+    if manifest is None:
+        print(f"note: no study has begun at {store.folder}: all of it is missing", file=sys.stderr)
+    else:
         check_identity(make_identity(config, manifest["dataset"]["sha256"]), manifest, store.folder)
     return store, make_plan(config, store, manifest, retry_failed)
 

@@ -30,6 +30,9 @@ _STEPS = {"cpu": 3, "cuda": 50}
 EVALUATION_SECONDS = 14.0
 """Time to fit and measure classifiers and clusters on MNIST's 60,000 codes; it grows with the training set."""
 
+START_SECONDS = 8.0
+"""Until the first trials run: Ray starts their workers, which load PyTorch."""
+
 N2D_SECONDS = 25.0
 """What UMAP and a mixture add on MNIST's 10,000 test codes."""
 
@@ -69,12 +72,13 @@ class Estimate:
     epoch_seconds: float
 
     def wall_seconds(self, concurrency: int, gpus_per_trial: float) -> float:
-        """Return how long it takes with so many trials at once.
+        """Return how long it takes with so many trials at once, from the first worker's start.
 
         Trials that share a GPU take turns on it, as without CUDA MPS; what they evaluate goes on beside that.
         """
         together = (self.training_seconds + self.evaluation_seconds) / concurrency
-        return max(together, self.training_seconds / (concurrency * gpus_per_trial)) if gpus_per_trial else together
+        in_turns = self.training_seconds / (concurrency * gpus_per_trial) if gpus_per_trial else 0.0
+        return START_SECONDS + max(together, in_turns)
 
 
 def estimate_plan(config: StudyConfig, plan: Plan, dataset: Dataset, resources: Resources) -> Estimate:

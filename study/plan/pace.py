@@ -9,6 +9,9 @@ from typing import Any
 from study.config.search_space import Cell
 from study.plan.planned_trial import Group, get_cell
 
+ESTIMATE_RANGE = (0.8, 1.3)
+"""Shares of an estimate between which studies have taken: cores are shared, and search tries wider models too."""
+
 
 @dataclass(slots=True)
 class _Sum:
@@ -61,6 +64,15 @@ class Pace:
         cell = self._cells.get(group.cell)
         speed = cell if cell and cell.epochs else self._trained
         return group.epochs * speed.seconds / speed.epochs
+
+
+def format_range(seconds: float) -> str:
+    """Return between what a time estimated at ``seconds`` lies mostly, as a person would say it: ``4 to 6 min``."""
+    low, high = (format_duration(share * seconds) for share in ESTIMATE_RANGE)
+    if low == high:
+        return low
+    value, unit = low.split(" ")
+    return f"{value if high.endswith(f' {unit}') else low} to {high}"
 
 
 def format_duration(seconds: float) -> str:

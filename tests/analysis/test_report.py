@@ -14,10 +14,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from rich.console import Console
 
 from analysis.provenance import provenance
-from analysis.report import comparison_tables, main, write_report
+from analysis.report import PRINTED, comparison_tables, main, print_report, write_report
 from analysis.results import ResultsError, StudyResults, load_study
+from analysis.tables.summary import answers
 from analysis.tables.table import Absent, Table
 from tests.synthetic import write_synthetic_study
 
@@ -61,7 +63,7 @@ def test_reading_a_report_needs_neither_ray_nor_torch() -> None:
 def test_the_script_runs_from_any_folder(tmp_path: Path) -> None:
     """As ``python analysis/report.py``, which puts analysis/ first on the path."""
     small(tmp_path / "study")
-    command = [sys.executable, "-W", "error", str(ROOT / "analysis" / "report.py"), "study"]
+    command = [sys.executable, "-W", "error", str(ROOT / "analysis" / "report.py"), "study", "--tables"]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "COLUMNS": "80"}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
@@ -174,6 +176,33 @@ def test_flags_that_do_not_exist_end_with_status_2() -> None:
     with pytest.raises(SystemExit) as raised:
         main(["results", "--no-such-flag"])
     assert raised.value.code == 2
+
+
+def test_the_terminal_shows_the_answer_and_one_table_unless_asked_for_more(
+    results: StudyResults, tables: tuple[Table | Absent, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In at most 60 lines of 80 characters, the paths and the next step included."""
+
+    def show(*printed: str) -> str:
+        console = Console(width=80)
+        if printed:
+            print_report(results, tables, console, printed)
+        else:
+            print_report(results, tables, console)
+        return capsys.readouterr().out
+
+    brief = show()
+    assert brief.count("\n") <= 60 - 6
+    assert brief.startswith("Summary\n")
+    assert brief.count("code size 10\n") == 1 and "code size 30\n" not in brief
+    assert "--tables summary" in brief
+    assert all(f"- {sentence[:40]}" in brief for sentence in answers(results))
+    assert "code size 30\n" in show("summary")
+    assert show("ablations").startswith("Ablations")
+    every = show(*PRINTED)
+    assert all(title in every for title in ("Architectures", "Reconstruction of the test images", "Findings"))
+    with pytest.raises(ResultsError, match="no table is called nope"):
+        show("nope")
 
 
 def test_a_folder_that_cannot_be_written_is_an_error_of_results(

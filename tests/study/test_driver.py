@@ -14,9 +14,10 @@ import pytest
 
 from analysis.claims.rules import DIGEST, digest_rules
 from study import driver, launch
+from study.config.options import RunOptions
 from study.config.study_config import StudyConfig
 from study.display.progress import Progress
-from study.driver import EPOCH_LIMIT_FACTOR, LEAST_EPOCH_LIMIT
+from study.driver import EPOCH_LIMIT_FACTOR, LEAST_EPOCH_LIMIT, LONG
 from study.execution import cluster
 from study.execution.estimate import Estimate
 from study.execution.recorder import TrialRecorder
@@ -24,6 +25,7 @@ from study.execution.tuner import Resources, run_plan
 from study.plan.plan import Plan
 from study.storage.store import Store
 from tests.studies import row_of, small_config, take_one
+from trainables.data.datasets import load_dataset
 
 
 @pytest.fixture
@@ -39,6 +41,39 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
     monkeypatch.setattr(driver, "estimate_plan", lambda *_: Estimate({}, {}, 1.0, 1.0, epoch_seconds=7.0))
     monkeypatch.setattr(cluster, "connect", lambda *_, **__: nullcontext(Resources(0, 1)))
     return handed
+
+
+@pytest.mark.parametrize(
+    ("seconds", "answer", "outcome"),
+    [
+        (LONG, "y", True),
+        (LONG, "Yes ", True),
+        (LONG, "", KeyboardInterrupt),
+        (LONG, "n", KeyboardInterrupt),
+        (LONG - 9, "n", False),
+    ],
+)
+def test_who_sits_before_a_terminal_is_asked_before_a_long_study(
+    seconds: float,
+    answer: str,
+    outcome: bool | type[BaseException],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """After the plan; a short one starts without a word, and only a yes starts a long one."""
+    asked = []
+    monkeypatch.setattr("builtins.input", lambda words: asked.append(words) or answer)
+    monkeypatch.setattr(driver, "estimate_plan", lambda *_: Estimate({}, {}, seconds, 0.0, epoch_seconds=7.0))
+    plan, options = Plan(small_config(), ()), RunOptions(ask=True, concurrency=1)
+    ask = lambda: driver._ask_to_start(plan, options, Store(tmp_path), load_dataset("digits"))  # noqa: E731
+    if isinstance(outcome, bool):
+        assert ask() is outcome
+    else:
+        with pytest.raises(outcome):
+            ask()
+    assert len(asked) == (outcome is not False)
+    assert ("estimate:" in capsys.readouterr().out) is (outcome is not False)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ import optuna
 import pandas as pd
 import pytest
 import torch
+from jupyter_client.manager import start_new_kernel
 
 from analysis.optuna_export import open_storage
 from study.config.presets import study_config
@@ -240,3 +241,36 @@ sys.exit(launch.main({arguments!r}))
     assert done.returncode == 0, done.stdout + done.stderr
     ours, theirs = rows(tmp_path / "results", "trials"), rows(complete[0], "trials")
     pd.testing.assert_frame_equal(ours.drop(columns=TIMES), theirs.drop(columns=TIMES), check_exact=True)
+
+
+NOTEBOOK = """
+from study.config.options import RunOptions
+from study.config.presets import study_config
+from study.run import run
+
+config = study_config("quick", architectures=("unpool_only",), trials=1, epochs=1, seeds=1)
+launched = run(config, RunOptions(results_dir={results!r}, concurrency=1, report=False))
+print("ended with", launched.status, sorted(set(launched.load().trials["architecture"])))
+"""
+
+
+def test_a_study_runs_in_a_notebook(tmp_path: Path) -> None:
+    """In a real kernel, whose standard output cannot be pickled, with the same lines and the rows as frames."""
+    manager, client = start_new_kernel(kernel_name="python3", cwd=str(tmp_path))
+    said: list[str] = []
+
+    def listen(message: dict[str, Any]) -> None:
+        content = message["content"]
+        said.append(content.get("text") or "\n".join(content.get("traceback", ())))
+
+    try:
+        cell = NOTEBOOK.format(results=str(tmp_path / "results"))
+        reply = client.execute_interactive(cell, timeout=300, output_hook=listen)
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
+    text = "".join(said)
+    assert reply["content"]["status"] == "ok", text
+    assert "ended with 0 ['pca', 'raw_pixels', 'unpool_only']" in text
+    assert "estimate:" in text and "confirm-unpool_only-code10-tuned-01" in text
+    assert "--phase" not in text  # no command was typed

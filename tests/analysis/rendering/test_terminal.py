@@ -11,7 +11,7 @@ from rich.console import Console
 
 from analysis.rendering import text as rendering
 from analysis.rendering.terminal import print_table
-from analysis.report import comparison_tables, print_report
+from analysis.report import PRINTED, comparison_tables, print_report
 from analysis.results import load_study
 from analysis.tables.table import Absent, Table
 from tests.synthetic import write_synthetic_study
@@ -79,7 +79,7 @@ def test_a_command_is_never_folded(tmp_path: Path) -> None:
     """Whoever pastes a line that was, runs what stands on its first half: another study."""
     results = load_study(write_synthetic_study(tmp_path, code_sizes=(10,)))
     stream = io.StringIO()
-    print_report(results, comparison_tables(results), Console(file=stream, width=60))
+    print_report(results, comparison_tables(results), Console(file=stream, width=60), PRINTED)
     commands = re.findall(r"python study/launch.py.*", stream.getvalue())
     assert commands
     assert all("--phase" in command for command in commands)

@@ -28,6 +28,9 @@ FLAGS = (
 )
 
 
+NOT_BEGUN = "note: no study has begun at {}/quick-digits: all of it is missing\n"
+
+
 def begun(results: Path, config: StudyConfig, trials: int, status: str = "complete") -> Store:
     """Write a study whose first trials have ended, 20 s each; those of search in ``status``."""
     store = Store(results / config.name)
@@ -146,7 +149,8 @@ def test_missing_ends_quietly_when_a_pipe_has_seen_enough(tmp_path: Path) -> Non
     asked = [sys.executable, str(ROOT / "study" / "launch.py"), *FLAGS, "--trials", "20000", "--missing"]
     script = f"set -o pipefail; {shlex.join(asked)} | head -1"
     done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "search-model_1-code10-round1-0000\n", "")
+    assert (done.returncode, done.stdout) == (0, "search-model_1-code10-round1-0000\n")
+    assert done.stderr == NOT_BEGUN.format(tmp_path / "results")
 
 
 @pytest.mark.parametrize("flag", ["--status", "--dry-run"])
@@ -154,7 +158,33 @@ def test_a_reader_that_is_gone_is_no_error(flag: str, tmp_path: Path) -> None:
     """What only prints ends quietly: `true` reads nothing and ends long before a line is printed."""
     script = f"set -o pipefail; {shlex.join([sys.executable, str(ROOT / 'study' / 'launch.py'), *FLAGS, flag])} | true"
     done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
+    assert done.returncode == 0
+    assert not done.stderr or done.stderr.startswith("note: no study has begun at ")
+
+
+@pytest.mark.parametrize("flag", ["--status", "--missing"])
+def test_a_study_that_has_not_begun_is_told_to_have_not(
+    flag: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Beside what is missing of it, so that a script may ask before the first launch."""
+    assert launch.main([*FLAGS, "--results-dir", str(tmp_path), flag]) == 0
+    told = capsys.readouterr()
+    assert told.err == NOT_BEGUN.format(tmp_path)
+    assert "confirm" in told.out
+
+
+@pytest.mark.parametrize("flag", ["--status", "--missing"])
+def test_a_folder_stands_for_the_flags_of_its_study(
+    flag: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Under another name, too; what is no study's folder is refused."""
+    begun(tmp_path, small_config(), 3)
+    by_flags = shown(capsys, "--results-dir", str(tmp_path), flag)
+    (tmp_path / "quick-digits").rename(tmp_path / "kept")
+    assert launch.main([flag, str(tmp_path / "kept")]) == 0
+    assert capsys.readouterr().out == by_flags.replace("quick-digits\n", "kept\n")
+    assert launch.main([flag, str(tmp_path)]) == 2
+    assert "to do:" in capsys.readouterr().err
 
 
 def test_neither_waits_for_ray_or_torch(tmp_path: Path) -> None:

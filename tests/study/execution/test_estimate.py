@@ -37,8 +37,8 @@ WORK = estimate.Estimate({}, {}, training_seconds=800.0, evaluation_seconds=200.
     ],
 )
 def test_trials_that_share_a_gpu_take_turns(concurrency: int, gpus_per_trial: float, seconds: float) -> None:
-    """What trains is shared out among GPUs, what evaluates among trials."""
-    assert WORK.wall_seconds(concurrency, gpus_per_trial) == pytest.approx(seconds)
+    """What trains is shared out among GPUs, what evaluates among trials; workers start first."""
+    assert WORK.wall_seconds(concurrency, gpus_per_trial) == pytest.approx(8.0 + seconds)
 
 
 def test_seeds_at_once_are_measured_as_one_model(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from study.plan.pace import Pace
+import pytest
+
+from study.plan.pace import Pace, format_range
 from study.plan.plan import Plan
 from study.plan.trials import plan_trials
 from tests.studies import row_of, small_config
@@ -22,6 +24,23 @@ def test_pace_prefers_trials_alike_then_their_cell_then_any() -> None:
     assert seconds["confirm", "tuned", "model_1"] == seconds["confirm", "published", "model_1"] == 10.0
     assert seconds["search", "tuned", "model_4"] == 10.0
     assert seconds["confirm", "control", "pca"] == 0.0
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (0.5, "0 to 1 s"),
+        (20.0, "16 to 26 s"),
+        (100.0, "80 s to 2 min"),
+        (300.0, "4 to 6 min"),
+        (3600.0, "48 to 78 min"),
+        (77_000.0, "17.1 to 27.8 h"),
+        (0.0, "0 s"),
+    ],
+)
+def test_an_estimate_is_a_range(seconds: float, said: str) -> None:
+    """From four fifths to a third more, with the unit once where it is the same."""
+    assert format_range(seconds) == said
 
 
 def test_rounds_of_a_search_are_told_apart() -> None:
