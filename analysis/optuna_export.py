@@ -99,11 +99,14 @@ def _distributions(trials: pd.DataFrame, manifest: Mapping[str, Any]) -> dict[st
     from optuna.distributions import FloatDistribution, IntDistribution
 
     identity, recipe = manifest.get("identity", {}), manifest["config"].get("recipe")
-    rates = identity.get("recipes", {}).get(recipe, {}).get("learning_rate_range", [])
-    limits = {"learning_rate": rates} | {name: identity.get(f"{name}_range", []) for name in COORDINATES}
+    of_recipe = identity.get("recipes", {}).get(recipe, {})
+    limits = {name: of_recipe.get(f"{name}_range", []) for name in ("learning_rate", "weight_decay")}
+    limits |= {name: identity.get(f"{name}_range", []) for name in COORDINATES}
     limits |= dict.fromkeys(("filters_1", "filters_2"), identity.get("filters_range", []))
     ranges: dict[str, Any] = {}
-    for name in SEARCHED[:1] + (COORDINATES if trials["budget_share"].notna().any() else SEARCHED[1:]):
+    decays = ("weight_decay",) if limits["weight_decay"] else ()
+    filters = COORDINATES if trials["budget_share"].notna().any() else SEARCHED[1:]
+    for name in SEARCHED[:1] + decays + filters:
         values = [*trials[name].dropna().tolist(), *limits[name]]
         kind = IntDistribution if name in SEARCHED[1:] else FloatDistribution
         if trials[name].notna().any():

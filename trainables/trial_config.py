@@ -74,7 +74,11 @@ class TrialConfig:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How models are trained: the settings that are not the model's own, with their source."""
+    """How models are trained: the settings that are not the model's own, with their source.
+
+    A search chooses the learning rate within ``learning_rate_range`` and, where there is one, the weight decay within
+    ``weight_decay_range``.
+    """
 
     name: str
     source: str
@@ -92,6 +96,7 @@ class Recipe:
     starting_weights: StartingWeights
     loss: Loss = "cross_entropy"
     batch_size: int = 100
+    weight_decay_range: tuple[float, float] | None = None
 
     def trial_config(
         self,
@@ -177,11 +182,12 @@ _MUON = Recipe(
     bias_learning_rate_factor=1.0,
     momentum=0.95,
     second_moment_decay=0.99,
-    weight_decay=0.1,
+    weight_decay=0.03,
     schedule="warmup_linear",
     warmup_fraction=0.05,
     gradient_norm_limit=None,
     starting_weights="data_scaled",
+    weight_decay_range=(0.01, 0.2),
 )
 
 RECIPES: Mapping[str, Recipe] = MappingProxyType({recipe.name: recipe for recipe in (_CAFFE, _MODERN, _MUON)})

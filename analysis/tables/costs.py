@@ -86,7 +86,8 @@ def search(results: StudyResults) -> Table | Absent:
     finalists = average_finalists(trials)
     best = finalists.drop_duplicates(cell)
     first = finalists.loc[finalists["number"] == 0, [*cell, value]].rename(columns={value: f"first_{value}"})
-    kept = {name: f"best_{name}" for name in ("number", value, "learning_rate", "filters_1", "filters_2")}
+    settings = ("learning_rate", "weight_decay", "filters_1", "filters_2")
+    kept = {name: f"best_{name}" for name in ("number", value, *settings)}
     rounds = count_rounds(trials, cell)
     best = best.assign(
         chosen_by=[describe_sampler(row) for row in best.to_dict("records")],
@@ -108,9 +109,9 @@ def search(results: StudyResults) -> Table | Absent:
         "How the trials of each cell were chosen, and how many trained in each round (round 1/2/3); c/p/d/f: runs that "
         "completed, were pruned, diverged, failed; the winner's number, where 0 is the published point; its "
         "cross-entropy on the validation images (nats/image), the mean over the seeds of the last round, and by how "
-        "much that is lower than trial 0's (gain); its learning rate and filter counts, with what of it lies at the "
-        "edge of its range; squared error on the test images (1/image) of the confirmed tuned arm minus the published "
-        "one: mean ± half of Welch's 95 % interval (seeds of the arm that has fewer).",
+        "much that is lower than trial 0's (gain); its learning rate, weight decay and filter counts, with what of it "
+        "lies at the edge of its range; squared error on the test images (1/image) of the confirmed tuned arm minus "
+        "the published one: mean ± half of Welch's 95 % interval (seeds of the arm that has fewer).",
         add_labels(results, frame),
         (
             Column("label", "Model"),
@@ -122,6 +123,7 @@ def search(results: StudyResults) -> Table | Absent:
             Column(f"first_{value}", "First", "fixed", main=False),
             Column("winner_gain", "Gain", "fixed"),
             Column("best_learning_rate", "Learning rate", "general"),
+            Column("best_weight_decay", "Weight decay", "general"),
             Column("best_filters_1/best_filters_2", "Filters", "counts"),
             Column("at_edge", "At the edge"),
             Column(name, "Tuned - published", "difference"),
@@ -151,8 +153,8 @@ def describe_sampler(row: Mapping[Hashable, Any]) -> str:
 def find_edges(results: StudyResults, row: Mapping[Hashable, Any]) -> str:
     """Return which searched settings of a winner lie at an end of their range; empty for none."""
     identity = next(study.manifest.get("identity", {}) for study in results.studies if study.name == row["study"])
-    rates = identity.get("recipes", {}).get(row["recipe"], {}).get("learning_rate_range")
-    ranges = {"learning_rate": (rates, True)}
+    recipe = identity.get("recipes", {}).get(row["recipe"], {})
+    ranges = {name: (recipe.get(f"{name}_range"), True) for name in ("learning_rate", "weight_decay")}
     if row["number"] != 0:
         ranges |= {
             "budget_share": (identity.get("budget_share_range"), False),

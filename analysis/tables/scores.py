@@ -45,7 +45,7 @@ from analysis.stats.metrics import (
     settle_metrics,
 )
 from analysis.stats.ranking import METRIC, compare_all, mark_models, select_ranked
-from analysis.tables.headline import list_looks
+from analysis.tables.headline import join_words, list_looks
 from analysis.tables.table import (
     ESTIMATE_CAPTION,
     FAILURES,
@@ -66,6 +66,23 @@ CONTROLS_FOOTNOTE = (
     "Controls are never ranked: the classic auto-encoder is outside the parameter budget; what PCA "
     "and raw pixels compute without a seed has no interval over seeds."
 )
+
+
+def describe_controls(results: StudyResults) -> tuple[str, ...]:
+    """Return the footnotes of a table with controls: what they are, and by which recipe, where it is another one."""
+    tuned = results.trials[(results.trials["arm"] == "tuned") & results.trials["recipe"].notna()]
+    recipes = tuned.astype({"architecture": "str"}).groupby("architecture")["recipe"].agg(set)
+    known = {str(name): set(found) for name, found in recipes.items() if name in results.models}
+    usual = {recipe for name, found in known.items() if results.models[name].ranked for recipe in found}
+    others = {name: found - usual for name, found in known.items() if usual and not results.models[name].ranked}
+    told = (
+        f"{results.get_label(name)} was trained by recipe {join_words(sorted(found))}, the ranked models by "
+        f"{join_words(sorted(usual))}."
+        for name, found in others.items()
+        if found
+    )
+    return (CONTROLS_FOOTNOTE, *told)
+
 
 NO_LABELS = "Without labels of the data there are no classifiers, and no agreement of clusters with classes."
 
@@ -199,7 +216,7 @@ def score_table(results: StudyResults, spec: ScoreTable) -> Table | Absent:
         frame,
         (*columns, FAILURES),
         sections=list_group_sections(results),
-        footnotes=(*footnotes, CONTROLS_FOOTNOTE),
+        footnotes=(*footnotes, *describe_controls(results)),
     )
 
 

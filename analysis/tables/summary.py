@@ -20,7 +20,7 @@ from analysis.stats.metrics import SQUARED_ERROR, SUMMARY, select_metric, settle
 from analysis.stats.ranking import METRIC
 from analysis.tables.agreement import agreement
 from analysis.tables.headline import WITHIN, describe_reference, join_labels, join_words, select_average
-from analysis.tables.scores import CONTROLS_FOOTNOTE, compare_ranked, tabulate_scores
+from analysis.tables.scores import compare_ranked, describe_controls, tabulate_scores
 from analysis.tables.table import (
     ESTIMATE_CAPTION,
     FAILURES,
@@ -74,7 +74,7 @@ def summary(results: StudyResults) -> Table | Absent:
             FAILURES,
         ),
         sections=(*list_study_sections(results), Column("code_size", "code size", "count")),
-        footnotes=(SWITCHES_FOOTNOTE, CONTROLS_FOOTNOTE),
+        footnotes=(SWITCHES_FOOTNOTE, *describe_controls(results)),
     )
 
 

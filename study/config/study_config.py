@@ -84,6 +84,7 @@ class StudyConfig:
         phases: search, confirm, ablate or some of them.
         arms: tuned, published or both; controls are there with either.
         recipe: how the tuned arm is trained.
+        control_recipe: how models are trained in it that are never ranked, None for as the others.
         trials: search trials a cell.
         finalists: of them that train the full budget, trial 0 always among them.
         validation_seeds: trainings of each finalist, whose mean decides.
@@ -126,6 +127,7 @@ class StudyConfig:
     phases: Annotated[Names, Field(description=f"a list of: {', '.join(PHASES)}")] = ("search", "confirm")
     arms: Annotated[Names, Field(description=f"a list of: {', '.join(TRAINED_ARMS)}")] = TRAINED_ARMS
     recipe: StrictStr = "modern"
+    control_recipe: StrictStr | None = None
     trials: Annotated[int, _whole(1, 100_000)]
     finalists: Annotated[int, _whole(1, LEAST_SAMPLED_TRIALS - 1)] = 3
     validation_seeds: Annotated[int, _whole(1, 100)] = 3
@@ -180,6 +182,7 @@ class StudyConfig:
         _check_choices("phases", self.phases, PHASES)
         _check_choices("arms", self.arms, TRAINED_ARMS)
         _check_choices("recipe", (self.recipe,), RECIPES)
+        _check_choices("control_recipe", (self.control_recipe or self.recipe,), RECIPES)
         _check_choices("sampler", (self.sampler,), SAMPLERS)
         _check_choices("factors", self.factors, FACTORS)
         _check_choices("ablated_architectures", self.ablated_architectures, (*BUILT_IN, *own))
@@ -270,7 +273,13 @@ class StudyConfig:
         recipe = RECIPES[self.recipe]
         if self.weight_decay is None:
             return recipe
-        return dataclasses.replace(recipe, weight_decay=float(self.weight_decay))
+        return dataclasses.replace(recipe, weight_decay=float(self.weight_decay), weight_decay_range=None)
+
+    def find_recipe(self, architecture: str) -> Recipe:
+        """Return the recipe of the tuned arm of a model: of one that is never ranked it may be another one."""
+        if self.control_recipe is None or self.architecture(architecture).ranked:
+            return self.tuned_recipe
+        return RECIPES[self.control_recipe]
 
     @property
     def ablated_cells(self) -> tuple[Cell, ...]:

@@ -21,7 +21,7 @@ from study.storage.schema import SCHEMA_VERSION
 from trainables.data.datasets import data_name
 from trainables.data.images import Dataset
 from trainables.errors import InputError
-from trainables.trial_config import RECIPES
+from trainables.trial_config import RECIPES, Recipe
 
 KEPT = ("rules_sha256",)
 """What a study declares in study.json when it begins, and no later launch changes or adds."""
@@ -32,12 +32,12 @@ def make_identity(config: StudyConfig, dataset_sha256: str) -> dict[str, Any]:
 
     Trials, finalists, seeds, cells, arms and phases may grow: trials keep their ids, which say what is confirmed.
     """
+    recipes = [config.tuned_recipe, RECIPES[PUBLISHED_RECIPE]]
+    recipes += [RECIPES[config.control_recipe]] if config.control_recipe else []
     identity = {
         "dataset": data_name(config.dataset),
         "dataset_sha256": dataset_sha256,
-        "recipes": {
-            recipe.name: dataclasses.asdict(recipe) for recipe in (config.tuned_recipe, RECIPES[PUBLISHED_RECIPE])
-        },
+        "recipes": {recipe.name: _dump_recipe(recipe) for recipe in recipes},
         "epochs": config.epochs,
         "batch_size": config.batch_size,
         "seed": config.seed,
@@ -49,8 +49,14 @@ def make_identity(config: StudyConfig, dataset_sha256: str) -> dict[str, Any]:
         "sampler": config.sampler,
         "generation_size": config.generation_size,
     }
-    # What is not measured is not said, as by earlier versions, whose studies go on.
+    # What is not measured or told apart is not said, as by earlier versions, whose studies go on.
+    identity |= {"control_recipe": config.control_recipe} if config.control_recipe else {}
     return identity | ({"with_umap": True} if config.with_umap else {})
+
+
+def _dump_recipe(recipe: Recipe) -> dict[str, Any]:
+    values = dataclasses.asdict(recipe)
+    return {name: value for name, value in values.items() if name != "weight_decay_range" or value is not None}
 
 
 def digest_of(identity: Mapping[str, Any]) -> str:

@@ -200,11 +200,14 @@ class Plan:
         state = self._cells[planned.cell]
         if planned.phase == "search":
             suggestion = self._find_suggestion(planned, state)
-            rate, filters = suggestion.learning_rate, suggestion.filters
+            rate, filters, decay = suggestion.learning_rate, suggestion.filters, suggestion.weight_decay
         else:
             assert state.winner is not None
-            rate, filters = state.winner.row["learning_rate"], _get_filters(state.winner.row)
-        trial_config = make_trial_config(self.config, planned.cell, self.config.recipe, rate, filters, planned.epochs)
+            row = state.winner.row
+            rate, filters, decay = row["learning_rate"], _get_filters(row), row["weight_decay"]
+        trial_config = make_trial_config(
+            self.config, planned.cell, self.config.recipe, rate, filters, planned.epochs, decay
+        )
         if planned.level is None:
             return trial_config
         changed = planned.level.apply(trial_config)
@@ -326,7 +329,8 @@ class Plan:
         if state.rounds == 1:
             return state.suggestions[planned.number]
         row, _ = average_first_round(self.config, planned.cell, planned.number, self.rows)
-        return Suggestion(row["learning_rate"], _get_filters(row), row["budget_share"], row["filters_ratio"])
+        names = ("budget_share", "filters_ratio", "weight_decay")
+        return Suggestion(row["learning_rate"], _get_filters(row), *(row[name] for name in names))
 
     def _decide(self, cell: Cell, state: _CellState) -> None:
         """Say what is confirmed, once it is known, and count what the rows have of it already."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import re
@@ -190,9 +191,12 @@ def make_trial_config(
     learning_rate: float | None = None,
     filters: Filters | None = None,
     epochs: int | None = None,
+    weight_decay: float | None = None,
 ) -> TrialConfig:
     """Return the settings of a trial of ``cell``; what is None is the recipe's, the published or the study's value."""
-    chosen = config.tuned_recipe if recipe == config.recipe else RECIPES[recipe]
+    chosen = config.find_recipe(cell.architecture) if recipe == config.recipe else RECIPES[recipe]
+    if weight_decay is not None:
+        chosen = dataclasses.replace(chosen, weight_decay=weight_decay)
     return chosen.trial_config(
         config.architecture(cell.architecture),
         cell.code_size,

@@ -47,12 +47,16 @@ GRID_FILTERS = ((1.0, 1.0), (0.5, 1.0), (1.0, 2.0), (1.0, 0.5), (0.75, 1.0))
 
 @dataclass(frozen=True, slots=True)
 class Suggestion:
-    """Settings of a search trial with the coordinates from which they follow, None where no filters are searched."""
+    """Settings of a search trial with the coordinates from which they follow, None where no filters are searched.
+
+    The weight decay is None where it is the recipe's own.
+    """
 
     learning_rate: float
     filters: Filters | None = None
     budget_share: float | None = None
     filters_ratio: float | None = None
+    weight_decay: float | None = None
 
 
 Result = tuple[Mapping[str, Any], float]
@@ -60,7 +64,7 @@ Result = tuple[Mapping[str, Any], float]
 
 
 class CellSearch:
-    """The search of one cell: over share of the parameter budget, ratio of filter counts and learning rate.
+    """The search of one cell: over share of the parameter budget, ratio of filter counts, learning rate, weight decay.
 
     A generation's suggestions follow from the results of earlier generations in the order of their numbers, seeded by
     (base seed, cell, number): they are the same whatever ended first, and in a study that goes on from its rows.
@@ -69,7 +73,7 @@ class CellSearch:
     def __init__(self, config: StudyConfig, cell: Cell) -> None:
         self.config, self.cell = config, cell
         self._row = config.architecture(cell.architecture)
-        recipe = config.tuned_recipe
+        self._recipe = recipe = config.find_recipe(cell.architecture)
         self._rate = recipe.training(self._row.activation)["learning_rate"]
         self._outputs = config.find_objective(cell.objective).outputs_per_unit
         self._choose = partial(
@@ -82,6 +86,8 @@ class CellSearch:
         self._distributions: dict[str, BaseDistribution] = {
             "learning_rate": FloatDistribution(*recipe.learning_rate_range, log=True)
         }
+        if recipe.weight_decay_range:
+            self._distributions["weight_decay"] = FloatDistribution(*recipe.weight_decay_range, log=True)
         if self._row.published_filters:
             self._distributions |= {
                 "budget_share": FloatDistribution(*BUDGET_SHARE_RANGE),
@@ -114,10 +120,11 @@ class CellSearch:
         return int(np.random.SeedSequence(entropy).generate_state(1)[0])
 
     def _make_suggestion(self, params: Mapping[str, float]) -> Suggestion:
+        rate, decay = params["learning_rate"], params.get("weight_decay")
         if "budget_share" not in params:
-            return Suggestion(params["learning_rate"])
+            return Suggestion(rate, weight_decay=decay)
         share, ratio = params["budget_share"], params["filters_ratio"]
-        return Suggestion(params["learning_rate"], self._choose(share, ratio), share, ratio)
+        return Suggestion(rate, self._choose(share, ratio), share, ratio, decay)
 
     def _suggest_published(self) -> Suggestion:
         """Return the recipe's rate at the published filter counts, or at the widest of their ratio within budget."""
@@ -133,7 +140,7 @@ class CellSearch:
         first = self._suggest_published()
         factors = RATE_FACTORS if first.filters else RATE_FACTORS + MORE_RATE_FACTORS
         if number < len(factors):
-            rate = _clip(self._rate * factors[number], self.config.tuned_recipe.learning_rate_range)
+            rate = _clip(self._rate * factors[number], self._recipe.learning_rate_range)
             return Suggestion(rate, first.filters, first.budget_share, first.filters_ratio)
         assert first.filters_ratio is not None
         share, factor = GRID_FILTERS[number - len(factors)]

@@ -92,6 +92,7 @@ def test_modern_recipe_is_what_the_documents_say() -> None:
         "starting_weights": "data_scaled",
         "loss": "cross_entropy",
         "batch_size": 100,
+        "weight_decay_range": None,
     }
     modern = RECIPES["modern"]
     assert modern.trial_config(BUILT_IN["model_5"], 10, 4).learning_rate == 0.003
@@ -111,11 +112,12 @@ def test_muon_recipe_is_what_the_documents_say() -> None:
         "bias_learning_rate_factor": 1.0,
         "momentum": 0.95,
         "second_moment_decay": 0.99,
-        "weight_decay": 0.1,
+        "weight_decay": 0.03,
         "schedule": "warmup_linear",
         "warmup_fraction": 0.05,
         "gradient_norm_limit": None,
         "starting_weights": "data_scaled",
         "loss": "cross_entropy",
         "batch_size": 100,
+        "weight_decay_range": (0.01, 0.2),
     }

@@ -147,6 +147,18 @@ def test_the_table_shows_what_the_tables_of_each_kind_show(tmp_path: Path) -> No
     assert [column.header for column in table.columns][-1] == "d/f/c"
 
 
+def test_a_recipe_of_a_controls_own_is_said(tmp_path: Path) -> None:
+    """Below the table, and only where it is another one than that of the ranked models."""
+    results = study(tmp_path)
+    control = results.trials["architecture"] == "classic_autoencoder"
+    recipe = results.trials["recipe"].astype("str").mask(~control & (results.trials["arm"] == "tuned"), "muon")
+    for trials, said in ((results.trials, 0), (results.trials.assign(recipe=recipe), 1)):
+        table = summary(dataclasses.replace(results, trials=trials))
+        assert isinstance(table, Table)
+        told = "Classic auto-encoder was trained by recipe modern, the ranked models by muon."
+        assert table.footnotes.count(told) == said
+
+
 def test_umap_stands_beside_pca_without_a_reconstruction(tmp_path: Path) -> None:
     """A control that keeps neighbours together and decodes nothing: a dash, figures of its code, and no rank."""
     results = study(tmp_path)

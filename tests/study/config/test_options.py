@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -23,6 +25,8 @@ GIVEN = RunOptions(
     retry_failed=True,
     optuna_storage="study.log",
     report=False,
+    ask=True,
+    command=("launch.py",),
     verbosity="verbose",
 )
 
@@ -31,9 +35,9 @@ def launched(monkeypatch: pytest.MonkeyPatch, *flags: str) -> tuple[StudyConfig,
     """Return what the command line hands to a launch."""
     seen: list[tuple[StudyConfig, RunOptions]] = []
 
-    def spy(config: StudyConfig, options: RunOptions) -> int:
+    def spy(config: StudyConfig, options: RunOptions) -> study.run.Launched:
         seen.append((config, options))
-        return 0
+        return study.run.Launched(0, "")
 
     monkeypatch.setattr(study.run, "run", spy)
     assert launch.main(["--preset", "quick", *flags]) == 0
@@ -43,16 +47,29 @@ def launched(monkeypatch: pytest.MonkeyPatch, *flags: str) -> tuple[StudyConfig,
 def test_a_launch_without_flags_has_the_defaults_of_python(monkeypatch: pytest.MonkeyPatch) -> None:
     """But that its folder is seen from the root."""
     _, options = launched(monkeypatch)
-    assert options == RunOptions(results_dir=str(Path("results").resolve()))
+    assert options == RunOptions(results_dir=str(Path("results").resolve()), command=(*sys.argv,))
+
+
+def test_who_sits_before_a_terminal_is_asked_unless_told_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With both ends at a terminal, and not with --yes."""
+    terminal = SimpleNamespace(isatty=lambda: True, write=lambda text: None, flush=lambda: None)
+    monkeypatch.setattr(sys, "stdin", terminal)
+    assert not launched(monkeypatch)[1].ask
+    monkeypatch.setattr(sys, "stdout", terminal)
+    assert launched(monkeypatch)[1].ask
+    assert not launched(monkeypatch, "--yes")[1].ask
 
 
 def test_every_flag_reaches_the_launch_with_its_value(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each option differs from its default, so that none is lost on the way."""
     values = dataclasses.asdict(GIVEN)
     assert all(values[name] != value for name, value in dataclasses.asdict(RunOptions()).items())
-    del values["verbosity"], values["report"], values["retry_failed"]
+    for name in ("verbosity", "report", "retry_failed", "ask", "command"):
+        del values[name]
     flags = [part for name, value in values.items() for part in (f"--{name.replace('_', '-')}", str(value))]
-    assert launched(monkeypatch, *flags, "--retry-failed", "--no-report", "--verbose")[1] == GIVEN
+    assert launched(monkeypatch, *flags, "--retry-failed", "--no-report", "--verbose")[1] == (
+        dataclasses.replace(GIVEN, ask=False, command=(*sys.argv,))
+    )
 
 
 def test_no_option_changes_what_is_studied(monkeypatch: pytest.MonkeyPatch) -> None:

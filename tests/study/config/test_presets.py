@@ -44,7 +44,8 @@ def test_the_protocol_shows_what_each_preset_spends() -> None:
         sizes = ", ".join(map(str, config.code_sizes))
         seeds = "; ".join([str(config.seeds), *(f"{seeds} {arm} at {size}" for arm, size, seeds in config.seeds_at)])
         searched = f"{config.trials} by {'grid' if is_grid(config) else config.sampler}"
-        spent = (", ".join(config.arms), sizes, searched, rounds, config.finalists, seeds, epochs, config.recipe)
+        recipe = config.recipe + (f"; {config.control_recipe} for controls" if config.control_recipe else "")
+        spent = (", ".join(config.arms), sizes, searched, rounds, config.finalists, seeds, epochs, recipe)
         assert f"| `{name}` | {' | '.join(map(str, spent))} |" in shown
 
 

@@ -63,7 +63,7 @@ def test_the_authors_recipe_takes_no_other_weight_decay() -> None:
         study_config("quick", recipe="caffe", weight_decay=0.1)
     for decay in (0, 0.03):
         recipe = study_config("quick", recipe="muon", weight_decay=decay).tuned_recipe
-        assert recipe == dataclasses.replace(RECIPES["muon"], weight_decay=decay)
+        assert recipe == dataclasses.replace(RECIPES["muon"], weight_decay=decay, weight_decay_range=None)
     assert study_config("quick", recipe="muon").tuned_recipe is RECIPES["muon"]
 
 

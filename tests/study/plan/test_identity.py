@@ -23,3 +23,7 @@ def test_identity_holds_what_may_not_change_and_lets_budgets_grow() -> None:
     clustered = make_identity(study_config("quick", with_umap=True), "sha")
     assert clustered == make_identity(base, "sha") | {"with_umap": True}
     assert make_identity(base, "other") != make_identity(base, "sha")
+    # As earlier versions wrote it, whose studies go on.
+    assert "weight_decay_range" not in make_identity(base, "sha")["recipes"]["modern"]
+    assert "control_recipe" not in make_identity(base, "sha")
+    assert make_identity(study_config("quick", recipe="muon"), "sha")["recipes"]["muon"]["weight_decay_range"]

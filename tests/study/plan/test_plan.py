@@ -13,10 +13,12 @@ from study.config.ablations import USUAL
 from study.config.search_space import Cell
 from study.config.study_config import StudyConfig
 from study.execution.recorder import make_batch
+from study.plan.identity import make_identity
 from study.plan.plan import Plan
 from study.plan.planned_trial import PlannedTrial, hash_configuration, make_trial_config
 from study.plan.trials import plan_trials
 from tests.studies import row_of, small_config, take_one
+from trainables.errors import FieldError
 from trainables.trial_config import TrialConfig
 
 
@@ -145,6 +147,37 @@ def test_a_weight_decay_of_the_studys_own_is_that_of_the_tuned_arm_alone() -> No
     decays = {(planned.phase, planned.arm, trial.weight_decay) for planned, trial in taken if trial is not None}
     assert decays == {("search", "tuned", 0.03), ("confirm", "tuned", 0.03), ("confirm", "published", 0.0005)}
     assert {trial.optimizer for planned, trial in taken if planned.arm == "tuned" and trial is not None} == {"muon"}
+
+
+def test_the_weight_decay_that_was_searched_is_trained_on_and_confirmed() -> None:
+    """In the rounds after the first and in confirmation that of the number, which won, and not the recipe's."""
+    config = small_config(architectures=("model_4",), recipe="muon", trials=12, finalists=2, arms=("tuned",))
+    best = 7  # of all numbers this one has the lowest loss
+    taken = run_all(Plan(config, ()), {best: 50.0})
+    searched: dict[int, set[float]] = {}
+    for planned, trial in taken:
+        if planned.phase == "search" and trial is not None:
+            searched.setdefault(planned.number, set()).add(trial.weight_decay)
+    assert searched[0] == {0.03}
+    assert all(len(decays) == 1 for decays in searched.values())
+    assert len(set.union(*searched.values())) == len(searched) == 12
+    confirmed = {trial.weight_decay for planned, trial in taken if planned.phase == "confirm" and trial is not None}
+    assert confirmed == searched[best]
+
+
+def test_a_control_that_is_trained_may_have_a_recipe_of_its_own() -> None:
+    """Of the models that are ranked none has it; the study's identity says it."""
+    config = small_config(
+        architectures=("model_4", "classic_autoencoder"), recipe="muon", control_recipe="modern", arms=("tuned",)
+    )
+    taken = run_all(Plan(config, ()))
+    recipes = {(planned.cell.architecture, trial.recipe) for planned, trial in taken if trial is not None}
+    assert recipes == {("model_4", "muon"), ("classic_autoencoder", "modern")}
+    identity = make_identity(config, "sha")
+    assert identity["control_recipe"] == "modern"
+    assert {*identity["recipes"]} == {"muon", "modern", "caffe"}
+    with pytest.raises(FieldError, match="unknown control recipe"):
+        small_config(control_recipe="nope")
 
 
 def test_first_suggestion_is_the_published_point_of_the_tuned_recipe() -> None:

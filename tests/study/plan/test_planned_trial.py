@@ -31,7 +31,7 @@ def test_every_setting_but_the_epochs_is_part_of_a_configuration() -> None:
 )
 def test_studies_without_other_objectives_plan_the_trials_that_they_planned_before(preset: str, digest: str) -> None:
     """Their ids are those of the version before, so that finished studies go on as they are."""
-    ids = "\n".join(planned.trial_id for planned in plan_trials(study_config(preset)))
+    ids = "\n".join(planned.trial_id for planned in plan_trials(study_config(preset, with_umap=False)))
     assert hashlib.sha256(ids.encode()).hexdigest()[:16] == digest
     reconstruction = make_trial_config(study_config("reference"), Cell("model_4", 10), "modern")
     assert hash_configuration(reconstruction) == "b07a6832"

@@ -18,6 +18,7 @@ from study.plan.search import MOST_TRIALS, CellSearch, Result, Suggestion, make_
 from tests.studies import small_config
 from trainables.models.architectures import BUILT_IN
 from trainables.models.layers import count_multiply_adds, count_parameters
+from trainables.trial_config import RECIPES
 
 CELL = Cell("model_4", 10)
 
@@ -30,7 +31,7 @@ def make_search(cell: Cell = CELL, **changes: Any) -> CellSearch:
 
 def make_result(suggestion: Suggestion, value: float) -> Result:
     """Return the row of a trial with these settings and its value."""
-    row = {"learning_rate": suggestion.learning_rate}
+    row = {"learning_rate": suggestion.learning_rate, "weight_decay": suggestion.weight_decay or 0.03}
     return row | {"budget_share": suggestion.budget_share, "filters_ratio": suggestion.filters_ratio}, value
 
 
@@ -53,6 +54,25 @@ def test_no_suggestion_is_over_the_parameter_budget(architecture: str, code_size
     assert max(counts) <= PARAMETER_BUDGET
     assert sorted(counts[1:])[len(counts) // 2] > 0.5 * PARAMETER_BUDGET
     assert len({each.filters for each in tried}) > 10
+
+
+def test_the_weight_decay_is_searched_where_the_recipe_has_a_range_of_it() -> None:
+    """From the recipe's own, of every architecture; it learns from results; a fixed one is not searched."""
+    low, high = RECIPES["muon"].weight_decay_range or (0.0, 0.0)
+    for name in ("model_4", "classic_autoencoder"):
+        tried = run_search(make_search(Cell(name, 10), recipe="muon"), 40)
+        decays = [each.weight_decay for each in tried]
+        assert decays[0] is None
+        assert all(decay is not None and low <= decay <= high for decay in decays[1:])
+        assert len(set(decays)) == len(decays)
+    search, drawn = make_search(recipe="muon"), list[Suggestion]()
+    for start in range(0, 64, 8):
+        results = [make_result(each, abs((each.weight_decay or 0.03) - 0.15)) for each in drawn]
+        drawn += search.suggest(range(start, start + 8), results).values()
+    early, late = ([each.weight_decay or 0.03 for each in part] for part in (drawn[:16], drawn[-16:]))
+    assert sum(abs(decay - 0.15) for decay in late) < 0.7 * sum(abs(decay - 0.15) for decay in early)
+    for fixed in ({"recipe": "modern"}, {"recipe": "muon", "weight_decay": 0.05}):
+        assert {each.weight_decay for each in run_search(make_search(**fixed), 20)} == {None}
 
 
 def test_a_second_budget_holds_for_every_suggestion_the_first_included() -> None:
