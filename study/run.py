@@ -175,7 +175,11 @@ def _suggest_next(store: Store, options: RunOptions) -> str:
 
 def _make_command(options: RunOptions, *more: str) -> str:
     """Return the command that was typed, with ``more`` at its end; nothing where none was."""
-    return shlex.join([_name_python(), *options.command, *more]) if options.command else ""
+    if not options.command:
+        return ""
+    script = Path(options.command[0])
+    starts = [_name_python(), str(script)] if script.suffix == ".py" else [script.name]
+    return shlex.join([*starts, *options.command[1:], *more])
 
 
 def _name_python() -> str:

@@ -32,7 +32,7 @@ def encode(model: Autoencoder, images: ArrayLike) -> NDArray[np.float32]:
     Raises:
         InputError: they have another shape, kind or range.
     """
-    pixels = _check_images(images, model.image_size)
+    pixels = check_images(images, model.image_size)
     codes = np.empty((len(pixels), model.code_size), np.float32)
     for first in range(0, len(pixels), MEASURING_BATCH):
         batch = _copy_to_device(model, pixels[first : first + MEASURING_BATCH])
@@ -72,7 +72,12 @@ def decode(model: Autoencoder, codes: ArrayLike) -> NDArray[np.float32]:
     return images
 
 
-def _check_images(images: ArrayLike, side: int) -> NDArray[Any]:
+def check_images(images: ArrayLike, side: int) -> NDArray[Any]:
+    """Return images as an array.
+
+    Raises:
+        InputError: they are not (n, side, side), uint8 or floats in [0, 1].
+    """
     pixels = np.asarray(images)
     accepted = f"images of shape (n, {side}, {side}): uint8, or floats in [0, 1]"
     if pixels.shape[1:] != (side, side) or not (pixels.dtype == np.uint8 or pixels.dtype.kind == "f"):
