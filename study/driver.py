@@ -118,7 +118,11 @@ def _ask_to_start(plan: Plan, options: RunOptions, store: Store, dataset: Datase
         return False
     limit = _choose_epoch_limit(options, work)
     print_plan(plan.config, plan, dataset, work, resources, limit, store.folder)
-    if input("Start it now? It can be stopped and resumed at any time. [y/N] ").strip().lower() not in ("y", "yes"):
+    try:
+        answer = input("Start it now? It can be stopped and resumed at any time. [y/N] ")
+    except EOFError:  # Ctrl-D
+        answer = ""
+    if answer.strip().lower() not in ("y", "yes"):
         raise KeyboardInterrupt
     return True
 

@@ -159,7 +159,8 @@ def _conclude(plan: Plan, store: Store, options: RunOptions) -> int:
     if lost := plan.find_lost_groups():
         print(
             f"error: no trial of {'; '.join(map(str, lost[:10]))}{' and others' if lost[10:] else ''} gave a result"
-            f"{f', so {len(blocked)} others cannot run' if blocked else ''}: see column `reason` of trials",
+            f"{f', so {len(blocked)} others cannot run' if blocked else ''}: see column `reason` of trials; "
+            "--retry-failed tries them anew",
             file=sys.stderr,
         )
         return 1

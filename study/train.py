@@ -12,7 +12,9 @@ It says nothing of which model is better: for that there are studies.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +75,13 @@ def train(
         raise InputError(
             f"code_size {code_size}, epochs {epochs}", "whole numbers: 1 to 784 units, at least 1 epoch", "change them"
         )
+    if seed < 0 or not (learning_rate is None or 0 < learning_rate < math.inf):
+        raise InputError(
+            f"seed {seed}, learning_rate {learning_rate}", "a seed from 0, a learning rate above 0", "change them"
+        )
+    if output is not None:
+        with _opening(Path(output)) as partial:  # refused before a model is trained for it
+            partial.unlink()
     dataset = load_dataset(str(data), data_dir)
     list_layers(row, code_size, image_size=dataset.training.pixels.shape[1])  # refuses other sizes, layer by layer
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
@@ -93,7 +102,9 @@ def train(
             )
     model = training.model.eval()
     if output is not None:
-        _write(Path(output), pack_weights(model, settings, f"train-{row.name}-code{code_size}"))
+        with _opening(Path(output)) as partial:
+            partial.write_bytes(pack_weights(model, settings, f"train-{row.name}-code{code_size}"))
+            partial.replace(output)
     return model
 
 
@@ -122,14 +133,15 @@ def _find_row(architecture: str | Architecture) -> Architecture:
     return BUILT_IN[architecture]
 
 
-def _write(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
+@contextmanager
+def _opening(path: Path) -> Iterator[Path]:
+    """Give a new file beside ``path``, which takes its place once it is whole."""
     partial = path.with_name(f".{path.name}.partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(content)
-        partial.replace(path)
+        partial.touch()
+        yield partial
     except OSError as error:
         raise InputError(
-            f"{path} cannot be written: {error.strerror}", "a file that this user may write", "give another --output"
+            f"{path} cannot be written: {error.strerror}", "a file that this user may write", "name another one"
         ) from error

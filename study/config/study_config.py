@@ -127,7 +127,7 @@ class StudyConfig:
     phases: Annotated[Names, Field(description=f"a list of: {', '.join(PHASES)}")] = ("search", "confirm")
     arms: Annotated[Names, Field(description=f"a list of: {', '.join(TRAINED_ARMS)}")] = TRAINED_ARMS
     recipe: StrictStr = "modern"
-    control_recipe: StrictStr | None = None
+    control_recipe: Annotated[StrictStr | None, Field(description=f"one of: {', '.join(RECIPES)}")] = None
     trials: Annotated[int, _whole(1, 100_000)]
     finalists: Annotated[int, _whole(1, LEAST_SAMPLED_TRIALS - 1)] = 3
     validation_seeds: Annotated[int, _whole(1, 100)] = 3

@@ -50,12 +50,13 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
         (LONG, "Yes ", True),
         (LONG, "", KeyboardInterrupt),
         (LONG, "n", KeyboardInterrupt),
+        (LONG, None, KeyboardInterrupt),  # Ctrl-D
         (LONG - 9, "n", False),
     ],
 )
 def test_who_sits_before_a_terminal_is_asked_before_a_long_study(
     seconds: float,
-    answer: str,
+    answer: str | None,
     outcome: bool | type[BaseException],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -63,7 +64,14 @@ def test_who_sits_before_a_terminal_is_asked_before_a_long_study(
 ) -> None:
     """After the plan; a short one starts without a word, and only a yes starts a long one."""
     asked = []
-    monkeypatch.setattr("builtins.input", lambda words: asked.append(words) or answer)
+
+    def reply(words: str) -> str:
+        asked.append(words)
+        if answer is None:
+            raise EOFError
+        return answer
+
+    monkeypatch.setattr("builtins.input", reply)
     monkeypatch.setattr(driver, "estimate_plan", lambda *_: Estimate({}, {}, seconds, 0.0, epoch_seconds=7.0))
     plan, options = Plan(small_config(), ()), RunOptions(ask=True, concurrency=1)
     ask = lambda: driver._ask_to_start(plan, options, Store(tmp_path), load_dataset("digits"))  # noqa: E731

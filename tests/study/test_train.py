@@ -41,6 +41,29 @@ def test_a_model_is_that_of_a_training_and_is_loaded_as_it_was(tmp_path: Path) -
     assert [file.name for file in path.parent.iterdir()] == ["mine.safetensors"]
 
 
+def test_images_of_ones_own_may_be_fewer_than_a_batch_and_have_the_size_of_the_model(tmp_path: Path) -> None:
+    """Sixty are one batch; others than 28x28 are refused with the sizes that they would give."""
+    pixels = np.random.default_rng(0).integers(0, 256, (80, 28, 28), np.uint8)
+    np.savez(tmp_path / "few.npz", train_images=pixels[:60], test_images=pixels[60:])
+    np.savez(tmp_path / "small.npz", train_images=pixels[:60, :12, :12], test_images=pixels[60:, :12, :12])
+    assert score(train("unpool_only", code_size=2, data=tmp_path / "few.npz", epochs=1), pixels) > 0
+    with pytest.raises(InputError, match="12x12"):
+        train("unpool_only", code_size=2, data=tmp_path / "small.npz", epochs=1)
+
+
+def test_what_cannot_be_written_is_refused_before_it_is_trained(tmp_path: Path) -> None:
+    """And a model that is there stays until a whole new one takes its place."""
+    (tmp_path / "file").write_text("")
+    told: list[EpochMetrics] = []
+    with pytest.raises(InputError, match="cannot be written"):
+        train("unpool_only", data="digits", epochs=1, output=tmp_path / "file" / "model", on_epoch=told.append)
+    assert not told
+    (tmp_path / "model").write_text("an earlier one")
+    with pytest.raises(InputError, match="is not finite"):
+        train("unpool_only", data="digits", epochs=1, learning_rate=1e30, recipe="modern", output=tmp_path / "model")
+    assert (tmp_path / "model").read_text() == "an earlier one"
+
+
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
@@ -50,6 +73,8 @@ def test_a_model_is_that_of_a_training_and_is_loaded_as_it_was(tmp_path: Path) -
         ({"epochs": 0}, "at least 1 epoch"),
         ({"data": "nothing"}, "nothing"),
         ({"learning_rate": 1e30}, "is not finite"),
+        ({"learning_rate": -1.0}, "above 0"),
+        ({"seed": -1}, "a seed from 0"),
     ],
 )
 def test_what_cannot_be_trained_is_refused(changes: dict[str, Any], told: str, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import io
 import os
+import re
 import subprocess
 import sys
 import time
@@ -89,7 +90,7 @@ def test_a_launch_says_as_much_as_asked_for(flag: str, epochs: int, words_of_ray
     assert done.stdout.count("search-unpool_only-code10-round3-grid0000-01 epoch ") == epochs
     assert ("estimate:" in done.stdout) is bool(epochs)
     assert ("Started a local Ray instance" in done.stderr) is words_of_ray
-    assert done.stdout.splitlines()[-1].startswith("next:   python ")
+    assert re.match(r"next:   \S*python analysis/report\.py ", done.stdout.splitlines()[-1])
     assert "\x1b" not in done.stdout
     assert words_of_ray or not done.stderr
 

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -84,18 +85,17 @@ def test_a_study_in_a_thread_without_a_home_and_with_a_long_folder_for_temporary
 
 
 @pytest.mark.skipif(not MAY_UNSHARE, reason="needs root and unshare of util-linux")
-def test_a_folder_of_ray_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_a_folder_of_ray_that_cannot_be_written_is_told() -> None:
     """As on a shared machine, where whoever came first owns it; what is not there yet is made in the folder above."""
-    script = "from pathlib import Path; from study.execution.local import _explain_unusable; "
-    script += f"print(*(repr(_explain_unusable(Path({str(SHORT)!r}, name))) for name in ('dev', 'new')), sep='\\n')"
-    closed = f'mount -t tmpfs -o ro none {SHORT} && exec "$@"'
-    for prefix, usable in (((), True), (("unshare", "-m", "sh", "-c", closed, "sh"), False)):
-        done = subprocess.run(
-            [*prefix, sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True
-        )
-        said = done.stdout.splitlines()
-        expected = "''" if usable else f'"cannot be written: {SHORT} is another user\'s"'
-        assert said == [expected, expected]
+    with tempfile.TemporaryDirectory(prefix="ray-", dir=SHORT) as folder:
+        script = "from pathlib import Path; from study.execution.local import _explain_unusable; "
+        script += f"print(*(repr(_explain_unusable(Path({folder!r}, name))) for name in ('.', 'new')), sep='\\n')"
+        closed = f'mount -t tmpfs -o ro none {folder} && exec "$@"'
+        for prefix, usable in (((), True), (("unshare", "-m", "sh", "-c", closed, "sh"), False)):
+            command = [*prefix, sys.executable, "-c", script]
+            done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+            expected = "''" if usable else f'"cannot be written: {folder} is another user\'s"'
+            assert done.stdout.splitlines() == [expected, expected]
 
 
 STALLED: dict[str, Any] = {"RAY_health_check_period_ms": "500", "RAY_health_check_initial_delay_ms": "500"}

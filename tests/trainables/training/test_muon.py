@@ -17,7 +17,7 @@ from trainables.training.optimizers import Optimizer
 from trainables.training.training import make_optimizer
 from trainables.trial_config import RECIPES, TrialConfig
 
-CONFIG = RECIPES["muon"].trial_config(BUILT_IN["model_4"], 10, 1)
+CONFIG = dataclasses.replace(RECIPES["muon"], weight_decay=0.1).trial_config(BUILT_IN["model_4"], 10, 1)
 
 
 def make_gradients(model: nn.Module, steps: int, seed: int = 0) -> list[dict[str, Tensor]]:
