@@ -186,7 +186,7 @@ def kill_beneath(launch: Launch, fault: str) -> None:
     try:
         assert launch.ends(60), launch.said
         assert launch.process.returncode in (0, 2, 130), launch.said
-        assert_ended_in_words(launch.said)
+        assert_ended_in_words(launch.said, ray_was_struck=True)
         assert not launch.left_after(10), launch.said
     finally:
         launch.kill()
