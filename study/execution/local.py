@@ -43,6 +43,7 @@ class LocalRay:
         self._made: str | None = None
         self._others: set[Any] | None = None  # Ray's processes that were there before
         self._started: dict[Any, str] = {}  # those that were seen since, with their names
+        self._troubled = False  # whether a process that holds Ray together has ended, which its logs may explain
         self._stopped = threading.Event()
         self._watcher = threading.Thread(target=self._watch, daemon=True)
 
@@ -114,7 +115,7 @@ class LocalRay:
 
     def clear(self, keep_logs: bool) -> None:
         """Remove the folder of a Ray that was stopped, or say where its logs are; nothing where none was started."""
-        if self._node is None:
+        if self._node is None or self._troubled:
             return
         folder = Path(self._node.get_session_dir_path())
         if keep_logs:
@@ -134,6 +135,7 @@ class LocalRay:
         """
         while not self._stopped.wait(WATCH_SECONDS):
             if (trouble := self._find_trouble()) and not self._stopped.is_set():
+                self._troubled = True
                 print(f"error: {trouble}", file=sys.stderr, flush=True)
                 if sys.stderr is sys.__stderr__:  # Ray's core repeats every second that it cannot be reached.
                     sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -133,6 +134,9 @@ def test_a_launch_whose_ray_dies_ends_in_words_and_goes_on(
         assert launch.process.returncode == 130, launch.said
         assert said in launch.said
         assert_ended_in_words(launch.said, ray_was_struck=True)
+        for logs in re.findall(r"its logs are in (\S+)", launch.said):
+            assert any(Path(logs).iterdir())
+            shutil.rmtree(Path(logs).parent)
     finally:
         launch.kill()
     kept = damage(launch.results / NAME, CONFIG, complete=False)
