@@ -1,13 +1,13 @@
-"""Put a finished study into docs/reference: its rows, the page of its report, and what two READMEs say and show of it.
+"""Put a finished study into docs/reference: its rows, the page of its report, and what pages say and show of it.
 
 ::
 
     python tools/publish_reference.py results/reference
-    python tools/publish_reference.py    # page, pictures and READMEs anew from the rows that are there
+    python tools/publish_reference.py    # pictures and pages anew from the rows that are there
 
 Rows are copied without the weights, study.json without the folders of the machine that the study ran on. The parts of
-README and of docs/reference/README.md that stand between ``<!-- NAME -->`` and ``<!-- end of NAME -->`` are written
-anew; ``analysis/report.py docs/reference/rows`` makes the whole report again from the rows alone.
+README, docs/findings.md and docs/reference/README.md that stand between ``<!-- NAME -->`` and ``<!-- end of NAME -->``
+are written anew; ``analysis/report.py docs/reference/rows`` makes the whole report again from the rows alone.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import findings_page
 import reference_page
 from PIL import Image
 
@@ -44,6 +45,7 @@ REPORT = ROOT / "results" / "reference-report"
 """The whole report, which no one but this machine keeps: points of t-SNE need not be computed twice."""
 README = ROOT / "README.md"
 PAGE = HERE / "README.md"
+FINDINGS = ROOT / "docs" / "findings.md"
 PICTURES = ("reconstructions", "error_by_code_size", "codes_tsne")
 """Figures that README shows."""
 COLOURS = 64
@@ -75,6 +77,15 @@ def make_page_parts(results: StudyResults) -> dict[str, str]:
         "cost": reference_page.tabulate_cost(results),
         "aims": reference_page.tabulate_aims(results),
         "begun search": reference_page.tabulate_begun_search(load_study(BEGUN)),
+    }
+
+
+def make_pages(results: StudyResults) -> dict[Path, dict[str, str]]:
+    """Return the parts of every page that says something of the published study."""
+    return {
+        README: make_parts(results),
+        PAGE: make_page_parts(results),
+        FINDINGS: findings_page.make_findings_parts(results),
     }
 
 
@@ -128,12 +139,12 @@ def write_reference() -> None:
         results = load_study(os.path.relpath(ROWS, ROOT))
     with drawing_processes():
         illustrations = write_figures(results, REPORT)
-    page = render_page(results, comparison_tables(results), illustrations, has_files=False)
-    (HERE / "report.html").write_text(page, encoding="utf-8")
+    report = render_page(results, comparison_tables(results), illustrations, has_files=False)
+    (HERE / "report.html").write_text(report, encoding="utf-8")
     for name in PICTURES:
         reduce_picture(REPORT / "figures" / f"{name}.png").save(HERE / f"{name}.png", optimize=True)
-    for readme, written in ((README, make_parts(results)), (PAGE, make_page_parts(results))):
-        readme.write_text(replace_parts(readme.read_text(encoding="utf-8"), written), encoding="utf-8")
+    for page, written in make_pages(results).items():
+        page.write_text(replace_parts(page.read_text(encoding="utf-8"), written), encoding="utf-8")
 
 
 def reduce_picture(path: Path) -> Image.Image:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pandas as pd
 
@@ -45,7 +45,7 @@ class Finding:
 
     Attributes:
         sentence: what was found, in plain words.
-        reason: the numbers, arm by arm.
+        reasons: the numbers of each arm.
         evidence: every comparison, those that do not decide included.
         missing: what the rows lack.
         command: what makes it; empty where nothing is missing.
@@ -56,10 +56,15 @@ class Finding:
     verdict: str
     arms: Mapping[str, str]
     sentence: str
-    reason: str = ""
+    reasons: Mapping[str, str] = field(default_factory=dict)
     evidence: tuple[Evidence, ...] = ()
     missing: tuple[str, ...] = ()
     command: str = ""
+
+    @property
+    def reason(self) -> str:
+        """The numbers, arm by arm."""
+        return " ".join(f"{RECIPES[arm].capitalize()}: {numbers}." for arm, numbers in self.reasons.items())
 
     @property
     def holding(self) -> str:
@@ -99,10 +104,10 @@ def _judge_claim(study: Study, claim: Claim, rows: Rows) -> Finding:
     if not found:
         run = format_command(study, claim.phase)
         sentence = f"Whether {claim.statement} cannot be tested: no run that it compares is confirmed."
-        return Finding(study.name, claim, "not testable", {}, sentence, "", (), ("confirmed runs",), run)
+        return Finding(study.name, claim, "not testable", {}, sentence, {}, (), ("confirmed runs",), run)
     evidence: list[Evidence] = []
     arms: dict[str, str] = {}
-    reasons = []
+    reasons: dict[str, str] = {}
     for arm in RECIPES:
         own = [each for each in found if each.arm == arm]
         if not own and arm != claim.arm:
@@ -116,7 +121,7 @@ def _judge_claim(study: Study, claim: Claim, rows: Rows) -> Finding:
         elif arm == "published" and rows.published_share < 1:
             arms[arm] = f"not testable: {100 * rows.published_share:.2g} % of the authors' training"
         arms.setdefault(arm, decide_verdict(each for each in primary if each.decides))
-        reasons.append(f"{RECIPES[arm].capitalize()}: {_give_reason(primary)}.")
+        reasons[arm] = _give_reason(primary)
         # What does not decide is not missed.
         evidence += [each for each in judged if each.decides or not each.missing]
     lacking = [each for each in evidence if each.missing]
@@ -126,7 +131,7 @@ def _judge_claim(study: Study, claim: Claim, rows: Rows) -> Finding:
         arms[claim.arm],
         arms,
         _say_plainly(claim, arms, evidence, rows),
-        " ".join(reasons),
+        reasons,
         tuple(evidence),
         tuple(dict.fromkeys(each.missing for each in lacking)),
         format_command(study, claim.phase, _join_options(lacking))

@@ -34,11 +34,8 @@ def results() -> StudyResults:
 
 
 def test_readme_says_what_the_rows_say(results: StudyResults) -> None:
-    """The answer, the table, the verdicts, cost and aims come out of the rows letter by letter."""
-    for page, written in (
-        (publish.README, publish.make_parts(results)),
-        (publish.PAGE, publish.make_page_parts(results)),
-    ):
+    """Answer, tables, verdicts, cost, aims and limits come out of the rows letter by letter, on every page."""
+    for page, written in publish.make_pages(results).items():
         text = page.read_text(encoding="utf-8")
         assert publish.replace_parts(text, written) == text
 
@@ -176,7 +173,14 @@ def test_a_study_is_published_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         monkeypatch.setattr(publish, name, tmp_path / name)
     monkeypatch.setattr(publish, "HERE", tmp_path / "reference")
     shutil.copytree(study, publish.ROWS)
-    pages = {"README": ("answer", "summary", "findings"), "PAGE": ("machines", "cost", "aims", "begun search")}
+    pages = {
+        "README": ("answer", "summary", "findings"),
+        "PAGE": ("machines", "cost", "aims", "begun search"),
+        "FINDINGS": (
+            *("in short", "protocol", "reconstruction", "answers", "codes", "reliance"),
+            *("ablations", "search", "stability", "verdicts", "limits"),
+        ),
+    }
     for page, names in pages.items():
         monkeypatch.setattr(publish, page, tmp_path / f"{page}.md")
         marked = "".join(f"<!-- {name} -->\nREPLACED\n<!-- end of {name} -->\n" for name in names)

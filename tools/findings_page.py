@@ -1,0 +1,203 @@
+"""What docs/findings.md says in numbers: every part of it that depends on the rows of the published study."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+
+import pandas as pd
+
+from analysis.claims.claims import PRIMARY_CODE_SIZE
+from analysis.claims.evidence import compute_published_share
+from analysis.claims.findings import RECIPES, Finding, findings
+from analysis.provenance import describe_looking, has_rounds
+from analysis.rendering.text import format_markdown
+from analysis.results import ResultsError, StudyResults, select_confirmed
+from analysis.stats.metrics import LINEAR_ERROR, SQUARED_ERROR
+from analysis.tables.ablations import ablations
+from analysis.tables.costs import search
+from analysis.tables.diagnostics import reliance, stability
+from analysis.tables.headline import headline, join_words
+from analysis.tables.summary import answers, summary
+from analysis.tables.table import Absent, Table
+
+VERDICTS = ("supported", "contradicted", "not decided", "not testable")
+PUBLISHED_EPOCHS = 33
+"""Epochs of the authors' 20,000 steps of 100 of 60,000 images."""
+
+
+def make_findings_parts(results: StudyResults) -> dict[str, str]:
+    """Return the parts of docs/findings.md by name; Markdown.
+
+    Raises:
+        ResultsError: the study has no search, or no confirmed runs of the tuned arm.
+    """
+    tuned = {"arm": ["tuned"]}
+    at_primary = {"code_size": [PRIMARY_CODE_SIZE]}
+    return {
+        "in short": answers(results)[0],
+        "protocol": describe_protocol(results),
+        "reconstruction": format_part(headline(results), tuned, drop=("arm", "code_sizes")),
+        "answers": "\n".join(f"- {sentence}" for sentence in answers(results)[1:]),
+        "codes": format_part(summary(results), at_primary, drop=("code_size",)),
+        "reliance": format_part(
+            reliance(results),
+            tuned | at_primary,
+            keep=("label", "own_code_squared_error", "mean_code_squared_error", "other_switches_squared_error"),
+        ),
+        "ablations": format_part(
+            ablations(results),
+            tuned,
+            keep=(
+                *("factor", "level", "learning_rate"),
+                *(f"{metric.name}_difference" for metric in (SQUARED_ERROR, LINEAR_ERROR)),
+            ),
+        ),
+        "search": describe_search(results),
+        "stability": describe_stability(results),
+        "verdicts": "\n".join(list_verdicts(findings(results))),
+        "limits": "\n".join(f"- {sentence}" for sentence in list_limits(results)),
+    }
+
+
+def format_part(
+    table: Table | Absent, rows: dict[str, list[object]], *, keep: tuple[str, ...] = (), drop: tuple[str, ...] = ()
+) -> str:
+    """Return some rows of a table as Markdown without its caption; of one that is not there, why.
+
+    Args:
+        table: of the report.
+        rows: values by column that a row must have.
+        keep: names of the columns shown; none for its main ones.
+        drop: names of the sections left out.
+    """
+    if isinstance(table, Absent):
+        return f"Not there yet: {table.reason}."
+    frame = table.frame
+    for name, values in rows.items():
+        frame = frame[frame[name].isin(values)]
+    columns = tuple(column for column in table.columns if (column.name in keep if keep else column.main))
+    sections = tuple(column for column in table.sections if column.name not in {*drop, *rows})
+    return format_markdown(
+        dataclasses.replace(table, caption="", frame=frame, columns=columns, sections=sections)
+    ).strip()
+
+
+def describe_protocol(results: StudyResults) -> str:
+    """Return a table of what was trained: cells, budget of the search, epochs and seeds by arm and code size."""
+    trials = results.trials.astype({"arm": "str", "architecture": "str"})
+    search_trials = trials[trials["phase"] == "search"]
+    confirmed = trials[(trials["phase"] == "confirm") & (trials["arm"] != "control")]
+    labels = [results.get_label(name) for name in results.models if name in {*confirmed["architecture"]}]
+    dataset = results.studies[0].manifest["dataset"]
+    rows = [
+        ("Data", f"{dataset['name']}: {dataset['train_images']:,} training and {dataset['test_images']:,} test images"),
+        ("Models", f"{join_words(labels)}, at code sizes {join_words(_list(confirmed['code_size']))}"),
+        ("Search", _count_range(search_trials.groupby(["architecture", "code_size"]).size(), "trainings per cell")),
+    ]
+    for arm in RECIPES:
+        own = confirmed[confirmed["arm"] == arm]
+        if len(own):
+            seeds = own.groupby(["architecture", "code_size"]).size()
+            recipe = join_words(_list(own["recipe"]))
+            epochs = join_words(_list(own["epochs_planned"]))
+            told = f"{_count_range(seeds, 'seeds per cell')}, {epochs} epochs, recipe `{recipe}`"
+            rows.append((f"Arm `{arm}`", told))
+    epochs, hours = trials["epochs"].sum(), trials["device_seconds"].sum() / 3600
+    rows.append(("In all", f"{len(trials):,} trials, {epochs:,} epochs, {hours:,.1f} core-hours"))
+    machines = trials["device"].value_counts()
+    rows.append(("Machines", "; ".join(f"{name} ({count} trials)" for name, count in machines.items())))
+    lines = ["| | |", "|---|---|", *(f"| {name} | {told} |" for name, told in rows)]
+    return "\n".join(lines)
+
+
+def describe_search(results: StudyResults) -> str:
+    """Return in how many cells the search found a better configuration than the published point, and by how much."""
+    frame = _require(search(results)).frame
+    gains = frame.loc[frame["winner_gain"] > 0, "winner_gain"]
+    found = f"In {len(gains)} of {len(frame)} cells the search found a better configuration than the published point"
+    return (
+        f"{found}, by {gains.min():.2f} to {gains.max():.2f} nats per validation image." if len(gains) else f"{found}."
+    )
+
+
+def describe_stability(results: StudyResults) -> str:
+    """Return how many runs of each arm diverged, failed or collapsed."""
+    frame = _require(stability(results)).frame
+    told = []
+    for arm in RECIPES:
+        own = frame[frame["arm"] == arm]
+        ends = ", ".join(f"{own[name].sum()} {name}" for name in ("diverged", "failed", "collapsed"))
+        told += [f"- Arm `{arm}`: of {own['runs'].sum()} trainings {ends}."] if len(own) else []
+    return "\n".join(told)
+
+
+def list_verdicts(found: Sequence[Finding]) -> Iterator[str]:
+    """Yield the verdicts on the claims in either recipe, supported ones first, with the comparisons behind them."""
+    for arm, name in RECIPES.items():
+        yield f"**In {name}:**\n"
+        told = [(each, each.arms[arm]) for each in found if arm in each.arms]
+        for verdict in VERDICTS:
+            for each in (each for each, own in told if own == verdict):
+                yield f"- *{verdict}*, claim {each.claim.number}: {each.claim.statement}. {each.reasons[arm]}."
+        # Figures of too short a training would be read as if they were of the paper's.
+        for short in dict.fromkeys(own for _, own in told if own not in VERDICTS):
+            yield f"- *{short}*: claims {join_words(str(each.claim.number) for each, own in told if own == short)}."
+        yield ""
+
+
+def list_limits(results: StudyResults) -> list[str]:
+    """Return what limits the conclusions as far as rows tell it: training, seeds, search, machines, code."""
+    (study,) = results.studies
+    confirmed = select_confirmed(results.trials)
+    tuned = confirmed[confirmed["arm"] == "tuned"]
+    cell = ["architecture", "code_size"]
+    epochs, share = int(tuned["epochs_planned"].min()), compute_published_share(results.trials)
+    seeds = _count_range(tuned.groupby(cell, observed=True).size(), "seeds per cell")
+    searched = results.trials[results.trials["phase"] == "search"]
+    tried = _count_range(searched.groupby(cell, observed=True)["number"].nunique(), "configurations per cell")
+    limits = []
+    if epochs < PUBLISHED_EPOCHS:
+        limits.append(
+            f"**Training.** Arm `tuned` has {epochs} epochs where the authors have {PUBLISHED_EPOCHS}; the order of "
+            "the models may change with more."
+        )
+    if share < 1:
+        limits.append(
+            f"**The authors' recipe** has had {100 * share:.2g} % of their training, so these results do not test it."
+        )
+    limits += [
+        f"**Seeds.** {seeds}: a difference that is small beside the spread of so many is not found, and a model that "
+        "is not found worse is not thereby as good.",
+        f"**Search.** {tried}: the best of so many need not be the best there is, and a model with more settings to "
+        "choose gains less from so few.",
+    ]
+    if not has_rounds(study):
+        limits.append(
+            "**Early stopping.** The searches stopped trainings early by their losses so far, which favours a "
+            "configuration that learns fast at first; later versions give every training its whole schedule."
+        )
+    if looked := describe_looking(results, study):
+        limits.append(f"**Looking.** {looked}")
+    devices, commits = confirmed["device"].nunique(), confirmed["git_commit"].nunique()
+    if devices > 1 or commits > 1:
+        limits.append(
+            f"**Machines and versions.** Confirmed runs are of {devices} kinds of processor or GPU and of {commits} "
+            "states of the code, which change rounding, and with it a training as another seed would."
+        )
+    return limits
+
+
+def _require(table: Table | Absent) -> Table:
+    if isinstance(table, Absent):
+        raise ResultsError(f"no table {table.name}: {table.reason}", "a study with its rows", "finish the study first")
+    return table
+
+
+def _list(values: pd.Series) -> list[str]:
+    return [str(value) for value in sorted(values.dropna().unique())]
+
+
+def _count_range(counts: pd.Series, what: str) -> str:
+    low, high = counts.min(), counts.max()
+    return f"{low} {what}" if low == high else f"{low} to {high} {what}"
