@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
 
@@ -32,8 +32,8 @@ def make_findings_parts(results: StudyResults) -> dict[str, str]:
     Raises:
         ResultsError: the study has no search, or no confirmed runs of the tuned arm.
     """
-    tuned = {"arm": ["tuned"]}
-    at_primary = {"code_size": [PRIMARY_CODE_SIZE]}
+    tuned: dict[str, Sequence[object]] = {"arm": ["tuned"]}
+    at_primary: dict[str, Sequence[object]] = {"code_size": [PRIMARY_CODE_SIZE]}
     return {
         "in short": answers(results)[0],
         "protocol": describe_protocol(results),
@@ -61,7 +61,11 @@ def make_findings_parts(results: StudyResults) -> dict[str, str]:
 
 
 def format_part(
-    table: Table | Absent, rows: dict[str, list[object]], *, keep: tuple[str, ...] = (), drop: tuple[str, ...] = ()
+    table: Table | Absent,
+    rows: Mapping[str, Sequence[object]],
+    *,
+    keep: tuple[str, ...] = (),
+    drop: tuple[str, ...] = (),
 ) -> str:
     """Return some rows of a table as Markdown without its caption; of one that is not there, why.
 
@@ -103,8 +107,8 @@ def describe_protocol(results: StudyResults) -> str:
             epochs = join_words(_list(own["epochs_planned"]))
             told = f"{_count_range(seeds, 'seeds per cell')}, {epochs} epochs, recipe `{recipe}`"
             rows.append((f"Arm `{arm}`", told))
-    epochs, hours = trials["epochs"].sum(), trials["device_seconds"].sum() / 3600
-    rows.append(("In all", f"{len(trials):,} trials, {epochs:,} epochs, {hours:,.1f} core-hours"))
+    hours = trials["device_seconds"].sum() / 3600
+    rows.append(("In all", f"{len(trials):,} trials, {trials['epochs'].sum():,} epochs, {hours:,.1f} core-hours"))
     machines = trials["device"].value_counts()
     rows.append(("Machines", "; ".join(f"{name} ({count} trials)" for name, count in machines.items())))
     lines = ["| | |", "|---|---|", *(f"| {name} | {told} |" for name, told in rows)]
