@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from trainables.data.images import Dataset, LabelledImages
 from trainables.run_trial import run_trial
 from trainables.training.batched import BatchedTraining
 from trainables.training.devices import SEEDS_AT_ONCE
+from trainables.training.training import EpochMetrics, Training
 
 WORK = estimate.Estimate({}, {}, training_seconds=800.0, evaluation_seconds=200.0, epoch_seconds=1.0)
 
@@ -59,6 +61,20 @@ def test_seeds_at_once_are_measured_as_one_model(monkeypatch: pytest.MonkeyPatch
     assert together.trials == alone.trials
     assert together.evaluation_seconds == alone.evaluation_seconds > 0
     assert 0 < together.training_seconds < 100 * alone.training_seconds
+
+
+def test_waiting_for_a_core_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other processes on the core make a training last longer; an idle machine would not."""
+    train_epoch = Training.train_epoch
+
+    def wait(training: Training) -> EpochMetrics:
+        time.sleep(1.0)
+        return train_epoch(training)
+
+    monkeypatch.setattr(Training, "train_epoch", wait)
+    dataset, config = load_dataset("digits"), small_config()
+    work = estimate.estimate_work(config, Plan(config, ()).list_pending(), dataset, torch.device("cpu"))
+    assert 0 < work.epoch_seconds < 1.0
 
 
 @pytest.mark.slow
