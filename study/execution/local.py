@@ -71,6 +71,8 @@ class LocalRay:
                 num_gpus=torch.cuda.device_count(),
                 include_dashboard=False,
                 _temp_dir=self._folder,
+                # Workers that it starts beforehand have not the code of trials, and end without having run one.
+                _system_config={"prestart_worker_first_driver": False},
                 **options,
             )
         except Exception as error:  # Ray has many, and plain ones: whichever it is, none of them is a study's.
