@@ -90,14 +90,14 @@ class KeptCodes:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a trial ended."""
+    """How a trial ended; its ``repr`` leaves arrays out, since Tune puts every report into words that nobody reads."""
 
     status: str
     reason: str | None = None
-    scores: list[Score] = field(default_factory=list)
-    kept: KeptCodes | None = None
-    pictures: list[Picture] = field(default_factory=list)
-    weights: bytes | None = None
+    scores: list[Score] = field(default_factory=list, repr=False)
+    kept: KeptCodes | None = field(default=None, repr=False)
+    pictures: list[Picture] = field(default_factory=list, repr=False)
+    weights: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

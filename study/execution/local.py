@@ -18,6 +18,7 @@ import psutil
 import ray
 import torch
 from ray._common.utils import get_default_ray_temp_dir
+from ray._private.node import Node
 from ray._private.ray_constants import PROCESS_TYPE_GCS_SERVER, PROCESS_TYPE_RAYLET
 
 from study.signals import answer_sigterm, interrupt, left_behind
@@ -27,6 +28,9 @@ LONGEST_FOLDER = 42
 """A socket's name has 107 bytes at most, and Ray's folder of a session and what is in it take the rest of them."""
 
 SHARED_MEMORY = "/dev/shm"  # noqa: S108 - where Ray keeps objects, of which a study has few and small ones
+
+UNUSED = ("start_monitor", "start_api_server")
+"""Of Ray's `Node`: a cluster's scaler and a dashboard's server, without which a launch starts seconds sooner."""
 
 WATCH_SECONDS = 0.5
 
@@ -64,13 +68,19 @@ class LocalRay:
         self._others = {*_list_ray_processes()}
         left_behind.append(self._kill)
         self._watcher.start()
+        unused = (*UNUSED, *(() if options["log_to_driver"] else ("start_log_monitor",)))
+        usual = {name: getattr(Node, name) for name in unused}
         try:
+            for name in unused:
+                setattr(Node, name, lambda *_, **__: None)
             ray.init(
                 address="local",
                 num_cpus=concurrency,
                 num_gpus=torch.cuda.device_count(),
                 include_dashboard=False,
                 _temp_dir=self._folder,
+                # Workers that it starts beforehand have not the code of trials, and end without having run one.
+                _system_config={"prestart_worker_first_driver": False},
                 **options,
             )
         except Exception as error:  # Ray has many, and plain ones: whichever it is, none of them is a study's.
@@ -79,6 +89,9 @@ class LocalRay:
                 "a machine that lets Ray's processes start and stay",
                 f"look in {self._find_logs()} for what ended or held one of them; the same command goes on",
             ) from error
+        finally:
+            for name, start in usual.items():
+                setattr(Node, name, start)
         self._node = ray._private.worker._global_node
 
     def watch_no_more(self) -> None:

@@ -14,26 +14,23 @@ from pathlib import Path
 import pytest
 
 from tests.faults.launches import assert_ended_in_words
+from tests.studies import exit_status
 
 ROOT = Path(__file__).resolve().parents[2]
 
 pytestmark = pytest.mark.slow
 
 
+def make_flags(address: str, results: Path) -> list[str]:
+    """Return the flags of a launch on a cluster."""
+    return ["--preset", "quick", "--results-dir", str(results), "--address", address]
+
+
 def refused(address: str, results: Path, home: Path | None = None, **environment: str) -> str:
     """Launch on ``address``, which must be refused, and return what is said."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
     done = subprocess.run(
-        [
-            sys.executable,
-            str(ROOT / "study" / "launch.py"),
-            "--preset",
-            "quick",
-            "--results-dir",
-            str(results),
-            "--address",
-            address,
-        ],
+        [sys.executable, str(ROOT / "study" / "launch.py"), *make_flags(address, results)],
         capture_output=True,
         text=True,
         check=False,
@@ -41,11 +38,16 @@ def refused(address: str, results: Path, home: Path | None = None, **environment
     )
     assert done.returncode == 2, done.stdout + done.stderr
     assert done.stdout == ""
-    assert_ended_in_words(done.stderr)
-    assert "accepted:" in done.stderr
-    assert len(done.stderr.splitlines()) <= 8
-    assert not results.exists()
+    check_screen(done.stderr, results)
     return done.stderr
+
+
+def check_screen(shown: str, results: Path) -> None:
+    """A few lines with what to do, and no folder."""
+    assert_ended_in_words(shown)
+    assert "accepted:" in shown
+    assert len(shown.splitlines()) <= 8
+    assert not results.exists()
 
 
 @contextlib.contextmanager
@@ -107,9 +109,15 @@ def short_path() -> Iterator[Path]:
         ("ray://127.0.0.1:10001", "ray exec, ray submit or ray job submit"),
     ],
 )
-def test_a_wrong_address_is_refused(address: str, expected: str, tmp_path: Path) -> None:
-    """Where nothing listens, a name that is none, no port, and Ray Client."""
-    assert expected in refused(address, tmp_path / "results", RAY_AUTH_MODE="disabled")
+def test_a_wrong_address_is_refused(
+    address: str, expected: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Where nothing listens, a name that is none, no port, and Ray Client: before Ray is asked, so in this process."""
+    assert exit_status(make_flags(address, tmp_path / "results")) == 2
+    shown = capfd.readouterr()
+    assert shown.out == ""
+    check_screen(shown.err, tmp_path / "results")
+    assert expected in shown.err
 
 
 def test_a_missing_and_another_token_are_refused(short_path: Path, tmp_path: Path) -> None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,7 +15,7 @@ from sklearn.cluster import KMeans
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor
 
-from tests.documents import ROOT
+from tests.studies import run_here, small_config
 from tests.tiny import write_tiny_data
 from trainables.evaluation.clustering import clustering_accuracy
 
@@ -25,15 +24,10 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Model 4 on the tiny data, launched as a user would."""
+    """Model 4 on the tiny data, from the plan to the rows."""
     folder = tmp_path_factory.mktemp("tiny")
-    command = [sys.executable, str(ROOT / "study" / "launch.py"), "--preset", "quick", "--architectures", "model_4"]
-    arms = ["--arms", "tuned", "published", "--published-epochs", "3"]
-    flags = [*arms, "--trials", "1", "--seeds", "1", "--epochs", "3", "--dataset", str(write_tiny_data(folder))]
-    where = ["--results-dir", str(folder), "--concurrency", "1", "--name", "tiny", "--no-report"]
-    done = subprocess.run([*command, *flags, *where], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return folder / "tiny"
+    few: dict[str, Any] = {"trials": 1, "seeds": 1, "epochs": 3, "published_epochs": 3, "architectures": ("model_4",)}
+    return run_here(small_config(dataset=str(write_tiny_data(folder)), **few), folder)
 
 
 def images(study: Path, split: str) -> Tensor:

@@ -18,6 +18,7 @@ from rich.console import Console
 from study.display.live import REFRESH_SECONDS, LiveProgress
 from study.plan.plan import Plan
 from study.storage.location import parse_location
+from tests.faults.launches import find_tiny_data
 from tests.studies import row_of, small_config, take_one
 from trainables.training.training import EpochMetrics
 
@@ -163,8 +164,9 @@ def test_what_went_wrong_stands_above_the_view() -> None:
 def test_ctrl_c_in_a_terminal_leaves_the_view_and_says_how_to_go_on(tmp_path: Path) -> None:
     """A real study in a terminal: its view is drawn, stays when the study is stopped, and no line is lost."""
     leader, follower = os.openpty()
+    study = ("--preset", "quick", "--dataset", find_tiny_data(), "--concurrency", "1", "--results-dir", str(tmp_path))
     process = subprocess.Popen(
-        [sys.executable, str(ROOT / "study" / "launch.py"), "--preset", "quick", "--results-dir", str(tmp_path)],
+        [sys.executable, str(ROOT / "study" / "launch.py"), *study],
         stdin=follower,
         stdout=follower,
         stderr=follower,
