@@ -20,7 +20,7 @@ import psutil
 import pytest
 import ray
 
-from study.execution.local import LocalRay, _list_ray_processes
+from study.execution.local import LocalRay, _is_alive, _list_ray_processes
 from study.signals import left_behind
 from tests.documents import ROOT
 from tests.faults.invariants import Damage, damage
@@ -105,7 +105,7 @@ def test_a_folder_of_ray_that_cannot_be_written_is_told() -> None:
             assert done.stdout.splitlines() == [expected, expected]
 
 
-ORPHAN = "import os, subprocess, sys; print(subprocess.Popen(sys.argv[1:]).pid, flush=True)"
+ORPHAN = "import subprocess, sys; print(subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL).pid)"
 """Starts a process and leaves it to the system."""
 
 
@@ -123,11 +123,15 @@ def test_a_local_ray_has_the_gpus_of_pytorch_and_is_gone_with_what_nobody_is_abo
         agent = [sys.executable, "-c", "import time; time.sleep(60)", ray.__file__, f"--session-dir={session}"]
         made = subprocess.run([sys.executable, "-c", ORPHAN, *agent], stdout=subprocess.PIPE, text=True, check=True)
         orphan = psutil.Process(int(made.stdout))
+        assert orphan.status() != psutil.STATUS_ZOMBIE
     finally:
         local.watch_no_more()
         local.stop(on_sigterm)
         local.clear(keep_logs=False)
-    assert not psutil.wait_procs([orphan], timeout=5)[1]
+    deadline = time.monotonic() + 5
+    while _is_alive(orphan) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not _is_alive(orphan)
     assert not session.exists()
 
 
