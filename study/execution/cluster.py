@@ -34,6 +34,7 @@ from study.execution.local import LocalRay
 from study.execution.nodes import ask_nodes, check_gpus, check_versions, list_alive_nodes, print_nodes
 from study.execution.tuner import MOST_TRIALS_AT_ONCE, Resources
 from study.signals import answer_sigterm
+from study.storage.location import require_utf8
 from trainables.errors import InputError
 
 CLUSTER_FILE = Path("~/ray_bootstrap_config.yaml")
@@ -88,8 +89,11 @@ def connect(
 
     Raises:
         NoClusterError: no Ray answers at the address.
-        InputError: it refuses this driver, its nodes have other versions, or it lacks the GPUs asked for.
+        InputError: it refuses this driver, its nodes have other versions, or it lacks the GPUs asked for; or the
+            working directory or a word of the command line, which Ray is told, is no UTF-8.
     """
+    for name in (os.getcwd(), *sys.argv):
+        require_utf8(name)
     options: dict[str, Any] = {
         "log_to_driver": verbosity == "verbose",
         "logging_level": logging.INFO if verbosity == "verbose" else logging.ERROR,
@@ -114,6 +118,7 @@ def connect(
         failed = False
         raise
     except SystemExit:
+        failed = False
         raise KeyboardInterrupt from None  # While Ray starts, this is its answer to SIGTERM.
     finally:
         local.watch_no_more()

@@ -45,9 +45,10 @@ class LocalRay:
         self._node: Any = None  # once Ray is there
         self._folder = ""
         self._made: str | None = None
+        self._earlier: set[Path] | None = None  # folders of sessions that were there before
         self._others: set[Any] | None = None  # Ray's processes that were there before
         self._started: dict[Any, str] = {}  # those that were seen since, with their names
-        self._troubled = False  # whether a process that holds Ray together has ended, which its logs may explain
+        self._troubled = False  # whether Ray did not start or a process of it has ended, which its logs may explain
         self._stopped = threading.Event()
         self._watcher = threading.Thread(target=self._watch, daemon=True)
 
@@ -65,6 +66,7 @@ class LocalRay:
             self._made = self._folder = _make_own_folder(self._folder, trouble)
         if not os.access(SHARED_MEMORY, os.W_OK):
             options = options | {"_plasma_directory": tempfile.gettempdir()}
+        self._earlier = {*self._list_sessions()}
         self._others = {*_list_ray_processes()}
         left_behind.append(self._kill)
         self._watcher.start()
@@ -84,6 +86,7 @@ class LocalRay:
                 **options,
             )
         except Exception as error:  # Ray has many, and plain ones: whichever it is, none of them is a study's.
+            self._troubled = True
             raise InputError(
                 f"Ray did not start here: {' '.join(str(error).split()) or type(error).__name__}"[:500],
                 "a machine that lets Ray's processes start and stay",
@@ -127,13 +130,14 @@ class LocalRay:
             _tell((each for each, words in commands if _is_rays(words) and session in " ".join(words)), "kill")
 
     def clear(self, keep_logs: bool) -> None:
-        """Remove the folder of a Ray that was stopped, or say where its logs are; nothing where none was started."""
-        if self._node is None or self._troubled:
+        """Remove the folder of a Ray that was stopped, also while it started, or say where its logs are."""
+        folder = self._find_session()
+        if folder is None or self._troubled:
             return
-        folder = Path(self._node.get_session_dir_path())
         if keep_logs:
             print(f"logs:   {folder / 'logs'}", file=sys.stderr)
             return
+        psutil.wait_procs([*self._started], LONGEST_ANSWER)  # Who is being killed may still write to it.
         shutil.rmtree(folder, ignore_errors=True)
         latest = folder.parent / "session_latest"
         if latest.is_symlink() and not latest.exists():
@@ -165,8 +169,16 @@ class LocalRay:
         return self._started
 
     def _find_logs(self) -> Path:
-        session = self._node.get_session_dir_path() if self._node else f"{self._folder}/session_latest"
-        return Path(session) / "logs"
+        return (self._find_session() or Path(self._folder, "session_latest")) / "logs"
+
+    def _find_session(self) -> Path | None:
+        """Return the folder of this Ray, which it makes before anything else of it can be asked; None before that."""
+        if self._node is not None:
+            return Path(self._node.get_session_dir_path())
+        return None if self._earlier is None else max({*self._list_sessions()} - self._earlier, default=None)
+
+    def _list_sessions(self) -> Iterable[Path]:
+        return Path(self._folder).glob(f"session_*_{os.getpid()}")
 
     def _find_trouble(self) -> str | None:
         killed = "killed from outside, as by `ray stop`, or for want of memory or threads; its logs are in"

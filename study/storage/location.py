@@ -9,6 +9,8 @@ and files:
 from __future__ import annotations
 
 import os
+import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -49,11 +51,12 @@ def parse_location(text: str | Path) -> Location:
     """Return the location of a path or URI; nothing of it needs to exist.
 
     Raises:
-        InputError: the URI is of another kind, or its bucket cannot be found or reached.
+        InputError: the URI is of another kind, its bucket cannot be found or reached, or Arrow would not find the path.
     """
     received = str(text)
     if "://" not in received:
         folder = Path(received).expanduser().absolute()
+        require_utf8(str(folder))
         return Location(pyarrow.fs.LocalFileSystem(), folder.as_posix(), str(folder))
     uri = urlsplit(received)
     if uri.username or uri.password:
@@ -65,6 +68,7 @@ def parse_location(text: str | Path) -> Location:
     try:
         if uri.scheme == "file":
             filesystem, path = pyarrow.fs.FileSystem.from_uri(received)
+            require_utf8(path)
             return Location(filesystem, path, path)
         opener = {"s3": _s3, "gs": _gcs}.get(uri.scheme)
         if opener is None or not uri.netloc or uri.query:
@@ -79,6 +83,25 @@ def parse_location(text: str | Path) -> Location:
         raise InputError(
             f"{received}: {describe_error(error)}", ACCEPTED, "check the address, the network and AWS_REGION"
         ) from None
+
+
+def require_utf8(path: str) -> None:
+    """Refuse a path that Arrow and Ray, to whom all names are UTF-8, would not find or would find elsewhere.
+
+    Raises:
+        InputError: its name is of other bytes, or Python reads names by a locale that has less than UTF-8.
+    """
+    with suppress(UnicodeEncodeError):
+        if os.fsencode(path) == path.encode():
+            return
+    encoding = sys.getfilesystemencoding()
+    raise InputError(
+        f"{path!a}: a name that is no UTF-8 where Python reads names as {encoding}",
+        "a path of ASCII letters, or any path where names are UTF-8",
+        "rename the folder, or choose another one"
+        if encoding == "utf-8"
+        else "export LC_ALL=C.UTF-8 PYTHONUTF8=1, then give the same command",
+    )
 
 
 def _s3(bucket: str) -> pyarrow.fs.FileSystem:

@@ -57,9 +57,14 @@ CORE_LINE = re.compile(r"^.{0,40}\[[-:, 0-9]+ [A-Z] \d+ \d+\] ", re.MULTILINE)
 FATAL_LINE = re.compile(r"^.{0,40}\[[-:, 0-9]+ [CF] \d+ \d+\] ", re.MULTILINE)
 
 
+TOLD = ("  to do:", "next:", "then:", "launch.py: error: argument --", "launch.py: error: unrecognized arguments: --")
+"""What the last line may begin with, where it does not say that the same command goes on."""
+
+
 def assert_ended_in_words(said: str, ray_was_struck: bool = False) -> None:
     """Whatever ended it early: no traceback, no line of Ray's core, and a last line that says what to do.
 
+    A mistake in a flag is told by the parser of the command line, which names the flag and what it takes.
     Where Ray's own processes were struck, its core may have said that it lost something in the half second before the
     launch saw it; a fatal line, which ends the process, it may not.
     """
@@ -68,7 +73,7 @@ def assert_ended_in_words(said: str, ray_was_struck: bool = False) -> None:
     assert not (FATAL_LINE if ray_was_struck else CORE_LINE).search(said), said
     last = said.rstrip().splitlines()[-1]
     remedies = ("the same command goes on", "--retry-failed tries them anew")
-    assert any(words in last for words in remedies) or last.startswith(("  to do:", "next:", "then:")), said
+    assert any(words in last for words in remedies) or last.startswith(TOLD), said
 
 
 class Launch:

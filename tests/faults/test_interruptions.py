@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from ray._common.utils import get_default_ray_temp_dir
 
 from study.storage.schema import TABLES
 from tests.faults.invariants import Damage, Seen, committed, damage
@@ -162,13 +163,14 @@ def test_sigterm_while_the_report_is_written_is_answered_in_words(tmp_path: Path
     assert found == Damage()
 
 
-@pytest.mark.parametrize("stage", ["Ray's node starts", "its agents start"])
+@pytest.mark.parametrize("stage", ["Ray's server starts", "Ray's node starts", "its agents start"])
 def test_sigterm_while_ray_starts_leaves_none_of_it(stage: str, tmp_path: Path, tally: Tally) -> None:
-    """Its agents would wait for over a minute for a raylet and a server that are gone."""
+    """Nor its folder; its agents would wait for over a minute for a raylet and a server that are gone."""
     launch = Launch(tmp_path / "results", *STUDY, "--concurrency", "2")
     assert reaches(launch, stage), launch.said
     interrupt(launch, "launcher: SIGTERM", False, STARTING)
     assert launch.process.returncode == 130
+    assert not list(Path(get_default_ray_temp_dir()).glob(f"session_*_{launch.process.pid}"))
     found = damage(launch.results / NAME, CONFIG, complete=False)
     tally.add("launcher: SIGTERM while Ray starts", found)
     assert found == Damage()

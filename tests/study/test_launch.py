@@ -14,6 +14,7 @@ import pytest
 
 from study import launch
 from study.config.presets import study_config
+from tests.faults.launches import assert_ended_in_words
 from tests.studies import exit_status
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,7 +26,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     shown = capsys.readouterr()
     assert status == 2
     assert shown.out == ""
-    assert "Traceback" not in shown.err
+    assert_ended_in_words(shown.err)
     assert 0 < len(shown.err.splitlines()) <= 24
     return shown.err
 
@@ -137,6 +138,33 @@ def test_a_results_folder_that_cannot_be_written_is_refused(tmp_path: Path, caps
     """Here a file stands where the folder should be, which stops even root."""
     (tmp_path / "results").write_text("a file")
     assert "cannot be written" in refused(capsys, "--preset", "quick", "--results-dir", str(tmp_path / "results"))
+
+
+@pytest.mark.slow
+@pytest.mark.fault("names that are no UTF-8")
+@pytest.mark.parametrize(("here", "results"), [(".", "f\u00fcr/results"), ("f\u00fcr", "../results")])
+def test_a_name_that_is_not_ascii_where_names_are_ascii_is_refused_with_what_to_export(
+    here: str, results: str, tmp_path: Path
+) -> None:
+    """As in a container without a locale: Arrow or Ray would not find it; with what is exported they do."""
+    (tmp_path / "f\u00fcr").mkdir()
+    ascii_only = os.environ | {"RAY_ADDRESS": "", "LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+
+    def run(*flags: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, str(ROOT / "study" / "launch.py"), "--preset", "quick", "--results-dir", results]
+        environment = ascii_only | variables
+        return subprocess.run(
+            [*command, *flags], cwd=tmp_path / here, env=environment, capture_output=True, text=True, check=False
+        )
+
+    done = run()
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "a name that is no UTF-8 where Python reads names as ascii" in done.stderr
+    assert_ended_in_words(done.stderr)
+    assert not list(tmp_path.rglob("study.json"))
+    exported = done.stderr.partition("export ")[2].partition(",")[0].split()
+    mended = run("--dry-run", **dict(word.split("=") for word in exported))
+    assert mended.returncode == 0, mended.stderr
 
 
 @pytest.mark.fault("rows: folder of another study")

@@ -57,6 +57,29 @@ def test_nohup_is_obeyed() -> None:
     assert done.stdout.startswith("True <study.signals._Stop")
 
 
+def test_who_ends_at_once_leaves_nothing_behind() -> None:
+    """Where work does not hear the interrupt, what was started is ended with it, whatever else fails then."""
+    script = (
+        "import os, signal, subprocess, sys, time; from study import signals; signals.STOP_SECONDS = 0.2\n"
+        "child = subprocess.Popen(['sleep', '60'], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)\n"
+        "print(child.pid, flush=True)\n"
+        "signals.left_behind += [lambda: 1 / 0, child.kill]\n"
+        "with signals.interruptible():\n"
+        "    try:\n"
+        "        os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    except KeyboardInterrupt:\n"
+        "        time.sleep(30)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 130
+    assert_ended_in_words(done.stderr)
+    child = Path("/proc", done.stdout.strip(), "cmdline")
+    deadline = time.monotonic() + 5
+    while child.exists() and child.read_bytes() and time.monotonic() < deadline:  # A zombie has no command.
+        time.sleep(0.05)
+    assert not child.exists() or not child.read_bytes()
+
+
 def test_an_error_without_an_interrupt_keeps_its_traceback() -> None:
     """It is a fault of ours."""
     done = launch(0)

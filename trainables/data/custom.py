@@ -86,7 +86,8 @@ def _read_npz(path: Path) -> dict[str, Array]:
 
 
 def _read_parquet(path: Path) -> dict[str, Array]:
-    table = pq.read_table(path)
+    with path.open("rb") as stream:  # Arrow itself finds no name that is not UTF-8
+        table = pq.read_table(stream)
     if not {"image", "split"} <= set(table.column_names):
         raise InputError(
             f"{path} has columns {', '.join(table.column_names) or 'none'}",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import shutil
@@ -10,12 +11,17 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import psutil
 import pytest
+import ray
 
+from study.execution.local import LocalRay, _is_alive, _list_ray_processes
+from study.signals import left_behind
 from tests.documents import ROOT
 from tests.faults.invariants import Damage, damage
 from tests.faults.launches import NAME, Launch, assert_ended_in_words, small_study
@@ -97,6 +103,74 @@ def test_a_folder_of_ray_that_cannot_be_written_is_told() -> None:
             done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
             expected = "''" if usable else f'"cannot be written: {folder} is another user\'s"'
             assert done.stdout.splitlines() == [expected, expected]
+
+
+ORPHAN = "import subprocess, sys; print(subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL).pid)"
+"""Starts a process and leaves it to the system."""
+
+
+def test_a_local_ray_has_the_gpus_of_pytorch_and_is_gone_with_what_nobody_is_above(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In a container Ray may find no GPU, and agents whose raylet was killed are not found below this process."""
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 3)
+    on_sigterm, local = signal.getsignal(signal.SIGTERM), LocalRay()
+    try:
+        local.start(1, {"log_to_driver": False, "logging_level": logging.ERROR})
+        assert ray.cluster_resources().get("GPU") == 3
+        local.watch_no_more()  # It might see the agent while who starts it is still there.
+        session = Path(local._node.get_session_dir_path())
+        agent = [sys.executable, "-c", "import time; time.sleep(60)", ray.__file__, f"--session-dir={session}"]
+        made = subprocess.run([sys.executable, "-c", ORPHAN, *agent], stdout=subprocess.PIPE, text=True, check=True)
+        orphan = psutil.Process(int(made.stdout))
+        assert orphan.status() != psutil.STATUS_ZOMBIE
+    finally:
+        local.watch_no_more()
+        local.stop(on_sigterm)
+        local.clear(keep_logs=False)
+    deadline = time.monotonic() + 5
+    while _is_alive(orphan) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not _is_alive(orphan)
+    assert not session.exists()
+
+
+def test_what_a_raylet_starts_while_it_is_ended_is_ended_too(tmp_path: Path) -> None:
+    """It is suspended first: here it starts another process all the time, as Ray's own does while it starts."""
+    raylet = tmp_path / "raylet"
+    raylet.write_text(
+        f"#!{sys.executable}\n"
+        "import subprocess, time\n"
+        f"agent = {[sys.executable, '-S', '-c', 'import time; time.sleep(60)', ray.__file__]!r}\n"
+        "while True:\n"
+        "    subprocess.Popen(agent)\n"
+        "    time.sleep(0.02)\n"
+    )
+    raylet.chmod(0o755)
+    local = LocalRay()
+    local._others = {*_list_ray_processes()}
+    left_behind.append(local._kill)
+    mark = {"CAE_STUDY_RAYLET": str(tmp_path)}
+    starter = subprocess.Popen([raylet, ray.__file__], env=os.environ | mark)
+    time.sleep(0.5)
+    local.stop(signal.getsignal(signal.SIGTERM))
+    starter.wait()
+    deadline = time.monotonic() + 2
+    while (left := find_marked(mark)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    for process in left:
+        process.kill()
+    assert not left
+
+
+def find_marked(mark: dict[str, str]) -> list[Any]:
+    """Return the processes that have ``mark`` in their environment and a command."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if mark.items() <= process.environ().items() and process.cmdline():
+                found.append(process)
+    return found
 
 
 STALLED: dict[str, Any] = {"RAY_health_check_period_ms": "500", "RAY_health_check_initial_delay_ms": "500"}
