@@ -78,8 +78,8 @@ def print_plan(
 
 def _print_fact(name: str, fact: str) -> None:
     """Print a line of the plan, or several where it is long; paths in it stay whole."""
-    options = {"break_long_words": False, "break_on_hyphens": False}
-    print(textwrap.fill(fact, _WIDTH, initial_indent=f"  {name + ':':11}", subsequent_indent=" " * 13, **options))
+    lines = textwrap.TextWrapper(_WIDTH, f"  {name + ':':11}", " " * 13, break_long_words=False, break_on_hyphens=False)
+    print(lines.fill(fact))
 
 
 def describe_search(config: StudyConfig) -> str:
