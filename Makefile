@@ -6,13 +6,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 VERSION := $(shell $(PYTHON) -c 'import platform; print(platform.python_version())')
 INSTALLED := .venv/.installed-$(VERSION)
+DEVELOPS := .venv/.develops-$(VERSION)
 
 .PHONY: study test coverage test-faults test-mutants bench test-cluster clean
 
 study: $(INSTALLED)
 	$(BIN)/python study/launch.py --preset quick
 
-test: $(INSTALLED)
+test: $(DEVELOPS)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -20,24 +21,24 @@ test: $(INSTALLED)
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 # The same tests, and what they run of the three packages: in processes that they start and in workers of Ray, too.
-coverage: $(INSTALLED)
+coverage: $(DEVELOPS)
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
-test-faults: $(INSTALLED)
+test-faults: $(DEVELOPS)
 	$(BIN)/python -m pytest -m fault --every-fault
 
-test-mutants: $(INSTALLED)
+test-mutants: $(DEVELOPS)
 	$(BIN)/python tests/mutants/run.py
 
-bench: $(INSTALLED)
+bench: $(DEVELOPS)
 	$(BIN)/python benchmarks/bench.py
 
 # A real `ray up` and a real Slurm on two hosts of this machine: needs root, network namespaces and Debian's packages
 # git iproute2 util-linux procps openssh-client openssh-server rsync slurm-wlm munge. Without them it ends with Error 77.
-test-cluster: $(INSTALLED)
+test-cluster: $(DEVELOPS)
 	$(BIN)/python tests/cluster/hosts.py
 	$(BIN)/python tests/cluster/real_ray_up.py
 	$(BIN)/python tests/cluster/real_slurm.py
@@ -46,6 +47,11 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 to 3.13 is needed, this is " + sys.version) if not (3, 11) <= sys.version_info < (3, 14) else None'
 	grep -qsx "version = $(VERSION)" .venv/pyvenv.cfg || rm -rf .venv  # another Python makes it anew
 	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e .
+	touch $@
+
+# What a study does not need: tools that check the code, and what the tests compare with.
+$(DEVELOPS): $(INSTALLED)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e ".[dev,cluster]"
 	touch $@
 

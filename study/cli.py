@@ -72,7 +72,7 @@ def export(flags: tuple[str, ...]) -> None:
 @click.option("--seed", default=1, show_default=True)
 @click.option("--recipe", default="muon", show_default=True, type=click.Choice([*RECIPES]))
 @click.option("--learning-rate", type=float, help="Default: the recipe's.")
-@click.option("--output", type=click.Path(path_type=Path), help="File of the model (default: MODEL.safetensors).")
+@click.option("--output", type=click.Path(path_type=Path), help="Folder of the model (default: MODEL-codeSIZE).")
 def train(
     model: str,
     code_size: int,
@@ -84,12 +84,11 @@ def train(
     learning_rate: float | None,
     output: Path | None,
 ) -> None:
-    """Train one model on all training images, measure it on the test images, and write it to a file."""
-    from study.train import score
-    from study.train import train as train_model
+    """Train one model on all training images, measure it on the test images, and write it to a folder."""
+    from study.models import train as train_model
     from trainables.data.datasets import load_dataset
 
-    path = output or Path(f"{model}.safetensors")
+    folder = output or Path(f"{model}-code{code_size}")
     try:
         trained = train_model(
             model,
@@ -100,14 +99,15 @@ def train(
             seed=seed,
             recipe=recipe,
             learning_rate=learning_rate,
-            output=path,
+            output=folder,
             on_epoch=lambda each: click.echo(
                 f"epoch {each.epoch} of {epochs}: training cross-entropy {each.train_cross_entropy:.2f}"
             ),
         )
-        error = score(trained, load_dataset(data, data_dir).test.pixels)
+        error = trained.score(load_dataset(data, data_dir).test.pixels)
     except InputError as error_of_input:
         click.echo(f"error: {error_of_input}", err=True)
         sys.exit(2)
     click.echo(f"squared error per test image: {error:.2f}")
-    click.echo(f"model:  {path}")
+    click.echo(f"model:  {folder}")
+    click.echo(f"next:   from study.models import load_model; model = load_model({str(folder)!r})")

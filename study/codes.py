@@ -50,13 +50,12 @@ def _encode_data(arguments: argparse.Namespace) -> pa.Table:
     from study.models import find_model
     from study.storage.store import Store
     from trainables.data.datasets import load_dataset
-    from trainables.inference import encode
 
     store = Store(arguments.results)
     row, model = find_model(store, arguments.which)
     dataset = load_dataset(arguments.dataset or store.require_study()["config"]["dataset"], arguments.data_dir)
     parts = [
-        _make_table(split, encode(model, images.pixels), images.labels, row, dataset)
+        _make_table(split, model.encode(images.pixels), images.labels, row, dataset)
         for split, images in (("train", dataset.training), ("test", dataset.test))
     ]
     return pa.concat_tables(parts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import time
 from collections.abc import Mapping
 from contextlib import nullcontext
@@ -19,6 +20,7 @@ from study.execution.recorder import TrialRecorder, make_provenance_columns
 from study.execution.tuner import Resources, run_plan
 from study.plan.pace import format_duration, format_range
 from study.plan.plan import Plan
+from study.signals import NotStarted
 from study.storage import provenance
 from study.storage.store import Store
 from trainables.data.images import Dataset
@@ -62,7 +64,7 @@ def print_estimate(plan: Plan, options: RunOptions, dataset: Dataset, store: Sto
     work = estimate_plan(plan.config, plan, dataset, resources)
     print_plan(plan.config, plan, dataset, work, resources, _choose_epoch_limit(options, work), store.folder)
     if planned_for:
-        print(planned_for)
+        print(textwrap.fill(planned_for, 80, subsequent_indent="  "))
     print_first_configurations(plan)
 
 
@@ -110,7 +112,7 @@ def _ask_to_start(plan: Plan, options: RunOptions, store: Store, dataset: Datase
     """Show the plan of a launch that will take long, and ask; return whether it was shown.
 
     Raises:
-        KeyboardInterrupt: the answer is no.
+        NotStarted: the answer is no.
     """
     resources = cluster.find_local_resources(options.gpus_per_trial, options.concurrency)
     work = estimate_plan(plan.config, plan, dataset, resources)
@@ -123,7 +125,7 @@ def _ask_to_start(plan: Plan, options: RunOptions, store: Store, dataset: Datase
     except EOFError:  # Ctrl-D
         answer = ""
     if answer.strip().lower() not in ("y", "yes"):
-        raise KeyboardInterrupt
+        raise NotStarted
     return True
 
 

@@ -21,7 +21,7 @@ from study.config.options import RunOptions
 from study.config.presets import PRESETS
 from study.config.study_config import LOOKS, TRAINED_ARMS, StudyConfig
 from study.config.study_file import read_config, read_models
-from study.signals import STATUS, interruptible, leave, reader_may_leave, say_how_to_go_on
+from study.signals import STATUS, NotStarted, interruptible, leave, reader_may_leave, say_how_to_go_on
 from study.storage.schema import PHASES
 from trainables.data.datasets import DATASETS
 from trainables.errors import InputError
@@ -41,6 +41,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except NotStarted:
+        print("not started; --yes starts without asking", file=sys.stderr)
+        return STATUS
     except KeyboardInterrupt:
         say_how_to_go_on()
         return STATUS

@@ -1,51 +1,152 @@
-"""Trained models of a study, by trial or by cell.
+"""Trained models: one trained without a study, and those that a study or a folder keeps.
 
 ::
 
-    load_model("results/quick-digits", "confirm-model_4-code10-tuned-01")  # the digest at its end may be left out
-    load_model("results/quick-digits", "model_4-code10")  # the best of model 4 with code size 10
+    model = train("model_4", code_size=10, data="my.npz", output="my_model")
+    codes = model.encode(images)
+    model = load_model("my_model")
+    model = load_model("results/quick-digits", "confirm-model_4-code10-tuned-01")  # the digest may be left out
+    model = load_model("results/quick-digits", "model_4-code10")  # the best of model 4 with code size 10
+
+One model says nothing of which is better: for that there are studies.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import dataclasses
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
+
+import torch
 
 from study.config.search_space import Cell
 from study.config.study_config import rebuild_config
 from study.plan.planned_trial import complete_id, get_cell
 from study.plan.trials import find_confirmed
-from study.storage.location import Location
+from study.storage import provenance
+from study.storage.location import Location, parse_location
 from study.storage.store import Store
-from trainables.checkpoint import unpack_weights
+from trainables.checkpoint import pack_weights, unpack_weights
+from trainables.data.datasets import load_dataset
+from trainables.data.images import Dataset
 from trainables.errors import InputError
-from trainables.models.autoencoder import Autoencoder
+from trainables.inference import TrainedModel
+from trainables.models.architectures import BUILT_IN, Architecture, Filters
+from trainables.models.custom import dump_row
+from trainables.models.layers import list_layers
+from trainables.training.devices import prepare
 from trainables.training.objectives import Objective
+from trainables.training.training import EpochMetrics, Training, move_pixels, train_to_end
+from trainables.trial_config import RECIPES
+
+WEIGHTS, CARD = "model.safetensors", "config.json"
+"""Files of a folder of one model: what `load_model` reads, and the same in words, with data, seed and versions."""
 
 
-def load_model(results: Location | Path | str, which: str, objectives: Sequence[Objective] = ()) -> Autoencoder:
-    """Return a trained module, in evaluation mode, on the processor.
+def train(
+    architecture: str | Architecture = "model_4",
+    *,
+    code_size: int = 10,
+    data: str | Path = "mnist",
+    data_dir: Path | None = None,
+    epochs: int = 12,
+    seed: int = 1,
+    recipe: str = "muon",
+    learning_rate: float | None = None,
+    filters: Filters | None = None,
+    device: str | None = None,
+    output: str | Path | None = None,
+    on_epoch: Callable[[EpochMetrics], None] | None = None,
+) -> TrainedModel:
+    """Return a model trained on all training images of a data set.
 
     Args:
-        results: folder or URI of a study.
-        which: a trial, or a cell, whose best trial is taken: see `find_kept_trial`.
+        architecture: a built-in model by name, or a row of one's own.
+        code_size: units of the code.
+        data: a data set by name, or a file of images of one's own (docs/extending.md).
+        data_dir: folder of the files of data sets.
+        epochs: passes over the training images; the recipe's schedule of the learning rate ends with them.
+        seed: of starting weights and the order of images; the same one gives the same model on the same processor.
+        recipe: how it is trained: a key of `RECIPES`.
+        learning_rate: None for the recipe's.
+        filters: counts of the two convolutions, None for the published ones.
+        device: cpu or cuda, None for a GPU where there is one.
+        output: folder of the model, which `load_model` reads.
+        on_epoch: is given the losses of every epoch.
+
+    Raises:
+        InputError: a value is not accepted, the images do not fit the model, a loss is not finite, or ``output`` cannot
+            be written.
+    """
+    row = _find_row(architecture)
+    if recipe not in RECIPES:
+        raise InputError(f"recipe {recipe!r}"[:80], ", ".join(RECIPES), "choose one of these")
+    if not (isinstance(code_size, int) and 1 <= code_size <= 784 and isinstance(epochs, int) and epochs >= 1):
+        raise InputError(
+            f"code_size {code_size}, epochs {epochs}", "whole numbers: 1 to 784 units, at least 1 epoch", "change them"
+        )
+    if seed < 0 or not (learning_rate is None or 0 < learning_rate < math.inf):
+        raise InputError(
+            f"seed {seed}, learning_rate {learning_rate}", "a seed from 0, a learning rate above 0", "change them"
+        )
+    if output is not None:
+        with _opening(Path(output), WEIGHTS) as partial:  # refused before a model is trained for it
+            partial.unlink()
+    dataset = load_dataset(str(data), data_dir)
+    list_layers(row, code_size, image_size=dataset.training.pixels.shape[1])  # refuses other sizes, layer by layer
+    place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    prepare(place)
+    settings = RECIPES[recipe].trial_config(row, code_size, epochs, learning_rate=learning_rate, filters=filters)
+    # A data set smaller than a batch of the recipe is one batch.
+    settings = dataclasses.replace(settings, batch_size=min(settings.batch_size, len(dataset.training)))
+    training = Training(settings, seed, move_pixels(dataset.training.pixels, place), row=row)
+    metrics = train_to_end(training, on_epoch)
+    model = TrainedModel(training.model.eval(), settings)
+    if output is not None:
+        _save(model, Path(output), dataset, seed, metrics)
+    return model
+
+
+def load_model(
+    folder: Location | Path | str, which: str | None = None, objectives: Sequence[Objective] = ()
+) -> TrainedModel:
+    """Return a trained model, on the processor.
+
+    Args:
+        folder: of one model, as `train` writes it; or folder or URI of a study.
+        which: of a study: a trial, or a cell, whose best trial is taken: see `find_kept_trial`.
         objectives: the user's own, with one of which it may have been trained.
 
     Raises:
-        InputError: there is no such study, it has kept no such model, or the model's own objective is not given.
+        InputError: there is no such model or study, it has kept no such model, or the model's own objective is not
+            given.
     """
-    return find_model(Store(results), which, objectives)[1]
+    if which is not None:
+        return find_model(Store(folder), which, objectives)[1]
+    local = (folder if isinstance(folder, Location) else parse_location(folder)).local
+    if local is None or not (local / WEIGHTS).is_file():
+        raise InputError(
+            f"{folder}, which holds no {WEIGHTS}",
+            "a folder that train has written; or the folder of a study with a trial or cell of it",
+            'check the path, or name a cell: load_model("results/quick-digits", "model_4-code10")',
+        )
+    return TrainedModel(*unpack_weights((local / WEIGHTS).read_bytes(), str(local / WEIGHTS), objectives))
 
 
-def find_model(store: Store, which: str, objectives: Sequence[Objective] = ()) -> tuple[Mapping[str, Any], Autoencoder]:
-    """Return the row of a trial and its module; as `load_model`."""
+def find_model(
+    store: Store, which: str, objectives: Sequence[Objective] = ()
+) -> tuple[Mapping[str, Any], TrainedModel]:
+    """Return the row of a trial and its model; as `load_model`."""
     config, rows = rebuild_config(store.require_study()), store.read_trials()
     confirmed = find_confirmed(config, {each["trial_id"]: each for each in rows}) if config else {}
     row = find_kept_trial(rows, which, str(store.folder), confirmed)
     received = f"{store.folder}/weights/{row['trial_id']}.safetensors"
-    return row, unpack_weights(store.read_weights(row["trial_id"]), received, objectives)
+    return row, TrainedModel(*unpack_weights(store.read_weights(row["trial_id"]), received, objectives))
 
 
 def find_kept_trial(
@@ -81,3 +182,50 @@ def find_kept_trial(
         + (", ".join(cells) or "none yet"),
         "choose from column trial_id of trials, or confirm the study first",
     )
+
+
+def _find_row(architecture: str | Architecture) -> Architecture:
+    if not isinstance(architecture, str):
+        return architecture
+    if architecture not in BUILT_IN:
+        raise InputError(
+            f"model {architecture!r}"[:80], ", ".join(BUILT_IN), "choose one of these, or give a row of your own"
+        )
+    return BUILT_IN[architecture]
+
+
+def _save(model: TrainedModel, folder: Path, dataset: Dataset, seed: int, metrics: EpochMetrics) -> None:
+    """Write the folder of a model; the weights come last, so that a folder with weights is whole."""
+    row = model.module.architecture
+    card = {
+        "architecture": dump_row(row),
+        "settings": model.settings.as_dict(),
+        "image_size": model.module.image_size,
+        "seed": seed,
+        "data": {"name": dataset.name, "sha256": dataset.sha256, "training_images": len(dataset.training)},
+        "train_cross_entropy": metrics.train_cross_entropy,
+        "train_squared_error": metrics.train_squared_error,
+        "test_squared_error": model.score(dataset.test.pixels),
+        "versions": provenance.versions(),
+    }
+    with _opening(folder, CARD) as partial:
+        partial.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+        partial.replace(folder / CARD)
+    trial_id = f"train-{row.name}-code{model.settings.code_size}"
+    with _opening(folder, WEIGHTS) as partial:
+        partial.write_bytes(pack_weights(model.module, model.settings, trial_id))
+        partial.replace(folder / WEIGHTS)
+
+
+@contextmanager
+def _opening(folder: Path, name: str) -> Iterator[Path]:
+    """Give a new file in ``folder``, which takes its place once it is whole."""
+    partial = folder / f".{name}.partial"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        partial.touch()
+        yield partial
+    except OSError as error:
+        raise InputError(
+            f"{folder} cannot be written: {error.strerror}", "a folder that this user may write", "name another one"
+        ) from error

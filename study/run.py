@@ -153,7 +153,7 @@ def _conclude(plan: Plan, store: Store, options: RunOptions) -> int:
             ablations = Plan(dataclasses.replace(plan.config, phases=("ablate",)), finished)
             seconds = Pace(finished).estimate_seconds(ablations.count_left())
             takes = f"  # about {format_duration(seconds)} of a core or GPU" if seconds else ""
-            print(f"then:   {_make_command(options, '--phase', 'ablate')}{takes}")
+            print(f"then:   {_make_command(options, 'ablate')}{takes}")
     if failed := sum(row["status"] == "failed" for row in plan.rows.values()):
         print(f"failed: {failed}; column `reason` of trials says why, --retry-failed tries them anew")
     if lost := plan.find_lost_groups():
@@ -169,23 +169,47 @@ def _conclude(plan: Plan, store: Store, options: RunOptions) -> int:
 
 def _suggest_next(store: Store, options: RunOptions) -> str:
     """Return what to type when nothing is pending: what shows the report, or makes one."""
-    if store.folder.local is None or not options.report:
-        return shlex.join([_name_python(), "analysis/report.py", str(store.folder)])
-    return shlex.join([_name_python(), "-m", "webbrowser", str(store.folder.local / "report" / "report.html")])
+    if store.folder.local is not None and options.report:
+        return shlex.join([_name_python(), "-m", "webbrowser", str(store.folder.local / "report" / "report.html")])
+    script = Path(options.command[0] if options.command else "")
+    if script.suffix == ".py":  # study/launch.py, from wherever it was started
+        return shlex.join([_name_python(), str(script.parent.parent / "analysis" / "report.py"), str(store.folder)])
+    starts = [_name_program(script), "report"] if options.command else [_name_python(), "-m", "analysis.report"]
+    return shlex.join([*starts, str(store.folder)])
 
 
-def _make_command(options: RunOptions, *more: str) -> str:
-    """Return the command that was typed, with ``more`` at its end; nothing where none was."""
+def _make_command(options: RunOptions, phase: str = "") -> str:
+    """Return the command that was typed, with ``phase`` in the place of its phases; nothing where none was."""
     if not options.command:
         return ""
-    script = Path(options.command[0])
-    starts = [_name_python(), str(script)] if script.suffix == ".py" else [script.name]
-    return shlex.join([*starts, *options.command[1:], *more])
+    script, flags = Path(options.command[0]), list(options.command[1:])
+    if phase:
+        kept, dropping = [], False
+        for flag in flags:
+            dropping = flag.split("=")[0] in _PHASE_FLAG if flag.startswith("-") else dropping
+            kept += [] if dropping else [flag]
+        flags = [*kept, "--phase", phase]
+    starts = [_name_python(), str(script)] if script.suffix == ".py" else [_name_program(script)]
+    return shlex.join([*starts, *flags])
+
+
+_PHASE_FLAG = ("--phase", "--phas", "--pha", "--ph")
+"""What the command line takes for --phase: unambiguous beginnings too."""
+
+
+def _name_program(script: Path) -> str:
+    """Return what starts the installed command: by its name where that is it."""
+    found = shutil.which(script.name)
+    if found and Path(found).absolute() == Path(shutil.which(script) or script).absolute():
+        return script.name
+    return _shorten(script)
 
 
 def _name_python() -> str:
     """Return what starts the interpreter that runs here: by the name ``python`` where that is it."""
     running, found = Path(sys.executable), shutil.which("python")
-    if found and Path(found).absolute() == running:
-        return "python"
-    return str(running.relative_to(Path.cwd()) if running.is_relative_to(Path.cwd()) else running)
+    return "python" if found and Path(found).absolute() == running else _shorten(running)
+
+
+def _shorten(path: Path) -> str:
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)

@@ -17,6 +17,11 @@ STATUS = 130
 STOP_SECONDS = 8.0
 """Time to stop Ray in order; then the process ends at once, and Ray's processes, which are bound to it, with it."""
 
+
+class NotStarted(KeyboardInterrupt):
+    """The user was asked whether to start, and said no."""
+
+
 left_behind: list[Callable[[], None]] = []
 """What to end when a process ends at once, and would leave it behind."""
 

@@ -116,6 +116,17 @@ def test_every_make_target_that_the_documents_show_exists() -> None:
         subprocess.run(["make", "--dry-run", target], cwd=ROOT, check=True, capture_output=True)
 
 
+def test_a_study_installs_what_it_needs_and_tests_what_they_need_besides(tmp_path: Path) -> None:
+    """Make is asked without running anything, where nothing is installed yet."""
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        shutil.copy(ROOT / name, tmp_path)
+    for target, develops in (("study", False), ("test", True)):
+        asked = ["make", "--dry-run", target]
+        told = subprocess.run(asked, cwd=tmp_path, check=True, capture_output=True, text=True).stdout
+        assert "install --quiet -c constraints.txt -e .\n" in told
+        assert ("[dev" in told) is develops
+
+
 @pytest.mark.parametrize(("version", "kept"), [("3.13.99", True), ("3.11.7", False)])
 def test_another_python_makes_the_environment_anew(tmp_path: Path, version: str, kept: bool) -> None:
     """By a Python that says its version and then makes nothing; that of the same version leaves what is there."""

@@ -87,3 +87,27 @@ def test_a_dry_run_a_study_and_a_report_work_from_the_wheel_alone(built: Path, p
     assert trials["git_commit"].isna().all()
     python("-m", "analysis.report", "results/tiny", "--output", "report")
     assert (built / "elsewhere" / "report" / "report.html").exists()
+
+
+def test_the_installed_command_says_its_version_completes_and_names_itself(
+    built: Path, python: Callable[..., str]
+) -> None:
+    """By its name on the PATH, in a folder that is no checkout; what it names at its end can be pasted."""
+    shell = (
+        "import os, subprocess, sys; os.environ['PATH'] = os.path.dirname(sys.executable) + ':' + os.environ['PATH']; "
+    )
+    call = "print(subprocess.run({command!r}, shell=True, check=True, capture_output=True, text=True).stdout)"
+
+    def run(command: str) -> str:
+        return python("-c", shell + call.format(command=command))
+
+    assert "cae-study, version" in run("cae-study --version")
+    assert "complete" in run("_CAE_STUDY_COMPLETE=bash_source cae-study")
+    completed = run("COMP_WORDS='cae-study tr' COMP_CWORD=1 _CAE_STUDY_COMPLETE=bash_complete cae-study")
+    assert completed.split() == ["plain,train"]
+    data = write_tiny_data(built)
+    flags = f"--preset quick --dataset {data} --architectures unpool_only --trials 1 --seeds 1 --epochs 1"
+    said = run(f"cae-study run {flags} --name named --phase search --no-report").splitlines()
+    (proposed,) = (line.removeprefix("next:").strip() for line in said if line.startswith("next:"))
+    assert proposed.startswith("cae-study report ")
+    assert "report.html" in run(proposed)

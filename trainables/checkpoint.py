@@ -46,11 +46,13 @@ def load_checkpoint(path: str | Path, objectives: Sequence[Objective] = ()) -> A
     path = Path(path)
     if not path.is_file():
         raise InputError(f"no weights file {path}", "RESULTS/weights/TRIAL_ID.safetensors", "check the path")
-    return unpack_weights(path.read_bytes(), str(path), objectives)
+    return unpack_weights(path.read_bytes(), str(path), objectives)[0]
 
 
-def unpack_weights(content: bytes, received: str, objectives: Sequence[Objective] = ()) -> Autoencoder:
-    """Return the module of the bytes of a weights file, which the user called ``received``; as `load_checkpoint`.
+def unpack_weights(
+    content: bytes, received: str, objectives: Sequence[Objective] = ()
+) -> tuple[Autoencoder, TrialConfig]:
+    """Return the module of the bytes of a weights file, which the user called ``received``, and its settings.
 
     Raises:
         InputError: they were not made by `pack_weights`, or the objective is an own one that is not given.
@@ -81,4 +83,4 @@ def unpack_weights(content: bytes, received: str, objectives: Sequence[Objective
             ", ".join(known),
             "give the objectives of your own file, as docs/extending.md shows",
         )
-    return model.eval().requires_grad_(False)
+    return model.eval().requires_grad_(False), trial_config

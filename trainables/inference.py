@@ -3,12 +3,13 @@
 ::
 
     model = load_model("results/quick-digits", "model_4-code10")  # of study.models
-    codes = encode(model, images)
-    images = decode(model, codes)
+    codes = model.encode(images)
+    images = model.decode(codes)
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,43 @@ from torch import Tensor
 
 from trainables.errors import InputError
 from trainables.models.autoencoder import Autoencoder
-from trainables.training.training import MEASURING_BATCH, scale_pixels
+from trainables.training.training import MEASURING_BATCH, measure, move_pixels, scale_pixels
+from trainables.trial_config import TrialConfig
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainedModel:
+    """A trained auto-encoder that takes and gives arrays.
+
+    Attributes:
+        module: an nn.Module in evaluation mode, from image to image as tensors; ``module.to("cuda")`` moves it.
+        settings: what it was trained with.
+    """
+
+    module: Autoencoder
+    settings: TrialConfig
+
+    def encode(self, images: ArrayLike) -> NDArray[np.float32]:
+        """Return the codes of images, (n, code_size) float32; as `encode`."""
+        return encode(self.module, images)
+
+    def decode(self, codes: ArrayLike) -> NDArray[np.float32]:
+        """Return the images that codes stand for, (n, side, side) float32 in [0, 1]; as `decode`."""
+        return decode(self.module, codes)
+
+    def score(self, images: ArrayLike) -> float:
+        """Return the mean squared error of the reconstructions, summed over the pixels of an image: less is better.
+
+        Args:
+            images: (n, side, side): uint8, or floats in [0, 1].
+
+        Raises:
+            InputError: they have another shape, kind or range.
+        """
+        pixels = check_images(images, self.module.image_size)
+        whole = pixels if pixels.dtype == np.uint8 else np.rint(pixels * 255).astype(np.uint8)
+        device = next(self.module.parameters()).device
+        return measure(self.module, move_pixels(np.ascontiguousarray(whole), device))[1]
 
 
 @torch.inference_mode()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -144,5 +146,11 @@ def change_preset(
     dataset: Any = values.get("dataset")
     if is_own_data(dataset):
         values["dataset"] = os.path.abspath(folder / dataset)
-    values.setdefault("name", f"{called}-{data_name(dataset)}" if isinstance(dataset, str) else called)
+    values.setdefault("name", _derive_name(f"{called}-{data_name(dataset)}" if isinstance(dataset, str) else called))
     return StudyConfig(**values)
+
+
+def _derive_name(text: str) -> str:
+    """Return the name of a study that comes from names of files, whose other characters become hyphens."""
+    letters = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", letters).lstrip(".").rstrip("-")[:100] or "study"

@@ -36,7 +36,8 @@ from trainables.training.objectives import (
 from trainables.trial_config import RECIPES, Recipe
 
 PUBLISHED_RECIPE = "caffe"
-"""Recipe of the published arm: the authors' own."""
+"""Recipe of the published arm: a Caffe solver file's which appears to be the authors', here called so; the paper's own
+tables were not seen. Source: [file]."""
 
 TRAINED_ARMS = ("tuned", "published")
 

@@ -51,30 +51,35 @@ def print_plan(
     epochs = "; ".join(f"{count:,} {part}" for part, count in work.epochs.items())
     print(f"study {config.name} on {data_name(config.dataset)}: {len(cells)} cells ({what})")
     for skipped in list_skipped_cells(config):
-        print(f"  left out:  {skipped['architecture']} by {skipped['objective']}: {skipped['reason']}")
-    print(f"  trials:    {plan.total} in all, {plan.done} done, to run: {planned or 'none'}")
-    print(f"  epochs:    {sum(work.epochs.values()):,}{f': {epochs}' if epochs else ''}")
-    print(f"  search:    {describe_search(config)}")
+        _print_fact("left out", f"{skipped['architecture']} by {skipped['objective']}: {skipped['reason']}")
+    _print_fact("trials", f"{plan.total} in all, {plan.done} done, to run: {planned or 'none'}")
+    _print_fact("epochs", f"{sum(work.epochs.values()):,}{f': {epochs}' if epochs else ''}")
+    _print_fact("search", describe_search(config))
     if config.until_decided:
-        print(f"  looks:     {describe_looks(plan)}")
-    print(
-        f"  at once:   {resources.concurrency} on "
-        f"{f'{resources.gpus_per_trial:g} GPU each' if resources.gpus_per_trial else 'one core each'}"
-    )
+        _print_fact("looks", describe_looks(plan))
+    each = f"{resources.gpus_per_trial:g} GPU each" if resources.gpus_per_trial else "one core each"
+    _print_fact("at once", f"{resources.concurrency} on {each}")
     hours = seconds / 3600 * resources.concurrency * (resources.gpus_per_trial or 1)
-    print(f"  engine:    {describe_engine(torch.device('cuda' if resources.gpus_per_trial else 'cpu'))}")
-    print(f"  estimate:  {format_range(seconds)} ({hours:.1f} {unit}-hours), measured on this machine")
+    _print_fact("engine", describe_engine(torch.device("cuda" if resources.gpus_per_trial else "cpu")))
+    _print_fact("estimate", f"{format_range(seconds)} ({hours:.1f} {unit}-hours), measured on this machine")
     disk = estimate_room(plan.list_pending(), config, len(dataset.test))
     weights, all_of_it = format_size(disk.weights), format_size(disk.rows + disk.weights)
-    print(f"  disk:      {all_of_it}, {weights} of them weights; a report adds some MB")
-    print(f"  limit:     {format_duration(epoch_limit)} an epoch; then its trial starts again")
-    print(f"  rows:      {folder}", flush=True)
+    _print_fact("disk", f"{all_of_it}, {weights} of them weights; a report adds some MB")
+    _print_fact("limit", f"{format_duration(epoch_limit)} an epoch; then its trial starts again")
+    print(f"  rows:      {folder}", flush=True)  # whole, to be copied
     if seconds > DAY:
         print(
-            "  This is over a day. Less: --preset sample, fewer --code-sizes, --architectures, --trials, --seeds or\n"
-            "  --epochs; or let it run for a while with --time-budget HOURS and go on later with the same command.",
+            "  This is over a day. Less: --preset sample, fewer --code-sizes, --architectures,\n"
+            "  --trials, --seeds or --epochs; or let it run for a while with\n"
+            "  --time-budget HOURS and go on later with the same command.",
             flush=True,
         )
+
+
+def _print_fact(name: str, fact: str) -> None:
+    """Print a line of the plan, or several where it is long; paths in it stay whole."""
+    lines = textwrap.TextWrapper(_WIDTH, f"  {name + ':':11}", " " * 13, break_long_words=False, break_on_hyphens=False)
+    print(lines.fill(fact))
 
 
 def describe_search(config: StudyConfig) -> str:
@@ -113,7 +118,8 @@ def _print_settings(plan: Plan, planned: PlannedTrial, before: Mapping[str, Any]
     """Print the settings of a trial that are others than ``before``; return what the next is compared with."""
     if not plan.can_start(planned):
         changed = "" if planned.level is None else f" with {planned.factor} {planned.level.label}"
-        print(f"    best of search-{planned.cell}{changed}: not known yet")
+        known = f"best of search-{planned.cell}{changed}: not known yet"
+        print(textwrap.fill(known, _WIDTH, initial_indent="    ", subsequent_indent="    ", break_on_hyphens=False))
         return before
     trial_config = plan.resolve_config(planned)
     if trial_config is None:

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 from publish_reference import ROWS
 
 from analysis.results import load_study
 from study import launch
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_the_version_and_its_date_are_the_same_everywhere() -> None:
+    """In the changelog, in what is cited and in what is installed."""
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    latest = re.search(r"^## (\S+) \((\S+)\)$", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert latest and latest.groups() == (version, str(cited["date-released"]))
+    assert cited["version"] == version
 
 
 def test_a_study_of_an_earlier_schema_is_read_and_going_on_with_it_is_refused(

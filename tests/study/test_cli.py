@@ -9,9 +9,8 @@ import pytest
 from click.testing import CliRunner
 
 from study import cli
-from study.train import score
+from study.models import load_model
 from tests.synthetic import write_synthetic_study
-from trainables.checkpoint import load_checkpoint
 from trainables.data.datasets import load_dataset
 
 
@@ -47,12 +46,12 @@ def test_flags_go_to_the_scripts_as_they_are(tmp_path: Path, monkeypatch: pytest
 
 def test_a_model_is_trained_measured_and_written(tmp_path: Path) -> None:
     """The error that is told is that of the file's model on the test images; a mistake ends with 2, in words."""
-    path = tmp_path / "model.safetensors"
+    path = tmp_path / "model"
     words = ("--model", "unpool_only", "--data", "digits", "--epochs", "1", "--output", str(path))
     status, told = call("train", *words)
     assert status == 0, told
     assert "epoch 1 of 1: training cross-entropy" in told
-    error = score(load_checkpoint(path), load_dataset("digits").test.pixels)
+    error = load_model(path).score(load_dataset("digits").test.pixels)
     assert f"squared error per test image: {error:.2f}" in told
     status, told = call("train", *words, "--code-size", "0")
     assert status == 2 and "to do:" in told and "Traceback" not in told

@@ -23,6 +23,7 @@ from study.execution.estimate import Estimate
 from study.execution.recorder import TrialRecorder
 from study.execution.tuner import Resources, run_plan
 from study.plan.plan import Plan
+from study.signals import NotStarted
 from study.storage.store import Store
 from tests.studies import row_of, small_config, take_one
 from trainables.data.datasets import load_dataset
@@ -48,9 +49,9 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
     [
         (LONG, "y", True),
         (LONG, "Yes ", True),
-        (LONG, "", KeyboardInterrupt),
-        (LONG, "n", KeyboardInterrupt),
-        (LONG, None, KeyboardInterrupt),  # Ctrl-D
+        (LONG, "", NotStarted),
+        (LONG, "n", NotStarted),
+        (LONG, None, NotStarted),  # Ctrl-D
         (LONG - 9, "n", False),
     ],
 )

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from study import launch
+from study import launch, run
 from study.config.presets import study_config
 from tests.faults.launches import assert_ended_in_words
+from study.signals import NotStarted
 from tests.studies import exit_status
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -218,6 +219,20 @@ def test_dry_run_prints_the_plan_and_writes_nothing(tmp_path: Path) -> None:
     for word in (*said, "disk:", "search-model_1-code10-round1-grid0000"):
         assert word in done.stdout
     assert list(tmp_path.iterdir()) == []
+    assert [line for line in done.stdout.splitlines() if len(line) > 80 and "/" not in line] == []
+
+
+def test_who_declines_reads_that_nothing_was_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And nothing of trials that were kept, since there are none; the exit status is that of a stop."""
+
+    def decline(*_: object) -> None:
+        raise NotStarted
+
+    monkeypatch.setattr(run, "run", decline)
+    assert launch.main(["--preset", "quick", "--results-dir", str(tmp_path)]) == 130
+    assert capsys.readouterr().err == "not started; --yes starts without asking\n"
 
 
 def test_help_fits_a_screen(capsys: pytest.CaptureFixture[str]) -> None:

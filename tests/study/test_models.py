@@ -18,7 +18,6 @@ from tests.studies import run_here, small_config, tuned_id
 from trainables.data.datasets import load_dataset
 from trainables.data.images import Dataset
 from trainables.errors import InputError
-from trainables.inference import encode
 
 pytestmark = pytest.mark.slow
 
@@ -45,7 +44,7 @@ def test_a_trial_gives_the_model_whose_codes_are_in_the_rows(study: Path, digits
     model = load_model(study, TRIAL)
     rows = [row for row in pq.read_table(study / "codes").to_pylist() if row["trial_id"] == TRIAL]
     assert len(rows) == len(digits.test)
-    made = encode(model, digits.test.pixels)
+    made = model.encode(digits.test.pixels)
     assert made.dtype == np.float32
     np.testing.assert_array_equal(made.astype(np.float16), np.array([row["code"] for row in rows], np.float16))
 
@@ -57,7 +56,7 @@ def test_the_best_of_a_cell_is_the_tuned_trial_with_the_lowest_training_loss(stu
     lowest = min(tuned, key=lambda row: row["train_cross_entropy"])
     best = load_model(study, "model_4-code10")
     named = load_model(study, lowest["trial_id"])
-    assert torch.equal(best.get_parameter("code.weight"), named.get_parameter("code.weight"))
+    assert torch.equal(best.module.get_parameter("code.weight"), named.module.get_parameter("code.weight"))
     alike = [row | {"train_cross_entropy": 80.0} for row in reversed(tuned)]
     assert find_kept_trial(alike, "model_4-code10", "here")["number"] == 1
     other = [row | {"trial_id": "other", "configuration": "other", "train_cross_entropy": 1.0} for row in tuned[:1]]
@@ -123,7 +122,7 @@ def test_codes_of_a_data_set_become_a_file(
         part = frame[frame["split"] == split]
         assert part["image"].tolist() == list(range(len(images)))
         np.testing.assert_array_equal(part["label"], images.labels)
-        np.testing.assert_array_equal(np.stack(part["code"]), encode(load_model(study, TRIAL), images.pixels))
+        np.testing.assert_array_equal(np.stack(part["code"]), load_model(study, TRIAL).encode(images.pixels))
 
 
 @pytest.mark.parametrize(

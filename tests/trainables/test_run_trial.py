@@ -223,7 +223,7 @@ def test_pictures_are_of_the_weights_that_are_kept_and_of_the_test_images(datase
     batch = batch_of("confirm", keep_codes=True)
     outcome = reports_of(batch, dataset)[-1].outcome
     assert outcome is not None and outcome.weights is not None and outcome.kept is not None
-    model = unpack_weights(outcome.weights, "the trial")
+    model = unpack_weights(outcome.weights, "the trial")[0]
     ends = torch.from_numpy(dataset.test.pixels[:2])[:, None] / 255
     expected = take_pictures(model, ends)
     assert len(outcome.pictures) == len(expected)
@@ -464,7 +464,7 @@ def test_a_trial_has_the_scores_of_its_objective_and_weights_that_say_how_codes_
     (report,) = run_trial(batch, few_digits(), torch.device("cpu"))
     assert report.outcome is not None and report.outcome.weights is not None and report.outcome.kept is not None
     assert {score.metric for score in report.outcome.scores if score.evaluator == "objective"} == metrics
-    model = unpack_weights(report.outcome.weights, "weights")
+    model = unpack_weights(report.outcome.weights, "weights")[0]
     codes = encode(model, few_digits().test.pixels)
     np.testing.assert_array_equal(codes.astype(np.float16), report.outcome.kept.codes)
     kept = [picture.pixels for picture in report.outcome.pictures if picture.kind == "sample"]

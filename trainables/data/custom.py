@@ -158,6 +158,14 @@ def _check_labels(path: Path, arrays: Mapping[str, Array], counts: Mapping[str, 
     if len(given) < len(counts):
         raise InputError(f"{path}: labels of {', '.join(given)} images only", "labels of both splits, or of none", _SEE)
     given = {split: values[:, 0] if values.shape == (counts[split], 1) else values for split, values in given.items()}
+    for split, values in given.items():
+        # Only NaN is not equal to itself; a table that lacks a name has None.
+        if missing := sum(label in (None, math.inf) or label != label for label in values.ravel().tolist()):
+            raise InputError(
+                f"{path}: {missing} of {len(values)} {split} labels are NaN, infinite or missing",
+                "a label for each image",
+                "remove the images without a label, or leave all labels out",
+            )
     if all(isinstance(name, str) for values in given.values() for name in values.ravel().tolist()):
         given = _number_names(given)
     labels: dict[str, NDArray[np.int64]] = {}

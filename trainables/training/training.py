@@ -254,6 +254,30 @@ def select_loss(trial_config: TrialConfig, cross_entropy: Tensor, squared_error:
     return losses[trial_config.loss]
 
 
+def train_to_end(training: Training, on_epoch: Callable[[EpochMetrics], None] | None = None) -> EpochMetrics:
+    """Train what is left of a training; return the losses of its last epoch.
+
+    Args:
+        training: with at least one epoch left.
+        on_epoch: is given the losses of every epoch.
+
+    Raises:
+        InputError: a loss is not finite.
+    """
+    while True:
+        metrics = training.train_epoch()
+        if on_epoch:
+            on_epoch(metrics)
+        if not metrics.finite:
+            raise InputError(
+                f"a loss of epoch {metrics.epoch} is not finite",
+                f"a learning rate that suits the data; it was {training.trial_config.learning_rate:g}",
+                "give a lower learning_rate, or another seed",
+            )
+        if training.done:
+            return metrics
+
+
 @torch.inference_mode()
 def measure(model: Autoencoder, pixels: Tensor) -> tuple[float, float]:
     """Return cross-entropy and squared error per image of ``pixels``, (images, side, side) uint8."""

@@ -81,3 +81,20 @@ def test_a_file_of_data_is_found_from_the_folder_of_what_names_it(tmp_path: Path
     config = change_preset(PRESETS["quick"], {"dataset": "mine.npz"}, "mine", tmp_path)
     assert (config.dataset, config.name) == (str(tmp_path / "mine.npz"), "mine-mine")
     assert change_preset(PRESETS["quick"], {}, "mine", tmp_path).dataset == "digits"
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("my images (1).npz", "quick-my-images-1"),
+        ("caf\u00e9.parquet", "quick-cafe"),
+        ("\u5199\u771f.npz", "quick"),
+        (f"{'a' * 200}.npz", f"quick-{'a' * 94}"),
+        ("mine_2.0.npz", "quick-mine_2.0"),
+    ],
+)
+def test_a_study_of_a_file_with_any_name_gets_one_that_a_folder_can_have(file: str, name: str, tmp_path: Path) -> None:
+    """A name that already is one stays as it is, and one that is asked for is refused rather than changed."""
+    assert study_config("quick", dataset=str(tmp_path / file)).name == name
+    with pytest.raises(InputError, match="name 'my study'"):
+        study_config("quick", name="my study")

@@ -137,6 +137,8 @@ def test_labels_may_be_left_out(tmp_path: Path) -> None:
         ({"test_images": PIXELS[:0]}, "0 test images"),
         ({"train_labels": LABELS[:59]}, "train labels are int64 of shape (59,)"),
         ({"train_labels": LABELS[:60] / 2}, "train labels are float64"),
+        ({"train_labels": np.where(LABELS[:60] < 1, np.nan, LABELS[:60])}, "20 of 60 train labels are NaN"),
+        ({"test_labels": np.where(np.arange(30) < 2, np.inf, LABELS[60:])}, "2 of 30 test labels are NaN, infinite"),
         ({"train_labels": LABELS[:60].astype(str)}, "train labels are <U"),
         ({"train_labels": LABELS[:60] - 1}, "whole numbers from 0"),
         ({"test_labels": LABELS[60:] + 7}, "each with training images"),
@@ -168,7 +170,7 @@ def test_arrays_that_are_no_data_set_are_refused(changes: dict[str, Any], expect
         ({"image": [[1] * 784] * 89 + [None]}, "square images of one size, none null"),
         ({"image": [[1] * 784] * 89 + [[None] * 784]}, "784 pixels are null"),
         ({"image": [["1"] * 784] * 90}, "whole numbers from 0 to 255"),
-        ({"label": [None] * 90}, "train labels are"),
+        ({"label": [None] * 90}, "60 of 60 train labels are NaN, infinite or missing"),
     ],
     ids=str,
 )

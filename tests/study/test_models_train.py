@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,10 @@ import numpy as np
 import pytest
 import torch
 
-from study.train import score, train
-from trainables.checkpoint import load_checkpoint
+from study.models import load_model, train
 from trainables.data.datasets import load_dataset
 from trainables.errors import InputError
-from trainables.inference import decode, encode
+from trainables.inference import encode
 from trainables.models.architectures import BUILT_IN
 from trainables.training.training import EpochMetrics, Training, move_pixels
 from trainables.trial_config import RECIPES
@@ -24,21 +24,27 @@ TEST = load_dataset("digits").test.pixels
 def test_a_model_is_that_of_a_training_and_is_loaded_as_it_was(tmp_path: Path) -> None:
     """On all training images, by the recipe, with the seed; its file says what it is."""
     told: list[EpochMetrics] = []
-    path = tmp_path / "new" / "mine.safetensors"
-    model = train("unpool_only", code_size=4, data="digits", epochs=2, seed=3, output=path, on_epoch=told.append)
+    folder = tmp_path / "new" / "mine"
+    model = train("unpool_only", code_size=4, data="digits", epochs=2, seed=3, output=folder, on_epoch=told.append)
     config = RECIPES["muon"].trial_config(BUILT_IN["unpool_only"], 4, 2)
     images = move_pixels(load_dataset("digits").training.pixels, torch.device("cpu"))
     training = Training(config, 3, images)
     expected = [training.train_epoch() for _ in range(2)]
     assert [each.train_cross_entropy for each in told] == [each.train_cross_entropy for each in expected]
-    codes = encode(model, TEST)
+    codes = model.encode(TEST)
     assert codes.shape == (len(TEST), 4)
     np.testing.assert_array_equal(codes, encode(training.model.eval(), TEST))
-    np.testing.assert_array_equal(codes, encode(load_checkpoint(path), TEST))
-    errors = np.square(decode(model, codes).astype(np.float64) - TEST / 255).sum(axis=(1, 2))
-    assert score(model, TEST) == pytest.approx(errors.mean(), rel=1e-4)
-    assert score(model, TEST / np.float32(255)) == pytest.approx(errors.mean(), rel=1e-4)
-    assert [file.name for file in path.parent.iterdir()] == ["mine.safetensors"]
+    again = load_model(folder)
+    np.testing.assert_array_equal(codes, again.encode(TEST))
+    assert again.settings == model.settings
+    errors = np.square(model.decode(codes).astype(np.float64) - TEST / 255).sum(axis=(1, 2))
+    assert model.score(TEST) == pytest.approx(errors.mean(), rel=1e-4)
+    assert model.score(TEST / np.float32(255)) == pytest.approx(errors.mean(), rel=1e-4)
+    assert sorted(file.name for file in folder.iterdir()) == ["config.json", "model.safetensors"]
+    card = json.loads((folder / "config.json").read_text())
+    assert (card["settings"]["code_size"], card["seed"], card["data"]["name"]) == (4, 3, "digits")
+    assert card["test_squared_error"] == pytest.approx(errors.mean(), rel=1e-4)
+    assert card["train_cross_entropy"] == expected[-1].train_cross_entropy
 
 
 def test_images_of_ones_own_may_be_fewer_than_a_batch_and_have_the_size_of_the_model(tmp_path: Path) -> None:
@@ -46,7 +52,7 @@ def test_images_of_ones_own_may_be_fewer_than_a_batch_and_have_the_size_of_the_m
     pixels = np.random.default_rng(0).integers(0, 256, (80, 28, 28), np.uint8)
     np.savez(tmp_path / "few.npz", train_images=pixels[:60], test_images=pixels[60:])
     np.savez(tmp_path / "small.npz", train_images=pixels[:60, :12, :12], test_images=pixels[60:, :12, :12])
-    assert score(train("unpool_only", code_size=2, data=tmp_path / "few.npz", epochs=1), pixels) > 0
+    assert train("unpool_only", code_size=2, data=tmp_path / "few.npz", epochs=1).score(pixels) > 0
     with pytest.raises(InputError, match="12x12"):
         train("unpool_only", code_size=2, data=tmp_path / "small.npz", epochs=1)
 
@@ -58,10 +64,21 @@ def test_what_cannot_be_written_is_refused_before_it_is_trained(tmp_path: Path) 
     with pytest.raises(InputError, match="cannot be written"):
         train("unpool_only", data="digits", epochs=1, output=tmp_path / "file" / "model", on_epoch=told.append)
     assert not told
-    (tmp_path / "model").write_text("an earlier one")
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "model.safetensors").write_text("an earlier one")
     with pytest.raises(InputError, match="is not finite"):
         train("unpool_only", data="digits", epochs=1, learning_rate=1e30, recipe="modern", output=tmp_path / "model")
-    assert (tmp_path / "model").read_text() == "an earlier one"
+    assert (tmp_path / "model" / "model.safetensors").read_text() == "an earlier one"
+
+
+def test_a_folder_without_a_model_is_refused_with_what_to_name(tmp_path: Path) -> None:
+    """The folder of a study wants a trial or cell, too; a damaged file is named."""
+    with pytest.raises(InputError, match="holds no model") as refused:
+        load_model(tmp_path)
+    assert "model_4-code10" in refused.value.remedy
+    (tmp_path / "model.safetensors").write_text("{}")
+    with pytest.raises(InputError, match="is not a weights file"):
+        load_model(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -81,5 +98,5 @@ def test_what_cannot_be_trained_is_refused(changes: dict[str, Any], told: str, t
     """In three parts, and no file is left."""
     values: dict[str, Any] = {"architecture": "unpool_only", "data": "digits", "epochs": 1, "recipe": "modern"}
     with pytest.raises(InputError, match=told):
-        train(**values | changes, output=tmp_path / "model.safetensors")
-    assert not list(tmp_path.iterdir())
+        train(**values | changes, output=tmp_path / "model")
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
