@@ -22,6 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("study", "trainables", "analysis")
 MOST_MODULES = 9
 MIRRORED = 0.95
+MOST_WORDS = 1300
 README = ROOT / "README.md"
 DOCUMENTS = [README, *sorted((ROOT / "docs").glob("*.md"))]
 
@@ -61,6 +62,35 @@ def test_readme_says_of_every_folder_what_it_owns() -> None:
     folders = {f"{path.parent}/" for path in modules()}
     described = set(re.findall(r"^\| `([\w/]+/)` \| \S", tree, flags=re.M))
     assert {name for name in described if name.split("/")[0] in PACKAGES} == folders
+
+
+def test_readme_is_short() -> None:
+    """What it leaves out stands in the pages of docs."""
+    assert len(README.read_text(encoding="utf-8").split()) < MOST_WORDS
+
+
+def test_every_page_is_reached_from_readme_and_every_link_of_a_page_leads_somewhere() -> None:
+    """Files by their names; the anchors of pages by their headings."""
+    seen, waiting = set(), [README]
+    while waiting:
+        page = waiting.pop()
+        seen.add(page)
+        for target, anchor in re.findall(
+            r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]*))?\)", page.read_text(encoding="utf-8")
+        ):
+            file = (page.parent / target).resolve() if target else page
+            assert file.exists(), f"{page.name}: {target}"
+            assert not anchor or anchor in list_anchors(file), f"{page.name}: {target}#{anchor}"
+            if file.suffix == ".md" and file not in seen:
+                waiting.append(file)
+    assert not set(DOCUMENTS) - seen
+
+
+def list_anchors(page: Path) -> set[str]:
+    """Return the anchors that a renderer makes of a page's headings."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    headings = (re.sub(r"[`*]", "", heading).lower() for heading in re.findall(r"^#+ (.+)$", text, flags=re.M))
+    return {re.sub(r"[^\w\- ]", "", heading).replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("package", PACKAGES)

@@ -34,7 +34,7 @@ from analysis.rendering.text import format_markdown
 from analysis.report import comparison_tables
 from analysis.results import ResultsError, StudyResults, load_study
 from analysis.tables.summary import answers, summary
-from analysis.tables.table import Table
+from analysis.tables.table import SWITCHES_FOOTNOTE, Table
 from study.storage.schema import TABLES
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -47,7 +47,9 @@ README = ROOT / "README.md"
 PAGE = HERE / "README.md"
 FINDINGS = ROOT / "docs" / "findings.md"
 PICTURES = ("reconstructions", "error_by_code_size", "codes_tsne")
-"""Figures that README shows."""
+"""Figures that README shows, the first, and docs/reference/README.md, all; docs/findings.md shows some."""
+SENTENCES = 3
+"""Of the answer, in README: who reconstructs best, who is better than whom, who is equivalent."""
 COLOURS = 64
 """Of a picture: a fourth of the bytes, and no difference that an eye sees."""
 MOST_BYTES = 20 * 2**20
@@ -55,24 +57,28 @@ MOST_BYTES = 20 * 2**20
 
 
 def make_parts(results: StudyResults) -> dict[str, str]:
-    """Return README's parts by name: the answer, the summary at the code size of claims, the verdicts; Markdown."""
-    table, (verdicts, *_) = summary(results), tabulate_findings(results)
-    if not isinstance(verdicts, Table):
-        raise ResultsError(f"{results.path}: no model of the paper", "a study with some of them", "publish another one")
-    if not isinstance(table, Table):
-        raise ResultsError(f"{results.path}: {table.reason}", "a study with confirmed runs", "finish the study first")
+    """Return README's parts by name: the answer in short, the summary at the code size of claims; Markdown."""
+    table = _get_summary(results)
     frame = table.frame[table.frame["code_size"] == PRIMARY_CODE_SIZE]
-    short = tuple(column for column in verdicts.columns if column.main)
+    columns = tuple(column for column in table.columns if column.kind != "counts")
+    short = dataclasses.replace(
+        table, caption="", frame=frame, columns=columns, sections=(), footnotes=(SWITCHES_FOOTNOTE,)
+    )
     return {
-        "answer": "\n".join(f"- {sentence}" for sentence in answers(results)),
-        "summary": format_markdown(dataclasses.replace(table, caption="", frame=frame)).strip(),
-        "findings": format_markdown(dataclasses.replace(verdicts, caption="", columns=short, footnotes=())).strip(),
+        "answer": "\n".join(f"- {sentence}" for sentence in answers(results)[:SENTENCES]),
+        "summary": format_markdown(short).strip(),
     }
 
 
 def make_page_parts(results: StudyResults) -> dict[str, str]:
     """Return the parts of docs/reference/README.md by name; Markdown."""
+    verdicts, *_ = tabulate_findings(results)
+    if not isinstance(verdicts, Table):
+        raise ResultsError(f"{results.path}: no model of the paper", "a study with some of them", "publish another one")
+    main = tuple(column for column in verdicts.columns if column.main)
     return {
+        "summary": format_markdown(_get_summary(results)).strip(),
+        "findings": format_markdown(dataclasses.replace(verdicts, caption="", columns=main, footnotes=())).strip(),
         "machines": reference_page.describe_machines(results),
         "cost": reference_page.tabulate_cost(results),
         "aims": reference_page.tabulate_aims(results),
@@ -87,6 +93,13 @@ def make_pages(results: StudyResults) -> dict[Path, dict[str, str]]:
         PAGE: make_page_parts(results),
         FINDINGS: findings_page.make_findings_parts(results),
     }
+
+
+def _get_summary(results: StudyResults) -> Table:
+    table = summary(results)
+    if not isinstance(table, Table):
+        raise ResultsError(f"{results.path}: {table.reason}", "a study with confirmed runs", "finish the study first")
+    return table
 
 
 def replace_parts(text: str, written: Mapping[str, str]) -> str:

@@ -144,7 +144,7 @@ def test_the_table_shows_what_the_tables_of_each_kind_show(tmp_path: Path) -> No
         for row in rows.to_dict("records"):
             assert shown[row["label"]][place] == rendering.format_cell(row, column)
     assert shown["Model 3"][1].mark == "†"
-    assert [column.header for column in table.columns][-1] == "d/f/c"
+    assert [column.header for column in table.columns][-1] == "Failed runs (div/fail/coll)"
 
 
 def test_a_recipe_of_a_controls_own_is_said(tmp_path: Path) -> None:
