@@ -419,9 +419,10 @@ def name_model(cell: Cell) -> str:
 
 
 def _list_cell_objectives(trials: pd.DataFrame) -> pd.Series[str]:
-    """Return the objective of each row's cell, which is reconstruction where an ablation changes it."""
+    """Return the objective of each row's cell: reconstruction where an ablation changes it, and of controls."""
     objectives = trials["objective"].astype("object").fillna(RECONSTRUCTION)
-    return objectives.mask((trials["factor"] == "objective").fillna(False), RECONSTRUCTION)
+    of_model = (trials["factor"] == "objective").fillna(False) | (trials["arm"] == "control")
+    return objectives.mask(of_model, RECONSTRUCTION)
 
 
 def _tell_objectives_apart(

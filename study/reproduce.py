@@ -32,6 +32,7 @@ from trainables.models.architectures import BUILT_IN, CONTROLS, Architecture, Co
 from trainables.models.custom import load_row
 from trainables.node_info import TRIAL_LIBRARIES
 from trainables.run_trial import Outcome, Trial, TrialBatch, describe_device, run_trial
+from trainables.training.controls import CONTROL_OBJECTIVES
 from trainables.training.devices import name_engine, prepare
 from trainables.training.objectives import OBJECTIVES, RECONSTRUCTION, Objective
 from trainables.trial_config import TrialConfig
@@ -169,7 +170,7 @@ def find_differences(
     commit, dirty = provenance.git_state()
     before: dict[str, Any] = {"device": row["device"], "git commit": row["git_commit"]}
     now: dict[str, Any] = {"device": describe_device(device), "git commit": commit}
-    if row["arm"] != "control":
+    if row["arm"] != "control" or row["engine"]:
         before["engine"], now["engine"] = row["engine"], name_engine(device, objective)
     before |= {name: json.loads(row["versions"] or "{}").get(name) for name in _DECISIVE}
     now |= {name: provenance.versions().get(name) for name in _DECISIVE}
@@ -212,7 +213,7 @@ def _find_architecture(name: str, manifest: Mapping[str, Any]) -> Architecture |
 
 def _find_objective(row: Mapping[str, Any], own: Sequence[Objective]) -> Objective:
     """Return the objective of a row, which rows of older versions do not say: built in, or one of the user's own."""
-    known = {**OBJECTIVES, **{each.name: each for each in own}}
+    known = {**OBJECTIVES, **CONTROL_OBJECTIVES, **{each.name: each for each in own}}
     name = row.get("objective") or RECONSTRUCTION
     if name not in known:
         raise InputError(
@@ -244,7 +245,7 @@ def _train_again(
     """Train and compare epoch by epoch; return how the trial ended."""
     prepare(device)
     trial_config = None
-    if row["arm"] != "control":
+    if architecture.trained:
         settings = {setting.name: row[setting.name] for setting in dataclasses.fields(TrialConfig)}
         trial_config = TrialConfig(**settings | {"objective": objective.name})
     trials = (Trial(row["trial_id"], row["seed"]),)

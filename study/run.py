@@ -44,10 +44,17 @@ def load_study_data(config: StudyConfig, data_dir: Path | None) -> Dataset:
     dataset = load_dataset(config.dataset, data_dir)
     side = dataset.training.pixels.shape[1]
     if side != IMAGE_SIZE:
-        for name in config.architectures:
+        for name in config.searched_architectures:
             list_layers(config.architecture(name), 1, image_size=side)  # shows the sizes layer by layer
         raise InputError(
             f"{config.dataset} has images of {side}x{side}", f"{IMAGE_SIZE}x{IMAGE_SIZE} pixels", "scale or pad them"
+        )
+    supervised = [row.name for row in config.list_controls() if row.supervised]
+    if supervised and dataset.training.labels is None:
+        raise InputError(
+            f"architecture {supervised[0]} with {config.dataset}, which has no labels",
+            "data with labels: it is trained with them",
+            "leave it out of --architectures, or give labels",
         )
     batch_size, images = config.batch_size or config.tuned_recipe.batch_size, len(dataset.search_train)
     if batch_size > images:

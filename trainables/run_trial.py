@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -34,6 +34,9 @@ from trainables.training.training import (
     scale_pixels,
 )
 from trainables.trial_config import TrialConfig
+
+if TYPE_CHECKING:
+    from trainables.evaluation.baselines import ControlCodes
 
 KEPT_CODES = 2_000
 """Test images, from the first, whose codes are kept of the trials with ``keep_codes``, where codes are large."""
@@ -65,7 +68,7 @@ class TrialBatch:
     """What a worker needs to know of a trial: one configuration and the trials that share it.
 
     ``objective`` is None where it is the built-in one that the configuration names. ``trial_config`` is None for a
-    control, which trains nothing. A trial of phase search, as is here any by which settings are chosen, trains without
+    control that trains nothing. A trial of phase search, as is here any by which settings are chosen, trains without
     the validation images and is measured on them; any other trains on all training images and is measured, once, on the
     test images, ``with_umap`` by N2D, too.
     """
@@ -124,9 +127,10 @@ def run_trial(
     for first in range(0, len(batch.trials), at_once):
         trials = batch.trials[first : first + at_once]
         clock = _Clock(device, devices_held / len(trials))
-        if batch.trial_config is None:
-            yield from (_measure_control(batch, trial, dataset, clock) for trial in trials)
-        else:
+        if isinstance(batch.row, Control):
+            for trial in trials:
+                yield from _run_control(batch.row, batch, trial, dataset, clock)
+        elif batch.trial_config is not None:
             yield from _train(batch.trial_config, batch, trials, dataset, clock)
 
 
@@ -220,17 +224,60 @@ def _measure_test(training: Training, batch: TrialBatch, trial: Trial, dataset: 
     )
 
 
-def _measure_control(batch: TrialBatch, trial: Trial, dataset: Dataset, clock: _Clock) -> Report:
+def _run_control(row: Control, batch: TrialBatch, trial: Trial, dataset: Dataset, clock: _Clock) -> Iterator[Report]:
     from trainables.evaluation.baselines import embed_pixels, pca, raw_pixels
-    from trainables.evaluation.evaluate import evaluate_codes
 
     pixels = dataset.training.pixels, dataset.test.pixels
-    if batch.row.lossless:
+    columns: dict[str, Any] = {"train_images": len(dataset.training)}
+    if row.network is not None:
+        from trainables.evaluation.reconstruction import encode_control
+
+        assert batch.trial_config is not None
+        training = _make_control_training(row.network, batch.trial_config, batch, trial, dataset, clock.device)
+        columns |= {
+            "engine": name_engine(clock.device, training.objective),
+            "parameters": sum(parameter.numel() for parameter in training.model.parameters()),
+            "multiply_adds": sum(stage.layer.multiply_adds for stage in training.model.stages),
+        }
+        while not training.done:
+            yield Report(trial.trial_id, columns | clock.columns(), training.train_epoch(), None)
+        tested = move_pixels(dataset.test.pixels, clock.device)
+        control = encode_control(training.model.eval(), training.train_pixels, tested)
+    elif row.lossless:
         control = raw_pixels(*pixels)
-    elif batch.row.name == "umap":
+    elif row.name == "umap":
         control = embed_pixels(*pixels, batch.code_size, trial.seed or 0)
     else:
         control = pca(*pixels, batch.code_size)
+    if np.isfinite(control.train_codes).all() and np.isfinite(control.test_codes).all():
+        outcome = _measure_control(control, batch, trial, dataset)
+    else:
+        outcome = Outcome("diverged", "a code is not finite")
+    yield Report(trial.trial_id, columns | clock.columns(), None, outcome)
+
+
+def _make_control_training(
+    network: Architecture,
+    trial_config: TrialConfig,
+    batch: TrialBatch,
+    trial: Trial,
+    dataset: Dataset,
+    device: torch.device,
+) -> Training:
+    labels = dataset.training.labels
+    return Training(
+        trial_config,
+        trial.seed or 0,
+        move_pixels(dataset.training.pixels, device),
+        row=network,
+        objective=_find_objective(batch, trial_config),
+        train_labels=None if labels is None else torch.tensor(labels, device=device),
+    )
+
+
+def _measure_control(control: ControlCodes, batch: TrialBatch, trial: Trial, dataset: Dataset) -> Outcome:
+    from trainables.evaluation.evaluate import evaluate_codes
+
     scores = make_scores("reconstruction", control.errors)
     # Without `decoder_layer`: that of principal components is their only one, whose output is the image.
     scores += evaluate_codes(
@@ -245,9 +292,7 @@ def _measure_control(batch: TrialBatch, trial: Trial, dataset: Dataset, clock: _
     ends = list(choose_ends(dataset.test.labels, len(dataset.test)))
     shown = trial.keep_codes and len(control.reconstructions) > 0
     pictures = list(blend_images(control.reconstructions[ends])) if shown else []
-    outcome = Outcome("complete", scores=scores, kept=kept, pictures=pictures)
-    columns = {"train_images": len(dataset.training.pixels)} | clock.columns()
-    return Report(trial.trial_id, columns, None, outcome)
+    return Outcome("complete", scores=scores, kept=kept, pictures=pictures)
 
 
 def _keep_codes(codes: NDArray[np.float32], reconstructions: NDArray[np.floating[Any]], dataset: Dataset) -> KeptCodes:

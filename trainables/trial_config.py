@@ -39,7 +39,7 @@ class TrialConfig:
     pooling: Pooling | None
     unpooling: Unpooling | None
     recipe: str
-    loss: Loss
+    loss: Loss | None
     optimizer: Optimizer
     learning_rate: float
     bias_learning_rate_factor: float

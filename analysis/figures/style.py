@@ -114,6 +114,7 @@ _STYLES = {
     "pca": ModelStyle("#666666", "s", ":", filled=False),
     "umap": ModelStyle("#7f7f7f", "v", ":", filled=False),
     "raw_pixels": ModelStyle("#999999", "D", (0, (1, 3)), filled=False),
+    "siamese": ModelStyle("#AA4466", "^", ":", filled=False),
 }
 _SPARE = (
     ModelStyle("#332288", "X", "-"),

@@ -49,11 +49,11 @@ def sizes(results: StudyResults) -> Table:
         config = study.manifest["config"]
         for name, code_size in itertools.product(config.get("architectures", ()), config.get("code_sizes", ())):
             row = results.models.get(name)
-            if row is not None:
+            if row is not None and not isinstance(row, Control):
                 arm = "published" if row.published_filters else "tuned"
                 rows[study.name, arm, name, code_size] = compute_size(results, name, code_size)
     trials = results.trials
-    confirmed = trials[(trials["phase"] == "confirm") & (trials["arm"] != "control")]
+    confirmed = trials[(trials["phase"] == "confirm") & ((trials["arm"] != "control") | trials["parameters"].notna())]
     for trial in confirmed.drop_duplicates(key).to_dict("records"):
         size = compute_size(results, trial["architecture"], trial["code_size"], get_filters(trial))
         # What a run wrote counts what its objective adds to the code layer.

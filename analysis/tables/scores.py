@@ -60,7 +60,7 @@ from analysis.tables.table import (
     list_group_sections,
     make_absent,
 )
-from trainables.models.architectures import IMAGE_SIZE
+from trainables.models.architectures import IMAGE_SIZE, Control
 
 CONTROLS_FOOTNOTE = (
     "Controls are never ranked: the classic auto-encoder is outside the parameter budget; what PCA "
@@ -81,7 +81,12 @@ def describe_controls(results: StudyResults) -> tuple[str, ...]:
         for name, found in others.items()
         if found
     )
-    return (CONTROLS_FOOTNOTE, *told)
+    supervised = [name for name, row in results.models.items() if isinstance(row, Control) and row.supervised]
+    seen = [name for name in supervised if (results.trials["architecture"] == name).any()]
+    labels = (
+        f"{results.get_label(name)} is trained with the labels of the training images: no rival." for name in seen
+    )
+    return (CONTROLS_FOOTNOTE, *labels, *told)
 
 
 NO_LABELS = "Without labels of the data there are no classifiers, and no agreement of clusters with classes."

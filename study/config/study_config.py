@@ -23,8 +23,9 @@ from study.config.search_space import (
 from study.storage.schema import PHASES
 from trainables.data.datasets import DATASETS, OWN_DATA, is_own_data
 from trainables.errors import FieldError, InputError
-from trainables.models.architectures import BUILT_IN, CONTROLS, Architecture, Control
+from trainables.models.architectures import BUILT_IN, CONTROLS, TRAINED_CONTROLS, Architecture, Control
 from trainables.models.custom import check_row, dump_row, field_error, load_row
+from trainables.training.controls import CONTROL_OBJECTIVES
 from trainables.training.objectives import (
     OBJECTIVES,
     RECONSTRUCTION,
@@ -78,7 +79,7 @@ class StudyConfig:
         name: of the study and of its folder.
         preset: from which the rest was taken; the name of a study file that starts from none.
         dataset: name of the data set, or the path of a file of one's own.
-        architectures: models, in the order of the tables.
+        architectures: models, in the order of the tables, and controls that are trained where they are asked for.
         code_sizes: units of the code; with the architectures and objectives they make the cells.
         objectives: what the tuned arm is trained by; combinations that do not fit are left out.
         objectives_at: architectures that have others, each (architecture, objectives).
@@ -114,7 +115,9 @@ class StudyConfig:
     name: Name
     preset: Name
     dataset: Annotated[StrictStr, Field(description=f"{', '.join(DATASETS)}, or a file: {', '.join(OWN_DATA)}")]
-    architectures: Annotated[Names, Field(description=f"a list of: {', '.join(BUILT_IN)}, or models of your own")]
+    architectures: Annotated[
+        Names, Field(description=f"a list of: {', '.join((*BUILT_IN, *TRAINED_CONTROLS))}, or models of your own")
+    ]
     code_sizes: Annotated[
         tuple[CodeSize, ...], Field(min_length=1, description="a list of at least one, whole numbers from 1 to 784")
     ]
@@ -174,7 +177,7 @@ class StudyConfig:
         datasets = (self.dataset,) if is_own_data(self.dataset) else (*DATASETS, *(f"FILE{end}" for end in OWN_DATA))
         _check_choices("models", own, own)
         _check_choices("dataset", (self.dataset,), datasets)
-        _check_choices("architectures", self.architectures, (*BUILT_IN, *own))
+        _check_choices("architectures", self.architectures, (*BUILT_IN, *TRAINED_CONTROLS, *own))
         _check_choices("own_objectives", [each.name for each in self.own_objectives], self.known_objectives)
         _check_choices("objectives", self.objectives, self.known_objectives)
         _check_choices("objectives_at", [name for name, _ in self.objectives_at], (*BUILT_IN, *own))
@@ -261,8 +264,8 @@ class StudyConfig:
         return {**OBJECTIVES, **{each.name: each for each in self.own_objectives}}
 
     def find_objective(self, name: str) -> Objective:
-        """Return the objective called ``name``: built in, or one of the study's own."""
-        return self.known_objectives[name]
+        """Return the objective called ``name``: built in, one of the study's own, or a control's."""
+        return CONTROL_OBJECTIVES.get(name) or self.known_objectives[name]
 
     def find_row(self, name: str) -> Architecture | Control:
         """Return the row of the model or control called ``name``."""
@@ -278,9 +281,22 @@ class StudyConfig:
 
     def find_recipe(self, architecture: str) -> Recipe:
         """Return the recipe of the tuned arm of a model: of one that is never ranked it may be another one."""
-        if self.control_recipe is None or self.architecture(architecture).ranked:
+        if self.control_recipe is None or self.find_row(architecture).ranked:
             return self.tuned_recipe
         return RECIPES[self.control_recipe]
+
+    @property
+    def searched_architectures(self) -> tuple[str, ...]:
+        """The models that are searched: those asked for but controls."""
+        return tuple(name for name in self.architectures if name not in TRAINED_CONTROLS)
+
+    def list_controls(self) -> list[Control]:
+        """Return the controls of the study: those that every study has, and the trained ones that it asks for."""
+        return [
+            row
+            for row in CONTROLS.values()
+            if (self.with_umap or not row.with_umap) and (not row.trained or row.name in self.architectures)
+        ]
 
     @property
     def ablated_cells(self) -> tuple[Cell, ...]:
@@ -294,7 +310,7 @@ class StudyConfig:
         others = dict(self.objectives_at)
         return [
             (architecture, objective)
-            for architecture in self.architectures
+            for architecture in self.searched_architectures
             for objective in others.get(architecture, self.objectives)
         ]
 
@@ -332,7 +348,7 @@ class StudyConfig:
         """Return the configuration as plain values, for study.json."""
         values = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         values["models"] = [dump_row(row) for row in self.models]
-        rows = [self.architecture(name) for name in self.architectures]
+        rows = [self.architecture(name) for name in self.searched_architectures]
         values["own_objectives"] = [dump_objective(each, rows) for each in self.own_objectives]
         return json.loads(json.dumps(values))  # type: ignore[no-any-return]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Iterable, Mapping
@@ -57,10 +58,9 @@ class Progress:
         if self._verbosity == "verbose":
             value = epoch.validation_cross_entropy
             kind = "train" if value is None else "validation"
-            self.say(
-                f"{trial_id} epoch {epoch.epoch}: {kind} cross-entropy "
-                f"{epoch.train_cross_entropy if value is None else value:.1f}, {epoch.seconds:.2f} s"
-            )
+            value = epoch.train_cross_entropy if value is None else value
+            reached = f"{kind} cross-entropy {value:.1f}" if math.isfinite(value) else "no cross-entropy"
+            self.say(f"{trial_id} epoch {epoch.epoch}: {reached}, {epoch.seconds:.2f} s")
 
     def trial_ended(self, row: Mapping[str, Any], squared_error: float | None) -> None:
         """Print the trial that ended with the value that matters in its phase."""

@@ -15,14 +15,14 @@ from study.config.search_space import Cell
 from study.config.study_config import StudyConfig
 from study.execution.tuner import Resources
 from study.plan.plan import Plan
-from study.plan.planned_trial import PlannedTrial, make_trial_config
+from study.plan.planned_trial import PlannedTrial, make_control_config, make_trial_config
 from trainables.data.images import Dataset
 from trainables.models.architectures import IMAGE_SIZE, Control
 from trainables.models.layers import count_parameters
 from trainables.run_trial import KEPT_RECONSTRUCTIONS, count_kept_codes
 from trainables.training.batched import BatchedTraining
 from trainables.training.devices import SEEDS_AT_ONCE
-from trainables.training.training import Training, measure
+from trainables.training.training import Training, measure, scale_pixels
 
 _STEPS = {"cpu": 3, "cuda": 50}
 """Training steps timed a cell, after as many that are not; a GPU's are captured first."""
@@ -96,7 +96,7 @@ def estimate_work(config: StudyConfig, planned: list[PlannedTrial], dataset: Dat
     trained = evaluated = longest = 0.0
     n2d = N2D_SECONDS * len(dataset.test) / 10_000 if config.with_umap else 0.0
     for trial in planned:
-        if trial.arm == "control":
+        if trial.arm == "control" and not trial.epochs:
             embedding = UMAP_SECONDS if config.find_row(trial.cell.architecture).with_umap else 0.0
             evaluated += (CONTROL_SECONDS + embedding) * len(dataset.training) / 60_000 + n2d
             continue
@@ -132,13 +132,18 @@ def _measure_pace(config: StudyConfig, cell: Cell, dataset: Dataset, device: tor
     steps = _STEPS[device.type]
     # On a core the time of this thread alone, which other processes do not lengthen.
     clock = time.thread_time if device.type == "cpu" else time.perf_counter
-    row = config.architecture(cell.architecture)
-    trial_config = make_trial_config(config, cell, config.recipe, epochs=2 * steps)
-    objective = config.find_objective(cell.objective)
-    pixels = torch.from_numpy(np.array(dataset.training.pixels[: trial_config.batch_size * steps])).to(device)
+    row = config.find_row(cell.architecture)
+    if isinstance(row, Control):
+        network, trial_config = row.network, make_control_config(config, cell)
+    else:
+        network, trial_config = row, make_trial_config(config, cell, config.recipe, epochs=2 * steps)
+    assert trial_config is not None
+    objective, images = config.find_objective(trial_config.objective), trial_config.batch_size * steps
+    pixels = torch.from_numpy(np.array(dataset.training.pixels[:images])).to(device)
+    labels = None if dataset.training.labels is None else torch.tensor(dataset.training.labels[:images], device=device)
 
     def trainings(seeds: int) -> list[Training]:
-        return [Training(trial_config, seed, pixels, row=row, objective=objective) for seed in range(seeds)]
+        return [Training(trial_config, seed, pixels, None, network, objective, labels) for seed in range(seeds)]
 
     one = trainings(1)
     captured = device.type != "cpu" and objective.shared
@@ -147,7 +152,11 @@ def _measure_pace(config: StudyConfig, cell: Cell, dataset: Dataset, device: tor
     if at_once > 1 and objective.shared:
         together = _time_epoch(BatchedTraining(trainings(at_once)), clock) / (at_once * len(pixels))
     started = clock()
-    measure(one[0].model, pixels[: trial_config.batch_size])
+    batch, model = pixels[: trial_config.batch_size], one[0].model
+    if objective.decodes:
+        measure(model, batch)
+    else:
+        model.encode(scale_pixels(batch))
     return _Pace(alone, together, (clock() - started) / trial_config.batch_size)
 
 
@@ -172,7 +181,7 @@ def estimate_room(planned: Iterable[PlannedTrial], config: StudyConfig, test_ima
     for trial in planned:
         row = config.find_row(trial.cell.architecture)
         rows += TRIAL_BYTES
-        if trial.arm != "control":
+        if trial.epochs:
             rows += EPOCHS_BYTES + trial.epochs * EPOCH_BYTES
         if not trial.validated:
             rows += SCORES_BYTES + IMAGE_SCORES_BYTES + IMAGE_SCORE_BYTES * test_images

@@ -51,7 +51,7 @@ def declare_looks(config: StudyConfig) -> dict[str, Any] | None:
     if not config.until_decided:
         return None
     return {
-        "architectures": list(config.architectures),
+        "architectures": list(config.searched_architectures),
         "code_sizes": list(config.code_sizes),
         "seeds_first": [config.count_seeds("tuned", size) for size in config.code_sizes],
         "seeds": list(config.looks),

@@ -42,7 +42,7 @@ class Pace:
             return
         cell = get_cell(row)
         alike = self._alike.setdefault((row["phase"], row.get("round"), row["arm"], cell), _Sum())
-        kind = self._controls if row["arm"] == "control" else self._trained
+        kind = self._controls if row["arm"] == "control" and not row["epochs"] else self._trained
         for total in (alike, kind, self._cells.setdefault(cell, _Sum())):
             total.seconds += seconds
             total.trials += 1
@@ -59,7 +59,7 @@ class Pace:
         alike = self._alike.get((group.phase, group.round, group.arm, group.cell))
         if alike:
             return alike.seconds / alike.trials
-        if group.arm == "control":  # Of controls none of which has ended it is known only that they train nothing.
+        if group.arm == "control" and not group.epochs:  # Of those none of which has ended nothing else is known.
             return self._controls.seconds / self._controls.trials if self._controls.trials else 0.0
         cell = self._cells.get(group.cell)
         speed = cell if cell and cell.epochs else self._trained

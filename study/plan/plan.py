@@ -16,7 +16,14 @@ from typing import Any
 
 from study.config.search_space import Cell
 from study.config.study_config import PUBLISHED_RECIPE, StudyConfig
-from study.plan.planned_trial import Group, PlannedTrial, keep_latest, make_trial_config, split_retry
+from study.plan.planned_trial import (
+    Group,
+    PlannedTrial,
+    keep_latest,
+    make_control_config,
+    make_trial_config,
+    split_retry,
+)
 from study.plan.rates import choose_rate, plan_rates
 from study.plan.rounds import (
     Winner,
@@ -192,9 +199,9 @@ class Plan:
         return self._cells[cell].winner if cell in self._cells else None
 
     def resolve_config(self, planned: PlannedTrial) -> TrialConfig | None:
-        """Return the settings of a trial that `can_start`, None for a control."""
+        """Return the settings of a trial that `can_start`, None for a control that trains nothing."""
         if planned.arm == "control":
-            return None
+            return make_control_config(self.config, planned.cell)
         if planned.arm == "published":
             return make_trial_config(self.config, planned.cell, PUBLISHED_RECIPE, epochs=planned.epochs)
         state = self._cells[planned.cell]

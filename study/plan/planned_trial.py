@@ -14,7 +14,7 @@ from study.config.ablations import Level
 from study.config.search_space import Cell
 from study.config.study_config import StudyConfig
 from trainables.errors import InputError
-from trainables.models.architectures import Filters
+from trainables.models.architectures import CONTROLS, Filters
 from trainables.training.objectives import RECONSTRUCTION
 from trainables.trial_config import RECIPES, TrialConfig
 
@@ -31,7 +31,7 @@ class Group:
 
     Those of a row of the tables differ by number and seed only.
 
-    ``epochs`` is what each of them trains, 0 of a control.
+    ``epochs`` is what each of them trains, 0 of a control that trains nothing.
     """
 
     phase: str
@@ -67,7 +67,7 @@ class PlannedTrial:
         number: of the search trial in its cell from 0, of the seed otherwise, from 1; of a trial of a later round that
             is not ``decided`` yet, its place.
         seed: of a control, that of its classifiers and clusters.
-        epochs: that it trains, 0 of a control.
+        epochs: that it trains, 0 of a control that trains nothing.
         configuration: of the tuned arm, the digest of what its search found, None before that is known: a confirmation
             of another one is another trial, as is an ablation from another one.
         rate_factor: of a level of an ablation that is retuned, its learning rate over the one that the level leaves:
@@ -150,9 +150,10 @@ def keep_latest(rows: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, Any
 def get_cell(row: Mapping[str, Any]) -> Cell:
     """Return the cell that a row of `trials` belongs to: of an ablation, that of the configuration it starts from.
 
-    Rows of older versions do not say their objective, which is plain reconstruction.
+    Rows of older versions do not say their objective, which is plain reconstruction; controls have no cells by theirs.
     """
-    objective = RECONSTRUCTION if row.get("factor") == "objective" else row.get("objective") or RECONSTRUCTION
+    of_model = row["arm"] == "control" or row.get("factor") == "objective"
+    objective = RECONSTRUCTION if of_model else row.get("objective") or RECONSTRUCTION
     return Cell(row["architecture"], row.get("base_code_size") or row["code_size"], objective)
 
 
@@ -207,3 +208,19 @@ def make_trial_config(
         objective=cell.objective,
         objective_strength=config.find_objective(cell.objective).default_strength(cell.code_size),
     )
+
+
+def make_control_config(config: StudyConfig, cell: Cell) -> TrialConfig | None:
+    """Return the settings of a control, by the recipe of models that are never ranked; None where it trains nothing."""
+    row = CONTROLS[cell.architecture]
+    if row.network is None:
+        return None
+    made = config.find_recipe(row.name).trial_config(
+        row.network,
+        cell.code_size,
+        config.epochs,
+        batch_size=config.batch_size,
+        objective=row.objective,
+        objective_strength=config.find_objective(row.objective).default_strength(cell.code_size),
+    )
+    return dataclasses.replace(made, loss=row.loss)

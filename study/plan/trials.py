@@ -38,20 +38,21 @@ def plan_trials(
             yield from (search[place] for search in searches if place < len(search))
     confirmed = find_confirmed(config, by_id) if by_id else {}
     if "confirm" in config.phases:
-        planned = [row for row in CONTROLS.values() if config.with_umap or not row.with_umap]
+        planned = config.list_controls()
         fixed = [Cell(row.name, row.fixed_code_size) for row in planned if row.fixed_code_size]
         controls = fixed + [
             Cell(row.name, size) for row in planned if not row.fixed_code_size for size in config.code_sizes
         ]
         for number in range(1, config.seeds + 1):
             for cell in controls:
-                yield PlannedTrial("confirm", "control", cell, number, config.confirm_seed(number), 0)
+                epochs = config.epochs if CONTROLS[cell.architecture].trained else 0
+                yield PlannedTrial("confirm", "control", cell, number, config.confirm_seed(number), epochs)
         for arm in [arm for arm in ("published", "tuned") if arm in config.arms]:
             added = extended if arm == "tuned" else {}
             seeds = {
                 cell: max(config.count_seeds(arm, cell.code_size), added.get(cell.architecture, 0)) for cell in cells
             }
-            for number in range(1, max(seeds.values()) + 1):
+            for number in range(1, max(seeds.values(), default=0) + 1):
                 for cell in cells:
                     seed = config.confirm_seed(number)
                     if number > seeds[cell]:

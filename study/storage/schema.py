@@ -46,7 +46,7 @@ TRIALS = _schema(
     _TRIAL_ID,
     _column("study", _TEXT, "", "name of the study", nullable=False),
     _column("phase", _TEXT, "", "search, confirm or ablate", nullable=False),
-    _column("arm", _TEXT, "", "tuned, published, or control (PCA and raw pixels, which train nothing)", nullable=False),
+    _column("arm", _TEXT, "", "tuned, published, or control (PCA, raw pixels; those that are trained)", nullable=False),
     _column("dataset", _TEXT, "", "name of the data set", nullable=False),
     _column("architecture", _TEXT, "", "name of the model", nullable=False),
     _column("code_size", _INT, "units", "size of the code layer", nullable=False),
@@ -97,7 +97,9 @@ TRIALS = _schema(
     _column("activation", _TEXT, "", "non-linearity after every layer but code and output"),
     _column("pooling", _TEXT, "", "how the encoder halves its maps"),
     _column("unpooling", _TEXT, "", "how the decoder doubles its maps"),
-    _column("loss", _TEXT, "", "what is minimised: cross_entropy, euclidean or both"),
+    _column(
+        "loss", _TEXT, "", "what is minimised: cross_entropy, euclidean or both; null where nothing is reconstructed"
+    ),
     _column("optimizer", _TEXT, "", "sgd, nesterov, adam, or muon: Muon for weights and Adam for biases"),
     _column("learning_rate", _FLOAT, "", "learning rate, the highest one where it is scheduled"),
     _column("bias_learning_rate_factor", _FLOAT, "", "learning rate of the biases over that of the weights"),

@@ -36,6 +36,12 @@ def test_images_of_another_size_are_refused_with_the_sizes_of_the_layers(tmp_pat
         load_study_data(study_config("quick", dataset=path, architectures=("classic_autoencoder",)), None)
 
 
+def test_a_control_that_sees_labels_is_refused_where_there_are_none(tmp_path: Path) -> None:
+    """Before anything starts."""
+    with pytest.raises(InputError, match=r"architecture siamese with .*mine.npz, which has no labels"):
+        load_study_data(study_config("quick", dataset=save(tmp_path), architectures=("model_4", "siamese")), None)
+
+
 def test_a_batch_larger_than_the_search_trains_on_is_refused(tmp_path: Path) -> None:
     """It would fail in every trial."""
     path = save(tmp_path)

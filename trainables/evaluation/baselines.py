@@ -1,4 +1,4 @@
-"""Codes that need no training: principal components, UMAP and the pixels themselves, the controls of the comparison."""
+"""Codes that need no network: principal components, UMAP and the pixels themselves, controls of the comparison."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _BLOCK = 10_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class UntrainedCodes:
+class ControlCodes:
     """What a control makes of the images.
 
     Attributes:
@@ -37,7 +37,7 @@ class UntrainedCodes:
     errors: Mapping[str, NDArray[np.float32]]
 
 
-def pca(train_pixels: NDArray[np.uint8], test_pixels: NDArray[np.uint8], code_size: int) -> UntrainedCodes:
+def pca(train_pixels: NDArray[np.uint8], test_pixels: NDArray[np.uint8], code_size: int) -> ControlCodes:
     """Return the first ``code_size`` principal components of the training images as a code, and the decoding by them.
 
     Exact, from the eigenvectors of the covariance; the sign of each is such that its largest entry is positive.
@@ -65,12 +65,12 @@ def pca(train_pixels: NDArray[np.uint8], test_pixels: NDArray[np.uint8], code_si
         reconstructions = np.matmul(test_codes, components.T) + mean
     images = {"squared_error": reconstructions, "clipped_squared_error": reconstructions.clip(0, 1)}
     errors = {name: np.square(each - test).sum(axis=1) for name, each in images.items()}
-    return UntrainedCodes(train_codes, test_codes, reconstructions.reshape(test_pixels.shape), errors)
+    return ControlCodes(train_codes, test_codes, reconstructions.reshape(test_pixels.shape), errors)
 
 
 def embed_pixels(
     train_pixels: NDArray[np.uint8], test_pixels: NDArray[np.uint8], code_size: int, seed: int
-) -> UntrainedCodes:
+) -> ControlCodes:
     """Return UMAP's embedding as a code: fitted on the training images, with the test images put into it; as for `pca`.
 
     It is made to keep neighbours together, not to be decoded, so it has no reconstruction. All of its settings are
@@ -89,14 +89,14 @@ def embed_pixels(
         embedding = umap.UMAP(n_components=code_size, random_state=seed, n_jobs=1)
         train_codes = embedding.fit_transform(_flatten(train_pixels)).astype(np.float32)
         test_codes = embedding.transform(_flatten(test_pixels)).astype(np.float32)
-    return UntrainedCodes(train_codes, test_codes, np.zeros((0, *test_pixels.shape[1:]), np.float32), {})
+    return ControlCodes(train_codes, test_codes, np.zeros((0, *test_pixels.shape[1:]), np.float32), {})
 
 
-def raw_pixels(train_pixels: NDArray[np.uint8], test_pixels: NDArray[np.uint8]) -> UntrainedCodes:
+def raw_pixels(train_pixels: NDArray[np.uint8], test_pixels: NDArray[np.uint8]) -> ControlCodes:
     """Return the pixels, given as to `pca`, in [0, 1] as a code of as many units: its own reconstruction."""
     test = _flatten(test_pixels)
     errors = dict.fromkeys(("squared_error", "clipped_squared_error"), np.zeros(len(test), np.float32))
-    return UntrainedCodes(_flatten(train_pixels), test, test.reshape(test_pixels.shape), errors)
+    return ControlCodes(_flatten(train_pixels), test, test.reshape(test_pixels.shape), errors)
 
 
 def _flatten(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from trainables.evaluation.baselines import ControlCodes
 from trainables.evaluation.scores import Score, make_scores
 from trainables.models.autoencoder import Autoencoder, Switches
 from trainables.training.training import MEASURING_BATCH, Training, reconstruction_losses, scale_pixels
@@ -92,6 +93,13 @@ def measure_test(
     code, first = torch.cat(codes), model.decoder_stages[0]
     layer = model.activate(first, model.preactivate(first, code, {}))
     return TestImagesResult(code.cpu().numpy(), layer.cpu().numpy(), kept.half().cpu().numpy(), scores)
+
+
+def encode_control(model: Autoencoder, train_pixels: Tensor, test_pixels: Tensor) -> ControlCodes:
+    """Return what a trained control makes of images, (images, side, side) uint8: without a decoder, codes alone."""
+    train_codes, test_codes = (encode_pixels(model, pixels) for pixels in (train_pixels, test_pixels))
+    nothing = np.zeros((0, *test_pixels.shape[1:]), np.float32)
+    return ControlCodes(train_codes, test_codes, nothing, {})
 
 
 @torch.inference_mode()

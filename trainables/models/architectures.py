@@ -145,10 +145,14 @@ class ClassicAutoencoder:
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """A code without training: principal components, neighbours kept together, or the pixels themselves.
+    """A code to compare with, of which nothing is searched: principal components, the pixels, one that sees labels.
 
     ``fixed_code_size`` is the one code size that it has, where it has but one; ``lossless`` is a code from which the
     image comes back as it was, so that its reconstruction says nothing; ``with_umap``: only a study with UMAP has it.
+
+    One that is trained, by a study's recipe and only where ``--architectures`` asks for it, has a ``network``; what it
+    minimises is ``objective``, of `trainables.training.controls`, and ``loss``, where it reconstructs. With
+    ``supervised`` it is trained with the labels.
     """
 
     name: str
@@ -158,14 +162,22 @@ class Control:
     fixed_code_size: int | None = None
     lossless: bool = False
     with_umap: bool = False
+    network: Architecture | None = None
+    objective: str = ""
+    loss: Literal["euclidean"] | None = None
+    supervised: bool = False
 
-    trained: ClassVar[bool] = False
     ranked: ClassVar[bool] = False
     searched: ClassVar[tuple[str, ...]] = ()
     published_filters: ClassVar[None] = None
     pooling: ClassVar[None] = None
     unpooling: ClassVar[None] = None
     through_code: ClassVar[bool] = True
+
+    @property
+    def trained(self) -> bool:
+        """Whether it has weights that training changes."""
+        return self.network is not None
 
 
 Architecture = ConvolutionalAutoencoder | ClassicAutoencoder
@@ -254,10 +266,22 @@ CONTROLS: Mapping[str, Control] = MappingProxyType(
             Control("pca", "PCA", "(linear <-> linear)", "Pearson (1901); Hotelling (1933)"),
             Control("umap", "UMAP", "(neighbours)", "McInnes, Healy and Melville (2018)", with_umap=True),
             Control("raw_pixels", "Raw pixels", "(identity)", "", fixed_code_size=IMAGE_SIZE**2, lossless=True),
+            Control(
+                "siamese",
+                "Siamese network (sees labels)",
+                "(conv, pool)",
+                "Hadsell, Chopra and LeCun (2006); Caffe's example siamese; the encoder is model 4's",
+                network=dataclasses.replace(BUILT_IN["model_4"], name="siamese"),
+                objective="contrastive",
+                supervised=True,
+            ),
         )
     }
 )
-"""Codes that need no training, by name; they go through the same evaluation and stand in the same tables."""
+"""Codes to compare with, by name; they go through the same evaluation and stand in the same tables."""
+
+TRAINED_CONTROLS: Mapping[str, Control] = MappingProxyType({name: row for name, row in CONTROLS.items() if row.trained})
+"""Those that are trained, which a study has where it is asked for them."""
 
 
 def with_variant(

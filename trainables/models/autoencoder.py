@@ -55,7 +55,7 @@ class Autoencoder(nn.Module):
     is the reconstruction. Weights are zero until `starting_weights` draws them.
 
     The code layer has ``outputs_per_unit`` outputs for each unit of the code, which ``read_code`` makes of them; by
-    default they are the code.
+    default they are the code. One that is not ``decoded`` ends there: it has an encoder alone.
     """
 
     def __init__(
@@ -66,15 +66,17 @@ class Autoencoder(nn.Module):
         image_size: int = IMAGE_SIZE,
         outputs_per_unit: int = 1,
         read_code: Callable[[Tensor], Tensor] | None = None,
+        decoded: bool = True,
     ) -> None:
         super().__init__()
         self.architecture = architecture
         self._read_code = read_code
         self.code_size = code_size
         self.image_size = image_size
-        self.stages = tuple(_pair_layers(list_layers(architecture, code_size, filters, image_size, outputs_per_unit)))
-        after_code = 1 + [stage.layer.name for stage in self.stages].index("code")
-        self.encoder_stages, self.decoder_stages = self.stages[:after_code], self.stages[after_code:]
+        stages = tuple(_pair_layers(list_layers(architecture, code_size, filters, image_size, outputs_per_unit)))
+        after_code = 1 + [stage.layer.name for stage in stages].index("code")
+        self.encoder_stages, self.decoder_stages = stages[:after_code], stages[after_code:] if decoded else ()
+        self.stages = self.encoder_stages + self.decoder_stages
         self.pooling: Pooling = architecture.pooling or "none"
         self.unpooling: Unpooling = architecture.unpooling or "none"
         self.plain = False

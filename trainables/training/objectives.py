@@ -55,6 +55,8 @@ class Objective:
         plain: whether it needs what the engine's compiled halves do not give: derivatives of derivatives, or maps
             between layers. Then PyTorch's own layers compute it.
         shared: whether seeds can be trained as one batched model, as `batched` does.
+        labelled: whether a step needs the labels of its images.
+        decodes: whether there is a decoder.
     """
 
     name: str
@@ -72,6 +74,8 @@ class Objective:
     prior: bool = False
     plain: bool = False
     shared: bool = False
+    labelled: bool = False
+    decodes: bool = True
 
     def list_strengths(self, code_size: int) -> Strengths | tuple[()]:
         """Return the three strengths at a code size; none where there are none."""

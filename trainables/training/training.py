@@ -53,7 +53,10 @@ class EpochMetrics:
 
 
 class StepLosses(NamedTuple):
-    """Of a step, averaged over its images: what is minimised, and the errors of the reconstructions."""
+    """Of a step, averaged over its images: what is minimised, and the errors of the reconstructions.
+
+    Errors are NaN, and so null in rows, where nothing is reconstructed.
+    """
 
     minimised: Tensor
     cross_entropy: Tensor
@@ -68,13 +71,15 @@ class StepLosses(NamedTuple):
 class Step:
     """What an objective is given: a batch of clean images, the model, and its source of noise.
 
-    ``images`` are ``(batch, 1, side, side)`` float32 in [0, 1].
+    ``images`` are ``(batch, 1, side, side)`` float32 in [0, 1]; ``labels``, ``(batch,)``, are there where the objective
+    asks for them.
     """
 
     model: Autoencoder
     images: Tensor
     trial_config: TrialConfig
     noise: torch.Generator
+    labels: Tensor | None = None
 
     @property
     def strength(self) -> float:
@@ -85,6 +90,11 @@ class Step:
         """Return the losses of reconstructions, given as logits of the images' shape."""
         cross_entropy, squared_error = reconstruction_losses(logits, self.images)
         return StepLosses(select_loss(self.trial_config, cross_entropy, squared_error), cross_entropy, squared_error)
+
+    def lose(self, minimised: Tensor) -> StepLosses:
+        """Return the losses of a step without reconstructions."""
+        nothing = torch.full_like(minimised, math.nan, requires_grad=False)
+        return StepLosses(minimised, nothing, nothing)
 
     def compare_each(self, logits: Tensor, count: int) -> StepLosses:
         """Return the losses of every single reconstruction, (count * batch,), of ``count`` for each image in turn."""
@@ -118,9 +128,10 @@ class Training:
         validation_pixels: of the same kind, measured after every epoch, or None.
         row: of the table of architectures, by default the built-in one that the settings name.
         objective: likewise.
+        train_labels: ``(images,)``, on the device, for an objective that needs them.
 
     Raises:
-        InputError: there are fewer images than a batch holds.
+        InputError: there are fewer images than a batch holds, or no labels where the objective needs them.
     """
 
     def __init__(
@@ -131,6 +142,7 @@ class Training:
         validation_pixels: Tensor | None = None,
         row: Architecture | None = None,
         objective: Objective | None = None,
+        train_labels: Tensor | None = None,
     ) -> None:
         if len(train_pixels) < trial_config.batch_size:
             raise InputError(
@@ -141,6 +153,13 @@ class Training:
         self.trial_config = trial_config
         self.train_pixels, self.validation_pixels = train_pixels, validation_pixels
         self.objective = objective or OBJECTIVES[trial_config.objective]
+        if self.objective.labelled and train_labels is None:
+            raise InputError(
+                f"objective {self.objective.name} without labels",
+                "images with labels",
+                "choose other data or another one",
+            )
+        self._labels = train_labels if self.objective.labelled else None
         # The first two words are the same however many are asked for.
         weights_seed, order_seed, noise_seed = np.random.SeedSequence(seed).generate_state(3, np.uint64)
         self._order = torch.Generator().manual_seed(int(order_seed))
@@ -174,8 +193,9 @@ class Training:
             rate = schedule_learning_rate(self.trial_config, first_step + step, self.steps_per_epoch)
             for group in self.optimizer.groups:
                 group.rate = rate * group.factor
-            batch = self.train_pixels.index_select(0, order[step * batch_size : (step + 1) * batch_size])
-            sums += self._step(scale_pixels(batch))
+            chosen = order[step * batch_size : (step + 1) * batch_size]
+            labels = None if self._labels is None else self._labels.index_select(0, chosen)
+            sums += self._step(scale_pixels(self.train_pixels.index_select(0, chosen)), labels)
         cross_entropy, squared_error = (sums / self.steps_per_epoch).tolist()
         return self.end_epoch(started, rate, cross_entropy, squared_error)
 
@@ -193,13 +213,13 @@ class Training:
             seconds=time.perf_counter() - started,
         )
 
-    def make_step(self, images: Tensor) -> Step:
+    def make_step(self, images: Tensor, labels: Tensor | None = None) -> Step:
         """Return what the objective is given of a batch of images, ``(batch, 1, side, side)`` in [0, 1]."""
-        return Step(self.model, images, self.trial_config, self._noise)
+        return Step(self.model, images, self.trial_config, self._noise, labels)
 
-    def _step(self, images: Tensor) -> Tensor:
+    def _step(self, images: Tensor, labels: Tensor | None) -> Tensor:
         """Change the weights by one batch and return its (cross-entropy, squared error) per image."""
-        losses = self.objective.find_losses(self.make_step(images))
+        losses = self.objective.find_losses(self.make_step(images, labels))
         self.optimizer.clear_gradients()
         losses.minimised.backward()
         if self.trial_config.gradient_norm_limit is not None:
@@ -246,7 +266,7 @@ def reconstruction_losses(logits: Tensor, images: Tensor) -> tuple[Tensor, Tenso
 
 def select_loss(trial_config: TrialConfig, cross_entropy: Tensor, squared_error: Tensor) -> Tensor:
     """Return what training minimises, of the shape of the two losses."""
-    losses: dict[str, Tensor] = {
+    losses: dict[str | None, Tensor] = {
         "cross_entropy": cross_entropy,
         "euclidean": squared_error / 2,
         "both": cross_entropy + squared_error / 2,
@@ -325,6 +345,7 @@ def make_model(
         image_size,
         objective.outputs_per_unit,
         None if read_code is None else partial(_read_code, read_code, trial_config.objective_strength or 0.0),
+        objective.decodes,
     )
     model.plain = objective.plain
     return model

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from study.config.factorial import make_factorial
 from study.config.presets import PRESETS, change_preset, study_config
 from study.config.study_config import PUBLISHED_EPOCHS
 from study.plan.rounds import is_grid, list_rounds
+from study.plan.trials import plan_trials
 from trainables.errors import InputError
 from trainables.models.architectures import BUILT_IN
 
@@ -23,6 +25,25 @@ def test_presets_are_valid_and_named_after_preset_and_data(preset: str) -> None:
     assert config.name == f"{preset}-{config.dataset}"
     own = {"factorial": tuple(row.name for row in make_factorial()), "objectives": ("model_4", "model_3")}
     assert config.architectures == own.get(preset, tuple(BUILT_IN))
+
+
+PLANNED = {
+    "quick": "7903572f7acaba55",
+    "sample": "e1b7a04e6e6285fb",
+    "paper": "e74fbc6b2d6f7cdf",
+    "reference": "288f653e91749cc1",
+    "factorial": "26a538b9e72c8218",
+    "objectives": "fe97ecebec6e7efa",
+}
+"""Digests of ids, seeds and epochs of the trials that version 1 of each preset plans."""
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_preset_plans_the_trials_that_it_always_planned(preset: str) -> None:
+    """A study that was begun goes on: what is added to the tables is studied where it is asked for."""
+    planned = plan_trials(study_config(preset))
+    trials = "\n".join(f"{trial.trial_id} {trial.seed} {trial.epochs}" for trial in planned)
+    assert hashlib.sha256(trials.encode()).hexdigest()[:16] == PLANNED[preset]
 
 
 def test_the_papers_epochs_are_its_iterations() -> None:

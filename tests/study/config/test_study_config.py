@@ -12,7 +12,7 @@ from study.config.presets import study_config
 from study.config.search_space import Cell
 from tests.studies import small_config
 from trainables.errors import FieldError
-from trainables.models.architectures import BUILT_IN, CONTROLS
+from trainables.models.architectures import BUILT_IN, CONTROLS, TRAINED_CONTROLS
 from trainables.trial_config import RECIPES
 
 
@@ -41,7 +41,7 @@ from trainables.trial_config import RECIPES
         ("name", ".hidden", "name '.hidden'", "letters, digits, '-', '_' and '.', not starting with '.', at most 100"),
         ("name", "a" * 101, None, "letters, digits, '-', '_' and '.', not starting with '.', at most 100"),
         ("models", (3,), "models 3", "rows of models, as docs/extending.md shows"),
-        ("architectures", ("pca",), "unknown architecture 'pca'", ", ".join(BUILT_IN)),
+        ("architectures", ("pca",), "unknown architecture 'pca'", ", ".join((*BUILT_IN, *TRAINED_CONTROLS))),
     ],
 )
 def test_a_value_that_is_not_accepted_is_told_with_what_is(

@@ -40,6 +40,25 @@ def test_umap_is_a_control_of_studies_that_have_it() -> None:
     }
 
 
+def test_a_trained_control_is_planned_where_it_is_asked_for_and_nothing_of_it_is_searched() -> None:
+    """At every code size, with every seed, for the epochs of the study; its settings are known from the start."""
+    config = small_config(architectures=("siamese",), code_sizes=(2, 10), arms=("tuned", "published"))
+    planned = [trial for trial in plan_trials(config) if trial.epochs]
+    assert [trial.trial_id for trial in planned] == [
+        f"confirm-siamese-code{size}{number}" for number in ("", "-02") for size in (2, 10)
+    ]
+    assert {(trial.arm, trial.epochs) for trial in planned} == {("control", config.epochs)}
+    trial_config = Plan(config, []).resolve_config(planned[0])
+    assert trial_config is not None
+    assert (trial_config.architecture, trial_config.objective, trial_config.objective_strength, trial_config.loss) == (
+        "siamese",
+        "contrastive",
+        1.0,
+        None,
+    )
+    assert {trial.trial_id for trial in plan_trials(small_config())}.isdisjoint(trial.trial_id for trial in planned)
+
+
 def test_classic_autoencoder_has_no_published_arm() -> None:
     """Nothing of it is published by the paper's authors."""
     config = small_config(architectures=("classic_autoencoder",))

@@ -201,9 +201,9 @@ def test_an_epoch_trains_the_images_in_its_order(monkeypatch: pytest.MonkeyPatch
     seen: list[torch.Tensor] = []
     step = training._step
 
-    def spied(images: torch.Tensor) -> torch.Tensor:
+    def spied(images: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
         seen.append(images)
-        return step(images)
+        return step(images, labels)
 
     monkeypatch.setattr(training, "_step", spied)
     training.train_epoch()
