@@ -33,6 +33,7 @@ from analysis.figures.codes import codes_2d, codes_tsne
 from analysis.figures.errors import error_by_code_size, error_by_cost
 from analysis.figures.factorial import factorial_effects
 from analysis.figures.learning_curves import learning_curves
+from analysis.figures.objectives import objective_codes, objective_errors, objective_strengths
 from analysis.figures.pictures.decoded import code_walk, prior_samples
 from analysis.figures.pictures.filters import learned_filters
 from analysis.figures.pictures.layers import layer_maps
@@ -51,7 +52,7 @@ FORMATS: tuple[tuple[str, type[FigureCanvasBase], int, dict[str, Any]], ...] = (
 )
 """Suffix, what draws it, dots per inch (in vector files: of the points that are pixels there), options."""
 MOST_PROCESSES = 4
-"""There are fourteen figures, and each process takes a second to start."""
+"""There are seventeen figures, and each process takes a second to start."""
 
 CACHE = "tsne.parquet"
 """File in the report's folder that keeps the points of t-SNE."""
@@ -90,6 +91,9 @@ def figures(results: StudyResults, cache: Path | None = None, *, tsne: bool = Tr
     yield reconstructions(results)
     yield codes_2d(results)
     yield codes_tsne(results, cache) if tsne else Absent("codes_tsne", "t-SNE of larger codes", "left out as asked for")
+    yield objective_codes(results)
+    yield objective_errors(results)
+    yield objective_strengths(results)
     yield learning_curves(results)
     yield error_by_cost(results)
     yield factorial_effects(results)

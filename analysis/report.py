@@ -26,6 +26,8 @@ from rich.console import Console
 from analysis import freshness
 from analysis.claims.claims import PRIMARY_CODE_SIZE
 from analysis.claims.findings import tabulate_findings
+from analysis.objectives.bypass import judge_bypass
+from analysis.objectives.comparison import compare_objectives
 from analysis.provenance import list_missing, provenance
 from analysis.rendering import text as rendering
 from analysis.rendering.html import render_page
@@ -61,6 +63,8 @@ PRINTED = (
     "reconstruction",
     "classification",
     "clustering",
+    "objectives",
+    "bypass",
     "factorial",
     "ablations",
     "findings",
@@ -130,6 +134,7 @@ def comparison_tables(results: StudyResults) -> tuple[Table | Absent, ...]:
     return (
         *(table(results) for table in (headline, summary, architectures, sizes, reconstruction)),
         *(score_table(results, spec) for spec in (NEIGHBOURHOOD, CLASSIFICATION, CLUSTERING, CODE)),
+        *(table(results) for table in (compare_objectives, judge_bypass)),
         *(table(results) for table in (reliance, stability, agreement, factorial, ablations, cost, search)),
         *(table(results) for table in (headline_pairs, differences, layer_values, other_scores)),
         *tabulate_findings(results),

@@ -14,6 +14,7 @@ of another study, is named in ``problems``; the rest is read.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -36,7 +37,7 @@ from study.storage.schema import ARMS, PHASES, STATUSES, TABLES
 from trainables.errors import InputError
 from trainables.models.architectures import BUILT_IN, CONTROLS, Architecture, Control, ConvolutionalAutoencoder
 from trainables.models.custom import check_row, load_row
-from trainables.training.objectives import OBJECTIVES, RECONSTRUCTION, load_objective
+from trainables.training.objectives import OBJECTIVES, RECONSTRUCTION, Objective, load_objective
 
 ResultsError = InputError
 """A results folder cannot be used."""
@@ -418,6 +419,27 @@ def name_model(cell: Cell) -> str:
     return cell.architecture if cell.objective == RECONSTRUCTION else f"{cell.architecture}-{cell.objective}"
 
 
+def split_model(models: Iterable[str], name: str) -> tuple[str, str]:
+    """Return what `name_model` joined: the name of a model, one of ``models``, and that of its objective."""
+    found = re.fullmatch(r"(\w+)(?:-(\w+))?( \(.*\))?", name)
+    if found is None or found[2] is None:
+        return name, RECONSTRUCTION
+    model, objective, study = found.groups("")
+    # Of several studies what was renamed may be the model, or the objective alone.
+    return (model + study if model + study in models else model), objective
+
+
+def list_objectives(results: StudyResults) -> dict[str, Objective]:
+    """Return the objectives built in and the studies' own by name, in the order of tables."""
+    own = (_read_objectives(study.manifest) for study in results.studies)
+    return {**OBJECTIVES, **{name: each for known in own for name, each in known.items()}}
+
+
+def _read_objectives(manifest: Mapping[str, Any]) -> dict[str, Objective]:
+    own = map(load_objective, manifest["config"].get("own_objectives", ()))
+    return {**OBJECTIVES, **{each.name: each for each in own}}
+
+
 def _list_cell_objectives(trials: pd.DataFrame) -> pd.Series[str]:
     """Return the objective of each row's cell: reconstruction where an ablation changes it, and of controls."""
     objectives = trials["objective"].astype("object").fillna(RECONSTRUCTION)
@@ -433,8 +455,7 @@ def _tell_objectives_apart(
     So that no table takes a mean over two of them, and all compare them as they compare models. They come after the
     model in the order of tables and figures.
     """
-    own = manifest["config"].get("own_objectives", ())
-    known = {**OBJECTIVES, **{each["name"]: load_objective(each) for each in own}}
+    known = _read_objectives(manifest)
     objectives = _list_cell_objectives(trials)
     other = objectives != RECONSTRUCTION
     apart = {*zip(trials["architecture"].astype("str")[other], objectives[other], strict=True)}

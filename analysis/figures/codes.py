@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +10,17 @@ import matplotlib.patheffects as effects
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
 from analysis.figures.style import CLASS_COLOURS, Drawing, make_heading, make_panels, spread_code_sizes, use_style
 from analysis.figures.tsne import EMBEDDED_IMAGES, PERPLEXITY, Floats, embed_codes
+from analysis.objectives.runs import collect_runs
 from analysis.results import StudyResults
 from analysis.tables.table import Absent, make_absent
+from trainables.training.objectives import RECONSTRUCTION
 
 COLUMNS = 4
 SHOWN_EMBEDDINGS = 2
@@ -31,6 +35,10 @@ def codes_2d(results: StudyResults) -> Drawing | Absent:
     name, title = "codes_2d", "Codes of two units"
     kept = select_trials_with_codes(results)
     kept = kept[kept["code_size"] == 2]
+    # By other objectives they stand side by side in a figure of their own.
+    runs = collect_runs(results)
+    compared = runs.loc[runs["objective"] != RECONSTRUCTION, "trial_id"]
+    kept = kept[~kept["trial_id"].isin(compared)]
     if kept.empty:
         what = "no confirmed run of code size 2 kept its codes"
         return make_absent(results, name, title, what, "search confirm", "--code-sizes 2")
@@ -142,7 +150,13 @@ def _panels(
         axes.set_title(make_heading(results, key))
         axes.set_xlabel(names[0] if place + COLUMNS >= len(panels) else "")
         axes.set_ylabel(names[1] if place % COLUMNS == 0 else "")
-    shown = sorted({int(label) for trial_id in kept["trial_id"] for label in labels[trial_id] if label >= 0})
+    shown = draw_class_legend(figure, [labels[trial_id] for trial_id in kept["trial_id"]])
+    return Drawing(name, title, caption if shown else f"{caption} These data have no classes.", figure)
+
+
+def draw_class_legend(figure: Figure, labels: Iterable[NDArray[Any]]) -> list[int]:
+    """Put the classes of ``labels``, each ``(images,)``, below the panels, and return them."""
+    shown = sorted({int(label) for each in labels for label in each if label >= 0})
     handles = [
         Line2D([], [], color=CLASS_COLOURS[label % len(CLASS_COLOURS)], marker="o", linestyle="", label=str(label))
         for label in shown
@@ -156,4 +170,4 @@ def _panels(
             handletextpad=0,
             columnspacing=1,
         )
-    return Drawing(name, title, caption if shown else f"{caption} These data have no classes.", figure)
+    return shown

@@ -129,7 +129,7 @@ def draw_error_by_code_size(
             draw_intervals(axes, [offsets[name]] * len(rows), rows, style.line_style() | {"linestyle": ""})
     axes.set_ylabel(metric.axis_label)
     if logarithmic:
-        _scale_logarithmically(axes)
+        scale_logarithmically(axes)
     return axes
 
 
@@ -197,7 +197,7 @@ def draw_error_by_cost(
     axes.set_xlabel("Device seconds of a run (s)")
     axes.set_ylabel(metric.axis_label)
     if logarithmic:
-        _scale_logarithmically(axes)
+        scale_logarithmically(axes)
     return axes
 
 
@@ -217,6 +217,7 @@ def limit_view(
     return max(low, -margin), min(high, greatest + margin)
 
 
-def _scale_logarithmically(axes: Axes) -> None:
+def scale_logarithmically(axes: Axes) -> None:
+    """Give y a logarithmic axis whose ticks are plain numbers."""
     axes.set_yscale("log")
     format_log_axis(axes.yaxis, sparse_from=500)

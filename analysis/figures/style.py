@@ -8,6 +8,7 @@ apart in greyscale. Controls are grey or black and have no filled marker.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -22,7 +23,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from analysis.results import StudyResults
+from analysis.results import StudyResults, list_objectives, split_model
+from trainables.training.objectives import RECONSTRUCTION
 
 STYLE: Mapping[Any, Any] = MappingProxyType(
     {
@@ -125,6 +127,19 @@ _SPARE = (
 )
 """For models that a user added. Source: Tol's muted scheme."""
 
+_OBJECTIVE_STYLES = {
+    RECONSTRUCTION: ModelStyle("#222222", "o", "-"),
+    "denoising": ModelStyle("#0072B2", "s", "--"),
+    "variational": ModelStyle("#CC3311", "^", "-."),
+    "importance_weighted": ModelStyle("#EE7733", "v", (0, (5, 1, 1, 1))),
+    "k_sparse": ModelStyle("#117733", "D", (0, (3, 1))),
+    "dropout": ModelStyle("#999933", "P", "--"),
+    "contractive": ModelStyle("#AA4499", "X", "-."),
+    "what_where": ModelStyle("#332288", "<", (0, (5, 1, 1, 1))),
+    "moment_matching": ModelStyle("#33AACC", ">", (0, (3, 1))),
+}
+"""Plain reconstruction is dark: the others are compared with it. Source: Tol's vibrant and muted schemes."""
+
 CLASS_COLOURS = (
     "#332288",
     "#88CCEE",
@@ -144,12 +159,28 @@ def choose_styles(results: StudyResults, frame: pd.DataFrame) -> dict[str, Model
     """Return the style of each model of ``frame``, in the order of tables; added ones share the spare styles."""
     names = [str(name) for name in frame["architecture"].drop_duplicates().sort_values()]
     controls = list_controls(results)
-    added = sorted(name for name in names if name not in _STYLES)
+    parts = {name: split_model(results.models, name) for name in names}
+    added = sorted({model for model, _ in parts.values() if model not in _STYLES})
     styles = _STYLES | {name: _SPARE[place % len(_SPARE)] for place, name in enumerate(added)}
+    # By another objective a model keeps its marker and line, and has the objective's colour.
+    colours = {name: style.colour for name, style in choose_objective_styles(results).items()}
     return {
-        name: dataclasses.replace(styles[name], label=format_label(results, name), control=name in controls)
-        for name in names
+        name: dataclasses.replace(
+            styles[model],
+            colour=styles[model].colour if objective == RECONSTRUCTION else colours[objective],
+            label=format_label(results, name),
+            control=name in controls,
+        )
+        for name, (model, objective) in parts.items()
     }
+
+
+def choose_objective_styles(results: StudyResults) -> dict[str, ModelStyle]:
+    """Return the style of each objective in panels of one model, in the order of tables; added ones share the spare."""
+    known = list_objectives(results)
+    added = [name for name in known if name not in _OBJECTIVE_STYLES]
+    styles = _OBJECTIVE_STYLES | {name: _SPARE[place % len(_SPARE)] for place, name in enumerate(added)}
+    return {name: dataclasses.replace(styles[name], label=escape_label(each.label)) for name, each in known.items()}
 
 
 def list_controls(results: StudyResults) -> list[str]:
@@ -162,7 +193,12 @@ def format_label(results: StudyResults, architecture: str) -> str:
 
     A dollar sign would begin mathematics, and a leading underscore would keep the name out of the legend.
     """
-    label = results.get_label(architecture).replace("$", r"\$")
+    return escape_label(results.get_label(architecture))
+
+
+def escape_label(label: str) -> str:
+    """Return ``label`` so that matplotlib shows it unchanged: see `format_label`."""
+    label = label.replace("$", r"\$")
     return f" {label}" if label.startswith("_") else label
 
 
@@ -190,12 +226,24 @@ def make_grid(
 
 def make_panels(count: int, columns: int, width: float, height: float, **shared: Any) -> tuple[Figure, list[Axes]]:
     """Return a figure of ``count`` panels that wrap after ``columns``, and the panels in order."""
-    columns = min(columns, count)
-    figure, rows = make_grid(-(-count // columns), columns, width, height, **shared)
-    panels = [panel for row in rows for panel in row]
-    for panel in panels[count:]:
-        panel.remove()
-    return figure, panels[:count]
+    figure, (panels,) = make_blocks([count], columns, width, height, **shared)
+    return figure, panels
+
+
+def make_blocks(
+    counts: Sequence[int], columns: int, width: float, height: float, **shared: Any
+) -> tuple[Figure, list[list[Axes]]]:
+    """Return a figure of blocks of ``counts`` panels, each of which begins a row and wraps, and the panels by block."""
+    columns = min(columns, max(counts))
+    heights = [-(-count // columns) for count in counts]
+    figure, rows = make_grid(sum(heights), columns, width, height, **shared)
+    blocks, rest = [], iter(rows)
+    for count, own in zip(counts, heights, strict=True):
+        panels = [panel for row in itertools.islice(rest, own) for panel in row]
+        for panel in panels[count:]:
+            panel.remove()
+        blocks.append(panels[:count])
+    return figure, blocks
 
 
 def draw_legend(figure: Figure, styles: Iterable[ModelStyle], others: Iterable[Line2D] = ()) -> None:

@@ -18,6 +18,7 @@ _RECONSTRUCTION = "reconstruction"
 _EVALUATORS = {
     _RECONSTRUCTION: "",
     "neighbourhood": "",
+    "code": "",
     "objective": "",
     "linear_classifier": "linear",
     "mlp_classifier": "MLP",
@@ -32,6 +33,7 @@ _OF = {"k_means": "raw code", "k_means_decoder_layer": "decoder's first layer"}
 _METRICS = {
     "cross_entropy": "cross-entropy",
     "f_score": "F-score",
+    "hoyer_sparsity": "Hoyer sparsity",
     "kl_divergence": "KL divergence",
     "nmi": "NMI",
     "ari": "ARI",

@@ -36,6 +36,8 @@ from tests.synthetic import (
 )
 
 ROOT = Path(__file__).resolve().parents[2]
+NEVER_MISSING = ("factorial_effects", "prior_samples", "objective_codes", "objective_errors", "objective_strengths")
+"""Figures that most studies do not have."""
 
 
 @pytest.fixture(scope="module")
@@ -62,12 +64,12 @@ def test_reading_a_report_draws_nothing_and_drawing_trains_nothing() -> None:
 
 
 def test_every_figure_without_rows_says_why(tmp_path: Path) -> None:
-    """With the command that makes them; of what no study lacks, a factorial and draws from a prior, nothing."""
+    """With the command that makes them; of what no study lacks, such as draws from a prior, nothing."""
     folder = write_synthetic_study(tmp_path, architectures=[], controls=False)
     for plot in figures(load_study(folder)):
         assert isinstance(plot, Absent), plot
         made_by = "python study/launch.py --preset quick --phase "
-        assert plot.reason == "" if plot.name in ("factorial_effects", "prior_samples") else made_by in plot.reason
+        assert plot.reason == "" if plot.name in NEVER_MISSING else made_by in plot.reason
     (tsne,) = [plot for plot in figures(load_study(folder), tsne=False) if plot.name == "codes_tsne"]
     assert isinstance(tsne, Absent)
     assert "as asked for" in tsne.reason

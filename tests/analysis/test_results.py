@@ -22,13 +22,16 @@ from analysis.results import (
     join_scores,
     load_studies,
     load_study,
+    name_model,
     select_confirmed,
+    split_model,
 )
 from analysis.stats.aggregate import select_confirmed_scores
 from analysis.stats.metrics import Metric, select_metric
 from analysis.tables.models import compute_size
 from analysis.tables.scores import CLASSIFICATION, score_table
 from analysis.tables.table import Table
+from study.config.search_space import Cell
 from study.storage.schema import SCHEMA_VERSION, TABLES, table_of
 from tests.synthetic import true_score, write_synthetic_study
 from trainables.models.architectures import BUILT_IN, CONTROLS, ConvolutionalAutoencoder
@@ -502,3 +505,13 @@ def test_a_model_trained_by_another_objective_is_a_model_of_its_own(folder: Path
         factor="objective", objective="denoising", base_code_size=10, architecture="model_1"
     )
     assert set(_list_cell_objectives(changed)) == {"reconstruction"}
+
+
+def test_a_model_and_its_objective_are_told_apart_again() -> None:
+    """Of several studies, too, where a model of one name is called after its study."""
+    for cell in (Cell("model_4", 10), Cell("model_4", 2, "k_sparse")):
+        assert split_model(BUILT_IN, name_model(cell)) == (cell.architecture, cell.objective)
+    models = {"mine": None, "mine (b)": None, "model_4": None}
+    assert split_model(models, "mine-variational (b)") == ("mine (b)", "variational")
+    assert split_model(models, "mine (b)") == ("mine (b)", "reconstruction")
+    assert split_model(models, "model_4-own (a-b)") == ("model_4", "own")

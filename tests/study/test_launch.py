@@ -14,8 +14,8 @@ import pytest
 
 from study import launch, run
 from study.config.presets import study_config
-from tests.faults.launches import assert_ended_in_words
 from study.signals import NotStarted
+from tests.faults.launches import assert_ended_in_words
 from tests.studies import exit_status
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -19,7 +20,9 @@ from study.config.search_space import Cell
 from study.storage import provenance
 from study.storage.schema import table_of
 from tests.studies import run_here, small_config, tuned_id
+from tests.tiny import write_tiny_data
 from trainables.run_trial import TrialBatch
+from trainables.training.objectives import OBJECTIVES, RECONSTRUCTION
 
 pytestmark = pytest.mark.slow
 
@@ -88,6 +91,47 @@ def test_a_trial_comes_out_the_same_in_every_bit(
     assert shown.splitlines()[-1] == f"{count} of {count} values came out the same, {count} of them bit for bit"
     assert "the same bits are expected" in shown
     assert sorted(path for path in study.rglob("*")) == before
+
+
+@pytest.fixture(scope="module")
+def launched(tmp_path_factory: pytest.TempPathFactory, clean_checkout: None) -> Path:
+    """A real launch on the tiny data by every objective but reconstruction: two seeds, and what-where's strengths."""
+    folder = tmp_path_factory.mktemp("objectives")
+    file = folder / "by_objective.toml"
+    others = [name for name in OBJECTIVES if name not in (RECONSTRUCTION, "what_where")]
+    file.write_text(
+        f'''preset = "quick"
+dataset = "{write_tiny_data(folder)}"
+architectures = ["model_4", "model_3"]
+objectives = {json.dumps(others)}
+objectives_at = [["model_3", ["what_where"]]]
+ablated_architectures = ["model_3"]
+phases = ["search", "confirm", "ablate"]
+factors = ["objective_strength"]
+trials = 1
+seeds = 2
+epochs = 1
+'''
+    )
+    assert launch.main(["--preset", str(file), "--results-dir", str(folder), "--no-report"]) == 0
+    return folder / "by_objective-tiny"
+
+
+@pytest.mark.parametrize("objective", [name for name in OBJECTIVES if name != RECONSTRUCTION])
+def test_a_trial_by_another_objective_comes_out_the_same_in_every_bit(
+    objective: str, launched: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Noise, masks and draws are those of its seed, the second here, which is trained again without the first."""
+    architecture = "model_3" if objective == "what_where" else "model_4"
+    trials = [f"confirm-{architecture}-code10-{objective}-tuned-02"]
+    if objective == "what_where":
+        trials += [f"ablate-model_3-code10-what_where-objective_strength-{label}-01" for label in ("weak", "strong")]
+    for trial_id in trials:
+        status, shown = reproduced(capsys, trial_id, launched)
+        assert status == 0, shown
+        rows = [row for table in ("scores", "image_scores") for row in pq.read_table(launched / table).to_pylist()]
+        count = 2 * 1 + 1 + sum(row["trial_id"].startswith(trial_id) for row in rows)
+        assert shown.splitlines()[-1] == f"{count} of {count} values came out the same, {count} of them bit for bit"
 
 
 def test_the_least_difference_is_shown(study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

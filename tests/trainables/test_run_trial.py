@@ -447,6 +447,7 @@ def test_a_model_with_switches_makes_nothing_of_a_draw() -> None:
     ("objective", "metrics"),
     [
         ("variational", {"kl_divergence", "active_units", "bound"}),
+        ("importance_weighted", {"kl_divergence", "active_units", "bound"}),
         ("k_sparse", {"nonzero_units"}),
         ("moment_matching", {"mean_distance", "covariance_distance"}),
         ("contractive", set()),
@@ -468,7 +469,7 @@ def test_a_trial_has_the_scores_of_its_objective_and_weights_that_say_how_codes_
     codes = encode(model, few_digits().test.pixels)
     np.testing.assert_array_equal(codes.astype(np.float16), report.outcome.kept.codes)
     kept = [picture.pixels for picture in report.outcome.pictures if picture.kind == "sample"]
-    assert bool(kept) == (objective in ("variational", "moment_matching"))
+    assert bool(kept) == (objective in ("variational", "importance_weighted", "moment_matching"))
     if kept:
         expected = [picture.pixels for picture in draw_samples(model, KEPT_SAMPLES, seed=1)]
         np.testing.assert_allclose(kept, expected, atol=2e-3)

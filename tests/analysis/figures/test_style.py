@@ -9,6 +9,7 @@ from analysis.figures.codes import codes_2d
 from analysis.figures.errors import error_by_code_size
 from analysis.figures.pictures.reconstructions import reconstructions
 from analysis.results import StudyResults, load_study
+from analysis.tables.table import Absent
 from tests.analysis.figures.panels import (
     choose,
     drawn,
@@ -43,7 +44,7 @@ def test_names_of_models_are_drawn_as_they_are(tmp_path: Path) -> None:
 def test_every_axis_has_a_unit(results: StudyResults, tmp_path: Path) -> None:
     """A label with a unit in parentheses, but for pictures and for axes of names."""
     for plot in figures(results, tmp_path / "points.parquet"):
-        if plot.name in ("factorial_effects", "prior_samples"):  # This study has none.
+        if isinstance(plot, Absent) and not plot.reason:  # Of what this study has not done.
             continue
         figure = drawn(plot).figure
         assert plot.title and plot.caption.endswith(".")  # type: ignore[union-attr]
