@@ -66,7 +66,8 @@ def test_readme_says_of_every_folder_what_it_owns() -> None:
 
 def test_readme_is_short() -> None:
     """What it leaves out stands in the pages of docs."""
-    assert len(README.read_text(encoding="utf-8").split()) < MOST_WORDS
+    words = [word for word in README.read_text(encoding="utf-8").split() if re.search(r"\w", word)]
+    assert len(words) < MOST_WORDS
 
 
 def test_every_page_is_reached_from_readme_and_every_link_of_a_page_leads_somewhere() -> None:
