@@ -71,9 +71,9 @@ class LocalRay:
         left_behind.append(self._kill)
         self._watcher.start()
         unused = (*UNUSED, *(() if options["log_to_driver"] else ("start_log_monitor",)))
-        usual = {name: getattr(Node, name) for name in unused}
+        usual = {name: getattr(Node, name) for name in unused if hasattr(Node, name)}  # not of every version
         try:
-            for name in unused:
+            for name in usual:
                 setattr(Node, name, lambda *_, **__: None)
             ray.init(
                 address="local",
