@@ -83,7 +83,7 @@ def open_storage(url: str) -> Iterator[Any]:
         raise InputError(
             f"Optuna storage {url}: {str(error).splitlines()[0]}",
             "one that can be written: sqlite:///study.db, another database's URL, or a journal file, study.log",
-            "check the address; a folder in it must exist",
+            "check the address, that its folder exists, and that no other program keeps it locked",
         ) from error
     finally:
         optuna.logging.set_verbosity(verbosity)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -12,6 +13,9 @@ from typing import Any
 import pytest
 import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
+
+from study.config.presets import study_config
+from tests.studies import write_rows
 
 ROOT = Path(__file__).resolve().parents[2]
 FILES = (ROOT / "cluster.yaml", ROOT / "docs" / "cluster-local.yaml")
@@ -157,3 +161,29 @@ def test_the_identity_policy_of_the_document_is_json_with_what_the_head_does() -
         "s3:PutObject",
     } <= actions
     assert not [action for action in actions if action.endswith(":*")]
+
+
+@pytest.mark.slow
+@pytest.mark.fault("Slurm: a job with nothing left to do")
+def test_a_slurm_job_with_nothing_left_to_do_starts_no_ray(tmp_path: Path) -> None:
+    """The document's script without a Slurm: it ends before it asks for one, but for a study that lacks a trial."""
+    config = study_config("quick", architectures=("unpool_only",))
+    write_rows(config, tmp_path / "results", lambda planned, trial_config: 100.0)
+    (found,) = re.findall(r"```bash\n(#!/bin/bash\n#SBATCH.*?)```", DOCUMENT.read_text(), flags=re.S)
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("SLURM_")}
+    for results, begun in (("results", True), ("new", False)):
+        flags = f"(--preset quick --architectures unpool_only --no-report --results-dir {tmp_path / results})"
+        script = found.replace("(--preset paper)", flags)
+        assert script != found
+        done = subprocess.run(
+            ["bash", "-c", script],
+            cwd=ROOT,
+            env=environment | {"PATH": path, "RAY_ADDRESS": ""},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert ("trials are done already" in done.stdout) == begun, done.stdout + done.stderr
+        assert (done.returncode == 0) == begun
+        assert ("SLURM_JOB_ID: unbound variable" in done.stderr) != begun

@@ -57,7 +57,7 @@ CORE_LINE = re.compile(r"^.{0,40}\[[-:, 0-9]+ [A-Z] \d+ \d+\] ", re.MULTILINE)
 FATAL_LINE = re.compile(r"^.{0,40}\[[-:, 0-9]+ [CF] \d+ \d+\] ", re.MULTILINE)
 
 
-TOLD = ("  to do:", "next:", "then:", "launch.py: error: argument --", "launch.py: error: unrecognized arguments: --")
+TOLD = ("  to do:", "next:", "then:", "launch.py: error: ")
 """What the last line may begin with, where it does not say that the same command goes on."""
 
 

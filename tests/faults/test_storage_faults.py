@@ -17,9 +17,11 @@ from study.storage import location
 from study.storage.files import StorageError
 from study.storage.store import Store
 from tests.faults.invariants import Damage
+from tests.faults.launches import assert_ended_in_words
 from tests.faults.tally import Tally
 from tests.object_store import FaultyStore, object_store, reached
 from tests.study.storage.test_store import append
+from trainables.errors import InputError
 
 ROOT = Path(__file__).resolve().parents[2]
 MANIFEST = {"schema_version": 1, "name": "some"}
@@ -110,6 +112,7 @@ def test_a_disk_that_stays_full_stops_the_study_and_what_ended_is_kept_as_soon_a
         with pytest.raises(StorageError, match=r"No space left on device.*tried for 0 s") as stopped:
             append(store, "b")
         assert "the same command" in stopped.value.remedy
+        assert_ended_in_words(str(stopped.value))
         assert_whole(disk / "study", ["a"])
         filler.unlink()
     assert_whole(disk / "study", ["a", "b"])
@@ -119,13 +122,14 @@ def test_a_disk_that_stays_full_stops_the_study_and_what_ended_is_kept_as_soon_a
 def test_what_cannot_be_kept_is_said_and_runs_again(disk: Path) -> None:
     """A row that never reached the disk is no row of the study."""
     with (
-        pytest.raises(StorageError, match="1 trials that had ended could not be written"),
+        pytest.raises(StorageError, match="1 trials that had ended could not be written") as stopped,
         Store(disk / "study", patience=0.5) as store,
     ):
         store.open(MANIFEST)
         append(store, "a")
         fill(disk)
         append(store, "b")
+    assert_ended_in_words(str(stopped.value))
     assert_whole(disk / "study", ["a"])
     (disk / "filler").unlink()
     append(opened(disk / "study", 0.5), "b")
@@ -140,10 +144,12 @@ def test_a_folder_turned_read_only_stops_the_study_and_the_next_launch_is_refuse
     store = opened(disk / "study", patience=0.5)
     append(store, "a")
     mount("-o", "remount,ro", str(disk))
-    with pytest.raises(StorageError, match="Read-only file system"):
+    with pytest.raises(StorageError, match="Read-only file system") as stopped:
         append(store, "b")
-    with pytest.raises(Exception, match="cannot be written: Read-only file system"), Store(disk / "study"):
+    assert_ended_in_words(str(stopped.value))
+    with pytest.raises(InputError, match="cannot be written: Read-only file system") as refused, Store(disk / "study"):
         pass
+    assert_ended_in_words(str(refused.value))
     mount("-o", "remount,rw", str(disk))
     assert_whole(disk / "study", ["a"])
     append(opened(disk / "study", 0.5), "b")
@@ -157,8 +163,9 @@ def test_a_compaction_that_finds_the_disk_full_loses_nothing(disk: Path) -> None
     for trial_id in "abc":
         append(store, trial_id)
     filler = fill(disk)
-    with pytest.raises(StorageError, match="No space left"):
+    with pytest.raises(StorageError, match="No space left") as stopped:
         store.compact()
+    assert_ended_in_words(str(stopped.value))
     assert_whole(disk / "study", ["a", "b", "c"])
     filler.unlink()
     store.compact()
@@ -189,8 +196,9 @@ def test_an_object_store_that_stays_in_trouble_stops_the_study(table: str, serve
         store.open(MANIFEST)
         append(store, "a")
         server.fault = lambda method, path: 503 if method in ("PUT", "POST") and f"/{table}/" in path else None
-        with pytest.raises(StorageError, match=r"s3://.*tried for 1 s"):
+        with pytest.raises(StorageError, match=r"s3://.*tried for 1 s") as stopped:
             append(store, "b")
+        assert_ended_in_words(str(stopped.value))
         assert [row["trial_id"] for row in Store(uri).read_trials()] == ["a"]
         server.fault = None
     assert sorted(row["trial_id"] for row in opened(uri, 1).read_trials()) == ["a", "b"]
@@ -205,8 +213,9 @@ def test_a_compaction_of_an_object_store_in_trouble_loses_nothing(server: Faulty
         for trial_id in trial_ids:
             append(store, trial_id)
         server.fault = lambda asked, path, method=method: 503 if asked == method else None
-        with pytest.raises(StorageError):
+        with pytest.raises(StorageError) as stopped:
             store.compact()
+        assert_ended_in_words(str(stopped.value))
         server.fault = None
         assert sorted(row["trial_id"] for row in Store(uri).read_trials()) == list(trial_ids)
     again = opened(uri, 1)

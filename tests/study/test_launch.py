@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import importlib.util
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -184,6 +186,19 @@ def test_a_folder_of_another_configuration_is_refused_with_the_difference(
     message = refused(capsys, "--preset", "quick", "--results-dir", str(tmp_path), "--epochs", "99")
     assert f"epochs was {config.epochs}, is 99" in message
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.fault("Optuna's storage: locked by another program")
+def test_a_storage_of_optuna_that_is_locked_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As by a dashboard that writes; nothing is begun."""
+    results, storage = tmp_path / "results", tmp_path / "study.db"
+    with contextlib.closing(sqlite3.connect(storage, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        flags = ("--preset", "quick", "--results-dir", str(results), "--optuna-storage", f"sqlite:///{storage}")
+        message = refused(capsys, *flags)
+    assert "database is locked" in message
+    assert "no other program keeps it locked" in message
+    assert not results.exists()
 
 
 def test_confirmation_without_a_search_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

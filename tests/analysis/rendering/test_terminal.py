@@ -75,6 +75,7 @@ def test_a_terminal_that_lacks_a_character_shows_a_question_mark(tables: tuple[T
     assert "14.72 ? 1.13 (3)" in printed(table, 80, "ascii")
 
 
+@pytest.mark.fault("commands on a narrow terminal")
 def test_a_command_is_never_folded(tmp_path: Path) -> None:
     """Whoever pastes a line that was, runs what stands on its first half: another study."""
     results = load_study(write_synthetic_study(tmp_path, code_sizes=(10,)))

@@ -13,6 +13,7 @@ from study.config.study_config import StudyConfig
 from study.config.study_file import format_study_file, read_config
 from study.plan.identity import make_identity
 from study.storage.store import Store
+from tests.faults.launches import assert_ended_in_words
 from trainables.errors import InputError
 
 
@@ -103,6 +104,7 @@ def test_a_mistake_is_told_with_file_line_and_what_is_accepted(
     results = tmp_path / "results"
     assert launch.main(["--preset", path, "--results-dir", str(results)]) == 2
     shown = capsys.readouterr().err
+    assert_ended_in_words(shown)
     number = 5 + line.count("\n")  # the second of two lines is the wrong one
     for text in (f"{path}, line {number}: ", *expected):
         assert text in shown

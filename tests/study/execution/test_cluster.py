@@ -34,6 +34,7 @@ def test_without_a_gpu_a_trial_a_core(monkeypatch: pytest.MonkeyPatch) -> None:
         cluster.find_local_resources(3, None)
 
 
+@pytest.mark.fault("container: quota of cores")
 def test_the_quota_of_a_container_counts(tmp_path: Path) -> None:
     """As a container sees it whose host has more cores: a core and a half are two trials."""
     (tmp_path / "cpu.max").write_text("150000 100000\n")

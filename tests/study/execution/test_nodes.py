@@ -77,6 +77,7 @@ def nodes_of_trials() -> set[str]:
     return {actor["Address"]["NodeID"] for actor in actors if actor["State"] == "ALIVE"}
 
 
+@pytest.mark.fault("cluster: a dry run, and a node that comes in the middle")
 def test_a_study_uses_every_node_also_one_that_comes_in_the_middle_and_never_the_head(
     cluster: Cluster, tmp_path: Path
 ) -> None:
@@ -208,6 +209,7 @@ def refused(nodes: Cluster, results: Path, *arguments: str) -> str:
     return out
 
 
+@pytest.mark.fault("cluster: GPUs that only Ray sees")
 def test_gpus_that_only_ray_sees_are_refused(cluster: Cluster, tmp_path: Path) -> None:
     """The node's PyTorch finds none, so every trial there would fail; on processors it may go on."""
     worker(cluster, num_cpus=2, num_gpus=1)

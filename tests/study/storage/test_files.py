@@ -18,6 +18,7 @@ from study.storage.location import parse_location
 from study.storage.parquet import read_table
 from study.storage.schema import TABLES
 from study.storage.store import Store
+from tests.faults.launches import assert_ended_in_words
 from tests.object_store import FaultyStore, object_store, reached
 from tests.study.storage.test_store import append, trial_row
 
@@ -123,6 +124,7 @@ def test_a_store_that_does_not_answer_is_refused_within_a_minute(
     assert time.monotonic() - asked < 60
     shown = capsys.readouterr()
     assert uri in shown.err
+    assert_ended_in_words(shown.err)
     assert len(shown.err.splitlines()) <= 8
     server.fault = None
     assert not Store(uri)._storage.names()
@@ -134,7 +136,9 @@ def test_a_store_that_can_be_read_but_not_written_is_refused(
     """As a key without the right to put."""
     server.fault = lambda method, path: 403 if method in ("PUT", "POST") else None
     assert launch.main(["--preset", "quick", "--results-dir", uri]) == 2
-    assert "cannot be written" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "cannot be written" in said
+    assert_ended_in_words(said)
 
 
 def test_a_file_that_is_not_ours_stays_where_it_is(folder: str) -> None:
@@ -180,6 +184,7 @@ def test_an_address_that_cannot_be_used_is_refused_before_anything_starts(
     assert launch.main(["--preset", "quick", "--results-dir", address]) == 2
     shown = capsys.readouterr()
     assert expected in shown.err
+    assert_ended_in_words(shown.err)
     assert "secret@" not in shown.err
     assert shown.out == ""
     assert len(shown.err.splitlines()) <= 8

@@ -22,6 +22,7 @@ from study.storage.files import Storage, StorageError
 from study.storage.location import parse_location
 from study.storage.lock import Lock
 from study.storage.store import Store
+from tests.faults.launches import assert_ended_in_words
 from tests.object_store import FaultyStore, object_store, reached
 from tests.study.storage.test_store import append
 from trainables.errors import InputError
@@ -215,7 +216,9 @@ def test_the_command_line_is_refused_while_another_launcher_writes(
         before = sorted(tmp_path.rglob("*"))
         assert launch.main(["--preset", "quick", "--results-dir", str(tmp_path)]) == 2
         assert sorted(tmp_path.rglob("*")) == before
-    assert f"process {os.getpid()}" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert f"process {os.getpid()}" in said
+    assert_ended_in_words(said)
 
 
 def test_an_interrupted_launcher_gives_its_lock_up(folder: str) -> None:

@@ -15,6 +15,7 @@ import pytest
 from study.storage.files import Storage
 from study.storage.location import parse_location
 from study.storage.store import Store
+from tests.faults.launches import assert_ended_in_words
 from tests.object_store import object_store, reached
 from tests.tiny import write_tiny_data
 
@@ -46,6 +47,7 @@ def test_a_study_on_s3_is_stopped_goes_on_and_is_reported(tmp_path: Path) -> Non
         second = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
         assert second.returncode == 2, second.stderr
         assert f"in use by process {process.pid}" in second.stderr
+        assert_ended_in_words(second.stderr)
         process.send_signal(signal.SIGKILL)
         process.wait()
         kept = {row["trial_id"]: row["finished_at"] for row in Store(study).read_trials()}

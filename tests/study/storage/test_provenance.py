@@ -34,6 +34,7 @@ def test_a_folder_outside_a_checkout_has_no_commit(tmp_path: Path, monkeypatch: 
     assert provenance.git_state() == (None, None)
 
 
+@pytest.mark.fault("git: a checkout of another user")
 def test_a_checkout_that_git_does_not_trust_is_named_with_the_remedy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -119,6 +119,7 @@ def test_a_compaction_that_was_stopped_midway_loses_and_doubles_nothing(tmp_path
     assert len(pd.read_parquet(folder / "epochs")) == 8
 
 
+@pytest.mark.fault("rows: a study that is launched again and again")
 def test_files_stay_few_however_often_a_study_goes_on(tmp_path: Path) -> None:
     """A joined file is joined again when smaller ones have its size together, so each row is written anew few times."""
     store, epochs = opened(tmp_path / "study"), tmp_path / "study" / "epochs"

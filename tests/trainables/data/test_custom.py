@@ -21,6 +21,7 @@ from study import launch
 from study.config.presets import study_config
 from study.config.study_file import read_config
 from study.plan.identity import make_identity
+from tests.faults.launches import assert_ended_in_words
 from tests.synthetic import write_synthetic_study
 from trainables.data.datasets import load_dataset
 from trainables.errors import InputError
@@ -193,6 +194,7 @@ def test_files_that_are_none_are_refused(
         path.write_bytes(content)
     assert launch.main(["--preset", "quick", "--dataset", str(path), "--results-dir", str(results)]) == 2
     shown = capsys.readouterr().err
+    assert_ended_in_words(shown)
     assert f"{path} cannot be read" in shown
     assert "Traceback" not in shown
     assert not results.exists()

@@ -21,6 +21,7 @@ from study.plan.plan import Plan
 from study.plan.search import CellSearch
 from study.plan.trials import plan_trials
 from study.storage.store import Store
+from tests.faults.launches import assert_ended_in_words
 from tests.studies import take_one
 from trainables.checkpoint import load_checkpoint, pack_weights
 from trainables.data.datasets import load_dataset
@@ -201,6 +202,7 @@ def test_a_mistake_in_a_file_of_models_is_one_screen(
         return
     assert launch.main(["--preset", "quick", "--models", str(path), "--results-dir", str(tmp_path / "results")]) == 2
     shown = capsys.readouterr().err
+    assert_ended_in_words(shown)
     assert f"{path}, line {line}: " in shown
     assert expected in shown
     assert "Traceback" not in shown
