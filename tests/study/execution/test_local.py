@@ -49,6 +49,7 @@ READ_ONLY = ("unshare", "-m", "sh", "-c", MOUNT, "sh") if MAY_UNSHARE else ()
 
 
 @pytest.mark.skipif(not MAY_UNSHARE, reason="needs root and unshare of util-linux")
+@pytest.mark.fault("machine: does not reach itself")
 @pytest.mark.parametrize("prepared", ["true", "ip link set lo up && ip address del 127.0.0.1/8 dev lo"])
 def test_a_machine_that_does_not_reach_itself_is_refused_in_words(prepared: str, tmp_path: Path) -> None:
     """Without a loopback interface, and with IPv6 alone; Ray itself waits for minutes."""
@@ -67,6 +68,7 @@ def test_a_machine_that_does_not_reach_itself_is_refused_in_words(prepared: str,
     assert not (tmp_path / "results").exists()
 
 
+@pytest.mark.fault("machine: no home, a long TMPDIR, no shared memory, from a thread")
 def test_a_study_in_a_thread_without_a_home_and_with_a_long_folder_for_temporary_files(tmp_path: Path) -> None:
     """As from a server, in a container of no user, in a job's folder; nothing of Ray is left behind.
 
@@ -91,6 +93,7 @@ def test_a_study_in_a_thread_without_a_home_and_with_a_long_folder_for_temporary
     assert not list(long.glob("**/session_*"))
 
 
+@pytest.mark.fault("machine: Ray's folder is another user's")
 @pytest.mark.skipif(not MAY_UNSHARE, reason="needs root and unshare of util-linux")
 def test_a_folder_of_ray_that_cannot_be_written_is_told() -> None:
     """As on a shared machine, where whoever came first owns it; what is not there yet is made in the folder above."""
@@ -109,6 +112,7 @@ ORPHAN = "import subprocess, sys; print(subprocess.Popen(sys.argv[1:], stdout=su
 """Starts a process and leaves it to the system."""
 
 
+@pytest.mark.fault("Ray: GPUs that only PyTorch sees, a process below nobody")
 def test_a_local_ray_has_the_gpus_of_pytorch_and_is_gone_with_what_nobody_is_above(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -135,6 +139,7 @@ def test_a_local_ray_has_the_gpus_of_pytorch_and_is_gone_with_what_nobody_is_abo
     assert not session.exists()
 
 
+@pytest.mark.fault("Ray: a raylet that starts processes to the end")
 def test_what_a_raylet_starts_while_it_is_ended_is_ended_too(tmp_path: Path) -> None:
     """It is suspended first: here it starts another process all the time, as Ray's own does while it starts."""
     raylet = tmp_path / "raylet"
