@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -34,17 +35,41 @@ def test_without_a_gpu_a_trial_a_core(monkeypatch: pytest.MonkeyPatch) -> None:
         cluster.find_local_resources(3, None)
 
 
-@pytest.mark.fault("container: quota of cores")
-def test_the_quota_of_a_container_counts(tmp_path: Path) -> None:
-    """As a container sees it whose host has more cores: a core and a half are two trials."""
+@pytest.fixture
+def group() -> Iterator[Path]:
+    """A real control group of version 1 with a quota of a core and a half."""
+    made = Path("/sys/fs/cgroup/cpu", f"cae-study-{os.getpid()}")
+    try:
+        made.mkdir()
+        (made / "cpu.cfs_quota_us").write_text("150000")
+    except OSError as error:
+        pytest.skip(f"needs to make a control group of version 1: {error}")
+    yield made
+    made.rmdir()
+
+
+@pytest.fixture
+def group_2(tmp_path: Path) -> Path:
+    """The same as a container of version 2 sees it."""
     (tmp_path / "cpu.max").write_text("150000 100000\n")
+    return tmp_path
+
+
+@pytest.mark.fault("container: quota of cores")
+@pytest.mark.parametrize(
+    ("made", "place"), [("group", "/sys/fs/cgroup/cpu"), ("group_2", "/sys/fs/cgroup")], ids=["cgroup v1", "cgroup v2"]
+)
+def test_the_quota_of_a_container_counts(made: str, place: str, request: pytest.FixtureRequest) -> None:
+    """As a container sees it whose host has more cores: a core and a half are two trials."""
+    if subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode:
+        pytest.skip("needs to be root, to mount another /sys/fs/cgroup")
+    folder = request.getfixturevalue(made)
     ask = "import os; os.cpu_count = lambda: 64; os.sched_getaffinity = lambda _: set(range(64)); " + (
         "from study.execution.cluster import find_local_resources; print(find_local_resources(None, None).concurrency)"
     )
-    mount = f'mount --bind "$1" /sys/fs/cgroup && exec "$2" -c "{ask}"'
-    command = ["unshare", "-m", "sh", "-c", mount, "sh", str(tmp_path), sys.executable]
-    if subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode:
-        pytest.skip("needs to be root, to mount another /sys/fs/cgroup")
+    join = 'echo $$ > "$1/cgroup.procs" && ' if made == "group" else ""
+    script = f'{join}mount --bind "$1" {place} && exec "$2" -c "{ask}"'
+    command = ["unshare", "-m", "sh", "-c", script, "sh", str(folder), sys.executable]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout == "2\n"
 

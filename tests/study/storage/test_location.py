@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -24,6 +26,15 @@ def test_a_file_address_is_the_folder_that_it_names(tmp_path: Path) -> None:
     place = parse_location(tmp_path.as_uri()) / "study" / "study.json"
     assert place.local == tmp_path / "study" / "study.json"
     assert str(place) == f"{tmp_path}/study/study.json"
+
+
+def test_a_folder_whose_name_is_no_utf8_is_refused(tmp_path: Path) -> None:
+    """Arrow would not find it; where Python reads names by another encoding it is told what to export."""
+    with pytest.raises(InputError, match="a name that is no UTF-8") as raised:
+        parse_location(tmp_path / os.fsdecode(b"f\xfcr"))
+    assert raised.value.remedy.startswith("rename the folder" if sys.getfilesystemencoding() == "utf-8" else "export")
+    assert "\\udcfc" in str(raised.value)
+    assert parse_location(tmp_path / "f\u00fcr").local == tmp_path / "f\u00fcr"
 
 
 def test_an_address_with_credentials_is_refused_without_repeating_them() -> None:

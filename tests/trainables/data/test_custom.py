@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
+import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -66,6 +69,16 @@ def test_both_formats_give_the_same_data_set(tmp_path: Path) -> None:
     assert np.array_equal(first.validation.pixels, PIXELS[50:60])
     assert first.test.labels is not None and np.array_equal(first.test.labels, LABELS[60:])
     assert not first.training.pixels.flags.writeable
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse such a name")
+def test_a_table_is_found_in_a_folder_whose_name_is_no_utf8(tmp_path: Path) -> None:
+    """As any name is that has an umlaut, where names are read as ASCII."""
+    folder = tmp_path / os.fsdecode(b"f\xfcr")
+    folder.mkdir()
+    found = parquet(tmp_path)
+    expected = load_dataset(found).sha256
+    assert load_dataset(str(shutil.move(found, folder))).sha256 == expected
 
 
 def test_floats_from_0_to_1_are_pixels(tmp_path: Path) -> None:
