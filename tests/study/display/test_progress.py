@@ -77,8 +77,8 @@ def test_time_left_follows_the_seconds_of_trials_alike(monkeypatch: pytest.Monke
 @pytest.mark.slow
 def test_a_verbose_launch_says_more(tmp_path: Path) -> None:
     """To a file: the plan, epochs, and Ray's words; test_rounds_on_ray.py has a quiet one."""
-    study = ("--preset", "quick", "--dataset", find_tiny_data(), "--architectures", "unpool_only", "--trials", "1")
-    study = (*study, "--epochs", "3", "--concurrency", "1")
+    study = ["--preset", "quick", "--dataset", find_tiny_data(), "--architectures", "unpool_only", "--trials", "1"]
+    study += ["--epochs", "3", "--concurrency", "1"]
     done = subprocess.run(
         [sys.executable, str(ROOT / "study" / "launch.py"), *study, "--phase", "search", "--no-report", "--verbose"],
         cwd=tmp_path,
