@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from study.config.study_file import read_config
-from tests.studies import run_here
+from tests.studies import exit_status, run_here
 
 ROOT = Path(__file__).resolve().parents[2]
 STUDY = """
@@ -49,7 +49,7 @@ def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.slow
-def test_own_models_and_data_are_reproduced_and_encoded(tmp_path: Path) -> None:
+def test_own_models_and_data_are_reproduced_and_encoded(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """From study.json and the weights alone; data that moved are given by --dataset, other data refused."""
     random = np.random.default_rng(0)
     arrays: dict[str, Any] = {
@@ -70,11 +70,9 @@ def test_own_models_and_data_are_reproduced_and_encoded(tmp_path: Path) -> None:
     assert pq.read_table(tmp_path / "codes.parquet").num_rows == 80
 
     (tmp_path / "mine.npz").rename(tmp_path / "moved.npz")
-    gone = run("study/launch.py", "--reproduce", trial_id, results)
-    assert gone.returncode == 2
-    assert "mine.npz" in gone.stderr
+    assert exit_status(("--reproduce", trial_id, str(results))) == 2
+    assert "mine.npz" in capsys.readouterr().err
     moved = run("study/launch.py", "--reproduce", trial_id, results, "--dataset", tmp_path / "moved.npz")
     assert moved.returncode == 0, moved.stderr
-    other = run("study/launch.py", "--reproduce", trial_id, results, "--dataset", "digits")
-    assert other.returncode == 2
-    assert "SHA-256" in other.stderr
+    assert exit_status(("--reproduce", trial_id, str(results), "--dataset", "digits")) == 2
+    assert "SHA-256" in capsys.readouterr().err

@@ -19,6 +19,7 @@ from study import reproduce as reproduction
 from study.config.search_space import Cell
 from study.storage import provenance
 from study.storage.schema import table_of
+from tests.faults.launches import find_tiny_data
 from tests.studies import run_here, small_config, tuned_id
 from tests.tiny import write_tiny_data
 from trainables.run_trial import TrialBatch
@@ -28,11 +29,12 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = small_config(
+    dataset=find_tiny_data(),
     architectures=("model_4",),
     trials=1,
     seeds=1,
     epochs=2,
-    batch_size=100,
+    batch_size=50,
     phases=("search", "confirm", "ablate"),
     factors=("loss",),
     published_epochs=2,
@@ -155,7 +157,7 @@ def test_the_least_difference_is_shown(study: Path, tmp_path: Path, capsys: pyte
     status, shown = reproduced(capsys, TRIAL, copy)
     assert status == 1
     assert len(re.findall("DIFFERS", shown)) == 3
-    assert "test images reconstruction: squared_error of 360 DIFFERS: 359 same" in shown
+    assert "test images reconstruction: squared_error of 60 DIFFERS: 59 same" in shown
     assert re.search(r"^epoch 2: train_cross_entropy \S+ DIFFERS from", shown, re.MULTILINE)
     assert re.search(r"^test k_means: .*silhouette \S+ DIFFERS from", shown, re.MULTILINE)
 
@@ -210,7 +212,7 @@ def test_the_settings_are_those_that_the_trial_had(study: Path, monkeypatch: pyt
     batch = seen[0]
     assert batch.trial_config is not None
     assert batch.trial_config.loss == "euclidean"
-    assert batch.trial_config.batch_size == 100
+    assert batch.trial_config.batch_size == 50
     (trial,) = batch.trials
     assert trial.trial_id.startswith("ablate-model_4-code10-loss-euclidean-01-")
 
@@ -219,7 +221,7 @@ def test_the_settings_are_those_that_the_trial_had(study: Path, monkeypatch: pyt
     ("change", "expected"),
     [
         ({"status": "failed", "reason": "its worker died"}, "failed: its worker died"),
-        ({"dataset_sha256": "0" * 64}, "was trained on digits of SHA-256 000"),
+        ({"dataset_sha256": "0" * 64}, "was trained on tiny of SHA-256 000"),
         ({"architecture": "model_9"}, "model_9"),
     ],
 )

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from study.plan.trials import plan_trials
 from tests.tiny import write_tiny_data
 from trainables.training.devices import name_engine
 
-ROOT = Path(__file__).resolve().parents[2]
+LAUNCH = str(Path(__file__).resolve().parents[2] / "study" / "launch.py")
 ARCHITECTURES = ("model_3", "unpool_only")
 PHASES = ("search", "confirm", "ablate")
 TINY = (
@@ -36,21 +37,12 @@ TIMES = ["started_at", "finished_at", "seconds", "device_seconds", "git_dirty"]
 pytestmark = pytest.mark.slow
 
 
-def launch(results: Path, *arguments: str) -> subprocess.Popen[str]:
+def launch(results: Path, *arguments: str, script: Sequence[str] = (LAUNCH,)) -> subprocess.Popen[str]:
     """Start the command line in a process of its own, on the tiny data beside its results."""
     data = write_tiny_data(results.parent)
     environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
     return subprocess.Popen(
-        [
-            sys.executable,
-            str(ROOT / "study" / "launch.py"),
-            *TINY,
-            "--dataset",
-            str(data),
-            "--results-dir",
-            str(results),
-            *arguments,
-        ],
+        [sys.executable, *script, *TINY, "--dataset", str(data), "--results-dir", str(results), *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -59,9 +51,9 @@ def launch(results: Path, *arguments: str) -> subprocess.Popen[str]:
     )
 
 
-def finished(results: Path, *arguments: str) -> str:
+def finished(results: Path, *arguments: str, **how: Any) -> str:
     """Run the command line to its end, which must be a success, and return what it printed."""
-    process = launch(results, *arguments)
+    process = launch(results, *arguments, **how)
     out, err = process.communicate(timeout=600)
     assert process.returncode == 0, out + err
     return out
@@ -188,59 +180,38 @@ def test_a_complete_study_launched_again_runs_nothing(complete: tuple[Path, str]
     pd.testing.assert_frame_equal(rows(complete[0], "trials"), before)
 
 
-def test_the_same_seed_gives_the_same_rows_also_after_sigkill(complete: tuple[Path, str], tmp_path: Path) -> None:
-    """One trial at a time on a processor; killed in the middle, then the same command: nothing is run again."""
-    results = tmp_path / "results"
-    process = launch(results, "--concurrency", "1")
-    wait_for_rows(process, results, 5)
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
-    kept = {path.stem for path in (results / NAME / "trials").glob("*.parquet")}
-    before = rows(results, "trials").set_index("trial_id")
-    finished(results, "--concurrency", "1", "--no-report")
-    trials = rows(results, "trials")
-    assert trials.trial_id.tolist() == planned_ids(trials)
-    after = trials.set_index("trial_id").loc[before.index]
-    assert len(kept) >= 5
-    pd.testing.assert_frame_equal(after, before)  # times too: not one of them was run again
-    pd.testing.assert_frame_equal(
-        trials.drop(columns=TIMES), rows(complete[0], "trials").drop(columns=TIMES), check_exact=True
-    )
-    for table in ("epochs", "scores"):
-        ours, theirs = rows(results, table), rows(complete[0], table)
-        drop = [column for column in ("seconds",) if column in ours]
-        pd.testing.assert_frame_equal(ours.drop(columns=drop), theirs.drop(columns=drop), check_exact=True)
-
-
-def test_a_time_budget_stops_the_study_and_cut_off_trials_are_owed_again(tmp_path: Path) -> None:
-    """Nothing that was cut off is taken for pruned; the next launch would run it."""
-    results = tmp_path / "results"
-    out = finished(results, "--concurrency", "2", "--time-budget", "0.003", "--no-report")
-    assert "still pending" in out
-    if (results / NAME / "trials").exists() and list((results / NAME / "trials").iterdir()):
-        trials = rows(results, "trials")
-        assert len(trials) < len(planned_ids(trials))
-        assert (trials.epochs[trials.status == "complete"] == trials.epochs_planned[trials.status == "complete"]).all()
-        assert (trials.status[trials.phase == "confirm"] == "complete").all()
-
-
-def test_trials_that_hold_several_seeds_end_as_one_row_each(complete: tuple[Path, str], tmp_path: Path) -> None:
-    """Both seeds of a configuration in one trial of Tune's: the rows are those of one trial a seed."""
-    data = write_tiny_data(tmp_path)
-    where = ["--dataset", str(data), "--results-dir", str(tmp_path / "results"), "--concurrency", "1"]
-    arguments = [*TINY, *where, "--no-report"]
-    script = f"""
+SEVERAL_SEEDS = """
 import sys
 from study import launch
 from study.execution import tuner as tuning
 
-tuning.SEEDS_AT_ONCE = {{"cpu": 2}}
-sys.exit(launch.main({arguments!r}))
+tuning.SEEDS_AT_ONCE = {"cpu": 2}
+sys.exit(launch.main(sys.argv[1:]))
 """
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False, cwd=tmp_path)
-    assert done.returncode == 0, done.stdout + done.stderr
-    ours, theirs = rows(tmp_path / "results", "trials"), rows(complete[0], "trials")
-    pd.testing.assert_frame_equal(ours.drop(columns=TIMES), theirs.drop(columns=TIMES), check_exact=True)
+
+
+def test_the_same_seed_gives_the_same_rows_however_it_is_launched(complete: tuple[Path, str], tmp_path: Path) -> None:
+    """Stopped by its time budget, killed, then with both seeds of a configuration in one trial of Tune's.
+
+    Trials that were cut off are owed again and not taken for pruned; what had ended is not run again.
+    """
+    results = tmp_path / "results"
+    out = finished(results, "--concurrency", "2", "--time-budget", "0.002", "--no-report")
+    assert "still pending" in out
+    process = launch(results, "--concurrency", "1")
+    wait_for_rows(process, results, len(list((results / NAME / "trials").glob("*.parquet"))) + 4)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    before = rows(results, "trials").set_index("trial_id")
+    finished(results, "--concurrency", "1", "--no-report", script=("-c", SEVERAL_SEEDS))
+    trials = rows(results, "trials")
+    assert trials.trial_id.tolist() == planned_ids(trials)
+    assert 4 <= len(before) < len(trials)
+    pd.testing.assert_frame_equal(trials.set_index("trial_id").loc[before.index], before)  # times too
+    for table in ("trials", "epochs", "scores"):
+        ours, theirs = rows(results, table), rows(complete[0], table)
+        drop = [column for column in TIMES if column in ours]
+        pd.testing.assert_frame_equal(ours.drop(columns=drop), theirs.drop(columns=drop), check_exact=True)
 
 
 NOTEBOOK = """

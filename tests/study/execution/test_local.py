@@ -77,8 +77,9 @@ def test_a_study_in_a_thread_without_a_home_and_with_a_long_folder_for_temporary
     long = tmp_path / ("job-folder-" * 6)
     long.mkdir()
     before = set(SHORT.glob("ray-*"))
+    flags = (*STUDY, "--concurrency", "1", "--results-dir", str(tmp_path / "results"))
     done = subprocess.run(
-        [*READ_ONLY, sys.executable, "-c", IN_A_THREAD, *STUDY, "--results-dir", str(tmp_path / "results")],
+        [*READ_ONLY, sys.executable, "-c", IN_A_THREAD, *flags],
         cwd=ROOT,
         env={name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
         | {"HOME": "/proc/nohome", "XDG_CACHE_HOME": str(find_cache().parents[1]), "TMPDIR": str(long)},
@@ -202,7 +203,7 @@ def test_a_launch_whose_ray_dies_ends_in_words_and_goes_on(
     """Within seconds, not after Ray's minute, and without a line of its core."""
     if process == "gcs_server" and not every_fault:
         pytest.skip("make test-faults does it: the raylet is the short version")
-    launch = Launch(tmp_path / "results", *STUDY, "--concurrency", "2", **variables)
+    launch = Launch(tmp_path / "results", *STUDY, "--concurrency", "1", **variables)
     launch.wait_for_rows(1)
     (found,) = [pid for pid, command in launch.processes().items() if f"/{process} " in command]
     os.kill(found, sent)

@@ -131,10 +131,9 @@ for name in ("model_1", "model_4"):
 @pytest.mark.slow
 @pytest.mark.skipif(compilation.INSTRUCTION_SET != "avx512", reason="a machine without AVX-512")
 def test_two_instruction_sets_differ_by_rounding() -> None:
-    """The losses of ten steps, within a part in ten thousand; the same set gives the same bits."""
-    wide, again, narrow = (run(TRAINED, **environment).split() for environment in ({}, {}, AVX2))
+    """The losses of ten steps, within a part in ten thousand."""
+    wide, narrow = (run(TRAINED, **environment).split() for environment in ({}, AVX2))
     assert (wide[0], narrow[0]) == ("avx512", "avx2")
-    assert wide == again
     assert [float(value) for value in narrow[1:]] == pytest.approx([float(value) for value in wide[1:]], rel=1e-4)
 
 
