@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from analysis.drawing import FORMATS, figures, write_figure, write_figures
-from analysis.figures.ablations import ablation_differences
 from analysis.figures.codes import codes_2d
+from analysis.figures.differences import ablation_differences
 from analysis.figures.errors import error_by_code_size
 from analysis.figures.learning_curves import learning_curves
 from analysis.figures.pictures.decoded import code_walk
@@ -36,7 +36,10 @@ from tests.synthetic import (
 )
 
 ROOT = Path(__file__).resolve().parents[2]
-NEVER_MISSING = ("factorial_effects", "prior_samples", "objective_codes", "objective_errors", "objective_strengths")
+NEVER_MISSING = (
+    *("difference_from_model_4", "factorial_effects", "prior_samples"),
+    *("objective_codes", "objective_errors", "objective_strengths"),
+)
 """Figures that most studies do not have."""
 
 
