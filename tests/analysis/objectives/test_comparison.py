@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from rich.console import Console
 
 from analysis.objectives.comparison import compare_objectives
 from analysis.objectives.runs import STRENGTHS
 from analysis.rendering.text import ABSENT, format_lines, format_markdown
+from analysis.report import PRINTED, comparison_tables, print_report
 from analysis.results import StudyResults, load_study
 from analysis.tables.ablations import ablations
 from analysis.tables.table import Absent, Table
@@ -144,3 +147,14 @@ def test_strengths_that_are_ablated_stand_in_their_own_order(results: StudyResul
     assert isinstance(table, Table)
     levels = table.frame.groupby(["code_size", "architecture"], observed=True)["level"].agg(list)
     assert len(levels) == 4 and all(each == ["weak", "strong"] for each in levels)
+
+
+def test_the_report_shows_the_table_and_the_finding_where_it_has_rows(results: StudyResults, tmp_path: Path) -> None:
+    """Among the main tables of the terminal; of a study by one objective it says nothing."""
+    plain = load_study(write_synthetic_study(tmp_path, architectures=("model_3",), code_sizes=(10,), search_trials=1))
+    titles = ("Scores by objective", "does the intermediate loss cure model 3's bypass?")
+    for each, there in ((results, True), (plain, False)):
+        console = Console(file=io.StringIO(), width=200, record=True)
+        print_report(each, comparison_tables(each), console, PRINTED)
+        shown_text = console.export_text()
+        assert [title in shown_text for title in titles] == [there, there]
