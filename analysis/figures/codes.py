@@ -15,7 +15,15 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
-from analysis.figures.style import CLASS_COLOURS, Drawing, make_heading, make_panels, spread_code_sizes, use_style
+from analysis.figures.style import (
+    CLASS_COLOURS,
+    Drawing,
+    make_heading,
+    make_panels,
+    spread_code_sizes,
+    use_style,
+    wrap_title,
+)
 from analysis.figures.tsne import EMBEDDED_IMAGES, PERPLEXITY, Floats, embed_codes
 from analysis.objectives.runs import collect_runs
 from analysis.results import StudyResults
@@ -147,7 +155,7 @@ def _panels(
         key.pop("code_size" if ticks else "arm")  # the same in every panel
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_locator(MaxNLocator(4) if ticks else NullLocator())
-        axes.set_title(make_heading(results, key))
+        axes.set_title(wrap_title(make_heading(results, key), 2.5))
         axes.set_xlabel(names[0] if place + COLUMNS >= len(panels) else "")
         axes.set_ylabel(names[1] if place % COLUMNS == 0 else "")
     shown = draw_class_legend(figure, [labels[trial_id] for trial_id in kept["trial_id"]])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -25,8 +24,18 @@ from analysis.figures.style import (
     make_heading,
     select_rows,
     use_style,
+    wrap_title,
 )
-from analysis.objectives.runs import MODEL, NO_STRENGTH, RUN, STRENGTHS, collect_runs, collect_scores
+from analysis.objectives.runs import (
+    FIRST,
+    MODEL,
+    NO_STRENGTH,
+    OF_OBJECTIVES,
+    RUN,
+    STRENGTHS,
+    collect_runs,
+    collect_scores,
+)
 from analysis.results import StudyResults
 from analysis.stats.aggregate import estimate_means
 from analysis.stats.metrics import (
@@ -43,10 +52,8 @@ from analysis.tables.table import Absent
 from trainables.training.objectives import RECONSTRUCTION
 
 COLUMNS = 4
-_SIZES = dict(zip((NO_STRENGTH, *STRENGTHS), (6.0, 3.0, 6.0, 9.0), strict=True))
+_SIZES = dict(zip((NO_STRENGTH, *STRENGTHS), (6.5, 4.0, 6.5, 9.0), strict=True))
 """Of the marker of each strength."""
-_TITLE_WIDTH = 32
-"""Letters of a panel's title after which it breaks."""
 
 
 @use_style
@@ -66,7 +73,9 @@ def objective_codes(results: StudyResults) -> Drawing | Absent:
         rows = select_rows(kept, key)[["study", "architecture", "trial_id"]].to_dict("records")
         for axes, row in zip(panels, rows, strict=True):
             draw_points(axes, codes[row["trial_id"]], labels[row["trial_id"]])
-            axes.set_title(make_heading(results, {"study": row["study"], "architecture": row["architecture"]}))
+            axes.set_title(
+                wrap_title(make_heading(results, {name: row[name] for name in ("study", "architecture")}), 2.3)
+            )
             axes.locator_params(nbins=4)
         for place, axes in enumerate(panels):
             axes.set_xlabel("Code unit 1 (dimensionless)" if place + COLUMNS >= len(panels) else "")
@@ -96,7 +105,7 @@ def objective_errors(results: StudyResults) -> Drawing | Absent:
         return Absent(name, title, "")
     styles = _choose_styles(results, points)
     keys = list_keys(points, MODEL)
-    figure, (panels,) = make_blocks([len(keys)], 2, 4.2, 3.4)
+    figure, (panels,) = make_blocks([len(keys)], 2, 4.6, 3.8)
     for axes, key in zip(panels, keys, strict=True):
         draw_objective_errors(axes, select_rows(points, key), styles)
         axes.set_title(_head(results, key))
@@ -125,12 +134,14 @@ def draw_objective_errors(axes: Axes, points: pd.DataFrame, styles: Mapping[str,
         spreads = [
             np.nan_to_num(rows[f"value_half_width_{part}"].to_numpy(dtype=float)) for part in ("linear", "squared")
         ]
-        axes.errorbar(
-            x, y, xerr=spreads[0], yerr=spreads[1], color=style.colour, linestyle="-", linewidth=0.8, elinewidth=0.7
-        )
+        # Pale, so that the points of many objectives are seen among their intervals.
+        axes.errorbar(x, y, *spreads[::-1], color=style.colour, linestyle="", elinewidth=0.8, alpha=0.4)
+        axes.plot(x, y, color=style.colour, linewidth=0.9)
         for place, one, other in zip(rows["place"], x, y, strict=True):
-            line = style.line_style() | {"linestyle": "", "markersize": _SIZES[place]}
-            axes.plot(one, other, **line, zorder=3)
+            mark = {"linestyle": "", "markersize": _SIZES[place], "markeredgecolor": "white", "markeredgewidth": 0.6}
+            # The small before the large, and what all are compared with before everything.
+            front = 5.0 if name == RECONSTRUCTION else 4.0 - _SIZES[place] / 10
+            axes.plot(one, other, **style.line_style() | mark, zorder=front)
     for axis, metric, part in ((axes.xaxis, LINEAR_ERROR, "linear"), (axes.yaxis, SQUARED_ERROR, "squared")):
         values, greatest = points[f"value_{part}"], metric.greatest
         logarithmic = bool((values > 0).all())
@@ -162,7 +173,7 @@ def objective_strengths(results: StudyResults) -> Drawing | Absent:
         for axes, metric in zip(panels, shown, strict=True):
             draw_strengths(axes, estimate_means(select_metric(rows, metric), "value", RUN), styles, metric)
             axes.set_xlabel("Strength (its own unit)" if shown.index(metric) + COLUMNS >= len(shown) else "")
-            axes.set_title(textwrap.fill(escape_label(metric.header.removesuffix(" (%)")), _TITLE_WIDTH))
+            axes.set_title(wrap_title(escape_label(metric.header.removesuffix(" (%)")), 2.3))
         panels[0].annotate(
             _head(results, key),
             (0, 1),
@@ -215,7 +226,7 @@ def draw_strengths(axes: Axes, frame: pd.DataFrame, styles: Mapping[str, ModelSt
 def _list_metrics(scores: pd.DataFrame) -> list[Metric]:
     """Return those of ``scores`` that tables rank, reliance on the code, and what the objectives have alone."""
     ranked = [metric for spec in SCORE_TABLES for metric in settle_metrics(scores, spec.main)]
-    own = list_metrics(scores, ("objective",))
+    own = list_metrics(scores, (OF_OBJECTIVES,), FIRST)
     return [metric for metric in (*ranked, INCREASE, *own) if len(select_metric(scores, metric))]
 
 

@@ -25,6 +25,7 @@ from analysis.figures.style import (
     select_rows,
     spread_code_sizes,
     use_style,
+    wrap_title,
 )
 from analysis.results import SEARCHED, StudyResults, average_finalists, select_last_round
 from analysis.stats.importance import MINIMUM_TRIALS, TARGET_QUANTILE, compute_importances
@@ -64,7 +65,7 @@ def learning_rate(results: StudyResults) -> Drawing | Absent:
     figure, panels = make_panels(len(cells), across if across > 1 else _COLUMNS, 2.8, 1.9, sharex=True)
     for place, (axes, key) in enumerate(zip(panels, cells, strict=True)):
         draw_learning_rate(axes, select_rows(trials, key), styles[str(key["architecture"])])
-        axes.set_title(make_heading(results, key))
+        axes.set_title(wrap_title(make_heading(results, key), 2.8))
         columns = axes.get_gridspec().ncols  # type: ignore[union-attr]
         last = place + columns >= len(panels)
         axes.set_xlabel("Learning rate (dimensionless)" if last else "")

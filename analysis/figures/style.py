@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import textwrap
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -131,16 +132,17 @@ _SPARE = (
 
 _OBJECTIVE_STYLES = {
     RECONSTRUCTION: ModelStyle("#222222", "o", "-"),
-    "denoising": ModelStyle("#0072B2", "s", "--"),
-    "variational": ModelStyle("#CC3311", "^", "-."),
-    "importance_weighted": ModelStyle("#EE7733", "v", (0, (5, 1, 1, 1))),
+    "denoising": ModelStyle("#4477AA", "s", "--"),
+    "variational": ModelStyle("#882255", "^", "-."),
+    "importance_weighted": ModelStyle("#CC6699", "v", (0, (5, 1, 1, 1))),
     "k_sparse": ModelStyle("#117733", "D", (0, (3, 1))),
     "dropout": ModelStyle("#999933", "P", "--"),
-    "contractive": ModelStyle("#AA4499", "X", "-."),
+    "contractive": ModelStyle("#8844BB", "X", "-."),
     "what_where": ModelStyle("#332288", "<", (0, (5, 1, 1, 1))),
     "moment_matching": ModelStyle("#33AACC", ">", (0, (3, 1))),
 }
-"""Plain reconstruction is dark: the others are compared with it. Source: Tol's vibrant and muted schemes."""
+"""Plain reconstruction is dark, since the others are compared with it; none has the colour of a model. Source: most of
+Tol's schemes, the rest [ours]."""
 
 CLASS_COLOURS = (
     "#332288",
@@ -252,8 +254,22 @@ def draw_legend(figure: Figure, styles: Iterable[ModelStyle], others: Iterable[L
     """Put the legend of models, and of ``others``, below the panels, where it covers no data."""
     handles = [Line2D([], [], label=style.label, **style.line_style()) for style in styles]
     handles += others
+    width = figure.get_figwidth()
     columns = min(len(handles), max(2, int(figure.get_figwidth() / 1.55)))
+    while columns > 1 and _measure_legend([str(handle.get_label()) for handle in handles], columns) > width:
+        columns -= 1
     figure.legend(handles=handles, loc="outside lower center", ncols=columns, handlelength=3.2, columnspacing=1.4)
+
+
+def _measure_legend(labels: Sequence[str], columns: int) -> float:
+    """Return about how many inches a legend is wide that is filled column by column."""
+    parts = np.array_split(np.array([len(label) for label in labels]), columns)
+    return sum(0.64 + 0.066 * int(part.max()) for part in parts)
+
+
+def wrap_title(text: str, inches: float) -> str:
+    """Return ``text`` in lines that fit above a panel of so many ``inches``."""
+    return "\n".join(textwrap.fill(line, int(inches / 0.072)) for line in text.splitlines())
 
 
 def make_heading(results: StudyResults, key: Mapping[str, Hashable]) -> str:

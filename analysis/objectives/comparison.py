@@ -6,7 +6,7 @@ from functools import reduce
 
 import pandas as pd
 
-from analysis.objectives.runs import RUN, collect_runs, collect_scores
+from analysis.objectives.runs import FIRST, OF_OBJECTIVES, RUN, collect_runs, collect_scores
 from analysis.results import StudyResults, list_objectives
 from analysis.stats.aggregate import estimate_means
 from analysis.stats.metrics import (
@@ -30,9 +30,6 @@ from analysis.tables.table import (
 )
 
 SHOWN = (SQUARED_ERROR, LINEAR_ERROR, K_MEANS_ACCURACY, HOYER_SPARSITY)
-_OF_OBJECTIVES = "objective"
-"""The evaluator of what some objectives have alone."""
-_MAIN = ("kl_divergence", "active_units", "bound")
 
 
 def compare_objectives(results: StudyResults) -> Table | Absent:
@@ -43,7 +40,8 @@ def compare_objectives(results: StudyResults) -> Table | Absent:
         return Absent(name, title, "")
     # Confirmed runs decide which metric is shown, so that a column holds one thing.
     metrics = [metric for metric in settle_metrics(scores, SHOWN) if len(select_metric(scores, metric))]
-    own = list_metrics(scores, (_OF_OBJECTIVES,))
+    own = list_metrics(scores, (OF_OBJECTIVES,), FIRST)
+    main = [metric.key for metric in FIRST]
     estimates = [estimate_means(select_metric(scores, metric), metric.name, RUN) for metric in (*metrics, *own)]
     frame = reduce(lambda left, right: left.merge(right, on=RUN, how="left"), [_count_runs(runs), *estimates])
     switched = [model for model, row in results.models.items() if not row.through_code]
@@ -69,7 +67,7 @@ def compare_objectives(results: StudyResults) -> Table | Absent:
             Column("objective_label", "Objective"),
             Column("strength", "Strength", "general", 3),
             *(Column(metric.name, metric.header, "estimate", metric.digits) for metric in metrics),
-            *(Column(each.name, each.header, "estimate", each.digits, each.metric in _MAIN) for each in own),
+            *(Column(each.name, each.header, "estimate", each.digits, each.key in main) for each in own),
             FAILURES,
         ),
         sections=(

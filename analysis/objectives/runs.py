@@ -13,13 +13,18 @@ import pandas as pd
 
 from analysis.results import StudyResults, list_objectives, split_model
 from analysis.stats.aggregate import select_test_scores
-from analysis.stats.metrics import INCREASE, MEAN_CODE, SQUARED_ERROR, select_metric
+from analysis.stats.metrics import INCREASE, MEAN_CODE, SQUARED_ERROR, Metric, select_metric
 
 STRENGTHS = ("weak", "middle", "strong")
 """The three of each objective, as the levels of the ablation are called; the middle one is what is confirmed."""
 
 NO_STRENGTH = "none"
 """Stands in their place where an objective has no strength, as plain reconstruction."""
+
+OF_OBJECTIVES = "objective"
+"""The evaluator of the scores that some objectives have alone."""
+FIRST = tuple(Metric(OF_OBJECTIVES, metric) for metric in ("kl_divergence", "active_units", "bound"))
+"""Those of them that come first, and are shown where space is short."""
 
 MODEL = ["study", "model", "code_size"]
 """What objectives are compared within: ``model`` is the architecture, whatever it was trained by."""

@@ -80,8 +80,9 @@ def ablations(results: StudyResults) -> Table | Absent:
         if place < _MAIN:
             columns.append(Column(f"{name}_p_holm", "p (Holm)", "general", 2, main=False))
             columns.append(Column(f"{name}_effect_size", "d", "general", 2, main=False))
-    # Levels such as 0.1, 16 or x0.3 in the order of their numbers.
-    frame = frame.assign(_number=pd.to_numeric(frame["level"].str.lstrip("x"), errors="coerce"))
+    # Levels such as 0.1, 16 or x0.3 in the order of their numbers, strengths in their own.
+    numbers = pd.to_numeric(frame["level"].str.lstrip("x"), errors="coerce")
+    frame = frame.assign(_number=numbers.fillna(frame["level"].map({"weak": 0, "middle": 1, "strong": 2})))
     frame = frame.sort_values([*CELL, "factor", "_number", "level"], ignore_index=True).drop(columns="_number")
     return Table(
         "ablations",

@@ -8,6 +8,7 @@ from analysis.drawing import figures
 from analysis.figures.codes import codes_2d
 from analysis.figures.errors import error_by_code_size
 from analysis.figures.pictures.reconstructions import reconstructions
+from analysis.figures.style import ModelStyle, draw_legend, make_grid, use_style, wrap_title
 from analysis.results import StudyResults, load_study
 from analysis.tables.table import Absent
 from tests.analysis.figures.panels import (
@@ -54,3 +55,26 @@ def test_every_axis_has_a_unit(results: StudyResults, tmp_path: Path) -> None:
             assert "(" in label or label == "Hyperparameter", (plot.name, label)
         assert pictures or any(axes.get_xlabel() for axes in figure.axes), plot.name
         assert pictures or any(axes.get_ylabel() for axes in figure.axes) or plot.name == "ablation_differences"
+
+
+@use_style
+def measure_legend(label: str) -> tuple[bool, int]:
+    """Return whether a legend of eight such names keeps within its figure, and how many columns it has."""
+    figure, _ = make_grid(1, 2, 3.3, 2.7)
+    draw_legend(figure, [ModelStyle("#000000", "o", "-", label=label) for _ in range(8)])
+    figure.draw_without_rendering()
+    box = figure.legends[0].get_window_extent()
+    return box.x0 >= 0 and box.x1 <= figure.bbox.width, figure.legends[0]._ncols  # type: ignore[attr-defined]
+
+
+def test_a_legend_of_long_names_stays_within_its_figure() -> None:
+    """It has fewer columns; that of short names has as many as the panels are wide."""
+    assert measure_legend("Model 4") == (True, 4)
+    assert measure_legend("Model 4, importance weighted") == (True, 2)
+
+
+def test_a_title_is_broken_where_its_panel_ends() -> None:
+    """Line by line, so that the name of a study stays above."""
+    assert wrap_title("Model 4, code size 10", 2.5) == "Model 4, code size 10"
+    broken = wrap_title("study\nModel 4, importance weighted, code size 10", 2.5)
+    assert broken == "study\nModel 4, importance weighted, code\nsize 10"

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from rich.console import Console
 
 from analysis.objectives.comparison import compare_objectives
 from analysis.objectives.runs import STRENGTHS
 from analysis.rendering.text import ABSENT, format_lines, format_markdown
+from analysis.report import PRINTED, comparison_tables, print_report
 from analysis.results import StudyResults, load_study
+from analysis.tables.ablations import ablations
 from analysis.tables.table import Absent, Table
 from tests.analysis.figures.panels import mean_and_half_width
 from tests.analysis.objectives.studies import BY_MODEL, OWN_SCORES, expected, own_score, write_study
@@ -135,3 +139,22 @@ def test_data_without_labels_leave_the_columns_of_classes_out(tmp_path: Path) ->
     results = load_study(write_study(tmp_path / "study", evaluations=False))
     names = {column.name for column in shown(results).columns}
     assert "linear_classifier_error" not in names and "reconstruction_squared_error" in names
+
+
+def test_strengths_that_are_ablated_stand_in_their_own_order(results: StudyResults) -> None:
+    """Weak before strong, in the table of ablations too, which is about the same runs."""
+    table = ablations(results)
+    assert isinstance(table, Table)
+    levels = table.frame.groupby(["code_size", "architecture"], observed=True)["level"].agg(list)
+    assert len(levels) == 4 and all(each == ["weak", "strong"] for each in levels)
+
+
+def test_the_report_shows_the_table_and_the_finding_where_it_has_rows(results: StudyResults, tmp_path: Path) -> None:
+    """Among the main tables of the terminal; of a study by one objective it says nothing."""
+    plain = load_study(write_synthetic_study(tmp_path, architectures=("model_3",), code_sizes=(10,), search_trials=1))
+    titles = ("Scores by objective", "does the intermediate loss cure model 3's bypass?")
+    for each, there in ((results, True), (plain, False)):
+        console = Console(file=io.StringIO(), width=200, record=True)
+        print_report(each, comparison_tables(each), console, PRINTED)
+        shown_text = console.export_text()
+        assert [title in shown_text for title in titles] == [there, there]
