@@ -165,16 +165,28 @@ def drawing_processes() -> Iterator[Any]:
         initargs=(os.getpid(),),
     )
     try:
-        # Ctrl-C reaches every process of a terminal. They inherit that it is not for them: their parent ends them.
-        resource_tracker.ensure_running()  # which lets the signal through again when it starts
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
+        with _without_interrupts():
             executor.submit(int)
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         yield executor
     finally:
         executor.shutdown(kill_workers=True)
+
+
+@contextmanager
+def _without_interrupts() -> Iterator[None]:
+    """Let processes that start here inherit that Ctrl-C, which reaches all of a terminal, is not for them.
+
+    Their parent ends them. Windows has no such inheritance.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    resource_tracker.ensure_running()  # which lets the signal through again when it starts
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _prepare(parent: int) -> None:

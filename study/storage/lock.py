@@ -9,7 +9,6 @@ both look again before they go on.
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import socket
@@ -22,6 +21,11 @@ from typing import Any
 
 from study.storage.files import Storage, StorageError
 from trainables.errors import InputError
+
+try:
+    import fcntl
+except ImportError:  # Windows, where studies are read and reported, and models loaded
+    fcntl = None  # type: ignore[assignment]
 
 NAME = ".lock"
 HEARTBEAT_SECONDS = 10.0
@@ -98,6 +102,12 @@ class Lock:
             self._handle = None
 
     def _lock_file(self, path: Path) -> int:
+        if fcntl is None:
+            raise InputError(
+                f"a study in {self._storage.folder} on a system without file locks",
+                "Linux or macOS to run a study; Windows reads results, writes reports and loads models",
+                "run it in WSL, the Linux that comes with Windows",
+            )
         while True:
             handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
             try:
@@ -200,13 +210,9 @@ def _describe(holder: dict[str, Any]) -> str:
 
 
 def _is_running(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass  # It runs as another user.
-    return True
+    import psutil  # asked of a lock that is held alone
+
+    return bool(psutil.pid_exists(process))  # os.kill(process, 0) would be Ctrl-C on Windows
 
 
 def _is_at(handle: int, path: Path) -> bool:

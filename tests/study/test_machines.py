@@ -1,0 +1,79 @@
+"""Other systems: macOS runs studies, Windows reads results, writes reports and loads models."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from study.models import train
+from tests.missing import MACOS, WINDOWS, take_away
+from tests.synthetic import write_synthetic_study
+from tests.tiny import write_tiny_data
+
+ROOT = Path(__file__).resolve().parents[2]
+
+READ = """
+import sys
+import numpy as np
+from analysis import report
+from analysis.results import load_study
+from study.models import load_model
+assert len(load_study(sys.argv[1]).trials) > 0
+assert report.main([sys.argv[1], "--output", sys.argv[3], "--no-tsne"]) == 0
+model = load_model(sys.argv[2])
+print(model.decode(model.encode(np.zeros((2, 28, 28), np.uint8))).shape)
+"""
+
+
+def run(environment: dict[str, str], folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """Run Python with what is left."""
+    command = [sys.executable, *words]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_windows_reads_results_reports_and_loads_models(tmp_path: Path) -> None:
+    """Without the modules, calls and signals that Python lacks there."""
+    study = write_synthetic_study(tmp_path / "study", code_sizes=(10,))
+    train("unpool_only", code_size=2, data="digits", epochs=1, output=tmp_path / "model")
+    environment = take_away(WINDOWS, tmp_path / "windows")
+    assert "ModuleNotFoundError" in run(environment, tmp_path, "-c", "import fcntl").stderr
+    done = run(environment, tmp_path, "-c", READ, str(study), str(tmp_path / "model"), str(tmp_path / "report"))
+    assert done.returncode == 0, done.stderr
+    assert "(2, 28, 28)" in done.stdout
+    assert (tmp_path / "report" / "report.html").exists()
+
+
+def test_windows_says_where_a_study_runs(tmp_path: Path) -> None:
+    """In three parts, before anything is written."""
+    environment = take_away(WINDOWS, tmp_path / "windows")
+    done = run(environment, tmp_path, "-c", RUN, str(tmp_path / "study"))
+    assert done.returncode == 0, done.stderr
+    assert "WSL" in done.stdout
+
+
+RUN = """
+import sys
+from study.storage.store import Store
+from trainables.errors import InputError
+try:
+    with Store(sys.argv[1]):
+        pass
+except InputError as error:
+    print(error)
+"""
+
+
+@pytest.mark.slow
+def test_macos_runs_a_study(tmp_path: Path) -> None:
+    """Without affinity, /proc/cpuinfo and /dev/shm, in the launcher and in the workers of Ray."""
+    environment = take_away(MACOS, tmp_path / "macos")
+    flags = ("--preset", "quick", "--dataset", str(write_tiny_data(tmp_path)), "--architectures", "unpool_only")
+    sizes = ("--name", "tiny", "--trials", "1", "--seeds", "1", "--epochs", "1")
+    done = run(environment, tmp_path, str(ROOT / "study" / "launch.py"), *flags, *sizes, "--no-report")
+    assert done.returncode == 0, done.stderr
+    trials = pd.read_parquet(tmp_path / "results" / "tiny" / "trials")
+    assert set(trials["status"]) == {"complete"} and trials["device"].notna().all()
