@@ -66,16 +66,17 @@ def model_differences(results: StudyResults) -> Drawing | Absent:
         for axes, (metric, part) in zip(row, shown.items(), strict=True):
             draw_model_differences(axes, select_rows(part, key), styles, metric)
             axes.set_title(metric.header if row is panels[0] else "")
-            axes.set_xlabel("Difference (worse to the right)" if row is panels[-1] else "")
+            unit = {"%": "percentage points", "": "0 to 1"}.get(metric.unit, metric.unit)
+            axes.set_xlabel(f"Worse → ({unit})" if row is panels[-1] else "")
         key.pop("arm")
         row[0].set_ylabel(make_heading(results, key))
     return Drawing(
         name,
         title,
-        "Right of 0 model 4 is better; an interval that leaves out 0 is no luck. Means over seeds on the test images, "
-        "tuned arm. The intervals of a panel hold together with 95 % (Welch's, Bonferroni-adjusted), so they are wider "
-        "than a table's. Model 3 has no squared error here: switches carry the image past its code, so it looks "
-        "perfect and is not.",
+        "Means minus model 4's: right of 0 model 4 is better; an interval that leaves out 0 is no luck. Over "
+        "seeds on the test images, tuned arm. The intervals of a panel hold together with 95 % (Welch's, "
+        "Bonferroni-adjusted), so they are wider than a table's. Model 3 has no squared error here: switches carry the "
+        "image past its code, so it looks perfect and is not.",
         figure,
     )
 
@@ -134,8 +135,8 @@ def ablation_differences(results: StudyResults) -> Drawing | Absent:
         title,
         "One factor changed from the confirmed configuration: scores on the test images minus those of the confirmed "
         "runs: mean with the 95 % interval, which a single seed does not have. Left of 0 is better. "
-        "Filled: differs from 0 at 5 % (test of the table, Holm-adjusted over the measure); squared errors with and "
-        "without switches are not compared. "
+        "Filled: differs from 0 at 5 % (test of the table, Holm-adjusted over the measure); hollow: not shown to "
+        "differ. Squared errors with and without switches are not compared. "
         f"An axis whose largest difference is more than {_LINEAR_UP_TO} times the median is compressed away from 0.",
         figure,
     )
