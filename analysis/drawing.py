@@ -28,8 +28,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_pdf import FigureCanvasPdf
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 
-from analysis.figures.ablations import ablation_differences
 from analysis.figures.codes import codes_2d, codes_tsne
+from analysis.figures.differences import ablation_differences, model_differences
 from analysis.figures.errors import error_by_code_size, error_by_cost
 from analysis.figures.factorial import factorial_effects
 from analysis.figures.learning_curves import learning_curves
@@ -51,7 +51,7 @@ FORMATS: tuple[tuple[str, type[FigureCanvasBase], int, dict[str, Any]], ...] = (
 )
 """Suffix, what draws it, dots per inch (in vector files: of the points that are pixels there), options."""
 MOST_PROCESSES = 4
-"""There are fourteen figures, and each process takes a second to start."""
+"""There are fifteen figures, and each process takes a second to start."""
 
 CACHE = "tsne.parquet"
 """File in the report's folder that keeps the points of t-SNE."""
@@ -86,6 +86,7 @@ def figures(results: StudyResults, cache: Path | None = None, *, tsne: bool = Tr
         cache: file that keeps the points of t-SNE, which take seconds a trial.
         tsne: whether t-SNE is drawn.
     """
+    yield model_differences(results)
     yield error_by_code_size(results)
     yield reconstructions(results)
     yield codes_2d(results)

@@ -47,7 +47,7 @@ from analysis.tables.scores import (
     score_table,
 )
 from analysis.tables.summary import answers, summary
-from analysis.tables.table import Absent, Table
+from analysis.tables.table import Absent, Table, choose_code_size
 from study.storage.location import parse_location
 
 BRIEF = ("summary",)
@@ -189,7 +189,7 @@ def print_report(
     for table in tables:
         if table.name in printed:
             if isinstance(table, Table):
-                print_table(_choose_code_size(table) if printed is BRIEF else table, console)
+                print_table(_shorten(table) if printed is BRIEF else table, console)
             elif table.reason:
                 print_note(f"{_format_absent(table)}\n", console)
     for sentence in answers(results):
@@ -199,14 +199,11 @@ def print_report(
         print_note(f"note: {note}", console)
 
 
-def _choose_code_size(table: Table) -> Table:
+def _shorten(table: Table) -> Table:
     """Return the rows of the code size at which claims are judged, or of the largest, and say how to see the others."""
-    sizes = sorted(table.frame["code_size"].unique())
-    shown = PRIMARY_CODE_SIZE if PRIMARY_CODE_SIZE in sizes else sizes[-1]
-    rest = [str(size) for size in sizes if size != shown]
-    note = (f"Code sizes {', '.join(rest)}: --tables {table.name}.",) if rest else ()
-    frame = table.frame[table.frame["code_size"] == shown]
-    return dataclasses.replace(table, frame=frame, footnotes=(*table.footnotes, *note))
+    short, rest = choose_code_size(table, PRIMARY_CODE_SIZE)
+    note = (f"Code sizes {', '.join(map(str, rest))}: --tables {table.name}.",) if rest else ()
+    return dataclasses.replace(short, footnotes=(*table.footnotes, *note))
 
 
 def write_report(results: StudyResults, folder: Path, tables: Sequence[Table | Absent]) -> Path:

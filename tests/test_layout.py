@@ -87,7 +87,9 @@ def test_every_page_is_reached_from_readme_and_every_link_of_a_page_leads_somewh
 
 
 def list_anchors(page: Path) -> set[str]:
-    """Return the anchors that a renderer makes of a page's headings."""
+    """Return the anchors of a page: its ids, or those that a renderer makes of its headings."""
+    if page.suffix == ".html":
+        return set(re.findall(r' id="([^"]+)"', page.read_text(encoding="utf-8")))
     text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
     headings = (re.sub(r"[`*]", "", heading).lower() for heading in re.findall(r"^#+ (.+)$", text, flags=re.M))
     return {re.sub(r"[^\w\- ]", "", heading).replace(" ", "-") for heading in headings}

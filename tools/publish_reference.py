@@ -46,7 +46,7 @@ REPORT = ROOT / "results" / "reference-report"
 README = ROOT / "README.md"
 PAGE = HERE / "README.md"
 FINDINGS = ROOT / "docs" / "findings.md"
-PICTURES = ("reconstructions", "error_by_code_size", "codes_tsne")
+PICTURES = ("difference_from_model_4", "reconstructions", "error_by_code_size", "codes_tsne")
 """Figures that README shows, the first, and docs/reference/README.md, all; docs/findings.md shows some."""
 SENTENCES = 3
 """Of the answer, in README: who reconstructs best, who is better than whom, who is equivalent."""

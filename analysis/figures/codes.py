@@ -10,15 +10,27 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MaxNLocator, NullLocator
+from matplotlib.ticker import NullLocator
 from numpy.typing import NDArray
 
-from analysis.figures.style import CLASS_COLOURS, Drawing, make_heading, make_panels, spread_code_sizes, use_style
+from analysis.figures.style import (
+    CLASS_COLOURS,
+    Drawing,
+    format_label,
+    list_keys,
+    make_grid,
+    make_heading,
+    select_rows,
+    spread_code_sizes,
+    use_style,
+)
 from analysis.figures.tsne import EMBEDDED_IMAGES, PERPLEXITY, Floats, embed_codes
 from analysis.results import StudyResults
 from analysis.tables.table import Absent, make_absent
+from study.storage.schema import ARMS
 
-COLUMNS = 4
+PANEL = 1.45
+"""Inches of a panel's side."""
 SHOWN_EMBEDDINGS = 2
 """Code sizes whose t-SNE is drawn, the smallest and the largest, where there are more."""
 
@@ -40,11 +52,14 @@ def codes_2d(results: StudyResults) -> Drawing | Absent:
         kept,
         codes,
         labels,
-        ("Code unit 1 (dimensionless)", "Code unit 2 (dimensionless)"),
+        "Code unit 1 (no unit)",
         name,
         title,
-        f"Codes of the first {EMBEDDED_IMAGES:,} test images at most of one confirmed run a model (the first seed), "
-        "coloured by class; a digit stands at the median of its class. The classes were not shown to any model.",
+        "The farther the colours lie apart, the better two units tell the classes, which no model was shown. Codes of "
+        f"the first {EMBEDDED_IMAGES:,} test images at most of one confirmed run per model and arm (the first seed), "
+        "unit 1 to the right and unit 2 upward, each panel on its own scale; a digit stands at the median of its "
+        "class.",
+        rows_by="arm",
     )
 
 
@@ -74,13 +89,14 @@ def codes_tsne(results: StudyResults, cache: Path | None = None) -> Drawing | Ab
         kept,
         points,
         labels,
-        ("t-SNE 1 (arbitrary unit)", "t-SNE 2 (arbitrary unit)"),
+        "t-SNE 1 (no unit)",
         name,
         title,
-        f"t-SNE (scikit-learn, perplexity {PERPLEXITY:g}, started from principal components) of the codes of the first "
-        f"{EMBEDDED_IMAGES:,} test images at most, tuned arm, first seed, coloured by class; a digit stands at the "
-        "median of its class. Distances between clusters mean little.",
-        ticks=False,
+        "The farther the colours lie apart, the better a code keeps the classes; distances between clusters mean "
+        f"little. t-SNE (scikit-learn, perplexity {PERPLEXITY:g}, started from principal components) of the codes of "
+        f"the first {EMBEDDED_IMAGES:,} test images at most, tuned arm, first seed; a digit stands at the median of "
+        "its class.",
+        rows_by="code_size",
     )
 
 
@@ -123,25 +139,40 @@ def _panels(
     kept: pd.DataFrame,
     points: dict[str, Floats],
     labels: dict[str, NDArray[Any]],
-    names: tuple[str, str],
+    across: str,
     name: str,
     title: str,
     caption: str,
     *,
-    ticks: bool = True,
+    rows_by: str,
 ) -> Drawing:
-    figure, panels = make_panels(len(kept), COLUMNS, 2.4, 2.3)
-    columns = ["study", "arm", "code_size", "architecture", "trial_id"]
-    for place, (axes, row) in enumerate(zip(panels, kept[columns].to_dict("records"), strict=True)):
-        key = {str(column): value for column, value in row.items()}
-        trial_id = key.pop("trial_id")
-        draw_points(axes, points[trial_id][:, :2], labels[trial_id][: len(points[trial_id])])
-        key.pop("code_size" if ticks else "arm")  # the same in every panel
-        for axis in (axes.xaxis, axes.yaxis):
-            axis.set_major_locator(MaxNLocator(4) if ticks else NullLocator())
-        axes.set_title(make_heading(results, key))
-        axes.set_xlabel(names[0] if place + COLUMNS >= len(panels) else "")
-        axes.set_ylabel(names[1] if place % COLUMNS == 0 else "")
+    """Draw a grid: a row for each value of ``rows_by`` (arm or code_size), a column for each model."""
+    # Controls have no arm, and stand beside the first.
+    arms = kept["arm"].astype("str")
+    arms = arms.mask(arms == "control", min(arms, key=ARMS.index))
+    kept = kept.assign(arm=pd.Categorical(arms, ARMS, ordered=True))
+    lines = list_keys(kept, ["study", rows_by])
+    models = list_keys(kept, ["architecture"])
+    figure, rows = make_grid(len(lines), len(models), PANEL, PANEL)
+    for place, (row, line) in enumerate(zip(rows, lines, strict=True)):
+        for axes, model in zip(row, models, strict=True):
+            found = select_rows(kept, line | model)["trial_id"].tolist()
+            if place == 0:
+                axes.set_title(format_label(results, str(model["architecture"])).strip())
+            if not found:
+                axes.axis("off")
+                continue
+            axes.set_xlabel(across if place == len(rows) - 1 else "")
+            draw_points(axes, points[found[0]][:, :2], labels[found[0]][: len(points[found[0]])])
+            for axis in (axes.xaxis, axes.yaxis):
+                axis.set_major_locator(NullLocator())
+        row[0].text(
+            *(-0.06, 0.5, make_heading(results, line)),
+            transform=row[0].transAxes,
+            rotation="vertical",
+            ha="right",
+            va="center",
+        )
     shown = sorted({int(label) for trial_id in kept["trial_id"] for label in labels[trial_id] if label >= 0})
     handles = [
         Line2D([], [], color=CLASS_COLOURS[label % len(CLASS_COLOURS)], marker="o", linestyle="", label=str(label))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 from numpy.typing import ArrayLike
 
 from analysis.figures.style import (
@@ -27,13 +29,33 @@ from analysis.figures.style import (
 )
 from analysis.results import StudyResults
 from analysis.stats.aggregate import estimate_means, select_confirmed_scores
-from analysis.stats.metrics import K_MEANS_ACCURACY, LINEAR_ERROR, SQUARED_ERROR, Metric, select_metric, settle_metrics
+from analysis.stats.metrics import (
+    K_MEANS_ACCURACY,
+    LINEAR_ERROR,
+    SQUARED_ERROR,
+    Metric,
+    is_past_code,
+    select_metric,
+    settle_metrics,
+)
 from analysis.tables.costs import cost
 from analysis.tables.table import Absent, make_absent
 
 SHOWN = (SQUARED_ERROR, LINEAR_ERROR, K_MEANS_ACCURACY)
+_APART = 0.6
+"""Height of a row of models with switches, beside that of others."""
 _IN_SIGHT = (0.4, 2.5)
 """What a logarithmic axis shows at least: so many times the lowest mean and the highest; longer intervals are cut."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A row of panels: means of a metric, of models with ``switches`` alone or without them."""
+
+    metric: Metric
+    frame: pd.DataFrame
+    logarithmic: bool
+    switches: bool
 
 
 @use_style
@@ -41,30 +63,38 @@ def error_by_code_size(results: StudyResults) -> Drawing | Absent:
     """Draw what confirmed runs scored against their code size, one panel a measure and arm."""
     name, title = "error_by_code_size", "Error against code size"
     scores = select_confirmed_scores(results)
-    shown: list[tuple[Metric, pd.DataFrame, bool]] = []
+    shown: list[_Row] = []
     for metric in settle_metrics(scores, SHOWN):
-        frame = estimate_means(select_metric(scores, metric), "value")
-        logarithmic = fits_logarithm(metric, frame.loc[frame["arm"] != "control", "value"])
-        # Raw pixels reconstruct themselves, and 0 has no place on a logarithmic axis.
-        frame = frame[(frame["value"] > 0) | (not logarithmic)]
-        if (frame["arm"] != "control").any():
-            shown.append((metric, frame, logarithmic))
+        rows_of_metric = select_metric(scores, metric)
+        means = estimate_means(rows_of_metric, "value")
+        apart = means["architecture"].isin(rows_of_metric.loc[is_past_code(rows_of_metric), "architecture"])
+        for frame, switches in ((means[~apart], False), (means[apart], True)):
+            logarithmic = fits_logarithm(metric, frame.loc[frame["arm"] != "control", "value"])
+            # Raw pixels reconstruct themselves, and 0 has no place on a logarithmic axis.
+            frame = frame[(frame["value"] > 0) | (not logarithmic)]
+            if (frame["arm"] != "control").any():
+                shown.append(_Row(metric, frame, logarithmic, switches))
     if not shown:
         return make_absent(results, name, title, "no confirmed run has scores")
-    everything = pd.concat(frame for _, frame, _ in shown)
+    everything = pd.concat(each.frame for each in shown)
     models = everything[everything["arm"] != "control"]
     panels = list_keys(models, ["study", "arm"])
     sizes = sorted(models["code_size"].unique())
     styles = choose_styles(results, everything)
-    figure, rows = make_grid(len(shown), len(panels), 4.2, 2.7, sharex="all", sharey="row")
-    for row, (metric, frame, logarithmic) in zip(rows, shown, strict=True):
+    heights = [_APART if each.switches else 1.0 for each in shown]
+    height = 2.7 * sum(heights) / len(heights)
+    figure, rows = make_grid(len(shown), len(panels), 4.2, height, sharex="all", sharey="row", height_ratios=heights)
+    for row, each in zip(rows, shown, strict=True):
+        metric, logarithmic = each.metric, each.logarithmic
         for axes, key in zip(row, panels, strict=True):
             draw_error_by_code_size(
-                axes, select_panel_rows(results, frame, key), styles, metric, sizes, logarithmic=logarithmic
+                axes, select_panel_rows(results, each.frame, key), styles, metric, sizes, logarithmic=logarithmic
             )
             axes.set_title(make_heading(results, key) if row is rows[0] else "")
+            if each.switches:
+                axes.set_ylabel(f"With switches ({metric.unit})")
             axes.label_outer()
-        row[0].set_ylim(limit_view(row[0].get_ylim(), frame["value"], metric.greatest, logarithmic=logarithmic))
+        row[0].set_ylim(limit_view(row[0].get_ylim(), each.frame["value"], metric.greatest, logarithmic=logarithmic))
     single = len(sizes) == 1
     # Side by side the models are named below the axis.
     draw_legend(figure, [style for style in styles.values() if style.control or not single])
@@ -76,11 +106,11 @@ def error_by_code_size(results: StudyResults) -> Drawing | Absent:
     return Drawing(
         name,
         title,
-        "Mean over seeds on the test images with the 95 % t interval, by architecture; one column an arm. An interval "
-        "that is much longer than the others, or leaves what can be, is cut. "
-        f"{place}. Lines without filled markers are controls and the same in every column: the classic auto-encoder, "
-        "which is outside the parameter budget, PCA and raw pixels. Squared error is summed over the pixels of an "
-        "image. Not every lower squared error is a better code: switches carry the image past it.",
+        "Down is better in rows of errors, up in those of accuracy. Models with switches stand apart: these carry the "
+        "image past the code, so their squared error looks perfect; what their code is worth, the other rows "
+        "say. Means over seeds on the test images with 95 % t intervals, of which those that are much longer than the "
+        f"others are cut; one column an arm. {place}. Hollow: controls, the same in every column (the classic "
+        "auto-encoder, which is outside the parameter budget, PCA, raw pixels). Squared error is summed over an image.",
         figure,
     )
 
@@ -117,6 +147,8 @@ def draw_error_by_code_size(
         axes.set_xlim(-0.6, len(models) - 0.4)
     for name, style in styles.items():
         rows = frame[frame["architecture"] == name].sort_values("code_size")
+        if rows.empty:
+            continue
         own_sizes = rows["code_size"].isin(sizes)
         if name not in models and not (several and own_sizes.any()):
             # A control without a code size, as raw pixels, or beside a single one: it holds for the whole panel.
@@ -163,15 +195,26 @@ def error_by_cost(results: StudyResults) -> Drawing | Absent:
             axes.label_outer()
         row[0].set_ylim(limit_view(row[0].get_ylim(), values, metric.greatest, logarithmic=logarithmic))
     rows[0][0].set_xlim(limit_view(rows[0][0].get_xlim(), frame["device_seconds"]))
-    draw_legend(figure, styles.values())
+    points = scale_points(frame["code_size"])
+    grey: dict[str, Any] = {"linestyle": "", "color": "#555555", "marker": "o"}
+    codes = [Line2D([], [], label=f"Code size {size}", markersize=side, **grey) for size, side in points.items()]
+    draw_legend(figure, styles.values(), codes if len(codes) > 1 else ())
     return Drawing(
         name,
         title,
-        "Mean over seeds with 95 % t intervals in both directions; the number beside a point is its code size. "
-        "Device seconds are wall time multiplied by the GPUs or cores held. Down and to the left is better. An "
-        "interval that is much longer than the others, or leaves what can be, is cut. " + " ".join(table.footnotes),
+        "Down and to the left is better; the larger the symbol, the larger the code, and the codes of a model are "
+        "joined. A low squared error of a model with switches is no good code: see the row below. Hollow: a control. "
+        "Means over seeds with 95 % t intervals in both directions, of which those that are much longer than the "
+        "others are cut. Device seconds are wall time multiplied by the GPUs or cores held. "
+        + " ".join(table.footnotes),
         figure,
     )
+
+
+def scale_points(code_sizes: pd.Series[int]) -> dict[int, float]:
+    """Return the side of a symbol, in points, by code size: the larger the code, the larger the symbol."""
+    sizes = sorted({int(size) for size in code_sizes})
+    return dict(zip(sizes, np.linspace(4.0, 9.0, len(sizes)) if len(sizes) > 1 else [6.0], strict=True))
 
 
 def draw_error_by_cost(
@@ -179,19 +222,18 @@ def draw_error_by_cost(
 ) -> Axes:
     """Draw one point a cell of ``frame``, as `cost` gives it, and return ``axes``."""
     column = metric.name
-    several = len(frame["code_size"].unique()) > 1
+    points = scale_points(frame["code_size"])
     for name, style in styles.items():
         rows = frame[(frame["architecture"] == name) & frame[column].notna()].sort_values("code_size")
         if rows.empty:
             continue
-        spreads = [
-            np.nan_to_num(rows[f"{part}_half_width"].to_numpy(dtype=float)) for part in ("device_seconds", column)
-        ]
-        points = style.line_style() | {"linestyle": ""}
-        axes.errorbar(rows["device_seconds"], rows[column], xerr=spreads[0], yerr=spreads[1], elinewidth=0.8, **points)
-        for size, x, y in zip(rows["code_size"], rows["device_seconds"], rows[column], strict=True):
-            if several:
-                axes.annotate(f"{size}", (x, y), (4, 4), textcoords="offset points", fontsize=7, color=style.colour)
+        x, y = rows["device_seconds"], rows[column]
+        spreads = [np.nan_to_num(rows[f"{part}_half_width"].to_numpy(dtype=float)) for part in (x.name, column)]
+        line = {"color": style.colour, "linestyle": style.line, "linewidth": 0.8}
+        axes.errorbar(x, y, xerr=spreads[0], yerr=spreads[1], elinewidth=0.5, **line)
+        areas = [points[int(size)] ** 2 for size in rows["code_size"]]
+        face = style.colour if style.filled else "white"
+        axes.scatter(x, y, areas, marker=style.marker, facecolors=face, edgecolors=style.colour, zorder=3)
     axes.set_xscale("log")
     format_log_axis(axes.xaxis)
     axes.set_xlabel("Device seconds of a run (s)")

@@ -52,10 +52,10 @@ def factorial_effects(results: StudyResults) -> Drawing | Absent:
     return Drawing(
         name,
         title,
-        "Above: mean over seeds on the test images with the 95 % t interval of every pooling (lines) with every "
-        "unpooling; parallel lines have no interaction. Below: the effects of the table with their intervals; filled: "
-        "differs from 0 at 5 % (Holm-adjusted over the measure). Left of 0 is better. Switches stand beside the "
-        "crossing; their squared error, a number at the axis, says little of the code.",
+        "Parallel lines above: no interaction; left of 0 below: better. Above: mean over seeds on the test images with "
+        " the 95 % t interval of every pooling (lines) with every unpooling. Below: the effects of the table with "
+        "their intervals; filled: differs from 0 at 5 % (Holm-adjusted over the measure), hollow: not shown to differ. "
+        "Switches stand beside the crossing; their squared error, a number at the axis, says little of the code.",
         figure,
     )
 

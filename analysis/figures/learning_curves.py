@@ -72,10 +72,12 @@ def learning_curves(results: StudyResults) -> Drawing | Absent:
     return Drawing(
         name,
         title,
-        "Cross-entropy per image after each epoch. Of confirmed runs: on the training images as they went, mean over "
-        "seeds, with a band from the lowest seed to the highest; they train on the validation images too, so there is "
-        "no validation curve. Of the search: the best trial of each cell on the validation images, with its training "
-        f"curve thin and pale. Dotted: what predicting the mean image costs; first epochs "
+        "A model with switches falls at once because they hand the image on; the others are still falling where their "
+        "curves slope at the end. Hollow: the classic auto-encoder, a control. Cross-entropy per image after each "
+        "epoch. Of confirmed runs: on the training images as they went, mean over seeds, with a band "
+        "from the lowest seed to the highest; they train on the validation images too, so "
+        "there is no validation curve. Of the search: the best trial of each cell on the validation images, with its "
+        f"training curve thin and pale. Dotted: what predicting the mean image costs; first epochs "
         f"far above it are cut. Each panel has its own vertical axis.{several}",
         figure,
     )

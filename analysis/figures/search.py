@@ -15,7 +15,6 @@ from analysis.figures.style import (
     Drawing,
     ModelStyle,
     choose_styles,
-    dodge,
     draw_legend,
     format_log_axis,
     list_keys,
@@ -46,7 +45,8 @@ _DRAWN = [
     "validation_cross_entropy",
 ]
 _LOSS = "validation_cross_entropy"
-_ALL = ModelStyle("#000000", "*", "")
+_ALL_COLOUR = "#333333"
+"""Of all models together."""
 
 
 @use_style
@@ -69,7 +69,7 @@ def learning_rate(results: StudyResults) -> Drawing | Absent:
         last = place + columns >= len(panels)
         axes.set_xlabel("Learning rate (dimensionless)" if last else "")
         axes.tick_params(labelbottom=last, which="both")
-        axes.set_ylabel("Cross-entropy\n(nats/image)" if place % columns == 0 else "")
+        axes.set_ylabel("Loss (nats/image)" if place % columns == 0 else "")
     grey: dict[str, Any] = {"linestyle": "", "color": "#555555", "markersize": 6}
     handles = [
         Line2D([], [], marker="o", label="Complete", **grey),
@@ -82,10 +82,11 @@ def learning_rate(results: StudyResults) -> Drawing | Absent:
     return Drawing(
         name,
         title,
-        "Search trials of each cell: cross-entropy per image on the validation images after the last epoch that a "
-        "trial trained. Trials of short rounds, and those that were stopped early, trained fewer epochs, so their loss "
-        "is not comparable; ticks at the top are trials that diverged or failed. The star is the configuration that "
-        "was confirmed, at the mean over its seeds. Each panel has its own vertical axis."
+        "Where the star stands at an edge of the points, the range of the search may have been too narrow. Search "
+        "trials of each cell: cross-entropy per image on the validation images after the last epoch "
+        "that a trial trained. Trials of short rounds, and those that were stopped early, trained fewer epochs, so "
+        "their loss is not comparable; ticks at the top are trials that diverged or failed. The star is the "
+        "configuration that was confirmed, at the mean over its seeds. Each panel has its own vertical axis."
         + (f" Of cells with more than {SHOWN_TRIALS:,} trials the best and a sample are drawn." if thinned else ""),
         figure,
     )
@@ -144,17 +145,19 @@ def hyperparameter_importance(results: StudyResults) -> Drawing | Absent:
     if len(together):
         counts = " + ".join(f"{n:,}" for n in together.groupby(frame["study"], observed=True).first())
         label = f"All models ({counts} trials)"
-        star = Line2D([], [], color="black", marker="*", markersize=9, linestyle="", label=label)
-        draw_legend(figure, styles.values(), [star])
+        bars = [(style.colour, style.label) for style in styles.values()] + [(_ALL_COLOUR, label)]
+        handles = [Line2D([], [], color=colour, linewidth=7, label=name) for colour, name in bars]
+        draw_legend(figure, (), handles)
     return Drawing(
         name,
         title,
-        "PED-ANOVA (Watanabe, Bansal and Hutter, 2023, as implemented in Optuna): how far the distribution of a "
+        "The longer a bar, the more that hyperparameter decided which trials were best. PED-ANOVA (Watanabe, "
+        "Bansal and Hutter, 2023, as implemented in Optuna): how far the distribution of a "
         f"hyperparameter among the best {100 * TARGET_QUANTILE:.0f} % of search trials differs from that among all, as "
         "a share of the sum over hyperparameters. Trials are ranked within their cell, those that were stopped early "
-        "behind complete ones, diverged ones last; a marker puts the ranks of a model's code sizes together, the star "
-        "those of all models, whose ranges are laid over each other. Of a search by rounds the first counts; trial 0 "
-        "and grids are left out, since nobody drew them. Drawn where there are "
+        "behind complete ones, diverged ones last; a bar puts the ranks of a model's code sizes together, the dark "
+        "one those of all models, whose ranges are laid over each other. Of a search by rounds the first counts; "
+        "trial 0 and grids are left out, since nobody drew them. Drawn where there are "
         f"{MINIMUM_TRIALS} trials or more; under a hundred it is a hint. What a search hardly varied cannot show as "
         "important.",
         figure,
@@ -163,17 +166,17 @@ def hyperparameter_importance(results: StudyResults) -> Drawing | Absent:
 
 def draw_importance(axes: Axes, frame: pd.DataFrame, styles: Mapping[str, ModelStyle]) -> Axes:
     """Draw rows of `compute_importances` (architecture, empty for all; hyperparameter; importance), return ``axes``."""
-    offsets = dodge(max(len(styles), 1), 0.55)
-    for place, hyperparameter in enumerate(SEARCHED):
-        rows = frame[frame["hyperparameter"] == hyperparameter].set_index("architecture")["importance"]
-        for offset, (name, style) in zip(offsets, styles.items(), strict=False):
-            if name in rows.index:
-                axes.plot(rows[name], place + offset, **style.line_style() | {"linestyle": "", "markersize": 6})
-        if "" in rows.index:
-            axes.plot(rows[""], place, color=_ALL.colour, marker=_ALL.marker, linestyle="", markersize=12)
+    bars = [(name, style.colour) for name, style in styles.items()] + [("", _ALL_COLOUR)]
+    bars = [(name, colour) for name, colour in bars if (frame["architecture"] == name).any()]
+    thickness = 0.8 / len(bars)
+    for number, (name, colour) in enumerate(bars):
+        rows = frame[(frame["architecture"] == name) & frame["hyperparameter"].isin(SEARCHED)]
+        places = np.array([SEARCHED.index(each) for each in rows["hyperparameter"]])
+        axes.barh(places + (number + 0.5) * thickness - 0.4, rows["importance"], 0.9 * thickness, color=colour)
+    axes.grid(visible=False, axis="y")
     axes.set_yticks(range(len(SEARCHED)), SEARCHED)
     axes.set_ylim(len(SEARCHED) - 0.5, -0.5)
-    axes.set_xlim(-0.03, 1.03)
+    axes.set_xlim(0, 1)
     axes.set_xlabel("Importance (share of 1)")
     axes.set_ylabel("Hyperparameter")
     return axes

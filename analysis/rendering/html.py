@@ -1,4 +1,4 @@
-"""The report as one page: findings, tables, figures, what is missing, and where it all comes from.
+"""The report as one page: the answer, verdicts, tables, figures, what is missing, and where it all comes from.
 
 Everything is inside the file, and its policy forbids it to load anything else. Whatever comes from rows is escaped by
 the template's environment.
@@ -18,17 +18,20 @@ from typing import TYPE_CHECKING, Any
 import jinja2
 import pandas as pd
 
+from analysis.claims.claims import PRIMARY_CODE_SIZE
 from analysis.claims.findings import COMPARISONS, FINDINGS, MATRIX
 from analysis.provenance import list_missing, provenance
 from analysis.rendering.text import FORMATS, Line, format_lines
 from analysis.results import StudyResults
 from analysis.tables.summary import answers
-from analysis.tables.table import Absent, Column, Table
+from analysis.tables.table import Absent, Column, Table, choose_code_size
 
 if TYPE_CHECKING:
     from analysis.drawing import Illustration
 
 _HERE = Path(__file__).parent
+LEADING = "difference_from_model_4"
+"""The figure of the first screen."""
 _LONG = 60
 """Letters from which a text needs a wide column."""
 
@@ -50,6 +53,8 @@ def render_page(
     """
     shown = {table.name: table for table in tables if isinstance(table, Table)}
     findings, matrix, comparisons = (shown.pop(name, None) for name in (FINDINGS, MATRIX, COMPARISONS))
+    first, rest = choose_code_size(shown["summary"], PRIMARY_CODE_SIZE) if "summary" in shown else (None, [])
+    drawn = [each for each in illustrations if not isinstance(each, Absent)]
     script = (_HERE / "page.js").read_text(encoding="utf-8")
     facts = provenance(results)
     return _load_template().render(
@@ -64,7 +69,10 @@ def render_page(
         claims=_describe_claims(findings, matrix, comparisons),
         tables=[table for table in shown.values() if not table.detail],
         details=[table for table in (matrix, comparisons, *shown.values()) if table is not None and table.detail],
-        figures=[each for each in illustrations if not isinstance(each, Absent)],
+        lead=[each for each in drawn if each.name == LEADING],
+        summary=first,
+        other_code_sizes=rest,
+        figures=[each for each in drawn if each.name != LEADING],
         provenance=facts,
         table_files=tuple(FORMATS) if has_files else (),
         figure_files=("svg", "pdf", "png") if has_files else (),

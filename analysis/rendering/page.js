@@ -24,5 +24,11 @@ for (const table of document.querySelectorAll("table[data-sortable]")) {
     });
   });
 }
+// What is wider than its box says so; a table within closed details is measured when these open.
+const boxes = [...document.querySelectorAll(".scroll")];
+const mark = () => boxes.forEach((box) => box.classList.toggle("wide", box.scrollWidth > box.clientWidth + 1));
+new ResizeObserver(mark).observe(document.body);
+document.querySelectorAll("details").forEach((details) => details.addEventListener("toggle", mark));
+mark();
 // Beside the text there is room for the whole table of contents.
 if (window.matchMedia("(min-width: 68rem)").matches) document.querySelector("nav details").open = true;

@@ -74,6 +74,44 @@ def compare_all(scores: pd.DataFrame, levels: Mapping[tuple[str, str], float] = 
     return tests.sort_values([*_CONTEST, "architecture", "other"], ignore_index=True)
 
 
+def compare_with(
+    scores: pd.DataFrame, baseline: str, levels: Mapping[tuple[str, str], float] = MappingProxyType({})
+) -> pd.DataFrame:
+    """Return how far each other model of a group is from ``baseline`` by every metric, with simultaneous intervals.
+
+    All intervals of a group and metric hold together with 95 % or more: each is Welch's at a level that is Bonferroni's
+    share for one of them.
+
+    Args:
+        scores: as of `compare_all`.
+        baseline: the architecture that is subtracted.
+        levels: as of `compare_all`.
+
+    Returns:
+        One row a metric, group and model: evaluator, metric, direction, `GROUP`, architecture, difference
+        (architecture minus ``baseline``), half_width, low, high and n. No interval under `MINIMUM_SEEDS`: NaN.
+    """
+    means = summarise(scores, [*_CONTEST, "architecture"]).astype({"architecture": "str"})
+    means = means[[*_CONTEST, "architecture", "mean", "deviation", "n"]]
+    own = means["architecture"] == baseline
+    pairs = means[~own].merge(means[own].drop(columns="architecture"), on=_CONTEST, suffixes=("", "_baseline"))
+    parts = (pairs[[name, f"{name}_baseline"]].to_numpy(dtype="float64") for name in ("mean", "deviation", "n"))
+    contrast = make_contrast([1.0, -1.0], *parts)
+    n = pairs[["n", "n_baseline"]].min(axis=1)
+    tested = n >= MINIMUM_SEEDS
+    count = tested.groupby([pairs[key] for key in _CONTEST], observed=True).transform("sum").clip(lower=1)
+    places = zip(pairs["study"].astype("str"), pairs["arm"].astype("str"), strict=True)
+    level = np.array([levels.get(place, SIGNIFICANCE) for place in places])
+    width = pd.Series(contrast.half_width(1 - level / count), pairs.index).where(tested)
+    return pairs[[*_CONTEST, "architecture"]].assign(
+        n=n,
+        difference=contrast.value,
+        half_width=width,
+        low=contrast.value - width,
+        high=contrast.value + width,
+    )
+
+
 def mark_models(tests: pd.DataFrame, by: Sequence[str] = _CONTEST) -> pd.DataFrame:
     """Return one row a group of ``by`` and ranked model with ``mark``: ``best`` (alone), ``tie`` (may be it), or none.
 

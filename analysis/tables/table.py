@@ -5,6 +5,7 @@ The same record is rendered in the terminal, as CSV, Markdown, LaTeX and HTML.
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Literal
 
@@ -75,6 +76,14 @@ def make_absent(
     """Return the record of a table that has no rows, with the command that gives it some."""
     commands = " and ".join(dict.fromkeys(format_command(study, phase, options) for study in results.studies))
     return Absent(name, title, f"{what}. To get it: {commands}")
+
+
+def choose_code_size(table: Table, preferred: int) -> tuple[Table, list[int]]:
+    """Return the rows of one code size, ``preferred`` or else the largest, and the code sizes that are left out."""
+    sizes = [int(size) for size in sorted(table.frame["code_size"].unique())]
+    shown = preferred if preferred in sizes else sizes[-1]
+    frame = table.frame[table.frame["code_size"] == shown]
+    return dataclasses.replace(table, frame=frame), [size for size in sizes if size != shown]
 
 
 MARKS = {"best": "*", "tie": "=", "unranked": "†", "significant": "*"}

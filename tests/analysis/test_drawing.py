@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from analysis.drawing import FORMATS, figures, write_figure, write_figures
-from analysis.figures.ablations import ablation_differences
 from analysis.figures.codes import codes_2d
+from analysis.figures.differences import ablation_differences
 from analysis.figures.errors import error_by_code_size
 from analysis.figures.learning_curves import learning_curves
 from analysis.figures.pictures.decoded import code_walk
@@ -62,12 +62,13 @@ def test_reading_a_report_draws_nothing_and_drawing_trains_nothing() -> None:
 
 
 def test_every_figure_without_rows_says_why(tmp_path: Path) -> None:
-    """With the command that makes them; of what no study lacks, a factorial and draws from a prior, nothing."""
+    """With the command that makes them; of what no study lacks, as a factorial or model 4, nothing."""
     folder = write_synthetic_study(tmp_path, architectures=[], controls=False)
     for plot in figures(load_study(folder)):
         assert isinstance(plot, Absent), plot
         made_by = "python study/launch.py --preset quick --phase "
-        assert plot.reason == "" if plot.name in ("factorial_effects", "prior_samples") else made_by in plot.reason
+        nothing_lacks = ("factorial_effects", "prior_samples", "difference_from_model_4")
+        assert plot.reason == "" if plot.name in nothing_lacks else made_by in plot.reason
     (tsne,) = [plot for plot in figures(load_study(folder), tsne=False) if plot.name == "codes_tsne"]
     assert isinstance(tsne, Absent)
     assert "as asked for" in tsne.reason

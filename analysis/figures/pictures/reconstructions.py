@@ -44,14 +44,15 @@ def reconstructions(results: StudyResults) -> Drawing | Absent:
     errors = _format_squared_errors(results)
     figure = draw_panels(results, kept, pictures, "Original", errors)
     for axes in figure.axes:
-        axes.set_title("squared error\n(1/image)", loc="right", fontsize=8)
+        axes.set_title("Error", loc="right", fontsize=8)
     originals = [name for name, row in results.models.items() if row.lossless]
     there = "" if kept["architecture"].isin(originals).any() else " The originals are left out: no run kept them."
     return Drawing(
         name,
         title,
-        "The first test images, ink dark, and their reconstructions by one confirmed run a model (the first seed). To "
-        f"the right that run's squared error per image, averaged over all test images.{there}",
+        "A model with switches redraws the originals whatever its code holds: they give its decoder the places of the "
+        "ink. The first test images, ink dark, and their reconstructions by one confirmed run per model (the first "
+        f"seed); error: that run's squared error per image, averaged over all test images.{there}",
         figure,
     )
 
@@ -80,6 +81,8 @@ def draw_panels(
     labels = [original if name in originals else format_label(results, name).strip() for name in names]
     blank = np.full_like(next(iter(pictures.values())), np.nan)
     figure, rows = make_grid(len(sizes), len(columns), 4.75, 0.35 + 0.3 * len(names), below=0)
+    if engine := figure.get_layout_engine():
+        engine.set(w_pad=0.15)  # pictures keep their shape, which the layout does not know of when it measures labels
     for row, size in zip(rows, sizes, strict=True):
         for axes, key in zip(row, columns, strict=True):
             trials = _select_shown_trials(results, kept, key, size)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.collections import PathCollection
 
 from analysis.figures.errors import error_by_code_size, error_by_cost, fits_logarithm, limit_view
 from analysis.results import StudyResults, load_study
@@ -29,14 +30,21 @@ from tests.synthetic import (
 
 
 def test_error_by_code_size_shows_means_and_intervals(results: StudyResults) -> None:
-    """One panel a measure and arm; each series is the mean over seeds with its t interval."""
+    """One panel a measure and arm; each series is the mean over seeds with its t interval.
+
+    Squared errors with switches, which would squeeze the others, have a row of their own.
+    """
     figure = drawn(error_by_code_size(results)).figure
-    assert [axes.get_title() for axes in figure.axes] == ["Tuned arm", "Published arm", "", "", "", ""]
+    assert [axes.get_title() for axes in figure.axes] == ["Tuned arm", "Published arm", *[""] * 6]
+    apart = figure.axes[2:4]
     measures = [("reconstruction", "squared_error"), ("linear_classifier", "error"), ("k_means_whitened", "accuracy")]
     for row, (evaluator, metric) in enumerate(measures):
         for column, arm in enumerate(("tuned", "published")):
-            axes = figure.axes[2 * row + column]
+            axes = figure.axes[2 * (row + (row > 0)) + column]
             for model, style in choose(*CONVOLUTIONAL).items():
+                if (model, metric) == ("model_3", "squared_error"):
+                    assert style.colour not in [container.lines[0].get_color() for container in axes.containers]
+                    axes = apart[column]
                 x, y, half_widths = series(axes, style.colour)
                 expected = [
                     mean_and_half_width(
@@ -47,6 +55,7 @@ def test_error_by_code_size_shows_means_and_intervals(results: StudyResults) -> 
                 np.testing.assert_allclose(y, [mean for mean, _ in expected])
                 np.testing.assert_allclose(half_widths, [width for _, width in expected])
                 np.testing.assert_allclose(x, SIZES, rtol=0.35)  # moved aside a little
+                axes = figure.axes[2 * (row + (row > 0)) + column]
             classic = series(axes, choose("classic_autoencoder")["classic_autoencoder"].colour)
             own = [
                 np.mean(
@@ -65,8 +74,10 @@ def test_error_by_code_size_shows_means_and_intervals(results: StudyResults) -> 
 def test_with_one_code_size_models_stand_side_by_side(tmp_path: Path) -> None:
     """And controls are lines across the panel."""
     folder = write_synthetic_study(tmp_path, architectures=MODELS, code_sizes=(10,), search_trials=1, mishaps={})
-    axes = drawn(error_by_code_size(load_study(folder))).figure.axes[0]
-    assert [series(axes, style.colour)[0].item() for style in choose(*CONVOLUTIONAL).values()] == [0, 1, 2]
+    axes, apart, *_ = drawn(error_by_code_size(load_study(folder))).figure.axes[::2]
+    places = {name: apart if name == "model_3" else axes for name in CONVOLUTIONAL}
+    found = [series(places[name], style.colour)[0].item() for name, style in choose(*CONVOLUTIONAL).items()]
+    assert found == [0, 1, 2]
     levels = {line.get_color(): line.get_ydata()[0] for line in axes.lines if len(set(line.get_ydata())) == 1}  # type: ignore[index, arg-type]
     assert levels[choose("pca")["pca"].colour] == pytest.approx(26.71)
 
@@ -90,4 +101,9 @@ def test_error_by_cost_shows_device_seconds(results: StudyResults) -> None:
     np.testing.assert_allclose(x, 2 * 4 + np.mean([1, 2, 3]))
     squared = [true_score("reconstruction", "squared_error", "model_4", 10, "tuned", seed) for seed in (1, 2, 3)]
     assert y[1] == pytest.approx(np.mean(squared))
-    assert {text.get_text() for text in axes.texts} == {"2", "10"}
+    points = next(each for each in axes.collections if isinstance(each, PathCollection))
+    assert sorted(points.get_sizes()) == list(points.get_sizes()) == [4**2, 9**2]
+    figure = axes.get_figure()
+    assert figure is not None
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert labels[-2:] == ["Code size 2", "Code size 10"]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from analysis.figures.search import SHOWN_TRIALS, draw_learning_rate, hyperparameter_importance, learning_rate
 from analysis.results import StudyResults
+from analysis.stats.importance import compute_importances
 from tests.analysis.figures.panels import (
     choose,
     drawn,
@@ -46,9 +49,13 @@ def test_a_long_search_is_thinned_and_keeps_its_best(results: StudyResults) -> N
     assert points["*"][1].item() == many["validation_cross_entropy"].min()
 
 
-def test_importance_draws_a_marker_a_model(results: StudyResults) -> None:
-    """And a star for all together; the classic auto-encoder has no filter counts."""
+def test_importance_draws_a_bar_a_model(results: StudyResults) -> None:
+    """And one for all together, beside each other; the classic auto-encoder has no filter counts."""
     axes = drawn(hyperparameter_importance(results)).figure.axes[0]
-    markers = [line.get_marker() for line in axes.lines]
-    assert {marker: markers.count(marker) for marker in set(markers)} == {"o": 3, "^": 3, "D": 3, "*": 3}
+    bars = [each for each in axes.patches if isinstance(each, Rectangle)]
+    frame = compute_importances(results.trials)
+    assert len(bars) == len(frame) == 4 * 3
+    assert sorted(bar.get_width() for bar in bars) == pytest.approx(sorted(frame["importance"]))
+    assert {round(bar.get_y() + bar.get_height() / 2) for bar in bars} == {0, 1, 2}
+    assert len({bar.get_y() for bar in bars}) == len(bars)
     assert [label.get_text() for label in axes.get_yticklabels()] == ["learning_rate", "filters_1", "filters_2"]

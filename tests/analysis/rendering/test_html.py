@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import html
 import re
 import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
@@ -17,6 +18,7 @@ from analysis.rendering import text as rendering
 from analysis.rendering.html import render_page
 from analysis.report import comparison_tables, main
 from analysis.results import StudyResults, load_study
+from analysis.tables.summary import answers
 from analysis.tables.table import Absent, Table
 from tests.synthetic import write_synthetic_study
 
@@ -26,6 +28,7 @@ FIGURES = (
     Absent("codes_2d", "Codes of two units", "no run kept its codes. To get it: make"),
     Absent("learned_filters", "Filters", "no run kept its codes. To get it: make"),
 )
+VERDICTS = "Verdicts on the paper's claims"
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 
 
@@ -122,9 +125,35 @@ def test_the_page_loads_nothing(parsed: Page, text: str) -> None:
     assert f"script-src 'sha256-{digest}'" in policy
 
 
-def test_findings_come_first(parsed: Page, tables: tuple[Table | Absent, ...]) -> None:
+def test_the_first_screen_answers(results: StudyResults, tables: tuple[Table | Absent, ...]) -> None:
+    """One sentence, the figure of differences, the summary at the code size of claims; then what else is known."""
+    leading = Illustration("difference_from_model_4", "Differences", "C.", SVG, 400, 300)
+    text = render_page(results, tables, (*FIGURES, leading))
+    first = text.partition('<section id="answer">')[2].partition("</section>")[0]
+    parsed = Page(f"<section>{first}</section>")
+    told = answers(results)
+    assert len(told) > 1
+    order = [
+        first.index(part)
+        for part in (f'<p class="answer">{html.escape(told[0], quote=False)[:20]}', "<figure", "<table", "<li>")
+    ]
+    assert order == sorted(order)
+    assert parsed.attributes("figure", "id") == ["figure-difference_from_model_4"]
+    assert text.count("figure-difference_from_model_4") == 1
+    assert parsed.text("span") == ["Code size 10"]
+    assert "Other code sizes (2): " in parsed.text("p")
+    assert len(parsed.text("li")) == len(told) - 1
+
+
+def test_what_is_wider_than_its_box_says_so(text: str) -> None:
+    """The script marks it, which a style turns into words."""
+    assert 'classList.toggle("wide"' in text
+    assert '.scroll.wide::before {\n  content: "Scroll sideways' in text
+
+
+def test_verdicts_come_first(parsed: Page, tables: tuple[Table | Absent, ...]) -> None:
     """Then tables, figures, what is missing and provenance; the table of contents has the same order."""
-    assert parsed.text("h2") == ["Findings", "Tables", "Figures", "What is missing", "Provenance"]
+    assert parsed.text("h2") == [VERDICTS, "Tables", "Figures", "What is missing", "Provenance"]
     (findings,) = [table for table in tables if table.name == FINDINGS]
     assert isinstance(findings, Table)
     verdicts = [
@@ -154,20 +183,20 @@ def test_tables_can_be_sorted_by_every_column(text: str, tables: tuple[Table | A
     """A button in each header; the key of a cell is its number, and nothing where there is none."""
     (table,) = [table for table in tables if table.name == "reconstruction"]
     assert isinstance(table, Table)
-    html = shown_table(text, "reconstruction")
-    parsed = Page(html)
+    shown = shown_table(text, "reconstruction")
+    parsed = Page(shown)
     assert "data-sortable" in dict(parsed.elements)["table"]
     headers = [attrs for tag, attrs in parsed.elements if tag == "th" and attrs.get("scope") == "col"]
     assert [attrs["aria-sort"] for attrs in headers] == ["none"] * len(table.columns)
     assert parsed.text("button") == [column.header for column in table.columns]
     (place,) = [place for place, column in enumerate(table.columns) if column.header == "Squared error"]
-    rows = re.findall(r"<tr>(<td.*?)</tr>", html)
+    rows = re.findall(r"<tr>(<td.*?)</tr>", shown)
     keys = [re.findall(r'<td[^>]*?(?:data-sort="([^"]*)")?>', row)[place] for row in rows]
     values = table.frame["reconstruction_squared_error"].to_list()
     assert [float(key) for key in keys] == values
     sections = parsed.text("span")
     assert sections[:2] == ["Code size 2, tuned", "Code size 2, published"]
-    assert html.count("<tbody>") == len(sections)
+    assert shown.count("<tbody>") == len(sections)
 
 
 def test_what_stands_out_does(text: str, tables: tuple[Table | Absent, ...]) -> None:
@@ -190,7 +219,8 @@ def test_figures_are_inside(parsed: Page) -> None:
 
 def test_what_is_missing_is_said(parsed: Page) -> None:
     """At the top in short, below with the command, each reason once."""
-    assert any("Not everything is here" in text for text in parsed.text("p"))
+    assert any(text.startswith("Incomplete: ") for text in parsed.text("p"))
+    assert any(re.fullmatch(r"\d+ items missing", text) for text in parsed.text("a"))
     assert "Codes of two units, Filters: no run kept its codes. To get it: make" in parsed.text("li")
 
 
@@ -200,7 +230,7 @@ def test_a_whole_study_misses_nothing(tmp_path: Path) -> None:
     results = load_study(folder)
     whole = [table for table in comparison_tables(results) if isinstance(table, Table)]
     parsed = Page(render_page(results, whole))
-    assert parsed.text("h2") == ["Findings", "Tables", "Provenance"]
+    assert parsed.text("h2") == [VERDICTS, "Tables", "Provenance"]
     assert "missing" not in parsed.attributes("", "id")
 
 

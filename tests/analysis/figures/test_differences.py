@@ -1,0 +1,82 @@
+"""Differences are drawn with their intervals: from model 4, and of ablations paired by seed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.stats
+from matplotlib.container import ErrorbarContainer
+
+from analysis.figures.differences import ablation_differences, model_differences
+from analysis.results import StudyResults, load_study
+from analysis.tables.table import Absent
+from tests.analysis.figures.panels import (
+    SIZES,
+    choose,
+    drawn,
+    titled,
+)
+from tests.synthetic import (
+    level_effect,
+    true_score,
+    write_synthetic_study,
+)
+
+
+def test_models_differ_from_model_4_by_code_size_and_metric(results: StudyResults) -> None:
+    """A row a code size, a column a metric, worse to the right; model 3 has no squared error of its code."""
+    figure = drawn(model_differences(results)).figure
+    assert [axes.get_title() for axes in figure.axes[:4]] == [
+        *("Squared error", "Linear error (%)", "MLP error (%)", "k-means accuracy"),
+    ]
+    assert [axes.get_ylabel() for axes in figure.axes[::4]] == [f"Code size {size}" for size in SIZES]
+    assert [axes.xaxis_inverted() for axes in figure.axes] == [False, False, False, True] * len(SIZES)
+    squared, linear = figure.axes[4], figure.axes[5]
+    styles = choose("model_1", "model_3")
+    assert [label.get_text() for label in squared.get_yticklabels()] == ["Model 1", "Model 3"]
+    names = [container.lines[0].get_color() for container in squared.containers]
+    assert names == [styles["model_1"].colour]
+    for axes, evaluator, metric, others in (
+        (squared, "reconstruction", "squared_error", 1),
+        (linear, "linear_classifier", "error", 2),
+    ):
+        runs = [
+            [true_score(evaluator, metric, model, 10, "tuned", seed) for seed in (1, 2, 3)]
+            for model in ("model_1", "model_4")
+        ]
+        interval = scipy.stats.ttest_ind(*runs, equal_var=False).confidence_interval(1 - 0.05 / others)
+        container = axes.containers[0]
+        assert isinstance(container, ErrorbarContainer)
+        ((left, _), (right, _)) = container.lines[2][0].get_segments()[0]
+        assert (left, right) == pytest.approx((interval.low, interval.high))
+
+
+def test_without_model_4_nothing_is_missing(tmp_path: Path) -> None:
+    """A study that has it alone lacks another one to compare with."""
+    others = write_synthetic_study(tmp_path / "a", architectures=["model_1", "model_2"], code_sizes=(10,))
+    absent = model_differences(load_study(others))
+    assert isinstance(absent, Absent)
+    assert absent.reason == ""
+    alone = model_differences(load_study(write_synthetic_study(tmp_path / "b", architectures=["model_4"])))
+    assert isinstance(alone, Absent)
+    assert "no other model" in alone.reason
+
+
+def test_ablation_differences_are_paired_by_seed(results: StudyResults) -> None:
+    """The difference is the level's effect, the seeds' part being taken out."""
+    figure = drawn(ablation_differences(results)).figure
+    axes = titled(figure)["Tuned arm, code size 10"]
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    points = {
+        names[round(float(np.asarray(container.lines[0].get_ydata())[0]))]: np.asarray(container.lines[0].get_xdata())[
+            0
+        ]
+        for container in axes.containers
+        if isinstance(container, ErrorbarContainer)
+    }
+    assert set(points) == set(names)
+    for level in ("tanh", "relu"):
+        expected = np.mean([level_effect(level, seed) for seed in (1, 2, 3)])
+        assert points[f"activation: {level}"] == pytest.approx(expected)
