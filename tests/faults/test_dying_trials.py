@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import random
@@ -82,9 +83,8 @@ def test_a_trial_that_dies_starts_again_and_ends_as_if_nothing_had_happened(
     names = list(REASONS)
     for shift in (0, 3, 6):
         folder = tmp_path / str(shift)
-        faults = {
-            trial_id: (fault, RETRIES) for trial_id, fault in zip(IDS, names[shift:] + names[:shift], strict=False)
-        }
+        in_turn = itertools.cycle(names[shift:] + names[:shift])
+        faults = {trial_id: (next(in_turn), RETRIES) for trial_id in IDS}
         # Search evaluates no code, and controls no model: they have nothing to fail in there.
         faults = {
             i: ("exit", n) if f == "evaluation" and "-published-" not in i else (f, n) for i, (f, n) in faults.items()
