@@ -21,6 +21,7 @@ from jupyter_client.manager import start_new_kernel
 from analysis.optuna_export import open_storage
 from study.config.presets import study_config
 from study.plan.trials import plan_trials
+from tests.faults.launches import NAME, TIMES
 from tests.tiny import write_tiny_data
 from trainables.training.devices import name_engine
 
@@ -31,8 +32,6 @@ TINY = (
     *("--preset", "quick", "--architectures", *ARCHITECTURES, "--trials", "4", "--seeds", "2", "--epochs", "3"),
     *("--phase", *PHASES, "--factors", "unpooling"),
 )
-NAME = "quick-tiny"
-TIMES = ["started_at", "finished_at", "seconds", "device_seconds", "git_dirty"]
 
 pytestmark = pytest.mark.slow
 

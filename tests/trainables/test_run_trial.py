@@ -223,6 +223,7 @@ def test_pictures_are_of_the_weights_that_are_kept_and_of_the_test_images(datase
     batch = batch_of("confirm", keep_codes=True)
     outcome = reports_of(batch, dataset)[-1].outcome
     assert outcome is not None and outcome.weights is not None and outcome.kept is not None
+    assert len(repr(outcome)) < 100  # which Tune works out of every report
     model = unpack_weights(outcome.weights, "the trial")[0]
     ends = torch.from_numpy(dataset.test.pixels[:2])[:, None] / 255
     expected = take_pictures(model, ends)

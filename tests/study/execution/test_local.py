@@ -205,10 +205,12 @@ def test_a_launch_whose_ray_dies_ends_in_words_and_goes_on(
         pytest.skip("make test-faults does it: the raylet is the short version")
     launch = Launch(tmp_path / "results", *STUDY, "--concurrency", "1", **variables)
     launch.wait_for_rows(1)
-    (found,) = [pid for pid, command in launch.processes().items() if f"/{process} " in command]
+    started = launch.processes()
+    (found,) = [pid for pid, command in started.items() if f"/{process} " in command]
     os.kill(found, sent)
     asked = time.monotonic()
     try:
+        assert not [command for command in started.values() if "monitor.py" in command or "dashboard.py" in command]
         assert launch.ends(30), launch.said
         assert time.monotonic() - asked < 30
         assert launch.process.returncode == 130, launch.said

@@ -210,16 +210,12 @@ def refused(nodes: Cluster, results: Path, *arguments: str) -> str:
 
 
 @pytest.mark.fault("cluster: GPUs that only Ray sees")
-def test_gpus_that_only_ray_sees_are_refused(cluster: Cluster, tmp_path: Path) -> None:
-    """The node's PyTorch finds none, so every trial there would fail; on processors it may go on."""
+def test_a_cluster_without_what_a_trial_needs_is_refused(cluster: Cluster, tmp_path: Path) -> None:
+    """The head alone holds no trial, and no GPU is there, or one that only Ray sees: every trial on it would fail."""
+    assert "without a node for a trial" in refused(cluster, tmp_path / "results")
+    worker(cluster, num_cpus=1)
+    assert "there is no GPU" in refused(cluster, tmp_path / "results", "--gpus-per-trial", "1")
     worker(cluster, num_cpus=2, num_gpus=1)
     cluster.wait_for_nodes()
     assert "PyTorch finds 0" in refused(cluster, tmp_path / "results")
     assert "no node has more than 1" in refused(cluster, tmp_path / "results", "--gpus-per-trial", "2")
-
-
-def test_a_cluster_without_gpus_or_without_cores_is_refused(cluster: Cluster, tmp_path: Path) -> None:
-    """The head alone holds no trial."""
-    assert "without a node for a trial" in refused(cluster, tmp_path / "results")
-    worker(cluster, num_cpus=1)
-    assert "there is no GPU" in refused(cluster, tmp_path / "results", "--gpus-per-trial", "1")
