@@ -117,6 +117,7 @@ _STYLES = {
     "umap": ModelStyle("#7f7f7f", "v", ":", filled=False),
     "raw_pixels": ModelStyle("#999999", "D", (0, (1, 3)), filled=False),
     "siamese": ModelStyle("#AA4466", "^", ":", filled=False),
+    "linear_autoencoder": ModelStyle("#4d4d4d", "P", (0, (1, 1)), filled=False),
 }
 _SPARE = (
     ModelStyle("#332288", "X", "-"),

@@ -63,9 +63,14 @@ def pca(train_pixels: NDArray[np.uint8], test_pixels: NDArray[np.uint8], code_si
         train_codes = np.matmul(train - mean, components)
         test_codes = np.matmul(test - mean, components)
         reconstructions = np.matmul(test_codes, components.T) + mean
-    images = {"squared_error": reconstructions, "clipped_squared_error": reconstructions.clip(0, 1)}
-    errors = {name: np.square(each - test).sum(axis=1) for name, each in images.items()}
+    errors = measure_images(test, reconstructions)
     return ControlCodes(train_codes, test_codes, reconstructions.reshape(test_pixels.shape), errors)
+
+
+def measure_images(images: NDArray[np.float32], reconstructions: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
+    """Return the errors of reconstructions that may leave [0, 1], as `ControlCodes` has them."""
+    given = {"squared_error": reconstructions, "clipped_squared_error": reconstructions.clip(0, 1)}
+    return {name: np.square(each - images).reshape(len(images), -1).sum(axis=1) for name, each in given.items()}
 
 
 def embed_pixels(

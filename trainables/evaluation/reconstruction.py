@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trainables.evaluation.baselines import ControlCodes
+from trainables.evaluation.baselines import ControlCodes, measure_images
 from trainables.evaluation.scores import Score, make_scores
 from trainables.models.autoencoder import Autoencoder, Switches
 from trainables.training.training import MEASURING_BATCH, Training, reconstruction_losses, scale_pixels
@@ -96,10 +96,17 @@ def measure_test(
 
 
 def encode_control(model: Autoencoder, train_pixels: Tensor, test_pixels: Tensor) -> ControlCodes:
-    """Return what a trained control makes of images, (images, side, side) uint8: without a decoder, codes alone."""
+    """Return what a trained control makes of images, (images, side, side) uint8.
+
+    Without a decoder there are codes alone; what one gives is the image, as linear in its code as PCA's.
+    """
     train_codes, test_codes = (encode_pixels(model, pixels) for pixels in (train_pixels, test_pixels))
-    nothing = np.zeros((0, *test_pixels.shape[1:]), np.float32)
-    return ControlCodes(train_codes, test_codes, nothing, {})
+    if not model.decoder_stages:
+        return ControlCodes(train_codes, test_codes, np.zeros((0, *test_pixels.shape[1:]), np.float32), {})
+    with torch.inference_mode():
+        decoded = model.decode(torch.from_numpy(test_codes).to(test_pixels.device))[:, 0].cpu().numpy()
+    images = scale_pixels(test_pixels)[:, 0].cpu().numpy()
+    return ControlCodes(train_codes, test_codes, decoded, measure_images(images, decoded))
 
 
 @torch.inference_mode()

@@ -275,6 +275,15 @@ CONTROLS: Mapping[str, Control] = MappingProxyType(
                 objective="contrastive",
                 supervised=True,
             ),
+            Control(
+                "linear_autoencoder",
+                "Linear auto-encoder",
+                "(linear layer <-> linear layer)",
+                "Baldi and Hornik (1989): at its optimum PCA",
+                network=ClassicAutoencoder("linear_autoencoder", "", "", widths=()),
+                objective="linear_reconstruction",
+                loss="euclidean",
+            ),
         )
     }
 )

@@ -55,7 +55,8 @@ class Autoencoder(nn.Module):
     is the reconstruction. Weights are zero until `starting_weights` draws them.
 
     The code layer has ``outputs_per_unit`` outputs for each unit of the code, which ``read_code`` makes of them; by
-    default they are the code. One that is not ``decoded`` ends there: it has an encoder alone.
+    default they are the code. One that is not ``decoded`` ends there: it has an encoder alone. One that is
+    ``linear`` decodes to the image itself.
     """
 
     def __init__(
@@ -79,7 +80,7 @@ class Autoencoder(nn.Module):
         self.stages = self.encoder_stages + self.decoder_stages
         self.pooling: Pooling = architecture.pooling or "none"
         self.unpooling: Unpooling = architecture.unpooling or "none"
-        self.plain = False
+        self.plain, self.linear = False, False
         self._operations = tuple(
             tuple(_make_operation(stage, self.pooling, self.unpooling) for stage in stages)
             for stages in (self.encoder_stages, self.decoder_stages)

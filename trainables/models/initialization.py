@@ -39,7 +39,8 @@ def draw_data_scaled(model: Autoencoder, generator: torch.Generator, images: Ten
 
     Each layer in turn is brought to the standard deviation of `PREACTIVATION_DEVIATION` before its activation, with
     biases that centre every map there; the output's mean is the logit of the mean pixel, so that training starts where
-    Caffe's starts to learn after its plateau. The idea is layer-sequential unit variance (Mishkin and Matas, 2016).
+    Caffe's starts to learn after its plateau; that of a linear model has the images' mean and deviation. The idea is
+    layer-sequential unit variance (Mishkin and Matas, 2016).
 
     Args:
         model: on the processor.
@@ -59,12 +60,14 @@ def draw_data_scaled(model: Autoencoder, generator: torch.Generator, images: Ten
         axes = tuple(axis for axis in range(before.dim()) if axis != 1)
         # Around each map's own mean, since the bias takes the mean away. A constant map has nothing to scale.
         deviation = before.var(axes).mean().sqrt().clamp_min(1e-6)
-        scale = PREACTIVATION_DEVIATION[stage.layer.activation] / deviation
+        linear = model.linear and stage.layer.name == "output"
+        wanted = images.var(0).mean().sqrt() if linear else PREACTIVATION_DEVIATION[stage.layer.activation]
+        scale = wanted / deviation
         weight.mul_(scale)
         # Convolutions, products and maxima scale with their weights.
         before = before * scale
         bias.sub_(before.mean(axes))
         if stage.layer.name == "output":
-            pixel = images.mean().clamp(1e-3, 1 - 1e-3)
-            bias.add_(torch.logit(pixel))
+            pixel = images.mean()
+            bias.add_(pixel if linear else torch.logit(pixel.clamp(1e-3, 1 - 1e-3)))
         maps = model.activate(stage, before + bias.view(-1, *[1] * (before.dim() - 2)))

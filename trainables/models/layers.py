@@ -187,7 +187,7 @@ def _list_classic_layers(
     for number, width in enumerate(architecture.widths, start=1):
         stack.append(Layer(f"fc{number}_in", "linear", maps, size, width, 1, activation=act))
         maps, size = width, 1
-    stack.append(Layer("code", "linear", maps, 1, outputs_per_unit * code_size, 1))
+    stack.append(Layer("code", "linear", maps, size, outputs_per_unit * code_size, 1))
     maps = code_size
     for number, width in reversed(tuple(enumerate(architecture.widths, start=1))):
         stack.append(Layer(f"fc{number}_out", "linear", maps, 1, width, 1, activation=act))

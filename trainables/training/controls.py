@@ -61,6 +61,12 @@ def find_contrast(codes: Tensor, others: Tensor, alike: Tensor, margin: float) -
     return squares.where(alike, lacking.square()) / 2
 
 
+def _reconstruct_linearly(step: Step) -> StepLosses:
+    # What the last layer gives is the image itself, not the logits of one.
+    squared_error = (step.model(step.images) - step.images).square().sum() / len(step.images)
+    return step.lose(squared_error / 2)._replace(squared_error=squared_error)
+
+
 CONTROL_OBJECTIVES: Mapping[str, Objective] = MappingProxyType(
     {
         each.name: each
@@ -75,6 +81,15 @@ CONTROL_OBJECTIVES: Mapping[str, Objective] = MappingProxyType(
                 "Hadsell, Chopra and LeCun (2006); margin of Caffe's example siamese",
                 labelled=True,
                 decodes=False,
+            ),
+            Objective(
+                "linear_reconstruction",
+                "Linear reconstruction",
+                "half the squared error of an image that is linear in its code",
+                None,
+                _reconstruct_linearly,
+                "Baldi and Hornik (1989)",
+                linear=True,
             ),
         )
     }

@@ -57,6 +57,7 @@ class Objective:
         shared: whether seeds can be trained as one batched model, as `batched` does.
         labelled: whether a step needs the labels of its images.
         decodes: whether there is a decoder.
+        linear: whether what it gives is the image itself, not its logits.
     """
 
     name: str
@@ -76,6 +77,7 @@ class Objective:
     shared: bool = False
     labelled: bool = False
     decodes: bool = True
+    linear: bool = False
 
     def list_strengths(self, code_size: int) -> Strengths | tuple[()]:
         """Return the three strengths at a code size; none where there are none."""

@@ -347,7 +347,7 @@ def make_model(
         None if read_code is None else partial(_read_code, read_code, trial_config.objective_strength or 0.0),
         objective.decodes,
     )
-    model.plain = objective.plain
+    model.plain, model.linear = objective.plain, objective.linear
     return model
 
 

@@ -11,6 +11,8 @@ from torch import Tensor
 
 from trainables.data.datasets import load_dataset
 from trainables.errors import InputError
+from trainables.evaluation.baselines import pca
+from trainables.evaluation.reconstruction import encode_control
 from trainables.models.architectures import BUILT_IN, CONTROLS
 from trainables.run_trial import Trial, TrialBatch, run_trial
 from trainables.training.controls import CONTROL_OBJECTIVES, draw_partners, find_contrast
@@ -142,3 +144,45 @@ def test_a_siamese_network_separates_classes_and_reconstructs_nothing() -> None:
     assert {"reconstruction", "k_means_decoder_layer"}.isdisjoint(evaluator for evaluator, _ in values)
     assert values["nearest_neighbours", "error"] < 20
     assert values["k_means_whitened", "accuracy"] > 0.7
+
+
+def test_a_linear_autoencoder_reaches_pca() -> None:
+    """Its error on the images that it is trained on comes within 1 % of the least, in PCA's subspace."""
+    batch, trial_config = make_control("linear_autoencoder", 4, 40)
+    assert (trial_config.loss, trial_config.objective) == ("euclidean", "linear_reconstruction")
+    pixels = torch.tensor(DIGITS.training.pixels)
+    row = CONTROLS["linear_autoencoder"]
+    training = Training(trial_config, 3, pixels, row=row.network, objective=batch.objective)
+    while not training.done:
+        last = training.train_epoch()
+    reached = encode_control(training.model, pixels, pixels)
+    least = pca(DIGITS.training.pixels, DIGITS.training.pixels, 4)
+    error, best = (float(codes.errors["squared_error"].mean()) for codes in (reached, least))
+    assert best < error < 1.01 * best
+    assert last.train_squared_error == pytest.approx(error, rel=0.02)
+    assert np.isnan(last.train_cross_entropy)
+    # Of an orthonormal basis of what it decodes to, how much lies in PCA's subspace: 1 if all does.
+    weight = training.model.get_submodule("output").get_parameter("weight").detach().numpy()
+    projected = least.reconstructions.reshape(len(pixels), -1)
+    components = np.linalg.svd(projected - projected.mean(0), full_matrices=False)[2][:4]
+    overlap = np.linalg.svd(np.linalg.qr(weight)[0].T @ components.T, compute_uv=False)
+    assert overlap.min() > 0.98
+
+
+def test_a_trained_linear_autoencoder_stands_beside_pca() -> None:
+    """With errors of its images as they are and clipped, kept reconstructions and a walk."""
+    batch, _ = make_control("linear_autoencoder", 4, 1)
+    *_, last = run_trial(batch, DIGITS, torch.device("cpu"))
+    assert last.outcome is not None
+    assert last.outcome.kept is not None
+    assert len(last.outcome.kept.reconstructions) == 20
+    assert {picture.kind for picture in last.outcome.pictures} == {"walk"}
+    values = {score.metric: score for score in last.outcome.scores if score.evaluator == "reconstruction"}
+    assert set(values) == {"squared_error", "clipped_squared_error"}
+    assert values["clipped_squared_error"].value < values["squared_error"].value
+    assert last.columns["parameters"] == 784 * 4 + 4 + 4 * 784 + 784
+    kept = torch.tensor(last.outcome.kept.reconstructions.astype(np.float32))
+    images = torch.tensor(DIGITS.test.pixels[:20]).flatten(1) / 255
+    per_image = values["squared_error"].per_image
+    assert per_image is not None
+    np.testing.assert_allclose((kept - images).square().sum(1), per_image[:20], rtol=0.02)
