@@ -21,7 +21,7 @@ from seeds_at_once import measure_epochs, pixels_of
 from training_speed import IMAGES, average_ratios, measure_speed
 
 from study.storage import provenance
-from trainables.models.architectures import BUILT_IN, ConvolutionalAutoencoder
+from trainables.models.architectures import BUILT_IN, STUDIED, ConvolutionalAutoencoder
 from trainables.run_trial import describe_device
 from trainables.training.devices import SEEDS_AT_ONCE, name_engine, prepare
 
@@ -37,7 +37,7 @@ def training() -> Iterator[Row]:
     speeds = []
     engine = name_engine(cpu)
     with start_earlier("modern", IMAGES) as earlier:
-        for name, row in BUILT_IN.items():
+        for name, row in ((name, BUILT_IN[name]) for name in STUDIED):
             speed = measure_speed(name, "modern", pixels_of(IMAGES, cpu), repetitions=5, earlier=earlier)
             if isinstance(row, ConvolutionalAutoencoder):
                 speeds.append(speed)
@@ -53,7 +53,7 @@ def seeds(device: torch.device, images: int) -> Iterator[Row]:
     """Seeds trained at once against seeds in turn; on a GPU single trials against stock and the replayed step too."""
     prepare(device)
     count = SEEDS_AT_ONCE["cuda"]
-    for name in BUILT_IN if device.type == "cuda" else ("model_1", "model_4"):
+    for name in STUDIED if device.type == "cuda" else ("model_1", "model_4"):
         seen = measure_epochs(name, count, pixels_of(images, device), repetitions=3)
         if seen.stock is not None and seen.replayed is not None:
             rates = f"{1 / seen.stock:.2f}", f"{1 / seen.one:.2f}", f"{seen.stock / seen.one:.1f}"

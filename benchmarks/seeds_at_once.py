@@ -23,7 +23,7 @@ from stock_model import StockTraining
 from torch import Tensor
 
 from trainables.data.datasets import load_dataset
-from trainables.models.architectures import BUILT_IN
+from trainables.models.architectures import BUILT_IN, STUDIED
 from trainables.training.batched import BatchedTraining
 from trainables.training.devices import prepare
 from trainables.training.training import Training, scale_pixels
@@ -89,7 +89,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Print a row for each architecture."""
     parser = argparse.ArgumentParser(description="Compare seeds at once with seeds in turn.")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu", choices=("cpu", "cuda"))
-    parser.add_argument("--architectures", nargs="+", default=list(BUILT_IN), choices=list(BUILT_IN))
+    parser.add_argument("--architectures", nargs="+", default=list(STUDIED), choices=list(BUILT_IN))
     parser.add_argument("--seeds", type=int, default=8)
     parser.add_argument("--images", type=int, default=400, help="of an epoch (default: %(default)s)")
     parser.add_argument("--repetitions", type=int, default=3)

@@ -26,7 +26,7 @@ from stock_model import StockTraining
 from torch import Tensor
 
 from trainables.data.datasets import load_dataset
-from trainables.models.architectures import BUILT_IN, ConvolutionalAutoencoder
+from trainables.models.architectures import BUILT_IN, STUDIED, ConvolutionalAutoencoder
 from trainables.models.layers import list_layers
 from trainables.run_trial import describe_device
 from trainables.training.devices import describe_engine, name_engine, prepare
@@ -120,7 +120,7 @@ def average_ratios(ratios: Sequence[float | None]) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Print a row for each architecture and the geometric mean of the convolutional ones' ratios."""
     parser = argparse.ArgumentParser(description="Compare the speed of training on one core.")
-    parser.add_argument("--architectures", nargs="+", default=list(BUILT_IN), choices=list(BUILT_IN))
+    parser.add_argument("--architectures", nargs="+", default=list(STUDIED), choices=list(BUILT_IN))
     parser.add_argument("--recipe", default="modern", choices=["modern", "caffe"])
     parser.add_argument("--repetitions", type=int, default=5, help="epochs of 1,000 images (default: %(default)s)")
     arguments = parser.parse_args(argv)

@@ -25,7 +25,6 @@ from study.signals import STATUS, NotStarted, interruptible, leave, reader_may_l
 from study.storage.schema import PHASES
 from trainables.data.datasets import DATASETS
 from trainables.errors import InputError
-from trainables.models.architectures import BUILT_IN, TRAINED_CONTROLS
 from trainables.trial_config import RECIPES
 
 HERE = "the study of the flags"
@@ -118,8 +117,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     what.add_argument("--phase", dest="phases", nargs="+", metavar="PHASE", help=f"any of: {' '.join(PHASES)}")
     what.add_argument("--dataset", help=f"one of: {', '.join(DATASETS)}, or a file of yours: *.npz, *.parquet")
-    known = " ".join((*BUILT_IN, *TRAINED_CONTROLS))
-    what.add_argument("--architectures", nargs="+", metavar="NAME", help=f"any of: {known}")
+    what.add_argument("--architectures", nargs="+", metavar="NAME", help="models and controls, as docs/studies.md has")
     what.add_argument(
         "--models",
         type=_parse_path,

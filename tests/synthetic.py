@@ -23,7 +23,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from study.storage.schema import SCHEMA_VERSION, table_of
-from trainables.models.architectures import BUILT_IN, ConvolutionalAutoencoder
+from trainables.models.architectures import BUILT_IN, STUDIED, ConvolutionalAutoencoder
 from trainables.models.layers import count_parameters, list_layers
 
 MEAN_IMAGE_CROSS_ENTROPY = 206.0
@@ -142,7 +142,7 @@ def write_synthetic_study(
     folder: Path,
     *,
     name: str = "synthetic",
-    architectures: Iterable[str] = tuple(BUILT_IN),
+    architectures: Iterable[str] = STUDIED,
     code_sizes: Sequence[int] = (2, 10, 30),
     arms: Sequence[str] = ("tuned", "published"),
     seeds: int = 3,

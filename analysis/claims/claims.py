@@ -42,7 +42,7 @@ from analysis.stats.metrics import (
     Direction,
     Metric,
 )
-from trainables.models.architectures import BUILT_IN
+from trainables.models.architectures import BUILT_IN, STUDIED
 
 STABLE_RUNS = 3
 """Runs from different starting weights that have to converge equally well. Source: [notes]."""
@@ -64,7 +64,7 @@ Source: [ours], as trials of non-inferiority keep a share of the established tre
 30 PCA has a squared error of 13.87 and the classic auto-encoder had 4.30 in a trial, so the margin is about 1.
 """
 
-_MODELS = {name: row for name, row in BUILT_IN.items() if row.ranked}
+_MODELS = {name: BUILT_IN[name] for name in STUDIED if BUILT_IN[name].ranked}
 DEFINED = tuple(name for name, row in _MODELS.items() if not row.source.startswith("[ours]"))
 """Models that a public source defines."""
 THROUGH_CODE = tuple(name for name in DEFINED if _MODELS[name].through_code)

@@ -113,6 +113,7 @@ _STYLES = {
     "model_5": ModelStyle("#CC79A7", "v", (0, (5, 1, 1, 1, 1, 1))),
     "unpool_only": ModelStyle("#56B4E9", "P", (0, (3, 1))),
     "classic_autoencoder": ModelStyle("#000000", "o", (0, (6, 3)), filled=False),
+    "all_convolutional": ModelStyle("#117733", "d", (0, (1, 1))),
     "pca": ModelStyle("#666666", "s", ":", filled=False),
     "umap": ModelStyle("#7f7f7f", "v", ":", filled=False),
     "raw_pixels": ModelStyle("#999999", "D", (0, (1, 3)), filled=False),

@@ -14,17 +14,17 @@ from study.config.factorial import make_factorial
 from study.config.study_config import StudyConfig
 from trainables.data.datasets import data_name, is_own_data
 from trainables.errors import FieldError
-from trainables.models.architectures import BUILT_IN
+from trainables.models.architectures import STUDIED
 from trainables.training.objectives import OBJECTIVES, RECONSTRUCTION
 
-_MNIST: Mapping[str, Any] = {"dataset": "mnist", "architectures": tuple(BUILT_IN), "recipe": "modern"}
+_MNIST: Mapping[str, Any] = {"dataset": "mnist", "architectures": STUDIED, "recipe": "modern"}
 
 PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
     {
         # Minutes on two cores without a download; small batches, since 1,437 images make few steps.
         "quick": {
             "dataset": "digits",
-            "architectures": tuple(BUILT_IN),
+            "architectures": STUDIED,
             "code_sizes": (10,),
             "arms": ("tuned",),
             "recipe": "modern",

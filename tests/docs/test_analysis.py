@@ -17,7 +17,7 @@ import scipy.stats
 
 from study.storage.schema import table_of
 from tests.synthetic import CODE_IMAGES, MEAN_IMAGE_CROSS_ENTROPY, true_score, write_synthetic_study
-from trainables.models.architectures import BUILT_IN
+from trainables.models.architectures import STUDIED
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [page.relative_to(ROOT).as_posix() for page in sorted((ROOT / "docs").glob("*.md"))]
@@ -161,7 +161,7 @@ def test_the_best_of_every_search_is_its_second_trial(answers: dict[str, Any]) -
     """As the synthetic study is made; its learning rate is number 7's place on the scale."""
     best = answers["best"]
     assert best[["architecture", "code_size"]].to_numpy().tolist() == [
-        [name, size] for name in BUILT_IN for size in CODE_SIZES
+        [name, size] for name in STUDIED for size in CODE_SIZES
     ]
     assert set(best["number"]) == {1}
     assert best["learning_rate"].tolist() == pytest.approx([10**-2.4] * TRAINED)

@@ -8,7 +8,7 @@ import seeds_at_once
 import torch
 from training_speed import Speed
 
-from trainables.models.architectures import BUILT_IN
+from trainables.models.architectures import STUDIED
 
 
 def test_epochs_of_seeds_are_timed_by_turns_in_one_run() -> None:
@@ -25,7 +25,7 @@ def test_a_row_stands_for_each_architecture_with_the_mean_of_the_convolutional_o
     ratios = iter([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 1000.0])
     monkeypatch.setattr(bench, "measure_speed", lambda name, *_, **__: Speed(name, 10.0, 20.0, next(ratios), 1e9))
     rows = list(bench.training())
-    assert [row[0].split(",")[0] for row in rows[:-1]] == list(BUILT_IN)
+    assert [row[0].split(",")[0] for row in rows[:-1]] == list(STUDIED)
     assert rows[-1][3] == f"{32**0.5:.2f}"
 
 

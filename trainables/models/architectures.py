@@ -256,7 +256,24 @@ _ROWS: tuple[Architecture, ...] = (
     ),
 )
 
-BUILT_IN: Mapping[str, Architecture] = MappingProxyType({row.name: row for row in _ROWS})
+_ASKED_FOR: tuple[Architecture, ...] = (
+    ConvolutionalAutoencoder(
+        name="all_convolutional",
+        label="All convolutional",
+        notation="(conv of stride 2 <-> deconv of stride 2)",
+        encoder=POOLED,
+        decoder=UNPOOL,
+        published_filters=(26, 36),
+        source="Springenberg et al. (2014): strides in place of pooling, here in model 4; sizes [similar]",
+        pooling="stride",
+        unpooling="corner",
+    ),
+)
+
+STUDIED = tuple(row.name for row in _ROWS)
+"""The models that a preset studies; others are studied where ``--architectures`` asks for them."""
+
+BUILT_IN: Mapping[str, Architecture] = MappingProxyType({row.name: row for row in (*_ROWS, *_ASKED_FOR)})
 """The models of this file that are trained, by name, in the order of tables and figures."""
 
 CONTROLS: Mapping[str, Control] = MappingProxyType(

@@ -13,7 +13,7 @@ from study.config.study_config import PUBLISHED_EPOCHS
 from study.plan.rounds import is_grid, list_rounds
 from study.plan.trials import plan_trials
 from trainables.errors import InputError
-from trainables.models.architectures import BUILT_IN
+from trainables.models.architectures import STUDIED
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -24,7 +24,7 @@ def test_presets_are_valid_and_named_after_preset_and_data(preset: str) -> None:
     config = study_config(preset)
     assert config.name == f"{preset}-{config.dataset}"
     own = {"factorial": tuple(row.name for row in make_factorial()), "objectives": ("model_4", "model_3")}
-    assert config.architectures == own.get(preset, tuple(BUILT_IN))
+    assert config.architectures == own.get(preset, STUDIED)
 
 
 PLANNED = {

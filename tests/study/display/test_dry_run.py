@@ -7,7 +7,7 @@ import pytest
 from study.display.dry_run import SHOWN, format_size, print_first_configurations
 from study.plan.plan import Plan
 from tests.studies import row_of, small_config, take_one
-from trainables.models.architectures import BUILT_IN
+from trainables.models.architectures import STUDIED
 
 
 def preview(plan: Plan, capsys: pytest.CaptureFixture[str]) -> str:
@@ -55,7 +55,7 @@ def test_the_tuned_arm_is_resolved_once_its_search_is_done(capsys: pytest.Captur
 
 def test_many_cells_are_shown_by_a_few(capsys: pytest.CaptureFixture[str]) -> None:
     """Seven searches: three are shown and four counted; ablations say what they change."""
-    config = small_config(architectures=tuple(BUILT_IN), phases=("search", "ablate"))
+    config = small_config(architectures=STUDIED, phases=("search", "ablate"))
     shown = preview(Plan(config, ()), capsys)
     assert shown.count("search-model_") - shown.count("best of search-model_") == SHOWN
     assert "and 11 more like these" in shown

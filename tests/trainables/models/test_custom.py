@@ -26,7 +26,7 @@ from trainables.checkpoint import load_checkpoint, pack_weights
 from trainables.data.datasets import load_dataset
 from trainables.errors import FieldError, InputError
 from trainables.models import initialization
-from trainables.models.architectures import BUILT_IN, Architecture, ConvolutionalAutoencoder, Decoder, Encoder
+from trainables.models.architectures import BUILT_IN, STUDIED, Architecture, ConvolutionalAutoencoder, Decoder, Encoder
 from trainables.models.autoencoder import Autoencoder
 from trainables.models.custom import dump_row, load_row
 from trainables.models.layers import list_layers
@@ -120,7 +120,7 @@ def test_a_file_of_rows_joins_the_models_of_a_preset(tmp_path: Path) -> None:
     path = written(tmp_path, "MODELS = [row('one'), row('two', activation='relu')]\n")
     arguments = ["--preset", "quick", "--models", str(path)]
     config = launch.make_config(launch.make_parser().parse_args(arguments))
-    assert config.architectures == (*BUILT_IN, "one", "two")
+    assert config.architectures == (*STUDIED, "one", "two")
     config = launch.make_config(launch.make_parser().parse_args([*arguments, "--architectures", "two", "model_1"]))
     assert config.architectures == ("two", "model_1")
     first = CellSearch(config, Cell("two", 10)).suggest([0], [])[0]

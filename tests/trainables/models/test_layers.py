@@ -16,6 +16,8 @@ DECLARED = {
     "model_4": ((337_727, 341_735, 351_755), 4_047_000),
     "model_5": ((337_727, 341_735, 351_755), 4_047_000),
     "unpool_only": ((165_767, 169_775, 179_795), 973_848),
+    # Strides of 2: a quarter of the places of both convolutions, of 24 and 8 a side.
+    "all_convolutional": ((337_727, 341_735, 351_755), 4_047_000 - 650 * (576 - 144) - 23_400 * (64 - 16)),
     "classic_autoencoder": ((2_823_286, 2_827_294, 2_837_314), 2_833_000),
 }
 
