@@ -221,7 +221,7 @@ def _find_objective(row: Mapping[str, Any], own: Sequence[Objective]) -> Objecti
             ", ".join(known),
             "give your file again, --models FILE",
         )
-    return known[name]
+    return known[name].limit(row["pretraining"] or "none")
 
 
 def _choose_device(row: Mapping[str, Any]) -> torch.device:
@@ -247,7 +247,8 @@ def _train_again(
     trial_config = None
     if architecture.trained:
         settings = {setting.name: row[setting.name] for setting in dataclasses.fields(TrialConfig)}
-        trial_config = TrialConfig(**settings | {"objective": objective.name})
+        pretraining = row["pretraining"] or "none"
+        trial_config = TrialConfig(**settings | {"objective": objective.name, "pretraining": pretraining})
     trials = (Trial(row["trial_id"], row["seed"]),)
     phase = row["phase"] if row["round"] is None else "search"
     batch = TrialBatch(phase, architecture, row["code_size"], trial_config, trials, with_umap, objective)

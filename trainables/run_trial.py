@@ -135,7 +135,7 @@ def run_trial(
 
 
 def _find_objective(batch: TrialBatch, trial_config: TrialConfig) -> Objective:
-    return batch.objective or OBJECTIVES[trial_config.objective]
+    return (batch.objective or OBJECTIVES[trial_config.objective]).limit(trial_config.pretraining)
 
 
 def _train(

@@ -25,6 +25,7 @@ Optimizer = Literal["sgd", "nesterov", "adam", "muon"]
 Loss = Literal["cross_entropy", "euclidean", "both"]
 Schedule = Literal["constant", "warmup_cosine", "warmup_linear"]
 StartingWeights = Literal["caffe", "data_scaled"]
+Pretraining = Literal["none", "layerwise"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +53,10 @@ class TrialConfig:
     starting_weights: StartingWeights
     batch_size: int
     epochs_planned: int
-    # Rows and weights of older versions say neither.
+    # Rows and weights of older versions say none of these.
     objective: str = "reconstruction"
     objective_strength: float | None = None
+    pretraining: Pretraining = "none"
 
     @property
     def filters(self) -> Filters | None:

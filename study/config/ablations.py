@@ -102,6 +102,7 @@ _OF_ALL: Mapping[str, tuple[Level, ...]] = MappingProxyType(
         "unpooling": _set_to("unpooling", "corner", "tile", "average", "switches"),
         "pooling": _set_to("pooling", "max", "average", "stride"),
         "recipe": (_change_recipe("caffe"), _change_recipe("modern")),
+        "pretraining": _set_to("pretraining", "none", "layerwise", retuned=True),
     }
 )
 
@@ -124,8 +125,9 @@ def make_factors(objectives: Mapping[str, Objective]) -> Mapping[str, tuple[Leve
 
 FACTORS = make_factors(OBJECTIVES)
 
-USUAL = tuple(name for name in FACTORS if name not in ("objective", "objective_strength"))
-"""Factors that are ablated unless others are asked for: an objective is a model's worth of trials."""
+USUAL = tuple(name for name in FACTORS if name not in ("pretraining", "objective", "objective_strength"))
+"""Factors that are ablated unless others are asked for: an objective is a model's worth of trials, and pretraining, of
+which recipes make no use, is history."""
 
 
 def explain_skip(
@@ -145,6 +147,8 @@ def explain_skip(
         return "objectives are changed from reconstruction"
     if factor == "objective_strength" and base.objective == RECONSTRUCTION:
         return "reconstruction has no strength"
+    if factor == "pretraining" and base.objective != RECONSTRUCTION:
+        return "layers are pretrained by reconstruction"
     changed = level.apply(base)
     if changed == base:
         return ""

@@ -176,9 +176,11 @@ def complete_id(beginning: str, trial_ids: Collection[str]) -> str | None:
 def hash_configuration(trial_config: TrialConfig) -> str:
     """Return a short digest of all settings but the epochs, which belong to the study or to a round of its search.
 
-    Plain reconstruction is not said, so that its digests are those of versions that knew no other objective.
+    Plain reconstruction and no pretraining are not said, so that digests are those of versions that knew no other.
     """
     left_out = {"epochs_planned"}
+    if trial_config.pretraining == "none":
+        left_out |= {"pretraining"}
     if trial_config.objective == RECONSTRUCTION:
         left_out |= {"objective", "objective_strength"}
     values = {name: value for name, value in trial_config.as_dict().items() if name not in left_out}

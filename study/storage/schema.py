@@ -126,6 +126,7 @@ TRIALS = _schema(
     _column("epochs_planned", _INT, "epochs", "full budget of epochs; of a search, of its round"),
     _column("objective", _TEXT, "", "what training minimises: reconstruction, denoising, ...; null in older versions"),
     _column("objective_strength", _FLOAT, "", "of the objective, in its own unit; null where it has none"),
+    _column("pretraining", _TEXT, "", "layerwise where each layer is trained by itself first, else none or null"),
     # Outcome.
     _column("epochs", _INT, "epochs", "epochs trained"),
     _column("train_images", _INT, "images", "size of the training set of this trial"),

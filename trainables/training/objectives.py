@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -78,6 +78,10 @@ class Objective:
     labelled: bool = False
     decodes: bool = True
     linear: bool = False
+
+    def limit(self, pretraining: str) -> Objective:
+        """Return the same for a training with that pretraining: layers by themselves are PyTorch's, seed after seed."""
+        return self if pretraining == "none" else replace(self, plain=True, shared=False)
 
     def list_strengths(self, code_size: int) -> Strengths | tuple[()]:
         """Return the three strengths at a code size; none where there are none."""

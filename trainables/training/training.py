@@ -24,6 +24,7 @@ from trainables.ops.engine import Losses, find_norm, has_kernels
 from trainables.training.muon import Muon
 from trainables.training.objectives import OBJECTIVES, Objective
 from trainables.training.optimizers import Adam, Group, Optimizer, StochasticGradientDescent
+from trainables.training.pretraining import Block, Pretraining
 from trainables.trial_config import TrialConfig
 
 SCALING_IMAGES = 500
@@ -170,6 +171,9 @@ class Training:
         self.epoch = 0
         # Images that do not fill a batch wait for the next epoch's order: every step has the same shape.
         self.steps_per_epoch = len(train_pixels) // trial_config.batch_size
+        steps = self.steps_per_epoch * trial_config.epochs_planned
+        layerwise, make = trial_config.pretraining == "layerwise", partial(make_optimizer, trial_config)
+        self._pretraining = Pretraining(self.model, make, steps) if layerwise else None
 
     @property
     def done(self) -> bool:
@@ -191,11 +195,13 @@ class Training:
         rate = self.trial_config.learning_rate
         for step in range(self.steps_per_epoch):
             rate = schedule_learning_rate(self.trial_config, first_step + step, self.steps_per_epoch)
-            for group in self.optimizer.groups:
+            part = None if self._pretraining is None else self._pretraining.find_part(first_step + step)
+            for group in (part[1] if part else self.optimizer).groups:
                 group.rate = rate * group.factor
             chosen = order[step * batch_size : (step + 1) * batch_size]
             labels = None if self._labels is None else self._labels.index_select(0, chosen)
-            sums += self._step(scale_pixels(self.train_pixels.index_select(0, chosen)), labels)
+            images = scale_pixels(self.train_pixels.index_select(0, chosen))
+            sums += self._step(images, labels) if part is None else self._pretrain(images, *part)
         cross_entropy, squared_error = (sums / self.steps_per_epoch).tolist()
         return self.end_epoch(started, rate, cross_entropy, squared_error)
 
@@ -220,12 +226,23 @@ class Training:
     def _step(self, images: Tensor, labels: Tensor | None) -> Tensor:
         """Change the weights by one batch and return its (cross-entropy, squared error) per image."""
         losses = self.objective.find_losses(self.make_step(images, labels))
-        self.optimizer.clear_gradients()
-        losses.minimised.backward()
-        if self.trial_config.gradient_norm_limit is not None:
-            _limit_norm(self.optimizer, self.trial_config.gradient_norm_limit)
-        self.optimizer.step()
+        self._descend(losses.minimised, self.optimizer)
         return torch.stack((losses.cross_entropy.detach(), losses.squared_error.detach()))
+
+    def _pretrain(self, images: Tensor, block: Block, optimizer: Optimizer) -> Tensor:
+        """Change the weights of a block by one batch and return the same of the whole model as it was before."""
+        step = self.make_step(images)
+        with torch.no_grad():
+            losses = self.objective.find_losses(step)
+        self._descend(block.find_loss(step), optimizer)
+        return torch.stack((losses.cross_entropy, losses.squared_error))
+
+    def _descend(self, minimised: Tensor, optimizer: Optimizer) -> None:
+        optimizer.clear_gradients()
+        minimised.backward()
+        if self.trial_config.gradient_norm_limit is not None:
+            _limit_norm(optimizer, self.trial_config.gradient_norm_limit)
+        optimizer.step()
 
 
 def _limit_norm(optimizer: Optimizer, limit: float) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
-from study.config.ablations import FACTORS, explain_skip
+from study.config.ablations import FACTORS, USUAL, explain_skip
+from study.plan.planned_trial import hash_configuration
 from trainables.models.architectures import BUILT_IN
 from trainables.trial_config import RECIPES, TrialConfig
 
@@ -73,6 +76,8 @@ def test_another_optimizer_does_not_take_muons_weight_decay_for_its_penalty() ->
         ("unpool_only", "unpooling", "switches", "unpool_only: switches are the positions of maxima"),
         ("classic_autoencoder", "filters", "x2", "classic_autoencoder has no convolutions"),
         ("classic_autoencoder", "activation", "tanh", None),
+        ("classic_autoencoder", "pretraining", "layerwise", None),
+        ("model_1", "pretraining", "none", ""),
     ],
 )
 def test_a_level_that_makes_no_sense_is_skipped_with_its_reason(
@@ -83,3 +88,18 @@ def test_a_level_that_makes_no_sense_is_skipped_with_its_reason(
     explained = explain_skip(factor, level, make_base(name), BUILT_IN[name])
     assert (explained or "").startswith(reason or "") and (explained is None) == (reason is None)
     assert explained != "" or reason == ""
+
+
+def test_pretraining_is_of_plain_reconstruction_and_asked_for() -> None:
+    """Its level changes that alone, which the digest of every other configuration does not say."""
+    layerwise = FACTORS["pretraining"][1]
+    assert layerwise.retuned
+    assert "pretraining" not in USUAL
+    base = make_base()
+    assert layerwise.apply(base) == dataclasses.replace(base, pretraining="layerwise")
+    assert hash_configuration(RECIPES["modern"].trial_config(BUILT_IN["model_4"], 10, 33)) == "b07a6832"
+    assert hash_configuration(layerwise.apply(base)) != hash_configuration(base)
+    denoising = dataclasses.replace(base, objective="denoising", objective_strength=0.25)
+    assert explain_skip("pretraining", layerwise, denoising, BUILT_IN["model_4"]) == (
+        "layers are pretrained by reconstruction"
+    )
