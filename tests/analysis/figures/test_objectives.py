@@ -65,8 +65,9 @@ def test_codes_stand_side_by_side_by_objective(objectives: StudyResults) -> None
 
 def test_what_stands_side_by_side_is_not_drawn_twice(objectives: StudyResults) -> None:
     """Codes of two units of all models are those of plain reconstruction, of PCA, and of the published arm."""
-    titles = set(titled(drawn(codes_2d(objectives)).figure))
-    assert titles == {f"Model {number}, {arm} arm" for number in (3, 4) for arm in ("tuned", "published")} | {"PCA"}
+    figure = drawn(codes_2d(objectives)).figure
+    assert sorted(filter(None, titled(figure))) == ["Model 3", "Model 4", "PCA"]
+    assert sum(bool(axes.collections) for axes in figure.axes) == 2 * 2 + 1  # both arms of the models
 
 
 def test_errors_are_points_with_intervals_joined_by_strength(objectives: StudyResults) -> None:
