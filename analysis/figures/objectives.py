@@ -141,7 +141,7 @@ def draw_objective_errors(axes: Axes, points: pd.DataFrame, styles: Mapping[str,
             mark = {"linestyle": "", "markersize": _SIZES[place], "markeredgecolor": "white", "markeredgewidth": 0.6}
             # The small before the large, and what all are compared with before everything.
             front = 5.0 if name == RECONSTRUCTION else 4.0 - _SIZES[place] / 10
-            axes.plot(one, other, **style.line_style() | mark, zorder=front)
+            axes.plot(one, other, **style.line_style() | mark, zorder=front, clip_on=False)  # an error of 0 is seen
     for axis, metric, part in ((axes.xaxis, LINEAR_ERROR, "linear"), (axes.yaxis, SQUARED_ERROR, "squared")):
         values, greatest = points[f"value_{part}"], metric.greatest
         logarithmic = bool((values > 0).all())
