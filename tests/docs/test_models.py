@@ -18,9 +18,12 @@ pytestmark = pytest.mark.slow
 
 
 def script() -> str:
-    """Return the page as a script: its Python, and its commands where they stand."""
+    """Return the page as a script: its Python, and its commands where they stand; its study has no report."""
     parts = ["import subprocess"]
     text = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
+    options = 'RunOptions(results_dir="results")'
+    assert text.count(options) == 1
+    text = text.replace(options, options.replace(")", ", concurrency=1, report=False)"))
     for language, block in re.findall(r"^```(python|sh)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
         if language == "python":
             parts.append(block)

@@ -13,6 +13,7 @@ from publish_reference import ROWS
 from study.config.presets import PRESETS
 from study.launch import make_config, make_parser
 from study.plan.identity import make_identity
+from tests.faults.launches import NAME, find_tiny_data
 
 
 @pytest.mark.slow
@@ -21,7 +22,8 @@ def test_a_study_goes_on_on_another_machine(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(reference, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(reference, "HERE", tmp_path / "reference")
     flags = ("--preset", "quick", "--architectures", "unpool_only", "--trials", "1", "--epochs", "1", "--no-report")
-    monkeypatch.setattr(reference, "PIECES", {"tiny": reference.Piece("quick-digits", flags, "begun")})
+    few = ("--dataset", find_tiny_data(), "--concurrency", "1")
+    monkeypatch.setattr(reference, "PIECES", {"tiny": reference.Piece(NAME, (*flags, *few), "begun")})
     kept = tmp_path / "reference" / "begun"
     assert reference.main(["tiny", "--seeds", "2"]) == 0
     first = pd.read_parquet(kept / "trials").set_index("trial_id")

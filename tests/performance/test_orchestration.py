@@ -57,16 +57,8 @@ def test_a_simulated_study_runs_every_trial_once_by_the_real_driver(
 @pytest.mark.parametrize("side", ["ours", "stock"])
 def test_the_waits_of_real_trials_are_measured(side: str) -> None:
     """Four short trials on a Ray of their own, by either side."""
-    command = [
-        sys.executable,
-        str(BENCHMARKS / "orchestration.py"),
-        side,
-        "--seconds",
-        "0.2",
-        "--trials",
-        "4",
-        "--json",
-    ]
+    script = [sys.executable, str(BENCHMARKS / "orchestration.py")]
+    command = [*script, side, "--seconds", "0.2", "--trials", "4", "--slots", "1", "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     seen = json.loads(done.stdout.splitlines()[-1])
     assert (seen["side"], seen["trials"]) == (side, 4)
@@ -78,6 +70,7 @@ def test_the_waits_of_real_trials_are_measured(side: str) -> None:
 @pytest.mark.slow
 def test_the_opponents_search_ends_with_its_best() -> None:
     """Three trials of two epochs, as a user would run it."""
-    command = [sys.executable, str(BENCHMARKS / "stock.py"), "--architecture", "unpool_only", "--trials", "3"]
+    script = [sys.executable, str(BENCHMARKS / "stock.py"), "--concurrency", "1"]
+    command = [*script, "--architecture", "unpool_only", "--trials", "3"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.startswith("3 trials of unpool_only in ")
