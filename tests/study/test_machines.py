@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -77,3 +79,26 @@ def test_macos_runs_a_study(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     trials = pd.read_parquet(tmp_path / "results" / "tiny" / "trials")
     assert set(trials["status"]) == {"complete"} and trials["device"].notna().all()
+
+
+@pytest.mark.slow
+def test_a_study_runs_where_a_newcomer_may_be(tmp_path: Path) -> None:
+    """In a folder with spaces and letters beyond ASCII, with LANG=C, behind a proxy, with the ~/.ray of another Ray.
+
+    The file of images has such a name, too, from which a name is derived that a folder can have.
+    """
+    folder, home = tmp_path / "my d\u00f6cs (\u00e9)", tmp_path / "home"
+    folder.mkdir()
+    write_tiny_data(folder).rename(folder / "meine Bilder \u00fc.npz")
+    (home / ".ray").mkdir(parents=True)
+    (home / ".ray" / "auth_token").write_text("the token of another Ray\n")
+    nowhere = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
+    kept = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    environment = kept | nowhere | {"HOME": str(home), "LANG": "C", "LC_ALL": "C", "PYTHONPATH": str(ROOT)}
+    flags = ("--preset", "quick", "--dataset", "meine Bilder \u00fc.npz", "--architectures", "unpool_only")
+    sizes = ("--trials", "1", "--seeds", "1", "--epochs", "1", "--phase", "search", "--no-report")
+    done = run(environment, folder, str(ROOT / "study" / "launch.py"), *flags, *sizes)
+    assert done.returncode == 0, done.stderr
+    assert set(pd.read_parquet(folder / "results" / "quick-meine-Bilder-u" / "trials")["status"]) == {"complete"}
+    (proposed,) = (line for line in done.stdout.splitlines() if line.startswith("next:"))
+    assert shlex.split(proposed)[-1] == str(folder / "results" / "quick-meine-Bilder-u")
