@@ -16,6 +16,7 @@ import pytest
 import scipy.stats
 
 from study.storage.schema import table_of
+from tests.analysis.test_export import scalars
 from tests.synthetic import CODE_IMAGES, MEAN_IMAGE_CROSS_ENTROPY, true_score, write_synthetic_study
 from trainables.models.architectures import STUDIED
 
@@ -222,6 +223,18 @@ def test_the_plane_holds_the_codes_of_two_units(answers: dict[str, Any]) -> None
     assert (plane["label"] == plane["image"] % 10).all()
     assert np.array_equal(np.stack(plane["code"]), plane[["x", "y"]].astype("float16"))
     assert plane[["x", "y"]].dtypes.tolist() == [np.float32, np.float32]
+
+
+def test_chosen_runs_are_written_for_tensorboard(answers: dict[str, Any], folder: Path) -> None:
+    """A folder a trial of that cell, with its training curve in single precision."""
+    tracked = answers["tracked"]
+    assert {path.name for path in (folder / "tracked").iterdir()} == set(tracked["trial_id"])
+    assert len(tracked) == 2 * 3
+    for trial_id in tracked["trial_id"]:
+        curve = answers["epochs"][answers["epochs"]["trial_id"] == trial_id].set_index("epoch")["train_cross_entropy"]
+        assert scalars(folder / "tracked" / trial_id) == {
+            "train_cross_entropy": pytest.approx(curve.to_dict(), rel=1e-6)
+        }
 
 
 @pytest.mark.parametrize("reader", ["duckdb", "polars"])
