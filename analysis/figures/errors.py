@@ -229,7 +229,7 @@ def draw_error_by_cost(
             continue
         x, y = rows["device_seconds"], rows[column]
         spreads = [np.nan_to_num(rows[f"{part}_half_width"].to_numpy(dtype=float)) for part in (x.name, column)]
-        line = {"color": style.colour, "linestyle": style.line, "linewidth": 0.8}
+        line: dict[str, Any] = {"color": style.colour, "linestyle": style.line, "linewidth": 0.8}
         axes.errorbar(x, y, xerr=spreads[0], yerr=spreads[1], elinewidth=0.5, **line)
         areas = [points[int(size)] ** 2 for size in rows["code_size"]]
         face = style.colour if style.filled else "white"

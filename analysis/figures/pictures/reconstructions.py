@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from analysis.figures.codes import select_trials_with_codes
 from analysis.figures.pictures.tiles import Images, fill_pictures, strip_axes, tile_pictures
@@ -81,7 +82,8 @@ def draw_panels(
     labels = [original if name in originals else format_label(results, name).strip() for name in names]
     blank = np.full_like(next(iter(pictures.values())), np.nan)
     figure, rows = make_grid(len(sizes), len(columns), 4.75, 0.35 + 0.3 * len(names), below=0)
-    if engine := figure.get_layout_engine():
+    engine = figure.get_layout_engine()
+    if isinstance(engine, ConstrainedLayoutEngine):
         engine.set(w_pad=0.15)  # pictures keep their shape, which the layout does not know of when it measures labels
     for row, size in zip(rows, sizes, strict=True):
         for axes, key in zip(row, columns, strict=True):

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.collections import PathCollection
+from matplotlib.container import ErrorbarContainer
 
 from analysis.figures.errors import error_by_code_size, error_by_cost, fits_logarithm, limit_view
 from analysis.results import StudyResults, load_study
@@ -43,7 +44,8 @@ def test_error_by_code_size_shows_means_and_intervals(results: StudyResults) -> 
             axes = figure.axes[2 * (row + (row > 0)) + column]
             for model, style in choose(*CONVOLUTIONAL).items():
                 if (model, metric) == ("model_3", "squared_error"):
-                    assert style.colour not in [container.lines[0].get_color() for container in axes.containers]
+                    drawn_here = [each for each in axes.containers if isinstance(each, ErrorbarContainer)]
+                    assert style.colour not in [each.lines[0].get_color() for each in drawn_here]
                     axes = apart[column]
                 x, y, half_widths = series(axes, style.colour)
                 expected = [
