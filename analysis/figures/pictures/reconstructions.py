@@ -82,7 +82,8 @@ def draw_panels(
     labels = [original if name in originals else format_label(results, name).strip() for name in names]
     blank = np.full_like(next(iter(pictures.values())), np.nan)
     figure, rows = make_grid(len(sizes), len(columns), 4.75, 0.35 + 0.3 * len(names), below=0)
-    if isinstance(engine := figure.get_layout_engine(), ConstrainedLayoutEngine):
+    engine = figure.get_layout_engine()
+    if isinstance(engine, ConstrainedLayoutEngine):
         engine.set(w_pad=0.15)  # pictures keep their shape, which the layout does not know of when it measures labels
     for row, size in zip(rows, sizes, strict=True):
         for axes, key in zip(row, columns, strict=True):

@@ -36,7 +36,8 @@ def test_models_differ_from_model_4_by_code_size_and_metric(results: StudyResult
     squared, linear = figure.axes[4], figure.axes[5]
     styles = choose("model_1", "model_3")
     assert [label.get_text() for label in squared.get_yticklabels()] == ["Model 1", "Model 3"]
-    names = [each.lines[0].get_color() for each in squared.containers if isinstance(each, ErrorbarContainer)]
+    shown = [container for container in squared.containers if isinstance(container, ErrorbarContainer)]
+    names = [container.lines[0].get_color() for container in shown]
     assert names == [styles["model_1"].colour]
     for axes, evaluator, metric, others in (
         (squared, "reconstruction", "squared_error", 1),

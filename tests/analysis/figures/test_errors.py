@@ -44,9 +44,8 @@ def test_error_by_code_size_shows_means_and_intervals(results: StudyResults) -> 
             axes = figure.axes[2 * (row + (row > 0)) + column]
             for model, style in choose(*CONVOLUTIONAL).items():
                 if (model, metric) == ("model_3", "squared_error"):
-                    assert style.colour not in [
-                        each.lines[0].get_color() for each in axes.containers if isinstance(each, ErrorbarContainer)
-                    ]
+                    drawn_here = [each for each in axes.containers if isinstance(each, ErrorbarContainer)]
+                    assert style.colour not in [each.lines[0].get_color() for each in drawn_here]
                     axes = apart[column]
                 x, y, half_widths = series(axes, style.colour)
                 expected = [
