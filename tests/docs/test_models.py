@@ -60,7 +60,7 @@ def test_the_page_runs_from_top_to_bottom(tmp_path: Path) -> None:
         "study.db",
         "events",
         "trials.csv",
-        "unpool_only.safetensors",
+        "unpool_only-code4",
     }
     trials = pd.read_csv(tmp_path / "trials.csv")
     assert len(trials) == 2 * 2 + 2 + 2 * 2  # two finalists of two seeds, two seeds confirmed and of two controls
