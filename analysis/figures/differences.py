@@ -66,7 +66,7 @@ def model_differences(results: StudyResults) -> Drawing | Absent:
         for axes, (metric, part) in zip(row, shown.items(), strict=True):
             draw_model_differences(axes, select_rows(part, key), styles, metric)
             axes.set_title(metric.header if row is panels[0] else "")
-            unit = {"%": "percentage points", "": "0 to 1"}.get(metric.unit, metric.unit)
+            unit = "percentage points" if metric.unit == "%" else metric.shown_unit
             axes.set_xlabel(f"Worse → ({unit})" if row is panels[-1] else "")
         key.pop("arm")
         row[0].set_ylabel(make_heading(results, key))
@@ -126,7 +126,7 @@ def ablation_differences(results: StudyResults) -> Drawing | Absent:
     for row, key in zip(panels, blocks, strict=True):
         for axes, (column, metric) in zip(row, shown.items(), strict=True):
             draw_differences(axes, select_rows(frame, key), column, styles)
-            unit = "percentage points" if metric.unit == "%" else metric.unit
+            unit = "percentage points" if metric.unit == "%" else metric.shown_unit
             axes.set_xlabel(f"Difference in {metric.full_label} ({unit})")
         row[0].set_title(make_heading(results, key), loc="left")
     draw_legend(figure, styles.values())

@@ -92,7 +92,7 @@ def error_by_code_size(results: StudyResults) -> Drawing | Absent:
             )
             axes.set_title(make_heading(results, key) if row is rows[0] else "")
             if each.switches:
-                axes.set_ylabel(f"With switches ({metric.unit})")
+                axes.set_ylabel(f"With switches ({metric.shown_unit})")
             axes.label_outer()
         row[0].set_ylim(limit_view(row[0].get_ylim(), each.frame["value"], metric.greatest, logarithmic=logarithmic))
     single = len(sizes) == 1

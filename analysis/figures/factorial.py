@@ -112,5 +112,7 @@ def draw_effects(axes: Axes, effects: pd.DataFrame, metric: Metric, *, named: bo
     labels = [row["effect"] if "(" in row["effect"] else f"{row['factor']}: {row['effect']}" for row in rows]
     axes.set_yticks(range(len(rows)), labels if named else [""] * len(rows), fontsize=7)
     axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.set_xlabel(f"Difference in {metric.full_label} ({'percentage points' if metric.unit == '%' else metric.unit})")
+    axes.set_xlabel(
+        f"Difference in {metric.full_label} ({'percentage points' if metric.unit == '%' else metric.shown_unit})"
+    )
     return axes

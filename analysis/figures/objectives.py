@@ -219,7 +219,7 @@ def draw_strengths(axes: Axes, frame: pd.DataFrame, styles: Mapping[str, ModelSt
     if logarithmic:
         scale_logarithmically(axes)
     axes.set_ylim(limit_view(axes.get_ylim(), frame["value"], metric.greatest, logarithmic=logarithmic))
-    axes.set_ylabel(f"({metric.unit or '0 to 1'})")
+    axes.set_ylabel(f"({metric.shown_unit})")
     return axes
 
 

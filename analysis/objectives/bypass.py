@@ -58,9 +58,9 @@ def judge_bypass(results: StudyResults) -> Table | Absent:
         name,
         title,
         f"The statement judged: {STATEMENT}. Model 3 trained by what-where minus plain model 3 on the test images: by "
-        "how much the mean code in the place of its own raises the squared error (1/image), and the error of a linear "
-        "classifier given the code (percentage points): mean ± half of Welch's 95 % interval (seeds of the one that "
-        f"has fewer); * differs at 5 %. The rule: {RULE}",
+        "how much the mean code in the place of its own raises the squared error (per image), and the error of a "
+        "linear classifier given the code (percentage points): mean ± half of Welch's 95 % interval (seeds of the one "
+        f"that has fewer); * differs at 5 %. The rule: {RULE}",
         frame,
         (
             Column("place", "Strength"),

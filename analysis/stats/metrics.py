@@ -95,7 +95,12 @@ class Metric:
     @property
     def axis_label(self) -> str:
         """What it is called beside an axis, with its unit, or its range where it has none."""
-        return f"{_capitalise(self.full_label)} ({self.unit or '0 to 1'})"
+        return f"{_capitalise(self.full_label)} ({self.shown_unit})"
+
+    @property
+    def shown_unit(self) -> str:
+        """Its unit as a person writes it, or its range where it has none."""
+        return {"1/image": "per image", "": "0 to 1"}.get(self.unit, self.unit)
 
     @property
     def digits(self) -> int:

@@ -87,12 +87,11 @@ def ablations(results: StudyResults) -> Table | Absent:
     return Table(
         "ablations",
         title,
-        "One factor changed: scores on the test images minus those of the confirmed configuration (squared error in "
-        "1/image, cross-entropy in nats/image): mean ± half of the 95 % interval (seeds). Paired by seed where a seed "
-        "stands for the same starting weights and order of images in both (t test), else by Welch's test; * differs "
-        "at 5 % (Holm-adjusted over the column); d is Cohen's d_z with Hedges's factor. A level that changes what a "
-        "learning rate means has its own, the best on validation images of those tried. "
-        f"{FAILURES_CAPTION}",
+        "One factor changed: scores on the test images minus those of the confirmed configuration (squared error per "
+        "image, cross-entropy in nats per image): mean ± half of the 95 % interval (seeds). Paired by seed where a "
+        "seed stands for the same starting weights and order of images in both (t test), else by Welch's test; * "
+        "differs at 5 % (Holm-adjusted over the column); d is Cohen's d_z with Hedges's factor. A level that changes "
+        f"what a learning rate means has its own, the best on validation images of those tried. {FAILURES_CAPTION}",
         add_labels(results, frame),
         (
             Column("factor", "Factor"),
@@ -147,7 +146,7 @@ def factorial(results: StudyResults) -> Table | Absent:
         "factorial",
         title,
         "Models that share all but pooling and unpooling, each trained with a learning rate of its own: differences on "
-        "the test images (squared error in 1/image), averaged over the other factor; interactions are how much a "
+        "the test images (squared error per image), averaged over the other factor; interactions are how much a "
         "difference of poolings changes with the unpooling; mean ± half of the 95 % t interval over the seeds that all "
         "cells of an effect have (seeds). * differs from 0 at 5 % (t test, Holm-adjusted over the column). Switches go "
         "with maxima alone, so they stand beside the crossing.",

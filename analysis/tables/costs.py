@@ -54,7 +54,7 @@ def cost(results: StudyResults) -> Table | Absent:
         "cost",
         title,
         "Device seconds of a confirmed run (wall time multiplied by the GPUs or cores held), its epochs, parameters "
-        "and multiply-adds of a forward pass for one image, beside its squared error (1/image) and linear classifier "
+        "and multiply-adds of a forward pass for one image, beside its squared error (per image) and linear classifier "
         f"error on the test images. {ESTIMATE_CAPTION}",
         add_labels(results, frame),
         (
@@ -108,10 +108,10 @@ def search(results: StudyResults) -> Table | Absent:
         title,
         "How the trials of each cell were chosen, and how many trained in each round (round 1/2/3); c/p/d/f: runs that "
         "completed, were pruned, diverged, failed; the winner's number, where 0 is the published point; its "
-        "cross-entropy on the validation images (nats/image), the mean over the seeds of the last round, and by how "
-        "much that is lower than trial 0's (gain); its learning rate, weight decay and filter counts, with what of it "
-        "lies at the edge of its range; squared error on the test images (1/image) of the confirmed tuned arm minus "
-        "the published one: mean ± half of Welch's 95 % interval (seeds of the arm that has fewer).",
+        "cross-entropy on the validation images (nats per image), the mean over the seeds of the last round, and by "
+        "how much that is lower than trial 0's (gain); its learning rate, weight decay and filter counts, with what of "
+        "it lies at the edge of its range; squared error on the test images (per image) of the confirmed tuned arm "
+        "minus the published one: mean ± half of Welch's 95 % interval (seeds of the arm that has fewer).",
         add_labels(results, frame),
         (
             Column("label", "Model"),

@@ -54,8 +54,8 @@ def reliance(results: StudyResults) -> Table | Absent:
     return Table(
         "reliance",
         title,
-        "Squared error (1/image) and cross-entropy (nats/image) of the test images with their own code, with the mean "
-        "training code in its place, the increase from the one to the other, and with their own code but another "
+        "Squared error (per image) and cross-entropy (nats per image) of the test images with their own code, with the "
+        "mean training code in its place, the increase from the one to the other, and with their own code but another "
         f"image's switches. A small increase means that the image passes the code by. {ESTIMATE_CAPTION}",
         add_labels(results, join_frames(frames)),
         (Column("label", "Model"), *columns),
@@ -85,7 +85,7 @@ def stability(results: StudyResults) -> Table | Absent:
         title,
         "Runs from different starting weights that converged, i.e. neither diverged nor failed nor collapsed, of all; "
         "standard deviation (SD), lowest and highest figure of the converged ones on the test images: squared error "
-        f"(1/image) and cross-entropy (nats/image). {FAILURES_CAPTION}",
+        f"(per image) and cross-entropy (nats per image). {FAILURES_CAPTION}",
         add_labels(results, join_frames(frames)),
         tuple(columns),
         sections=list_group_sections(results),

@@ -6,9 +6,12 @@ environment variables can hold a processor to a smaller set (docs/performance.md
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import platform
+import stat
+import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -63,15 +66,41 @@ def kernel(*arguments: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]
 
 
 def find_cache() -> Path:
-    """Return the folder of the kernels of this machine, these versions and these sources; it may not exist yet."""
+    """Return the folder of the kernels of this machine, these versions and these sources, made where it is missing.
+
+    It is below ``XDG_CACHE_HOME``, ``~/.cache``, or, where that cannot be written, a folder of this user's alone among
+    temporary files.
+
+    Raises:
+        OSError: none of them can be used.
+    """
     digest = hashlib.sha256(
         repr((_TARGET, platform.python_version(), numba.__version__, llvmlite.__version__)).encode()
     )
     for source in sorted(Path(__file__).parent.glob("*.py")):
         if source.stem not in ("engine", "pooling"):  # which Numba never sees
             digest.update(source.read_bytes())
-    base = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
-    return base / "cae-study" / "kernels" / digest.hexdigest()[:16]
+    folder = Path("cae-study") / "kernels" / digest.hexdigest()[:16]
+    usual = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / folder
+    try:
+        usual.mkdir(parents=True, exist_ok=True)
+        if os.access(usual, os.W_OK):
+            return usual
+    except OSError:
+        pass
+    own = _make_own_folder() / folder
+    own.mkdir(parents=True, exist_ok=True)
+    return own
+
+
+def _make_own_folder() -> Path:
+    """Return a folder among temporary files that no other user can write: what lies in it is loaded as code."""
+    folder = Path(tempfile.gettempdir()) / f"cae-study-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid() or found.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+        raise PermissionError(errno.EACCES, "others may write it", str(folder))
+    return folder
 
 
 class _Locator:
@@ -82,7 +111,7 @@ class _Locator:
         return cls()
 
     def ensure_cache_path(self) -> None:
-        find_cache().mkdir(parents=True, exist_ok=True)
+        find_cache()
 
     def get_cache_path(self) -> str:
         return str(find_cache())
@@ -105,19 +134,19 @@ class _Cache(FunctionCache):
 def compile_kernels() -> str:
     """Compile every kernel, or load it where that was done before; return in words what was done.
 
-    Of several processes that ask at once one compiles and the others wait and load. Where the folder cannot be written
-    to, or its disk is full, kernels are compiled in memory.
+    Of several processes that ask at once one compiles and the others wait and load. Where no folder can be written to,
+    or its disk is full, kernels are compiled in memory.
     """
     if INSTRUCTION_SET == "plain":
         return "plain, PyTorch's own layers: this processor has neither AVX-512 nor AVX2"
-    started, folder, trouble = time.perf_counter(), find_cache(), ""
+    started, folder, trouble = time.perf_counter(), None, ""
     loaded = 0
     with ExitStack() as stack:
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            folder = find_cache()
             stack.enter_context(FileLock(folder / "lock"))
         except OSError as error:
-            trouble = f"{folder} cannot be used: {error.strerror or error}"
+            trouble = f"{error.filename or folder} cannot be used: {error.strerror or error}"
         for compiled, arguments in _kernels:
             try:
                 compiled._cache = NullCache() if trouble else _Cache(compiled.py_func)  # type: ignore[no-untyped-call]

@@ -28,8 +28,8 @@ def test_every_combination_is_drawn_with_its_interval_and_every_effect_below(cro
     """A line a pooling over three unpoolings; ten effects, for that of switches on squared error is a number."""
     figure = drawn(factorial_effects(crossed)).figure
     above, _, below, _ = figure.axes
-    assert (above.get_xlabel(), above.get_ylabel()) == ("Unpooling", "Squared error (1/image)")
-    assert below.get_xlabel() == "Difference in squared error (1/image)"
+    assert (above.get_xlabel(), above.get_ylabel()) == ("Unpooling", "Squared error (per image)")
+    assert below.get_xlabel() == "Difference in squared error (per image)"
     assert [label.get_text() for label in above.get_xticklabels()] == [*UNPOOLINGS, "switches"]
     lines = [each for each in above.containers if isinstance(each, ErrorbarContainer)]
     assert len(lines) == len(POOLINGS)

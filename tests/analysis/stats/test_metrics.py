@@ -26,7 +26,7 @@ NOVEL = Metric("umap_gmm", "nmi", "", "higher")
 @pytest.mark.parametrize(
     ("metric", "label", "header", "short_header", "axis_label", "digits"),
     [
-        (SQUARED_ERROR, "squared error", "Squared error", "Squared error", "Squared error (1/image)", 2),
+        (SQUARED_ERROR, "squared error", "Squared error", "Squared error", "Squared error (per image)", 2),
         (LINEAR_ERROR, "linear error (%)", "Linear error (%)", "Error (%)", "Linear classifier error (%)", 2),
         (MLP_ERROR, "MLP error (%)", "MLP error (%)", "Error (%)", "MLP classifier error (%)", 2),
         (K_MEANS_ACCURACY, "k-means accuracy", "k-means accuracy", "Accuracy", "k-means accuracy (0 to 1)", 3),

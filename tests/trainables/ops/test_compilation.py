@@ -7,6 +7,7 @@ import re
 import resource
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -56,15 +57,34 @@ def test_what_one_process_compiles_the_next_loads(doubled: Any) -> None:
         check(kernel)
 
 
-def test_a_cache_that_is_no_folder_leaves_kernels_in_memory(
-    doubled: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """The words say which and why; a file stands in its way, which stops even root."""
+@pytest.fixture
+def own_folder(doubled: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Where kernels go when no cache can be made: a file stands in its way, which stops even root."""
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path / f"cae-study-{os.getuid()}"
+
+
+def test_without_a_cache_kernels_are_kept_in_a_folder_of_the_user_alone(doubled: Any, own_folder: Path) -> None:
+    """As in a container whose home cannot be written: the workers need not compile what the launch has compiled."""
+    for expected in ("kernels compiled in", "kernels loaded in"):
+        kernel = doubled()
+        report = compilation.compile_kernels()
+        assert expected in report
+        assert str(own_folder) in report
+        check(kernel)
+    assert own_folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_folder_that_others_may_write_is_not_used(doubled: Any, own_folder: Path) -> None:
+    """What lies there would be run as code, so kernels stay in memory; the words say why."""
+    own_folder.mkdir()
+    own_folder.chmod(0o777)
     kernel = doubled()
     report = compilation.compile_kernels()
-    assert re.search(r"kernels compiled in memory in \S+ s, since .*file.* cannot be used: Not a directory", report)
+    assert re.search(r"kernels compiled in memory in \S+ s, since \S+ cannot be used: others may write it", report)
+    assert not [*own_folder.iterdir()]
     check(kernel)
 
 
@@ -84,6 +104,7 @@ def test_a_full_disk_leaves_kernels_in_memory(doubled: Any) -> None:
 def test_other_sources_have_another_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Numba looks at the source of a kernel only, not at those that it is made of."""
     folders = set()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(compilation, "__file__", str(tmp_path / "compilation.py"))
     for source in ("LANES = 1", "LANES = 2"):
         (tmp_path / "tiles.py").write_text(source)
