@@ -58,7 +58,7 @@ def test_words_that_are_not_the_fields_stay_away() -> None:
 
 def test_readme_says_of_every_folder_what_it_owns() -> None:
     """A line for each, which begins with its name."""
-    tree = README.read_text(encoding="utf-8").partition("## Where is what")[2].partition("\n## ")[0]
+    tree = README.read_text(encoding="utf-8").partition("## Layout")[2].partition("\n## ")[0]
     folders = {f"{path.parent}/" for path in modules()}
     described = set(re.findall(r"^- `([\w/]+/)`: \S", tree, flags=re.M))
     assert {name for name in described if name.split("/")[0] in PACKAGES} == folders

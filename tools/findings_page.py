@@ -13,11 +13,13 @@ from analysis.claims.findings import RECIPES, Finding, findings
 from analysis.provenance import describe_looking, has_rounds
 from analysis.rendering.text import format_markdown
 from analysis.results import ResultsError, StudyResults, select_confirmed
-from analysis.stats.metrics import LINEAR_ERROR, SQUARED_ERROR
+from analysis.stats.aggregate import select_confirmed_scores
+from analysis.stats.metrics import K_MEANS_ACCURACY, LINEAR_ERROR, SQUARED_ERROR, settle_metrics
 from analysis.tables.ablations import ablations
 from analysis.tables.costs import search
 from analysis.tables.diagnostics import reliance, stability
 from analysis.tables.headline import headline, join_words
+from analysis.tables.models import architectures
 from analysis.tables.summary import answers, summary
 from analysis.tables.table import Absent, Table
 
@@ -36,6 +38,7 @@ def make_findings_parts(results: StudyResults) -> dict[str, str]:
     at_primary: dict[str, Sequence[object]] = {"code_size": [PRIMARY_CODE_SIZE]}
     return {
         "in short": answers(results)[0],
+        "models": format_part(architectures(results), {}, keep=("label", "notation", "layers")),
         "protocol": describe_protocol(results),
         "reconstruction": format_part(headline(results), tuned, drop=("arm", "code_sizes")),
         "answers": "\n".join(f"- {sentence}" for sentence in answers(results)[1:]),
@@ -45,6 +48,7 @@ def make_findings_parts(results: StudyResults) -> dict[str, str]:
             tuned | at_primary,
             keep=("label", "own_code_squared_error", "mean_code_squared_error", "other_switches_squared_error"),
         ),
+        "rates": describe_rates(results),
         "ablations": format_part(
             ablations(results),
             tuned,
@@ -127,13 +131,23 @@ def describe_search(results: StudyResults) -> str:
 
 def describe_stability(results: StudyResults) -> str:
     """Return how many runs of each arm diverged, failed or collapsed."""
-    frame = _require(stability(results)).frame
+    frame, runs = _require(stability(results)).frame, select_confirmed(results.trials)
+    runs = runs[(runs["status"] == "complete") & (runs["train_cross_entropy"] >= runs["mean_image_cross_entropy"])]
     told = []
     for arm in RECIPES:
-        own = frame[frame["arm"] == arm]
+        own, bad = frame[frame["arm"] == arm], runs[runs["arm"] == arm]
         ends = ", ".join(f"{own[name].sum()} {name}" for name in ("diverged", "failed", "collapsed"))
-        told += [f"- Arm `{arm}`: of {own['runs'].sum()} trainings {ends}."] if len(own) else []
-    return "\n".join(told)
+        still = f"; {len(bad)} ended no better than the mean image does" if len(bad) else ""
+        told += [f"- Arm `{arm}`: of {own['runs'].sum()} trainings {ends}{still}."] if len(own) else []
+    return "\n".join([*told, "", "Collapsed: no better than the mean image, with a loss that has stopped falling."])
+
+
+def describe_rates(results: StudyResults) -> str:
+    """Return whether the levels of ablations had learning rates of their own."""
+    table = ablations(results)
+    if isinstance(table, Absent) or table.frame["rates_tried"].astype(bool).any():
+        return "A level that changes what a learning rate means has the best of three."
+    return "In these rows every level has the learning rate of the confirmed configuration, which need not suit it."
 
 
 def list_verdicts(found: Sequence[Finding]) -> Iterator[str]:
@@ -172,14 +186,19 @@ def list_limits(results: StudyResults) -> list[str]:
         )
     limits += [
         f"**Seeds.** {seeds}: a difference that is small beside the spread of so many is not found, and a model that "
-        "is not found worse is not thereby as good.",
-        f"**Search.** {tried}: the best of so many need not be the best there is, and a model with more settings to "
-        "choose gains less from so few.",
+        "is not found worse need not be as good.",
+        f"**Search.** {tried}: the best of so many need not be the best there is, and what "
+        "another search of the cell would have chosen is in no interval.",
     ]
     if not has_rounds(study):
         limits.append(
             "**Early stopping.** The searches stopped trainings early by their losses so far, which favours a "
             "configuration that learns fast at first; later versions give every training its whole schedule."
+        )
+    if settle_metrics(select_confirmed_scores(results), [K_MEANS_ACCURACY]) != (K_MEANS_ACCURACY,):
+        limits.append(
+            "**Clusters** are of the codes as they are, since these rows have none of whitened codes: an "
+            "invertible map of a code would change them."
         )
     if looked := describe_looking(results, study):
         limits.append(f"**Looking.** {looked}")

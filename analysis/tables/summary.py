@@ -118,9 +118,9 @@ def _say_which(results: StudyResults, models: pd.DataFrame, test_images: int) ->
     if len(best) == 1:
         verb = "reconstructs best" if best["mark"].iloc[0] == "best" else "may reconstruct best"
     elif len(best) == models["share"].notna().sum():
-        verb = "cannot be told apart by their reconstructions"
+        verb = "are not shown to differ in their reconstructions"
     else:
-        verb = "reconstruct best and cannot be told apart"
+        verb = "reconstruct best and are not shown to differ"
     return (
         f"{_name_all(results, best.index)} {verb}: on {test_images:,} test images {owner} squared error is "
         f"{join_words(shares)} % of {describe_reference(results)}, {over}."
@@ -196,9 +196,9 @@ def _say_columns(results: StudyResults, study: str) -> str:
     parts = []
     if never:
         verb = "is" if len(never) == 1 else "are"
-        parts.append(f"{_name_all(results, never)} {verb} never significantly worse than another")
+        parts.append(f"{_name_all(results, never)} {verb} never shown to be worse than another")
     if told:
-        parts.append(f"significantly worse than some model: {', '.join(told)}")
+        parts.append(f"worse than some model: {', '.join(told)}")
     return f"In {count} comparisons of all models ({metrics}, each at every code size): {'; '.join(parts)}."
 
 
@@ -207,7 +207,9 @@ def _say_order(orders: pd.DataFrame) -> str:
     parts = []
     for varied, group in orders.groupby("varied", sort=False):
         low, high = group["tau"].min(), group["tau"].max()
-        answer = "yes" if low == 1 else "mostly" if low >= ALIKE else "no" if high >= 0 else "no, rather the reverse"
+        answer = (
+            "yes" if low == 1 else "mostly" if low >= ALIKE else "no, rather the reverse" if high <= -ALIKE else "no"
+        )
         tau = f"{low:.2f}" + (f" to {high:.2f}" if high > low else "")
         parts.append(f"over {_VARIED[str(varied)]} {answer} ({tau})")
     if not parts:

@@ -181,8 +181,8 @@ def test_a_study_is_published_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         "README": ("answer", "summary"),
         "PAGE": ("summary", "findings", "machines", "cost", "aims", "begun search"),
         "FINDINGS": (
-            *("in short", "protocol", "reconstruction", "answers", "codes", "reliance"),
-            *("ablations", "search", "stability", "verdicts", "limits"),
+            *("in short", "models", "protocol", "reconstruction", "answers", "codes", "reliance"),
+            *("rates", "ablations", "search", "stability", "verdicts", "limits"),
         ),
     }
     for page, names in pages.items():
