@@ -102,8 +102,8 @@ SEEDS_ALONE_CAPTION = (
     "Intervals are over seeds alone: these rows keep no scores of single test images, so what other images would "
     "change is not in them."
 )
-FAILURES = Column("diverged/failed/collapsed", "Failed runs (div/fail/coll)", "counts")
-FAILURES_CAPTION = "Failed runs: those that diverged, failed, collapsed (ended no better than the mean image)."
+FAILURES = Column("diverged/failed/collapsed", "Failed runs", "counts")
+FAILURES_CAPTION = "Failed runs: those that diverged/failed/collapsed (ended no better than the mean image)."
 SWITCHES_FOOTNOTE = (
     "† Not ranked or tested: switches carry the image past the code, so this reconstruction says little of the code "
     "(see the table on reliance)."

@@ -58,7 +58,7 @@ def run_study(study: Path, results: Path, concurrency: int, kills: int = 0) -> p
         finally:
             launch.kill()
     said = Launch(results, *flags).finish()
-    assert re.fullmatch(r"rows:   .*\nnext:   \S*python analysis/report\.py .*\n(then:   .*\n)?", said), said
+    assert re.fullmatch(r"rows:   .*\nnext:   \S*python \S*analysis/report\.py .*\n(then:   .*\n)?", said), said
     frame = pd.read_parquet(results / NAME / "trials", dtype_backend="pyarrow")
     return frame.set_index("trial_id").sort_index()[SETTINGS]
 

@@ -145,7 +145,7 @@ def test_the_table_shows_what_the_tables_of_each_kind_show(tmp_path: Path) -> No
         for row in rows.to_dict("records"):
             assert shown[row["label"]][place] == rendering.format_cell(row, column)
     assert shown["Model 3"][1].mark == "†"
-    assert [column.header for column in table.columns][-1] == "Failed runs (div/fail/coll)"
+    assert [column.header for column in table.columns][-1] == "Failed runs"
 
 
 def test_a_recipe_of_a_controls_own_is_said(tmp_path: Path) -> None:
@@ -186,12 +186,12 @@ def test_umap_stands_beside_pca_without_a_reconstruction(tmp_path: Path) -> None
 
 
 def test_a_report_begins_with_the_answer(tmp_path: Path) -> None:
-    """In the page before its contents, in Markdown before its tables."""
+    """In the page and in Markdown before its tables."""
     results = study(tmp_path, seeds=3)
     (which, *_), table = answers(results), summary(results)
     html = render_page(results, [table])
     which = which.partition("'")[0]
-    assert html.index(which) < html.index("<nav")
+    assert html.index("<main>") < html.index(which) < html.index("<table")
     text = format_report(results, [table])
     assert text.index(which) < text.index("## Summary")
 

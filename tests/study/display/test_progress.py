@@ -91,7 +91,7 @@ def test_a_verbose_launch_says_more(tmp_path: Path) -> None:
     assert done.stdout.count("search-unpool_only-code10-round3-grid0000-01 epoch ") == 3
     assert "estimate:" in done.stdout
     assert "Started a local Ray instance" in done.stderr
-    assert re.match(r"next:   \S*python analysis/report\.py ", done.stdout.splitlines()[-1])
+    assert re.match(r"next:   \S*python \S*analysis/report\.py ", done.stdout.splitlines()[-1])
     assert "\x1b" not in done.stdout
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import collections
 import itertools
 import logging
+import multiprocessing
 import os
 import subprocess
 import sys
 import time
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -37,11 +40,23 @@ STUDY = ("--preset", "quick", "--architectures", "unpool_only", "model_4", "--tr
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture
-def cluster(monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
-    """A head on which no trial runs, joined by this process."""
+@pytest.fixture(autouse=True)
+def open_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cluster asks for no token."""
     monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
     monkeypatch.setenv("RAY_DEDUP_LOGS", "0")
+
+
+@pytest.fixture
+def cluster() -> Iterator[Cluster]:
+    """A head on which no trial runs, joined by this process."""
+    with join_cluster() as nodes:
+        yield nodes
+
+
+@contextmanager
+def join_cluster() -> Iterator[Cluster]:
+    """Start a head on which no trial runs, and join it."""
     nodes = Cluster()
     try:
         nodes.add_node(num_cpus=0, object_store_memory=100_000_000, include_dashboard=False)
@@ -178,14 +193,24 @@ def occupied(share: float, planned: int, at_once: Any, most: int, folder: Path) 
     return list(ray.get(book.read.remote()))
 
 
-def test_shares_of_gpus_are_respected_on_mixed_nodes(cluster: Cluster, tmp_path: Path) -> None:
-    """Two nodes with a GPU, one without: halves make four at once, two on each GPU, none elsewhere."""
-    with_gpu = {worker(cluster, num_cpus=4, num_gpus=1), worker(cluster, num_cpus=4, num_gpus=1)}
-    worker(cluster, num_cpus=4)
-    cluster.wait_for_nodes()
-    follow = lambda: count_slots_now([node["Resources"] for node in list_alive_nodes()], 0.5)  # noqa: E731
-    assert follow() == 4
-    lines = occupied(0.5, 10, follow, 4, tmp_path)
+def share_gpus(folder: Path) -> tuple[set[str], list[Any]]:
+    """Run ten trials of half a GPU on two nodes with a GPU and one without; return those two and the book's lines."""
+    with join_cluster() as cluster:
+        with_gpu = {worker(cluster, num_cpus=4, num_gpus=1), worker(cluster, num_cpus=4, num_gpus=1)}
+        worker(cluster, num_cpus=4)
+        cluster.wait_for_nodes()
+        follow = lambda: count_slots_now([node["Resources"] for node in list_alive_nodes()], 0.5)  # noqa: E731
+        assert follow() == 4
+        return with_gpu, occupied(0.5, 10, follow, 4, folder)
+
+
+def test_shares_of_gpus_are_respected_on_mixed_nodes(tmp_path: Path) -> None:
+    """Halves make four at once, two on each GPU, none elsewhere.
+
+    In a process of its own: in one that has had another Ray, Ray's head may fail to reach it and then ends its actors.
+    """
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
+        with_gpu, lines = process.submit(share_gpus, tmp_path).result()
     held: collections.Counter[tuple[str, tuple[str, ...]]] = collections.Counter()
     most = 0
     for what, node, gpus, _ in sorted(lines, key=lambda line: line[3]):

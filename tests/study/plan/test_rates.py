@@ -41,7 +41,7 @@ def run(plan: Plan, reached: Mapping[str, tuple[float, float, float]], at_once: 
 def test_levels_that_change_what_a_rate_means_are_retuned() -> None:
     """By factor: the others change what is trained, with the rate of the base."""
     retuned = {factor for factor, levels in FACTORS.items() if any(level.retuned for level in levels)}
-    assert retuned == {"activation", "loss", "optimizer", "recipe", "objective"}
+    assert retuned == {"activation", "loss", "optimizer", "recipe", "pretraining", "objective"}
     assert all(level.retuned for factor in retuned for level in FACTORS[factor])
 
 
