@@ -160,7 +160,11 @@ class Lock:
     def _beat(self) -> None:
         while not self._released.wait(HEARTBEAT_SECONDS):
             try:
-                if (holder := self._read()).get("token") != self._mine["token"]:
+                holder = self._read()
+                if not holder:  # Some stores show a file for an instant as absent or cut off while it is written.
+                    self._released.wait(_SETTLE_SECONDS)
+                    holder = self._read()
+                if holder.get("token") != self._mine["token"]:
                     self._taken_over = holder
                     return
                 self._write()
