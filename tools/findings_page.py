@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import pandas as pd
 
 from analysis.claims.claims import PRIMARY_CODE_SIZE
-from analysis.claims.evidence import compute_published_share
+from analysis.claims.evidence import PUBLISHED_IMAGES, compute_published_share
 from analysis.claims.findings import RECIPES, Finding, findings
 from analysis.provenance import describe_looking, has_rounds
 from analysis.rendering.text import format_markdown
@@ -24,8 +24,6 @@ from analysis.tables.summary import answers, summary
 from analysis.tables.table import Absent, Table
 
 VERDICTS = ("supported", "contradicted", "not decided", "not testable")
-PUBLISHED_EPOCHS = 33
-"""Epochs of the authors' 20,000 steps of 100 of 60,000 images."""
 
 
 def make_findings_parts(results: StudyResults) -> dict[str, str]:
@@ -175,9 +173,10 @@ def list_limits(results: StudyResults) -> list[str]:
     searched = results.trials[results.trials["phase"] == "search"]
     tried = _count_range(searched.groupby(cell, observed=True)["number"].nunique(), "configurations per cell")
     limits = []
-    if epochs < PUBLISHED_EPOCHS:
+    published = PUBLISHED_IMAGES // int(tuned["train_images"].max())
+    if epochs < published:
         limits.append(
-            f"**Training.** Arm `tuned` has {epochs} epochs where the authors have {PUBLISHED_EPOCHS}; the order of "
+            f"**Training.** Arm `tuned` has {epochs} epochs where the authors have {published}; the order of "
             "the models may change with more."
         )
     if share < 1:

@@ -207,6 +207,30 @@ def test_a_heart_beats_and_notices_that_the_study_was_taken_over(folder: str, mo
     assert Store(folder).read_trials() == []
 
 
+def test_a_lock_that_is_shown_as_absent_for_an_instant_is_still_held(
+    folder: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a store may show a file while it is written; the launcher goes on."""
+    monkeypatch.setattr(lock, "HEARTBEAT_SECONDS", 0.05)
+    with Store(folder) as store:
+        store.open(MANIFEST)
+        looks: list[dict[str, Any]] = []
+        read = store._lock._read
+
+        def read_once_nothing() -> dict[str, Any]:
+            looks.append(read() if looks else {})
+            return looks[-1]
+
+        monkeypatch.setattr(store._lock, "_read", read_once_nothing)
+        deadline = time.monotonic() + 30
+        while len(looks) < 3 and store._lock._beating and store._lock._beating.is_alive():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        assert store._lock._taken_over is None
+        append(store, "a")
+    assert [row["trial_id"] for row in Store(folder).read_trials()] == ["a"]
+
+
 @pytest.mark.fault("lock: second launcher")
 def test_the_command_line_is_refused_while_another_launcher_writes(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
