@@ -40,12 +40,14 @@ def test_a_study_of_an_earlier_schema_is_read_and_going_on_with_it_is_refused(
 
 
 @pytest.mark.slow
-def test_a_trial_of_an_earlier_schema_is_trained_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_trial_of_an_earlier_schema_is_trained_again(
+    data_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """One that was pruned after an epoch, so that it is soon done: its losses are within rounding."""
     shutil.copytree(ROWS, tmp_path / "sample-mnist")
     trials = load_study(tmp_path / "sample-mnist").trials
     cheap = trials[(trials.status == "pruned") & (trials.architecture == "unpool_only")]
     trial_id = cheap.sort_values(["epochs", "multiply_adds"]).trial_id.iloc[0]
-    assert launch.main(["--reproduce", trial_id, str(tmp_path / "sample-mnist")]) == 0
+    assert launch.main(["--reproduce", trial_id, str(tmp_path / "sample-mnist"), "--data-dir", str(data_dir)]) == 0
     said = capsys.readouterr().out
     assert "DIFFERS" not in said and ("same" in said or "close to" in said)
