@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
 from trainables.ops.engine import load_kernels
@@ -24,6 +27,20 @@ def prepare(device: torch.device) -> None:
         torch.backends.cudnn.allow_tf32 = False  # PyTorch's default lets convolutions alone round to 10 bits.
     else:
         load_kernels()
+
+
+@contextmanager
+def flush_subnormals() -> Iterator[None]:
+    """Take numbers below 1.2e-38 for 0 on this thread, in PyTorch and in kernels, where the processor can.
+
+    Saturated units leave gradients that small, and a core computes with each a hundred times as slowly.
+    """
+    flushed = not torch.tensor(1e-38).mul(0.1).item()
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(flushed)
 
 
 def name_engine(device: torch.device, objective: Objective = OBJECTIVES[RECONSTRUCTION]) -> str:

@@ -21,6 +21,7 @@ from trainables.models import initialization
 from trainables.models.architectures import Architecture
 from trainables.models.autoencoder import Autoencoder
 from trainables.ops.engine import Losses, find_norm, has_kernels
+from trainables.training.devices import flush_subnormals
 from trainables.training.muon import Muon
 from trainables.training.objectives import OBJECTIVES, Objective
 from trainables.training.optimizers import Adam, Group, Optimizer, StochasticGradientDescent
@@ -184,6 +185,7 @@ class Training:
         """Draw the order of the images of the next epoch, ``(images,)`` int64 on the processor."""
         return torch.randperm(len(self.train_pixels), generator=self._order)
 
+    @flush_subnormals()
     def train_epoch(self) -> EpochMetrics:
         """Train on every image once, in a fresh order, and return the metrics of the epoch."""
         started = time.perf_counter()
