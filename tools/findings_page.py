@@ -117,6 +117,19 @@ def describe_protocol(results: StudyResults) -> str:
     return "\n".join(lines)
 
 
+def describe_budget(results: StudyResults) -> str:
+    """Return in a sentence what the answer rests on: data, epochs, seeds and search of the tuned arm."""
+    tuned = select_confirmed(results.trials)
+    tuned = tuned[tuned["arm"] == "tuned"]
+    searched = results.trials[results.trials["phase"] == "search"]
+    cell = ["architecture", "code_size"]
+    name = results.studies[0].manifest["dataset"]["name"].replace("mnist", "MNIST")
+    epochs, sizes = (join_words(_list(tuned[column])) for column in ("epochs_planned", "code_size"))
+    seeds = _count_range(tuned.groupby(cell, observed=True).size(), "seeds")
+    tried = _count_range(searched.groupby(cell, observed=True)["number"].nunique(), "configurations searched")
+    return f"{name}, code size {sizes}, {epochs} epochs; per cell (one model at one code size) {seeds} and {tried}."
+
+
 def describe_search(results: StudyResults) -> str:
     """Return in how many cells the search found a better configuration than the published point, and by how much."""
     frame = _require(search(results)).frame

@@ -57,7 +57,7 @@ MOST_BYTES = 20 * 2**20
 
 
 def make_parts(results: StudyResults) -> dict[str, str]:
-    """Return README's parts by name: the answer in short, the summary at the code size of claims; Markdown."""
+    """Return README's parts by name: the answer in short, what it rests on, the summary where claims are judged."""
     table = _get_summary(results)
     frame = table.frame[table.frame["code_size"] == PRIMARY_CODE_SIZE]
     columns = tuple(column for column in table.columns if column.kind != "counts")
@@ -66,6 +66,7 @@ def make_parts(results: StudyResults) -> dict[str, str]:
     )
     return {
         "answer": "\n".join(f"- {sentence}" for sentence in answers(results)[:SENTENCES]),
+        "budget": findings_page.describe_budget(results),
         "summary": format_markdown(short).strip(),
     }
 
@@ -79,7 +80,8 @@ def make_page_parts(results: StudyResults) -> dict[str, str]:
     return {
         "summary": format_markdown(_get_summary(results)).strip(),
         "findings": format_markdown(dataclasses.replace(verdicts, caption="", columns=main, footnotes=())).strip(),
-        "machines": reference_page.describe_machines(results),
+        "launches": reference_page.list_launches(results),
+        "protocol": findings_page.describe_protocol(results),
         "cost": reference_page.tabulate_cost(results),
         "aims": reference_page.tabulate_aims(results),
         "begun search": reference_page.tabulate_begun_search(load_study(BEGUN)),

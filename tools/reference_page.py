@@ -1,4 +1,4 @@
-"""What docs/reference/README.md says in numbers: cost by phase, the aims set beforehand, the search begun on a GPU."""
+"""What docs/reference/README.md says in numbers: its launches, cost by phase, the aims, the search begun on a GPU."""
 
 from __future__ import annotations
 
@@ -7,18 +7,27 @@ import pandas as pd
 from analysis.rendering import text as rendering
 from analysis.results import StudyResults
 from analysis.stats.aggregate import select_confirmed_scores
-from analysis.stats.metrics import K_MEANS_ACCURACY, LINEAR_ERROR, MLP_ERROR, SQUARED_ERROR, settle_metrics
+from analysis.stats.metrics import (
+    K_MEANS_ACCURACY,
+    LINEAR_ERROR,
+    MLP_ERROR,
+    SQUARED_ERROR,
+    Metric,
+    settle_metrics,
+)
 from analysis.tables.summary import summary
 from analysis.tables.table import Column, Table
 from trainables.models.architectures import BUILT_IN, CONTROLS
 
 LABELS = {name: row.label for name, row in {**BUILT_IN, **CONTROLS}.items()}
 
-ERROR, LINEAR, MLP = SQUARED_ERROR.name, LINEAR_ERROR.name, MLP_ERROR.name
-SQUARED_ERRORS = {2: 28.0, 10: 10.5, 30: 3.5}
-"""By code size, aims of the best ranked model, 1/image, set for 33 epochs."""
-K_MEANS_PUBLISHED = 0.79
-"""Accuracy of k-means on auto-encoder codes, the lower end of what is published; set for 33 epochs."""
+AIMS = (
+    *((SQUARED_ERROR, size, aim) for size, aim in ((2, 26.0), (10, 7.2), (30, 2.65))),
+    (LINEAR_ERROR, 10, 2.8),
+    (MLP_ERROR, 10, 1.4),
+    (K_MEANS_ACCURACY, 10, 0.93),
+)
+"""Metric, code size and what the best ranked model is to reach; set before the study, for 33 epochs."""
 
 
 def tabulate_cost(results: StudyResults) -> str:
@@ -42,15 +51,15 @@ def tabulate_cost(results: StudyResults) -> str:
     return _format_frame(frame.astype(counts).rename_axis("phase").reset_index(), columns)
 
 
-def describe_machines(results: StudyResults) -> str:
-    """Say how many trials ran on a core or GPU of which kind."""
-    trials = results.trials["device"].value_counts()
-    told = "; ".join(f"{count} of {trials.sum()} trials on a core of {name}" for name, count in trials.items())
-    return f"By the rows: {told}."
+def list_launches(results: StudyResults) -> str:
+    """Return the commands by which the study was made, as a block of Markdown."""
+    (study,) = results.studies
+    commands = dict.fromkeys(f"python {launch['command']}" for launch in study.manifest["launches"])
+    return "\n".join(["```sh", *commands, "```"])
 
 
 def tabulate_aims(results: StudyResults) -> str:
-    """Return what the aims ask, what the tuned arm reached, and by how much it falls short.
+    """Return what the aims ask, what the tuned arm reached at the code sizes studied, and by how much it falls short.
 
     Raises:
         TypeError: the study has no confirmed trials.
@@ -59,23 +68,13 @@ def tabulate_aims(results: StudyResults) -> str:
     if not isinstance(table, Table):
         raise TypeError(table.reason)
     frame = table.frame.astype({"architecture": "str"}).set_index("architecture")
-    (k_means,) = settle_metrics(select_confirmed_scores(results), [K_MEANS_ACCURACY])
     rows = []
-    for size, aim in SQUARED_ERRORS.items():
+    for aimed, size, aim in AIMS:
+        (metric,) = settle_metrics(select_confirmed_scores(results), [aimed])
         cells = frame[frame["code_size"] == size]
-        ranked = cells[cells[f"{LINEAR}_mark"].notna()]
-        passed = ranked[ranked[f"{ERROR}_mark"] != "unranked"]
-        rows.append(_judge_best(passed[ERROR], f"squared error at code size {size}", aim, lower=True))
-        for name, what in ((LINEAR, "linear"), (MLP, "MLP")):
-            below = float(cells[name]["pca"])
-            rows.append(
-                _judge_best(ranked[name], f"{what} error (%) at code size {size}, below PCA's", below, lower=True)
-            )
-        rows.append(
-            _judge_best(
-                ranked[k_means.name], f"{k_means.label} at code size {size}", K_MEANS_PUBLISHED, lower=False, digits=3
-            )
-        )
+        passed = cells[cells[f"{metric.name}_mark"].notna() & (cells[f"{metric.name}_mark"] != "unranked")]
+        if len(passed):
+            rows.append(_judge_best(passed[metric.name], metric, size, aim))
     columns = (
         Column("what", "Tuned arm, test images"),
         Column("aim", "Aim"),
@@ -98,17 +97,17 @@ def tabulate_begun_search(results: StudyResults) -> str:
     return _format_frame(frame, columns)
 
 
-def _judge_best(values: pd.Series[float], what: str, aim: float, *, lower: bool, digits: int = 2) -> dict[str, str]:
-    value, name = (values.min(), values.idxmin()) if lower else (values.max(), values.idxmax())
-    short = value - aim if lower else aim - value
-    reached = values <= aim if lower else values >= aim
+def _judge_best(values: pd.Series[float], metric: Metric, size: int, aim: float) -> dict[str, str]:
+    best, sign = (values.min(), 1) if metric.direction == "lower" else (values.max(), -1)
+    short = sign * (best - aim)
+    digits = 2 if metric.direction == "lower" else 3
     return {
-        "what": what,
+        "what": f"{metric.label} at code size {size}",
         "aim": f"{aim:.{digits}f}",
-        "best": LABELS[str(name)],
-        "value": f"{value:.{digits}f}",
+        "best": LABELS[str(values.index[values == best][0])],
+        "value": f"{best:.{digits}f}",
         "short": f"{short:.{digits}f}" if short > 0 else "—",
-        "others": f"{reached.sum()} of {len(values)}",
+        "others": f"{(sign * values <= sign * aim).sum()} of {len(values)}",
     }
 
 

@@ -21,6 +21,7 @@ from analysis.drawing import Illustration, write_figures
 from analysis.rendering.html import render_page
 from analysis.report import comparison_tables
 from analysis.results import ResultsError, StudyResults, load_study
+from analysis.tables.headline import headline, headline_pairs
 from analysis.tables.summary import summary
 from analysis.tables.table import Absent, Table
 from study.storage.schema import TABLES
@@ -40,41 +41,50 @@ def test_readme_says_what_the_rows_say(results: StudyResults) -> None:
         assert publish.replace_parts(text, written) == text
 
 
-def test_the_answer_is_worked_out_anew_from_the_files() -> None:
-    """By pandas and SciPy alone: shares of PCA's error, and who is better than whom."""
+def test_the_answer_is_worked_out_anew_from_the_files(results: StudyResults) -> None:
+    """By pandas and SciPy alone: shares of PCA's error with their intervals, and who is better than whom."""
     trials, scores = (pd.read_parquet(publish.ROWS / name) for name in ("trials", "scores"))
     rows = trials.merge(scores, on="trial_id")
     rows = rows[(rows["phase"] == "confirm") & (rows["status"] == "complete") & (rows["split"] == "test")]
     rows = rows[(rows["evaluator"] == "reconstruction") & (rows["metric"] == "squared_error")]
     pca = rows[rows["architecture"] == "pca"].set_index("code_size")["value"]
     tuned = rows[rows["arm"] == "tuned"].assign(share=lambda frame: frame["value"] / frame["code_size"].map(pca))
-    cells = tuned.groupby(["architecture", "code_size"])["share"].agg(["mean", "var"])
+    cells = tuned.groupby(["architecture", "code_size"])["share"].agg(["mean", "var", "count"])
+    sizes = tuned["code_size"].nunique()
 
     def sum_up(*models: str) -> tuple[float, float]:
-        """Return standard error and t of 97.5 % of the average of one model, or of the difference of two."""
-        parts = np.concatenate([cells.loc[model, "var"] for model in models]) / 3 / 9
-        return parts.sum() ** 0.5, scipy.stats.t.ppf(0.975, parts.sum() ** 2 / (parts**2 / 2).sum())
+        """Return standard error and degrees of freedom of the average of one model, or of the difference of two."""
+        part = pd.concat([cells.loc[model] for model in models])
+        variances = part["var"] / part["count"] / sizes**2
+        return variances.sum() ** 0.5, variances.sum() ** 2 / (variances**2 / (part["count"] - 1)).sum()
 
     means = cells["mean"].groupby("architecture").mean()
-    error, t = sum_up("model_4")
-    told = publish.make_parts(load_study(publish.ROWS))["answer"]
-    assert f"squared error is {100 * means['model_4']:.1f} ± {100 * t * error:.1f} and " in told
+    told = headline(results)
+    assert isinstance(told, Table)
+    said = told.frame[told.frame["arm"] == "tuned"].set_index("architecture")
     ranked = ["model_1", "model_2", "model_4", "model_5", "unpool_only"]
+    assert sorted(said.index) == ranked
+    for model in ranked:
+        error, freedom = sum_up(model)
+        assert said["share"][model] == pytest.approx(100 * means[model])
+        assert said["share_half_width"][model] == pytest.approx(100 * error * scipy.stats.t.ppf(0.975, freedom))
     p_values = {}
-    for first, second in itertools.combinations(ranked, 2):
-        error, t = sum_up(first, second)
-        parts = np.concatenate([cells.loc[model, "var"] for model in (first, second)]) / 3 / 9
-        freedom = parts.sum() ** 2 / (parts**2 / 2).sum()
-        p_values[first, second] = 2 * scipy.stats.t.sf(abs(means[first] - means[second]) / error, freedom)
+    for pair in itertools.combinations(ranked, 2):
+        error, freedom = sum_up(*pair)
+        p_values[pair] = 2 * scipy.stats.t.sf(abs(means[pair[0]] - means[pair[1]]) / error, freedom)
     different = set()
     for place, (pair, p_value) in enumerate(sorted(p_values.items(), key=lambda item: item[1])):
         if p_value * (len(p_values) - place) >= 0.05:
             break
-        different.add(pair)
-    assert different == set(p_values) - {("model_4", "model_5"), ("model_1", "model_2")}
-    assert (
-        "Models 4 and 5 are each better than Unpool only, by 8.6 ± 2.3 to 9.0 ± 2.2 %, and than Models 1 and 2," in told
-    )
+        different.add(frozenset(pair))
+    tests = headline_pairs(results)
+    assert isinstance(tests, Table)
+    found = tests.frame[(tests.frame["arm"] == "tuned") & (tests.frame["outcome"] == "better")]
+    average = found[found["code_sizes"] == said["code_sizes"].iloc[0]]
+    assert {frozenset(pair) for pair in zip(average["architecture"], average["other"], strict=True)} == different
+    first = means[ranked].idxmin()
+    sentence = publish.make_parts(results)["answer"]
+    assert f"{said['share'][first]:.1f} ± {said['share_half_width'][first]:.1f}" in sentence
 
 
 def test_every_mean_has_its_n_and_interval(results: StudyResults) -> None:
@@ -178,8 +188,8 @@ def test_a_study_is_published_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(publish, "HERE", tmp_path / "reference")
     shutil.copytree(study, publish.ROWS)
     pages = {
-        "README": ("answer", "summary"),
-        "PAGE": ("summary", "findings", "machines", "cost", "aims", "begun search"),
+        "README": ("answer", "budget", "summary"),
+        "PAGE": ("summary", "findings", "launches", "protocol", "cost", "aims", "begun search"),
         "FINDINGS": (
             *("in short", "models", "protocol", "reconstruction", "answers", "codes", "reliance"),
             *("rates", "ablations", "search", "stability", "verdicts", "limits"),
