@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from trainables.models.architectures import (
     BUILT_IN,
@@ -26,6 +26,7 @@ Loss = Literal["cross_entropy", "euclidean", "both"]
 Schedule = Literal["constant", "warmup_cosine", "warmup_linear"]
 StartingWeights = Literal["caffe", "data_scaled"]
 Pretraining = Literal["none", "layerwise"]
+LAYERWISE: Final = "layerwise"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 from trainables.models.architectures import Architecture
 from trainables.training.objectives import OBJECTIVES, RECONSTRUCTION, Objective
-from trainables.trial_config import RECIPES, Optimizer, TrialConfig
+from trainables.trial_config import LAYERWISE, RECIPES, Optimizer, TrialConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +102,7 @@ _OF_ALL: Mapping[str, tuple[Level, ...]] = MappingProxyType(
         "unpooling": _set_to("unpooling", "corner", "tile", "average", "switches"),
         "pooling": _set_to("pooling", "max", "average", "stride"),
         "recipe": (_change_recipe("caffe"), _change_recipe("modern")),
-        "pretraining": _set_to("pretraining", "none", "layerwise", retuned=True),
+        "pretraining": _set_to("pretraining", "none", LAYERWISE, retuned=True),
     }
 )
 

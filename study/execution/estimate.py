@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +23,7 @@ from trainables.run_trial import KEPT_RECONSTRUCTIONS, count_kept_codes
 from trainables.training.batched import BatchedTraining
 from trainables.training.devices import SEEDS_AT_ONCE
 from trainables.training.training import Training, measure, scale_pixels
+from trainables.trial_config import LAYERWISE
 
 _STEPS = {"cpu": 3, "cuda": 50}
 """Training steps timed a cell, after as many that are not; a GPU's are captured first."""
@@ -91,7 +92,7 @@ def estimate_plan(config: StudyConfig, plan: Plan, dataset: Dataset, resources: 
 def estimate_work(config: StudyConfig, planned: list[PlannedTrial], dataset: Dataset, device: torch.device) -> Estimate:
     """Return what ``planned`` will take on ``device``, measured at the published filter counts."""
     at_once = min(SEEDS_AT_ONCE[device.type], config.seeds)
-    paces: dict[Cell, _Pace] = {}
+    paces: dict[tuple[Cell, bool], _Pace] = {}
     epochs: Counter[str] = Counter()
     trained = evaluated = longest = 0.0
     n2d = N2D_SECONDS * len(dataset.test) / 10_000 if config.with_umap else 0.0
@@ -103,9 +104,10 @@ def estimate_work(config: StudyConfig, planned: list[PlannedTrial], dataset: Dat
         cell = trial.cell
         if trial.factor == "objective" and trial.level is not None:  # one that costs what the objective's cells do
             cell = dataclasses.replace(cell, objective=trial.level.label)
-        if cell not in paces:
-            paces[cell] = _measure_pace(config, cell, dataset, device, at_once)
-        pace = paces[cell]
+        layerwise = trial.factor == "pretraining" and trial.level is not None and trial.level.label == LAYERWISE
+        if (cell, layerwise) not in paces:
+            paces[cell, layerwise] = _measure_pace(config, cell, layerwise, dataset, device, at_once)
+        pace = paces[cell, layerwise]
         epochs[trial.group.part] += trial.epochs
         longest = max(longest, at_once * pace.together * len(dataset.training))
         if trial.validated:
@@ -127,8 +129,10 @@ class _Pace:
     measuring: float
 
 
-def _measure_pace(config: StudyConfig, cell: Cell, dataset: Dataset, device: torch.device, at_once: int) -> _Pace:
-    """Train a little as a trial on ``device`` does, and measure."""
+def _measure_pace(
+    config: StudyConfig, cell: Cell, layerwise: bool, dataset: Dataset, device: torch.device, at_once: int
+) -> _Pace:
+    """Train a little as a trial on ``device`` does, ``layerwise`` with layers pretrained one by one, and measure."""
     steps = _STEPS[device.type]
     # On a core the time of this thread alone, which other processes do not lengthen.
     clock = time.thread_time if device.type == "cpu" else time.perf_counter
@@ -138,6 +142,8 @@ def _measure_pace(config: StudyConfig, cell: Cell, dataset: Dataset, device: tor
     else:
         network, trial_config = row, make_trial_config(config, cell, config.recipe, epochs=2 * steps)
     assert trial_config is not None
+    if layerwise:
+        trial_config = dataclasses.replace(trial_config, pretraining=LAYERWISE, epochs_planned=4)
     objective, images = config.find_objective(trial_config.objective), trial_config.batch_size * steps
     pixels = torch.from_numpy(np.array(dataset.training.pixels[:images])).to(device)
     labels = None if dataset.training.labels is None else torch.tensor(dataset.training.labels[:images], device=device)
@@ -146,10 +152,13 @@ def _measure_pace(config: StudyConfig, cell: Cell, dataset: Dataset, device: tor
         return [Training(trial_config, seed, pixels, None, network, objective, labels) for seed in range(seeds)]
 
     one = trainings(1)
-    captured = device.type != "cpu" and objective.shared
-    alone = _time_epoch(BatchedTraining(one) if captured else one[0], clock) / len(pixels)
+    shared = objective.shared and not layerwise
+    captured = device.type != "cpu" and shared
+    # Two epochs pretrain one layer after the other, two train them together.
+    timed = (1, 2, 3, 4) if layerwise else (2,)
+    alone = _time_epoch(BatchedTraining(one) if captured else one[0], clock, timed) / len(pixels)
     together = alone
-    if at_once > 1 and objective.shared:
+    if at_once > 1 and shared:
         together = _time_epoch(BatchedTraining(trainings(at_once)), clock) / (at_once * len(pixels))
     started = clock()
     batch, model = pixels[: trial_config.batch_size], one[0].model
@@ -160,11 +169,14 @@ def _measure_pace(config: StudyConfig, cell: Cell, dataset: Dataset, device: tor
     return _Pace(alone, together, (clock() - started) / trial_config.batch_size)
 
 
-def _time_epoch(training: Training | BatchedTraining, clock: Callable[[], float]) -> float:
-    training.train_epoch()
-    started = clock()
-    training.train_epoch()
-    return clock() - started
+def _time_epoch(training: Training | BatchedTraining, clock: Callable[[], float], timed: Sequence[int] = (2,)) -> float:
+    """Train up to the last of the ``timed`` epochs and return the mean of these; the first makes things ready."""
+    seconds = []
+    for _ in range(max(timed)):
+        started = clock()
+        training.train_epoch()
+        seconds.append(clock() - started)
+    return sum(seconds[epoch - 1] for epoch in timed) / len(timed)
 
 
 @dataclass(frozen=True, slots=True)

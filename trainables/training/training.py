@@ -26,7 +26,7 @@ from trainables.training.muon import Muon
 from trainables.training.objectives import OBJECTIVES, Objective
 from trainables.training.optimizers import Adam, Group, Optimizer, StochasticGradientDescent
 from trainables.training.pretraining import Block, Pretraining
-from trainables.trial_config import TrialConfig
+from trainables.trial_config import LAYERWISE, TrialConfig
 
 SCALING_IMAGES = 500
 """Training images on which the `data_scaled` starting weights are scaled."""
@@ -173,7 +173,7 @@ class Training:
         # Images that do not fill a batch wait for the next epoch's order: every step has the same shape.
         self.steps_per_epoch = len(train_pixels) // trial_config.batch_size
         steps = self.steps_per_epoch * trial_config.epochs_planned
-        layerwise, make = trial_config.pretraining == "layerwise", partial(make_optimizer, trial_config)
+        layerwise, make = trial_config.pretraining == LAYERWISE, partial(make_optimizer, trial_config)
         self._pretraining = Pretraining(self.model, make, steps) if layerwise else None
 
     @property

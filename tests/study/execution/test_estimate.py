@@ -63,6 +63,30 @@ def test_seeds_at_once_are_measured_as_one_model(monkeypatch: pytest.MonkeyPatch
     assert 0 < together.training_seconds < 100 * alone.training_seconds
 
 
+def test_a_level_that_pretrains_is_measured_as_it_trains(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its pretraining and what comes after, half and half; other levels and cells keep their own pace."""
+    seen: list[tuple[str, int]] = []
+    train_epoch = Training.train_epoch
+
+    def look(training: Training) -> EpochMetrics:
+        seen.append((training.trial_config.pretraining, training.epoch))
+        return train_epoch(training)
+
+    monkeypatch.setattr(Training, "train_epoch", look)
+    config = dataclasses.replace(small_config(), phases=("ablate",), factors=("pretraining",))
+    planned = Plan(config, ()).list_pending()
+    estimate.estimate_work(config, planned, load_dataset("digits"), torch.device("cpu"))
+    assert [epoch for pretraining, epoch in seen if pretraining == "layerwise"] == [0, 1, 2, 3] * 2  # two cells
+    assert [epoch for pretraining, epoch in seen if pretraining == "none"] in ([], [0, 1] * 2)
+    paces = {True: estimate._Pace(1e-3, 1e-3, 0.0), False: estimate._Pace(0.0, 0.0, 0.0)}
+    monkeypatch.setattr(estimate, "_measure_pace", lambda _, __, layerwise, *___: paces[layerwise])
+    work = estimate.estimate_work(config, planned, DATASET, torch.device("cpu"))
+    layerwise = [trial for trial in planned if trial.level is not None and trial.level.label == "layerwise"]
+    images = sum(trial.epochs * (50_000 if trial.validated else 60_000) for trial in layerwise)
+    assert work.training_seconds == pytest.approx(images * 1e-3)
+    assert images > 0
+
+
 def test_waiting_for_a_core_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Other processes on the core make a training last longer; an idle machine would not."""
     train_epoch = Training.train_epoch
