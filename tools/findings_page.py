@@ -9,7 +9,7 @@ import pandas as pd
 
 from analysis.claims.claims import PRIMARY_CODE_SIZE
 from analysis.claims.evidence import PUBLISHED_IMAGES, compute_published_share
-from analysis.claims.findings import RECIPES, Finding, findings
+from analysis.claims.findings import RECIPES, findings
 from analysis.provenance import describe_looking, has_rounds
 from analysis.rendering.text import format_markdown
 from analysis.results import ResultsError, StudyResults, select_confirmed
@@ -57,7 +57,7 @@ def make_findings_parts(results: StudyResults) -> dict[str, str]:
         ),
         "search": describe_search(results),
         "stability": describe_stability(results),
-        "verdicts": "\n".join(list_verdicts(findings(results))),
+        "verdicts": "\n".join(list_verdicts(results)),
         "limits": "\n".join(f"- {sentence}" for sentence in list_limits(results)),
     }
 
@@ -161,10 +161,14 @@ def describe_rates(results: StudyResults) -> str:
     return "In these rows every level has the learning rate of the confirmed configuration, which need not suit it."
 
 
-def list_verdicts(found: Sequence[Finding]) -> Iterator[str]:
+def list_verdicts(results: StudyResults) -> Iterator[str]:
     """Yield the verdicts on the claims in either recipe, supported ones first, with the comparisons behind them."""
+    found, trained = findings(results), {*select_confirmed(results.trials)["arm"]}
     for arm, name in RECIPES.items():
         yield f"**In {name}:**\n"
+        if arm not in trained:
+            yield "- *not testable*: these results have no model that was trained so.\n"
+            continue
         told = [(each, each.arms[arm]) for each in found if arm in each.arms]
         for verdict in VERDICTS:
             for each in (each for each, own in told if own == verdict):
