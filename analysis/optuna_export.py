@@ -31,8 +31,9 @@ def write_optuna(results: StudyResults, url: str) -> str:
     """Add the search of every cell to a storage of Optuna, a study a round, and say how much was added.
 
     Values of two rounds cannot be compared: they train fewer or more epochs. Trials are in order, with their
-    parameters, the validation cross-entropy of every epoch, and their state: complete, pruned, or fail for those that
-    diverged or failed. Trials that are there already are left as they are, so the same call adds what has ended since.
+    parameters, what the search minimises after every epoch (attribute ``metric`` of the study names its column), and
+    their state: complete, pruned, or fail for those that diverged or failed. Trials that are there already are left as
+    they are, so the same call adds what has ended since.
 
     Raises:
         InputError: there is no search, or the storage cannot be opened or written.
@@ -42,6 +43,7 @@ def write_optuna(results: StudyResults, url: str) -> str:
         raise InputError(
             f"{results.path} has no trial of phase search", "a study with a search", "run its search first"
         )
+    column = f"validation_{results.studies[0].search_metric}"
     curves = dict(list(results.epochs.groupby("trial_id")))
     added = 0
     with open_storage(url) as storage:
@@ -57,10 +59,13 @@ def write_optuna(results: StudyResults, url: str) -> str:
                 direction="minimize",
                 load_if_exists=True,
             )
+            optuna_study.set_user_attr("metric", column)
             there = {trial.user_attrs.get("trial_id") for trial in optuna_study.get_trials(deepcopy=False)}
             distributions = _distributions(trials, results.manifest)
             for row in trials[~trials["trial_id"].isin(there)].to_dict("records"):
-                optuna_study.add_trial(_optuna_trial(row, curves.get(row["trial_id"]), distributions))
+                curve = curves.get(row["trial_id"], results.epochs[:0])[["epoch", column]].dropna()
+                values = dict(zip(curve["epoch"].tolist(), curve[column].tolist(), strict=True))
+                optuna_study.add_trial(_optuna_trial(row, values, distributions))
                 added += 1
     return f"{added} of {len(search)} search trials added"
 
@@ -114,15 +119,11 @@ def _distributions(trials: pd.DataFrame, manifest: Mapping[str, Any]) -> dict[st
     return ranges
 
 
-def _optuna_trial(row: Mapping[Any, Any], curve: pd.DataFrame | None, distributions: Mapping[str, Any]) -> Any:
-    """Return a search trial as Optuna has it."""
+def _optuna_trial(row: Mapping[Any, Any], values: dict[int, float], distributions: Mapping[str, Any]) -> Any:
+    """Return a search trial as Optuna has it, with what was reached after each epoch."""
     from optuna.trial import TrialState, create_trial
 
     state = TrialState[OPTUNA_STATES[row["status"]]]
-    values: dict[int, float] = {}
-    if curve is not None:
-        known = curve.dropna(subset=["validation_cross_entropy"])
-        values = dict(zip(known["epoch"].tolist(), known["validation_cross_entropy"].tolist(), strict=True))
     told = (
         "trial_id",
         "number",
@@ -141,7 +142,7 @@ def _optuna_trial(row: Mapping[Any, Any], curve: pd.DataFrame | None, distributi
     )
     trial = create_trial(
         state=state,
-        value=None if state == TrialState.FAIL else row["validation_cross_entropy"],
+        value=None if state == TrialState.FAIL else row["search_value"],
         params={name: row[name] for name in distributions},
         distributions=dict(distributions),
         intermediate_values=values,

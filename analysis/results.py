@@ -26,7 +26,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from study.config.search_space import RATE_FACTORS, Cell
-from study.config.study_config import rebuild_config
+from study.config.study_config import SEARCH_METRICS, rebuild_config
 from study.plan.planned_trial import keep_latest
 from study.plan.rates import get_loss
 from study.plan.trials import find_confirmed
@@ -106,6 +106,11 @@ class Study:
         """Whether the data have labels; where nothing says that they have none, they have."""
         return self.manifest["dataset"].get("labelled") is not False
 
+    @property
+    def search_metric(self) -> str:
+        """What its searches minimise on validation images, one of `SEARCH_METRICS`; unsaid it is the first."""
+        return str(self.manifest.get("identity", {}).get("search_metric", SEARCH_METRICS[0]))
+
 
 @dataclass(frozen=True, eq=False)
 class StudyResults:
@@ -116,7 +121,8 @@ class StudyResults:
     Attributes:
         studies: what was read; several only when they are compared.
         models: the models built in, the studies' own and the controls by name, in the order of tables and figures.
-        trials: one row a trial, with ``collapsed`` and ``full_budget`` added.
+        trials: one row a trial, with ``collapsed``, ``full_budget`` and ``search_value`` added: what the searches of
+            its study minimise.
         epochs: one row a trial and epoch.
         scores: one row a trial, split, evaluator and metric.
         image_scores: one row a trial, evaluator and metric, with ``values`` of the test images, (images,) float16; none
@@ -161,6 +167,13 @@ def load_study(path: str | Path) -> StudyResults:
     """
     folder = replace(parse_location(path), shown=str(path))
     manifest = require_manifest(folder)
+    study = Study(str(manifest["name"]), str(path), manifest)
+    if study.search_metric not in SEARCH_METRICS:
+        raise ResultsError(
+            f"{path}/study.json: search_metric {study.search_metric!r:.60}",
+            ", ".join(SEARCH_METRICS),
+            "read it with the version that wrote it",
+        )
     models = _read_models(manifest, str(path))
     own = {"study": manifest["name"], "study_sha256": manifest.get("study_sha256")}
     problems: list[str] = []
@@ -184,11 +197,11 @@ def load_study(path: str | Path) -> StudyResults:
                 problems.append(f"scores: {lost} values are not finite; left out")
             table = finite
         frames[name] = _type_columns(table.filter(pc.is_in(table["trial_id"], value_set=committed)), name, models)
-    frames["trials"], models = _tell_objectives_apart(_add_flags(frames["trials"], frames["epochs"]), models, manifest)
+    flagged = _add_flags(frames["trials"], frames["epochs"])
+    flagged = flagged.assign(search_value=flagged[f"validation_{study.search_metric}"])
+    frames["trials"], models = _tell_objectives_apart(flagged, models, manifest)
     problems += _name_older_classifiers(frames)
-    return StudyResults(
-        (Study(str(manifest["name"]), str(path), manifest),), models, **frames, problems=tuple(problems)
-    )
+    return StudyResults((study,), models, **frames, problems=tuple(problems))
 
 
 def load_studies(paths: Sequence[str | Path]) -> StudyResults:
@@ -358,10 +371,10 @@ def select_last_round(search: pd.DataFrame) -> pd.DataFrame:
 def average_finalists(search: pd.DataFrame) -> pd.DataFrame:
     """Return one row a finalist of each cell, the winner first: its settings, and its mean over validation seeds.
 
-    Column ``lost`` counts its seeds that did not complete; one of which none did is left out. In searches without
-    rounds every complete trial is a finalist.
+    The mean is that of ``search_value``. Column ``lost`` counts its seeds that did not complete; one of which none did
+    is left out. In searches without rounds every complete trial is a finalist.
     """
-    last, loss = select_last_round(search), "validation_cross_entropy"
+    last, loss = select_last_round(search), "search_value"
     complete = last[last["full_budget"] & last[loss].notna()]
     key = ["study", "code_size", "architecture", "number"]
     counts = last.groupby(key, observed=True).size().rename("runs").reset_index()

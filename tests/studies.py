@@ -59,9 +59,16 @@ def tuned_id(config: StudyConfig, cell: Cell, number: int = 1) -> str:
 
 
 def row_of(
-    planned: PlannedTrial, trial_config: TrialConfig | None, value: float = 100.0, status: str = "complete"
+    planned: PlannedTrial,
+    trial_config: TrialConfig | None,
+    value: float = 100.0,
+    status: str = "complete",
+    squared_error: float | None = None,
 ) -> dict[str, Any]:
-    """Return the row of ``trials`` with which ``planned`` ends, its validation cross-entropy being ``value``."""
+    """Return the row of ``trials`` with which ``planned`` ends, its validation cross-entropy being ``value``.
+
+    The validation squared error is a quarter of it, unless it is given.
+    """
     row: dict[str, Any] = {
         "trial_id": planned.trial_id,
         "study": "quick-digits",
@@ -83,8 +90,10 @@ def row_of(
         "budget_share": None,
         "filters_ratio": None,
         "validation_cross_entropy": value if status in ("complete", "pruned") else None,
-        "validation_squared_error": value / 4 if status in ("complete", "pruned") else None,
+        "validation_squared_error": None,
     }
+    if status in ("complete", "pruned"):
+        row["validation_squared_error"] = value / 4 if squared_error is None else squared_error
     if trial_config is None:
         return row
     built_in = BUILT_IN.get(planned.cell.architecture)
@@ -103,9 +112,15 @@ def take_one(plan: Plan) -> tuple[PlannedTrial, TrialConfig | None] | None:
 
 
 def write_rows(
-    config: StudyConfig, results: Path, value: Callable[[PlannedTrial, TrialConfig], float], stop_after: int = 100_000
+    config: StudyConfig,
+    results: Path,
+    value: Callable[[PlannedTrial, TrialConfig], float | tuple[float, float]],
+    stop_after: int = 100_000,
 ) -> Path:
-    """Write the rows of a study without training: search trials reach the ``value`` of their settings."""
+    """Write the rows of a study without training: search trials reach the ``value`` of their settings.
+
+    It is their validation cross-entropy, or that and the squared error.
+    """
     store = Store(results / config.name)
     with store:
         earlier = store.read_manifest()
@@ -117,7 +132,8 @@ def write_rows(
                 break
             planned, trial_config = taken
             reached = 100.0 if trial_config is None else value(planned, trial_config)
-            row = row_of(planned, trial_config, reached) | plan.list_columns(planned)
+            losses = reached if isinstance(reached, tuple) else (reached, None)
+            row = row_of(planned, trial_config, losses[0], squared_error=losses[1]) | plan.list_columns(planned)
             row |= {"started_at": datetime.now(UTC), "finished_at": datetime.now(UTC)}
             plan.finish(row | {"study": config.name, "study_sha256": manifest["study_sha256"]})
             store.append(plan.rows[planned.trial_id], {}, None)

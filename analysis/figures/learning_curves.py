@@ -92,7 +92,7 @@ def average_curves(results: StudyResults) -> pd.DataFrame:
     runs = select_confirmed(results.trials)
     runs = runs[runs["arm"] != "control"].assign(run=lambda frame: frame["arm"].astype("str"))
     searched = results.trials[(results.trials["phase"] == "search") & results.trials["full_budget"]]
-    searched = searched.dropna(subset="validation_cross_entropy").sort_values(["validation_cross_entropy", "number"])
+    searched = searched.dropna(subset="search_value").sort_values(["search_value", "number"])
     best = searched.drop_duplicates(["study", "code_size", "architecture"]).assign(run="search")
     chosen = pd.concat([runs, best])[["trial_id", *_CURVE]]
     chosen["run"] = pd.Categorical(chosen["run"], _RUNS, ordered=True)

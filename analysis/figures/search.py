@@ -28,6 +28,7 @@ from analysis.figures.style import (
 )
 from analysis.results import SEARCHED, StudyResults, average_finalists, select_last_round
 from analysis.stats.importance import MINIMUM_TRIALS, TARGET_QUANTILE, compute_importances
+from analysis.stats.metrics import list_search_metrics
 from analysis.tables.table import Absent, make_absent
 
 SHOWN_TRIALS = 150
@@ -43,16 +44,16 @@ _DRAWN = [
     "status",
     "full_budget",
     "learning_rate",
-    "validation_cross_entropy",
+    "search_value",
 ]
-_LOSS = "validation_cross_entropy"
+_LOSS = "search_value"
 _ALL_COLOUR = "#333333"
 """Of all models together."""
 
 
 @use_style
 def learning_rate(results: StudyResults) -> Drawing | Absent:
-    """Draw the validation loss of search trials against their learning rate, one panel a cell, the best marked."""
+    """Draw what searches minimise against the learning rate of their trials, one panel a cell, the best marked."""
     name, title = "learning_rate", "Learning rate against loss"
     trials = results.trials.loc[(results.trials["phase"] == "search") & (results.trials["learning_rate"] > 0), _DRAWN]
     if not (trials["full_budget"] & trials[_LOSS].notna()).any():
@@ -60,7 +61,8 @@ def learning_rate(results: StudyResults) -> Drawing | Absent:
     sizes = spread_code_sizes(trials["code_size"])
     trials = trials[trials["code_size"].isin(sizes)]
     cells = list_keys(trials, ["study", "architecture", "code_size"])
-    styles = choose_styles(results, trials)
+    styles, metrics = choose_styles(results, trials), list_search_metrics(results)
+    several = len(set(metrics.values())) > 1
     across = len(list_keys(trials, ["study", "code_size"]))
     figure, panels = make_panels(len(cells), across if across > 1 else _COLUMNS, 2.8, 1.9, sharex=True)
     for place, (axes, key) in enumerate(zip(panels, cells, strict=True)):
@@ -70,7 +72,7 @@ def learning_rate(results: StudyResults) -> Drawing | Absent:
         last = place + columns >= len(panels)
         axes.set_xlabel("Learning rate (dimensionless)" if last else "")
         axes.tick_params(labelbottom=last, which="both")
-        axes.set_ylabel("Loss (nats/image)" if place % columns == 0 else "")
+        axes.set_ylabel(metrics[str(key["study"])].axis_label if several or place % columns == 0 else "")
     grey: dict[str, Any] = {"linestyle": "", "color": "#555555", "markersize": 6}
     handles = [
         Line2D([], [], marker="o", label="Complete", **grey),
@@ -79,12 +81,13 @@ def learning_rate(results: StudyResults) -> Drawing | Absent:
         Line2D([], [], marker="*", label="Best", **grey | {"markersize": 11, "markeredgecolor": "black"}),
     ]
     draw_legend(figure, (), handles)
+    told = " or ".join(metric.label for metric in dict.fromkeys(metrics.values()))
     thinned = trials.groupby(["study", "architecture", "code_size"], observed=True).size().max() > SHOWN_TRIALS
     return Drawing(
         name,
         title,
         "Where the star stands at an edge of the points, the range of the search may have been too narrow. Search "
-        "trials of each cell: cross-entropy per image on the validation images after the last epoch "
+        f"trials of each cell: {told} per image on the validation images after the last epoch "
         "that a trial trained. Trials of short rounds, and those that were stopped early, trained fewer epochs, so "
         "their loss is not comparable; ticks at the top are trials that diverged or failed. The star is the "
         "configuration that was confirmed, at the mean over its seeds. Each panel has its own vertical axis."

@@ -47,7 +47,7 @@ def compute_importances(trials: pd.DataFrame) -> pd.DataFrame:
 def rank_in_cell(trials: pd.DataFrame) -> pd.DataFrame:
     """Return the drawn search trials that can be ranked, with ``rank`` from 0 (best of its cell) to 1.
 
-    Complete trials come first, by validation loss; then those stopped early, the ones that went further first; then
+    Complete trials come first, by ``search_value``; then those stopped early, the ones that went further first; then
     those that diverged. A trial that failed says nothing of its settings. Each hyperparameter is given as its place in
     the range that was tried for its model, from 0 to 1 on a logarithmic scale: models differ in their ranges.
     """
@@ -56,11 +56,11 @@ def rank_in_cell(trials: pd.DataFrame) -> pd.DataFrame:
     searched = searched[drawn]
     searched = searched.dropna(subset=list(SEARCHED))
     status = searched["status"].astype("str").map(_PLACE_OF_STATUS)
-    unknown = searched["validation_cross_entropy"].isna() & (status < _PLACE_OF_STATUS["diverged"])
+    unknown = searched["search_value"].isna() & (status < _PLACE_OF_STATUS["diverged"])
     searched = searched.assign(
         _status=status,
         _epochs=-searched["epochs"].fillna(0).astype("float64").mask(status == 0, 0.0),
-        _loss=searched["validation_cross_entropy"].fillna(np.inf),
+        _loss=searched["search_value"].fillna(np.inf),
     )[~unknown].sort_values(["_status", "_epochs", "_loss", "number"])
     cells = searched.groupby(_CELL, observed=True)
     ranked = searched[_CELL].assign(rank=cells.cumcount() / (cells["number"].transform("size") - 1).clip(lower=1))

@@ -12,6 +12,8 @@ from typing import Literal
 
 import pandas as pd
 
+from analysis.results import StudyResults
+
 Direction = Literal["lower", "higher", "none"]
 
 _RECONSTRUCTION = "reconstruction"
@@ -159,6 +161,16 @@ DEAD_UNITS = Metric("code", "dead_units", "units", "none")
 
 SUMMARY = (SQUARED_ERROR, LINEAR_ERROR, MLP_ERROR, K_MEANS_ACCURACY)
 """One of each kind: what a reader wants to know first."""
+
+
+def find_search_metric(name: str) -> Metric:
+    """Return what a search minimises, one of `SEARCH_METRICS`; here of validation images."""
+    return next(metric for metric in (CROSS_ENTROPY, SQUARED_ERROR) if metric.metric == name)
+
+
+def list_search_metrics(results: StudyResults) -> dict[str, Metric]:
+    """Return by the names of studies what their searches minimise."""
+    return {study.name: find_search_metric(study.search_metric) for study in results.studies}
 
 
 def list_metrics(scores: pd.DataFrame, evaluators: Sequence[str], first: Sequence[Metric] = ()) -> list[Metric]:

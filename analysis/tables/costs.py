@@ -11,7 +11,14 @@ import pandas as pd
 from analysis.results import FINAL_ROUND, StudyResults, average_finalists, select_confirmed
 from analysis.stats.aggregate import CELL, add_labels, count_runs, estimate_means, join_frames, select_confirmed_scores
 from analysis.stats.contrasts import compare_means
-from analysis.stats.metrics import LINEAR_ERROR, SQUARED_ERROR, select_metric
+from analysis.stats.metrics import (
+    CROSS_ENTROPY,
+    LINEAR_ERROR,
+    SQUARED_ERROR,
+    Metric,
+    list_search_metrics,
+    select_metric,
+)
 from analysis.tables.models import compute_size, get_filters
 from analysis.tables.table import (
     ESTIMATE_CAPTION,
@@ -82,12 +89,10 @@ def search(results: StudyResults) -> Table | Absent:
         return make_absent(results, "search", title, "no search trial is there", "search")
     cell = ["study", "code_size", "architecture"]
     counts = count_runs(results, "search").drop(columns=["arm", "collapsed", "converged"])
-    value = "validation_cross_entropy"
     finalists = average_finalists(trials)
     best = finalists.drop_duplicates(cell)
-    first = finalists.loc[finalists["number"] == 0, [*cell, value]].rename(columns={value: f"first_{value}"})
     settings = ("learning_rate", "weight_decay", "filters_1", "filters_2")
-    kept = {name: f"best_{name}" for name in ("number", value, *settings)}
+    kept = {name: f"best_{name}" for name in ("number", *settings)}
     rounds = count_rounds(trials, cell)
     best = best.assign(
         chosen_by=[describe_sampler(row) for row in best.to_dict("records")],
@@ -101,14 +106,21 @@ def search(results: StudyResults) -> Table | Absent:
     gain = gain.rename(columns={part: f"{name}_{part}" for part in gain.columns if part not in (*cell, "difference")})
     gain = gain.rename(columns={"difference": name})
     chosen = best[[*cell, *kept, "chosen_by", "at_edge"]].rename(columns=kept)
-    frame = join_frames([counts, rounds, chosen, first, gain], cell)
-    frame["winner_gain"] = frame[f"first_{value}"] - frame[f"best_{value}"]
+    by_study = list_search_metrics(results)
+    studies = {metric: [name for name, each in by_study.items() if each == metric] for metric in by_study.values()}
+    reached = [
+        compute_gains(finalists[finalists["study"].isin(names)], metric, cell) for metric, names in studies.items()
+    ]
+    frame = join_frames([counts, rounds, chosen, *reached, gain], cell)
+    told = " or ".join(
+        f"{metric.label} on the validation images ({metric.shown_unit.replace('/', ' per ')})" for metric in studies
+    )
     return Table(
         "search",
         title,
         "How the trials of each cell were chosen, and how many trained in each round (round 1/2/3); c/p/d/f: runs that "
         "completed, were pruned, diverged, failed; the winner's number, where 0 is the published point; its "
-        "cross-entropy on the validation images (nats per image), the mean over the seeds of the last round, and by "
+        f"{told}, the mean over the seeds of the last round, and by "
         "how much that is lower than trial 0's (gain); its learning rate, weight decay and filter counts, with what of "
         "it lies at the edge of its range; squared error on the test images (per image) of the confirmed tuned arm "
         "minus the published one: mean ± half of Welch's 95 % interval (seeds of the arm that has fewer).",
@@ -119,9 +131,7 @@ def search(results: StudyResults) -> Table | Absent:
             Column("round_1/round_2/round_3", "Rounds", "counts"),
             Column("complete/pruned/diverged/failed", "c/p/d/f", "counts", main=False),
             Column("best_number", "Winner", "count"),
-            Column(f"best_{value}", "Best", "fixed"),
-            Column(f"first_{value}", "First", "fixed", main=False),
-            Column("winner_gain", "Gain", "fixed"),
+            *(column for metric in studies for column in list_columns(metric, len(studies) > 1)),
             Column("best_learning_rate", "Learning rate", "general"),
             Column("best_weight_decay", "Weight decay", "general"),
             Column("best_filters_1/best_filters_2", "Filters", "counts"),
@@ -129,6 +139,32 @@ def search(results: StudyResults) -> Table | Absent:
             Column(name, "Tuned - published", "difference"),
         ),
         sections=(*list_study_sections(results), Column("code_size", "code size", "count")),
+    )
+
+
+def name_columns(metric: Metric) -> tuple[str, str, str]:
+    """Return the columns of the winner's value, trial 0's and their difference, where searches minimise ``metric``."""
+    column = f"validation_{metric.metric}"
+    return f"best_{column}", f"first_{column}", "winner_gain" + ("" if metric == CROSS_ENTROPY else f"_{metric.metric}")
+
+
+def compute_gains(finalists: pd.DataFrame, metric: Metric, cell: list[str]) -> pd.DataFrame:
+    """Return one row a cell with what its search minimised: the winner's, trial 0's, and by how much that is lower."""
+    best, first, gain = name_columns(metric)
+    winners = finalists.drop_duplicates(cell)[[*cell, "search_value"]].rename(columns={"search_value": best})
+    zeros = finalists.loc[finalists["number"] == 0, [*cell, "search_value"]].rename(columns={"search_value": first})
+    frame = join_frames([winners, zeros], cell)
+    return frame.assign(**{gain: frame[first] - frame[best]})
+
+
+def list_columns(metric: Metric, several: bool) -> tuple[Column, ...]:
+    """Return how the columns of `compute_gains` are shown; of ``several`` metrics each says its own."""
+    best, first, gain = name_columns(metric)
+    of = f", {metric.label}" if several else ""
+    return (
+        Column(best, f"Best{of}", "fixed"),
+        Column(first, f"First{of}", "fixed", main=False),
+        Column(gain, f"Gain{of}", "fixed"),
     )
 
 

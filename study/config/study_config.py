@@ -45,6 +45,9 @@ TRAINED_ARMS = ("tuned", "published")
 PUBLISHED_EPOCHS = 33
 """20,000 steps of 100 images, rounded down to epochs of MNIST. Source: [file], the authors' solver."""
 
+SEARCH_METRICS = ("cross_entropy", "squared_error")
+"""What a search may minimise of the validation images, columns `validation_...` of rows; by default the first."""
+
 LOOKS = (3, 5, 8, 12)
 """Seeds at which a study that adds them until it is decided looks, from those that it begins with; fewer than the first
 are never compared."""
@@ -92,6 +95,7 @@ class StudyConfig:
         validation_seeds: trainings of each finalist, whose mean decides.
         generation_size: search trials of a cell that are suggested from the same results.
         sampler: that suggests them, where there are enough of them.
+        search_metric: of the validation images, what a search minimises, by whatever its trials are trained.
         multiply_adds_budget: of a forward pass of one image that a search may use at most, None for any.
         seeds: trainings of every confirmed configuration, and of every level of an ablation.
         seeds_at: arms and code sizes whose confirmed configurations have others, each (arm, code size, seeds).
@@ -137,6 +141,7 @@ class StudyConfig:
     validation_seeds: Annotated[int, _whole(1, 100)] = 3
     generation_size: Annotated[int, _whole(1, 1_000)] = 8
     sampler: StrictStr = "multivariate_tpe"
+    search_metric: Annotated[StrictStr, Field(description=f"one of: {', '.join(SEARCH_METRICS)}")] = SEARCH_METRICS[0]
     multiply_adds_budget: Annotated[int | None, _whole(1, 1_000_000_000_000)] = None
     seeds: Annotated[int, Seeds]
     seeds_at: Annotated[
@@ -188,6 +193,7 @@ class StudyConfig:
         _check_choices("recipe", (self.recipe,), RECIPES)
         _check_choices("control_recipe", (self.control_recipe or self.recipe,), RECIPES)
         _check_choices("sampler", (self.sampler,), SAMPLERS)
+        _check_choices("search_metric", (self.search_metric,), SEARCH_METRICS)
         _check_choices("factors", self.factors, FACTORS)
         _check_choices("ablated_architectures", self.ablated_architectures, (*BUILT_IN, *own))
         _check_choices("code_sizes", self.code_sizes, self.code_sizes)
@@ -284,6 +290,11 @@ class StudyConfig:
         if self.control_recipe is None or self.find_row(architecture).ranked:
             return self.tuned_recipe
         return RECIPES[self.control_recipe]
+
+    @property
+    def search_column(self) -> str:
+        """The column of rows of which a search wants the lowest value."""
+        return f"validation_{self.search_metric}"
 
     @property
     def searched_architectures(self) -> tuple[str, ...]:

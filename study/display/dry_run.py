@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from study.config.study_config import StudyConfig
+from analysis.stats.metrics import find_search_metric
+from study.config.study_config import SEARCH_METRICS, StudyConfig
 from study.display.status import describe_looks
 from study.execution.estimate import Estimate, estimate_room
 from study.execution.tuner import Resources
@@ -85,6 +86,8 @@ def _print_fact(name: str, fact: str) -> None:
 def describe_search(config: StudyConfig) -> str:
     """Return what chooses the settings of a cell's search trials, and how long they train, round by round."""
     chosen = "a grid" if is_grid(config) else f"{config.sampler}, {config.generation_size} at a time"
+    if config.search_metric != SEARCH_METRICS[0]:
+        chosen += f", for the lowest validation {find_search_metric(config.search_metric).label}"
     rounds = ", then ".join(
         f"{each.trials} for {each.epochs} epochs" + (f" with {each.seeds} seeds" if each.seeds > 1 else "")
         for each in list_rounds(config)

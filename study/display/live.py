@@ -16,6 +16,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from analysis.stats.metrics import find_search_metric
 from study.config.options import Verbosity
 from study.config.search_space import Cell
 from study.display.progress import Progress
@@ -90,7 +91,8 @@ class LiveProgress(Progress):
         plan = self._plan
         tables = [Group(Text("trials", "bold"), self._make_phase_table())]
         if "search" in plan.config.phases and "tuned" in plan.config.arms:
-            title = Text("best validation cross-entropy (nats/image) and its round", "bold")
+            metric = find_search_metric(plan.config.search_metric)
+            title = Text(f"best validation {metric.label} ({metric.shown_unit}) and its round", "bold")
             tables.append(Group(title, self._make_best_table()))
         return Group(
             "",

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any, Self, TextIO
 
+from analysis.stats.metrics import find_search_metric
 from study.config.options import Verbosity
 from study.plan.pace import Pace, format_duration
 from study.plan.plan import Plan
@@ -74,8 +75,8 @@ class Progress:
         value = ""
         if squared_error is not None:
             value = f"test squared error {squared_error:.2f}"
-        elif row["validation_cross_entropy"] is not None:
-            value = f"validation cross-entropy {row['validation_cross_entropy']:.1f}"
+        elif (reached := row[plan.config.search_column]) is not None:
+            value = f"validation {find_search_metric(plan.config.search_metric).label} {reached:.1f}"
         left = self.estimate_left()
         self.say(
             f"[{plan.done:{width}}/{plan.total}] {row['trial_id']:<44} {row['status']:<9} "

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from study.config.search_space import BUDGET_SHARE_RANGE, FILTERS_RATIO_RANGE, PARAMETER_BUDGET
-from study.config.study_config import PUBLISHED_RECIPE, StudyConfig
+from study.config.study_config import PUBLISHED_RECIPE, SEARCH_METRICS, StudyConfig
 from study.plan.looks import DECLARED, declare_looks
 from study.plan.trials import list_skipped_cells, list_skipped_levels
 from study.storage import provenance
@@ -28,7 +28,7 @@ KEPT = ("rules_sha256",)
 
 
 def make_identity(config: StudyConfig, dataset_sha256: str) -> dict[str, Any]:
-    """Return what may not change under the same name: data, splits, recipe, space, sampler, epochs and base seed.
+    """Return what may not change under the same name: data, splits, recipe, search, epochs and base seed.
 
     Trials, finalists, seeds, cells, arms and phases may grow: trials keep their ids, which say what is confirmed.
     """
@@ -49,8 +49,9 @@ def make_identity(config: StudyConfig, dataset_sha256: str) -> dict[str, Any]:
         "sampler": config.sampler,
         "generation_size": config.generation_size,
     }
-    # What is not measured or told apart is not said, as by earlier versions, whose studies go on.
+    # What is not measured, told apart or asked for is not said, as by earlier versions, whose studies go on.
     identity |= {"control_recipe": config.control_recipe} if config.control_recipe else {}
+    identity |= {"search_metric": config.search_metric} if config.search_metric != SEARCH_METRICS[0] else {}
     return identity | ({"with_umap": True} if config.with_umap else {})
 
 

@@ -51,7 +51,7 @@ class _CellState:
     running: int = 0
     left: int = 0  # search trials that have not ended, of all rounds
     suggestions: dict[int, Suggestion] = field(default_factory=dict)  # of the stage, in the first round
-    best: dict[int, float] = field(default_factory=dict)  # validation cross-entropy of a trial, by round
+    best: dict[int, float] = field(default_factory=dict)  # what the search minimises, the lowest of a round
     winner: Winner | None = None
     confirmations: list[PlannedTrial] = field(default_factory=list)  # and ablations of the winner, the next one last
     levels: dict[Group, list[PlannedTrial]] = field(default_factory=dict)  # that wait for their learning rate
@@ -190,7 +190,7 @@ class Plan:
         return list(dict.fromkeys((group.part, group.cell) for group in self._planned))
 
     def find_best(self, cell: Cell) -> tuple[int, float] | None:
-        """Return the last round of a cell's search that has results, and its lowest validation cross-entropy."""
+        """Return the last round of a cell's search that has results, and the lowest of what it minimises."""
         best = self._cells[cell].best if cell in self._cells else {}
         return max(best.items(), default=None)
 
@@ -292,7 +292,7 @@ class Plan:
             state = self._cells[planned.cell]
             state.left -= 1
             if row["status"] == "complete":
-                value = row["validation_cross_entropy"]
+                value = row[self.config.search_column]
                 state.best[planned.round] = min(value, state.best.get(planned.round, value))
         return True
 

@@ -50,7 +50,7 @@ def choose_rate(planned: list[PlannedTrial], rows: Mapping[str, Mapping[str, Any
 def get_loss(row: Mapping[str, Any]) -> float:
     """Return what a trial reached on validation images in the loss that it minimises; infinite if it did not complete.
 
-    Of both losses together it is the cross-entropy, by which searches choose.
+    Of both losses together it is the cross-entropy, whatever the search of the base minimises.
     """
     if row["status"] != "complete":
         return float("inf")

@@ -24,6 +24,9 @@ LEAST_EPOCHS = 2
 FINAL = 3
 """Number of the round of the finalists, also where there is no other."""
 
+GAIN_COLUMN = "validation_cross_entropy"
+"""Of what rows say by how much a winner is better than trial 0 (`winner_gain`), in nats per image in every study."""
+
 Rows = Mapping[str, Mapping[str, Any]]
 """Rows of `trials` by id."""
 
@@ -42,13 +45,14 @@ class Round:
 class Winner:
     """The trial of a search that is confirmed.
 
-    ``gain`` is by how much its mean validation cross-entropy (nats/image) over the seeds of the last round is lower
-    than that of trial 0; None where trial 0 has none.
+    ``mean`` is what its search minimises, over the seeds of the last round. ``gain`` is by how much its mean validation
+    cross-entropy (nats/image) over them is lower than that of trial 0, whatever was minimised: below 0 where another
+    metric chose a trial whose cross-entropy is higher; None where trial 0 has none.
     """
 
     number: int
     row: Mapping[str, Any]
-    cross_entropy: float
+    mean: float
     gain: float | None
 
 
@@ -128,19 +132,20 @@ def find_winner(config: StudyConfig, cell: Cell, rows: Rows) -> Winner | None:
     ranked = _rank(config, cell, final, finalists or (), rows)
     if not ranked:
         return None
-    mean = _compute_mean(config, cell, final, ranked[0], rows)
-    first = _compute_mean(config, cell, final, 0, rows)
-    complete = [row for row in _list_rows(config, cell, final, ranked[0], rows) if row["status"] == "complete"]
-    return Winner(ranked[0], complete[0], mean, None if math.isinf(first) else first - mean)
+    ended = _list_rows(config, cell, final, ranked[0], rows)
+    complete = [row for row in ended if row["status"] == "complete"]
+    first = _compute_mean(_list_rows(config, cell, final, 0, rows), GAIN_COLUMN)
+    gain = None if math.isinf(first) else first - _compute_mean(ended, GAIN_COLUMN)
+    return Winner(ranked[0], complete[0], _compute_mean(ended, config.search_column), gain)
 
 
 def average_first_round(config: StudyConfig, cell: Cell, number: int, rows: Rows) -> tuple[Mapping[str, Any], float]:
-    """Return the row of a trial of the first round, which has ended, and its validation cross-entropy.
+    """Return the row of a trial of the first round, which has ended, and what the search minimises of it.
 
     It is the mean over seeds, infinite where no seed completed.
     """
-    first = list_rounds(config)[0]
-    return _list_rows(config, cell, first, number, rows)[0], _compute_mean(config, cell, first, number, rows)
+    ended = _list_rows(config, cell, list_rounds(config)[0], number, rows)
+    return ended[0], _compute_mean(ended, config.search_column)
 
 
 def _list_seeds(each: Round) -> Sequence[int | None]:
@@ -177,17 +182,14 @@ def _rank(config: StudyConfig, cell: Cell, each: Round, numbers: Sequence[int], 
     """Return the numbers that have a result, the best first: what comes first of equals has the lower number."""
 
     def key(number: int) -> tuple[int, float, int]:
-        complete = [row["status"] == "complete" for row in _list_rows(config, cell, each, number, rows)]
-        return complete.count(False), _compute_mean(config, cell, each, number, rows), number
+        ended = _list_rows(config, cell, each, number, rows)
+        complete = [row["status"] == "complete" for row in ended]
+        return complete.count(False), _compute_mean(ended, config.search_column), number
 
     return sorted((number for number in numbers if math.isfinite(key(number)[1])), key=key)
 
 
-def _compute_mean(config: StudyConfig, cell: Cell, each: Round, number: int, rows: Rows) -> float:
-    """Return the mean validation cross-entropy over the seeds that completed; infinite where none did."""
-    values = [
-        float(row["validation_cross_entropy"])
-        for row in _list_rows(config, cell, each, number, rows)
-        if row["status"] == "complete"
-    ]
+def _compute_mean(ended: Sequence[Mapping[str, Any]], column: str) -> float:
+    """Return the mean of a column over the seeds that completed; infinite where none did."""
+    values = [float(row[column]) for row in ended if row["status"] == "complete"]
     return math.fsum(values) / len(values) if values else math.inf

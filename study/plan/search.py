@@ -60,7 +60,7 @@ class Suggestion:
 
 
 Result = tuple[Mapping[str, Any], float]
-"""The row of a trial and its validation cross-entropy, infinite where it has none."""
+"""The row of a trial and what the search minimises of it, infinite where it has none."""
 
 
 class CellSearch:

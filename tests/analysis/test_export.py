@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import shutil
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -67,6 +69,28 @@ def test_each_cell_is_an_optuna_study_in_order(study: Path, results: StudyResult
         assert trial.datetime_start.astimezone() == row["started_at"]
     complete = rows[rows["status"] == "complete"].set_index("trial_id")["validation_cross_entropy"]
     assert best.user_attrs["trial_id"] == complete.idxmin()
+
+
+def test_values_are_those_of_the_metric_that_a_search_minimises(study: Path, tmp_path: Path) -> None:
+    """At the end and after each epoch; the study says which column."""
+    copy = shutil.copytree(study, tmp_path / "squared")
+    manifest = json.loads((copy / "study.json").read_text())
+    manifest["identity"] = manifest.get("identity", {}) | {"search_metric": "squared_error"}
+    (copy / "study.json").write_text(json.dumps(manifest))
+    url = str(tmp_path / "study.log")
+    assert export.main([str(copy), "--optuna", url]) == 0
+    results = load_study(copy)
+    rows = results.trials.query("phase == 'search' and architecture == 'model_4'").set_index("trial_id")
+    with optuna_studies(url) as studies:
+        found = studies[f"{results.studies[0].name}/model_4-code10"]
+        assert found.user_attrs["metric"] == "validation_squared_error"
+        trials = found.trials
+    for trial in trials:
+        trial_id = trial.user_attrs["trial_id"]
+        curve = results.epochs[results.epochs["trial_id"] == trial_id].set_index("epoch")["validation_squared_error"]
+        assert trial.intermediate_values == pytest.approx(curve.dropna().to_dict())
+        assert trial.state == TrialState.FAIL or trial.value == rows["validation_squared_error"][trial_id]
+    assert sum(trial.state == TrialState.COMPLETE for trial in trials) > 5
 
 
 def test_the_same_command_adds_what_has_ended_since(

@@ -256,6 +256,16 @@ def test_a_newer_schema_is_refused(folder: Path) -> None:
         load_study(folder)
 
 
+def test_a_metric_of_a_search_that_this_version_does_not_know_is_refused(folder: Path) -> None:
+    """By another one its winners would be others."""
+    manifest = json.loads((folder / "study.json").read_text())
+    manifest["identity"] = manifest.get("identity", {}) | {"search_metric": "linear_error"}
+    (folder / "study.json").write_text(json.dumps(manifest))
+    with pytest.raises(ResultsError, match=r"study\.json: search_metric 'linear_error'") as raised:
+        load_study(folder)
+    assert raised.value.accepted == "cross_entropy, squared_error"
+
+
 def test_what_is_no_study_is_refused_with_what_to_do(folder: Path, tmp_path: Path) -> None:
     """Missing, empty, a file, and the folder above, for which the studies in it are named."""
     (tmp_path / "empty").mkdir()

@@ -5,14 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
 import pandas as pd
 import pytest
 
 from analysis import export
+from analysis.figures.search import learning_rate
+from analysis.figures.style import Drawing
 from analysis.provenance import list_missing
-from analysis.results import StudyResults, average_finalists, find_superseded, load_study
+from analysis.results import StudyResults, average_finalists, find_superseded, load_studies, load_study
 from analysis.stats.aggregate import count_runs
+from analysis.stats.importance import rank_in_cell
 from analysis.tables.costs import is_at_edge, search
 from study.config.study_config import StudyConfig
 from study.plan.planned_trial import PlannedTrial
@@ -46,18 +50,102 @@ def results(folder: Path) -> StudyResults:
     return load_study(folder)
 
 
+@pytest.fixture(scope="module")
+def squared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One whose searches minimise squared error, by which trials come in the opposite order."""
+
+    def find_both(planned: PlannedTrial, trial_config: TrialConfig) -> tuple[float, float]:
+        value = find_value(planned, trial_config)
+        return 1000.0 - value, value / 10
+
+    config = searched(name="squared", search_metric="squared_error")
+    return write_rows(config, tmp_path_factory.mktemp("squared"), find_both)
+
+
+def find_best_rate(results: StudyResults) -> tuple[int, float]:
+    """Return the finalist whose rate is nearest to the best, and how far it is from it, in thousandths."""
+    tried = results.trials[results.trials["round"] == 3]
+    away = {
+        number: 1000 * abs(rate - BEST_RATE)
+        for number, rate in zip(tried["number"], tried["learning_rate"], strict=True)
+    }
+    return min(away.items(), key=lambda each: each[1])
+
+
+def test_a_search_is_told_by_what_it_minimises_and_rows_keep_their_gain_in_nats(squared: Path) -> None:
+    """The winner's squared error is lower than trial 0's by a tenth of what its cross-entropy is higher by."""
+    results = load_study(squared)
+    assert list_missing(results) == []
+    assert results.problems == ()
+    winner, away = find_best_rate(results)
+    table = shown(search(results))
+    row = table.frame.set_index("architecture").loc["model_4"]
+    gain = 1000 * (0.01 - BEST_RATE) - away
+    assert winner != 0
+    assert row["best_number"] == winner
+    assert row["best_validation_squared_error"] == pytest.approx((102 + away) / 10)
+    assert row["winner_gain_squared_error"] == pytest.approx(gain / 10)
+    assert not {"winner_gain", "best_validation_cross_entropy"} & {*table.frame.columns}
+    assert "its squared error on the validation images (per image), the mean" in table.caption
+    assert [column.name for column in table.columns if column.header == "Gain"] == ["winner_gain_squared_error"]
+    confirmed = results.trials[(results.trials["phase"] == "confirm") & (results.trials["arm"] == "tuned")]
+    assert set(confirmed["winner"]) == {winner}
+    assert confirmed["winner_gain"].iloc[0] == pytest.approx(-gain)
+
+
+def test_importance_and_optuna_know_a_search_by_what_it_minimises(squared: Path, tmp_path: Path) -> None:
+    """The best trial of each is that of the lowest squared error, which has the highest cross-entropy."""
+    trials = load_study(squared).trials
+    first = trials[(trials["round"] == 1) & (trials["number"] > 0)]
+    best = first["validation_squared_error"].idxmin()
+    assert best == first["validation_cross_entropy"].idxmax()
+    assert rank_in_cell(trials)["rank"].idxmin() == best
+    url = f"sqlite:///{tmp_path}/study.db"
+    assert export.main([str(squared), "--optuna", url]) == 0
+    last = optuna.load_study(study_name="squared/model_4-code10-round3", storage=url)
+    finals = trials[trials["round"] == 3].set_index("trial_id")["validation_squared_error"]
+    assert last.best_trial.user_attrs["trial_id"] == finals.idxmin()
+    assert last.best_value == finals.min()
+
+
+def test_searches_by_two_metrics_stand_side_by_side_each_under_its_own(folder: Path, squared: Path) -> None:
+    """In columns of their own, and on axes that say which."""
+    results = load_studies([folder, squared])
+    table = shown(search(results))
+    frame = table.frame.set_index("study")
+    for metric, study, other in (
+        ("cross_entropy", "quick-digits", "squared"),
+        ("squared_error", "squared", "quick-digits"),
+    ):
+        assert frame[f"best_validation_{metric}"].notna().to_dict() == {study: True, other: False}
+    headers = [column.header for column in table.columns]
+    assert headers[5:11:3] == ["Best, cross-entropy", "Best, squared error"]
+    figure = learning_rate(results)
+    assert isinstance(figure, Drawing)
+    assert "cross-entropy or squared error per image" in figure.caption
+    labels = {axes.get_title(): axes.get_ylabel() for axes in figure.figure.axes}
+    assert sorted(labels.values()) == ["Cross-entropy (nats/image)", "Squared error (per image)"]
+    assert all(("squared" in title) == ("Squared" in label) for title, label in labels.items())
+    stars = [
+        np.asarray(line.get_ydata()).item()
+        for axes in figure.figure.axes
+        for line in axes.lines
+        if line.get_marker() == "*"
+    ]
+    expected = [frame["best_validation_cross_entropy"].max(), frame["best_validation_squared_error"].max()]
+    assert sorted(stars) == pytest.approx(sorted(expected))
+
+
 def test_the_table_says_how_many_trained_in_each_round_and_who_won_by_how_much(results: StudyResults) -> None:
     """The mean over three seeds, which add 2 to each; trial 0 has a rate of .01."""
     row = shown(search(results)).frame.set_index("architecture").loc["model_4"]
     assert [row[f"round_{number}"] for number in (1, 2, 3)] == [18, 6, 3]
     assert row["chosen_by"] == "multivariate tpe"
-    tried = results.trials[results.trials["round"] == 3]
-    rates = dict(zip(tried["number"], tried["learning_rate"], strict=True))
-    winner = min(rates, key=lambda number: abs(rates[number] - BEST_RATE))
+    winner, away = find_best_rate(results)
     assert winner != 0
     assert row["best_number"] == winner
-    assert row["best_validation_cross_entropy"] == pytest.approx(102 + 1000 * abs(rates[winner] - BEST_RATE))
-    assert row["winner_gain"] == pytest.approx(1000 * (0.01 - BEST_RATE) - 1000 * abs(rates[winner] - BEST_RATE))
+    assert row["best_validation_cross_entropy"] == pytest.approx(102 + away)
+    assert row["winner_gain"] == pytest.approx(1000 * (0.01 - BEST_RATE) - away)
     confirmed = results.trials[(results.trials["phase"] == "confirm") & (results.trials["arm"] == "tuned")]
     assert set(confirmed["winner"]) == {winner}
     assert confirmed["winner_gain"].iloc[0] == pytest.approx(row["winner_gain"])
@@ -137,7 +225,7 @@ def test_a_winner_at_an_end_of_its_range_is_flagged(tmp_path: Path) -> None:
 def test_seeds_that_did_not_complete_put_a_finalist_behind() -> None:
     """As in the plan: the mean of what is left says too little."""
     rows = [
-        {"number": number, "status": status, "full_budget": status == "complete", "validation_cross_entropy": value}
+        {"number": number, "status": status, "full_budget": status == "complete", "search_value": value}
         for number, status, value in (
             (0, "complete", 9.0),
             (0, "complete", 11.0),
@@ -147,7 +235,7 @@ def test_seeds_that_did_not_complete_put_a_finalist_behind() -> None:
     ]
     cell = {"study": "s", "code_size": 10, "architecture": "model_4", "round": 3}
     found = average_finalists(pd.DataFrame([cell | row for row in rows]))
-    assert found[["number", "validation_cross_entropy", "lost"]].to_numpy().tolist() == [[0, 10.0, 0], [1, 1.0, 1]]
+    assert found[["number", "search_value", "lost"]].to_numpy().tolist() == [[0, 10.0, 0], [1, 1.0, 1]]
 
 
 def test_optuna_gets_a_study_a_round_with_the_coordinates(folder: Path, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from study import launch
 from study.config.ablations import FACTORS
 from study.config.presets import PRESETS, study_config
 from study.config.search_space import SAMPLERS
-from study.config.study_config import TRAINED_ARMS, StudyConfig
+from study.config.study_config import SEARCH_METRICS, TRAINED_ARMS, StudyConfig
 from study.plan.plan import Plan
 from study.plan.trials import plan_trials
 from study.storage.schema import PHASES
@@ -163,6 +163,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "validation_seeds": st.integers(),
     "generation_size": st.integers(),
     "sampler": names(SAMPLERS),
+    "search_metric": names(SEARCH_METRICS),
     "multiply_adds_budget": st.one_of(st.none(), st.integers()),
     "published_epochs": st.integers(),
     "trials": st.integers(),

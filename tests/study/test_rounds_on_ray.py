@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pandas as pd
 import pytest
 
+from analysis import export
+from analysis.optuna_export import open_storage
+from analysis.provenance import list_missing
+from analysis.results import load_study
+from analysis.tables.costs import search
+from analysis.tables.table import Table
 from study.config.study_file import read_config
 from study.plan.rounds import list_rounds
 from study.plan.trials import plan_trials
@@ -33,7 +41,7 @@ epochs = 9
 batch_size = 50
 """
 SETTINGS = ["round", "number", "seed", "status", "configuration", "sampler", "winner", "winner_gain", "learning_rate"]
-SETTINGS += ["filters_1", "filters_2", "epochs", "validation_cross_entropy"]
+SETTINGS += ["filters_1", "filters_2", "epochs", "validation_cross_entropy", "validation_squared_error"]
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +94,38 @@ def test_every_trial_of_the_plan_is_there_round_by_round(study: Path, undisturbe
     confirmed = undisturbed[undisturbed["winner"].notna() & undisturbed.index.str.contains("code2-")].iloc[0]
     assert confirmed["winner"] == finals.idxmin()
     assert confirmed["winner_gain"] == pytest.approx(finals[0] - finals.min())
+
+
+def test_a_search_of_squared_error_is_decided_told_and_exported_by_it(study: Path, tmp_path: Path) -> None:
+    """From a study file: who goes on, who wins, the table of the report, and what Optuna is told after each epoch."""
+    changes = (
+        ("code_sizes = [2, 3]", "code_sizes = [2]"),
+        ("trials = 10", 'trials = 4\nsearch_metric = "squared_error"'),
+    )
+    text = functools.reduce(lambda text, change: text.replace(*change), changes, STUDY)
+    (file := study.parent / "squared.toml").write_text(text)
+    trials = run_study(file, tmp_path / "squared" / "results", 2)
+    first, last = (trials[trials["round"] == each] for each in (1, 3))
+    best = first.set_index("number")["validation_squared_error"].sort_values().index
+    assert set(last["number"]) == {0, next(number for number in best if number != 0)}
+    means = last.groupby("number")[["validation_cross_entropy", "validation_squared_error"]].mean()
+    squared = means["validation_squared_error"].to_dict()
+    winner = min(squared, key=squared.__getitem__)
+    confirmed = trials[trials["winner"].notna()].iloc[0]
+    assert confirmed["winner"] == winner
+    entropies = means["validation_cross_entropy"].to_dict()
+    assert confirmed["winner_gain"] == pytest.approx(entropies[0] - entropies[winner])
+    folder, url = tmp_path / "squared" / "results" / NAME, str(tmp_path / "study.log")
+    results = load_study(folder)
+    assert list_missing(results) == []
+    table = search(results)
+    assert isinstance(table, Table)
+    assert table.frame["best_validation_squared_error"].item() == pytest.approx(squared[winner])
+    assert export.main([str(folder), "--optuna", url]) == 0
+    with open_storage(url) as storage:
+        tried = optuna.load_study(study_name=f"{NAME}/unpool_only-code2-round1", storage=storage).trials
+    assert [trial.value for trial in tried] == first.sort_values("number")["validation_squared_error"].tolist()
+    assert all(trial.intermediate_values[2] == trial.value for trial in tried)
 
 
 @pytest.mark.fault("launcher: SIGKILL in a search of rounds")

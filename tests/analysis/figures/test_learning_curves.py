@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
-from analysis.figures.learning_curves import SHOWN_EPOCHS, draw_learning_curves, learning_curves
+from analysis.figures.learning_curves import SHOWN_EPOCHS, average_curves, draw_learning_curves, learning_curves
 from analysis.results import StudyResults
 from tests.analysis.figures.panels import (
     MODELS,
@@ -50,6 +50,21 @@ def test_learning_curves_are_means_over_seeds(results: StudyResults) -> None:
     lines = [line for line in validation.lines if line.get_color() == choose("model_4")["model_4"].colour]
     train, validated = (np.asarray(line.get_ydata()) for line in lines)
     np.testing.assert_allclose(validated, train + 1)
+
+
+def test_the_curve_of_a_search_is_that_of_the_lowest_value_of_what_it_minimised(results: StudyResults) -> None:
+    """Cross-entropy in this study; by the opposite the highest is drawn, which is cross-entropy as well."""
+    search = results.trials.query("phase == 'search' and full_budget and architecture == 'model_4' and code_size == 10")
+    assert (search["search_value"] == search["validation_cross_entropy"]).all()
+    opposite = results.trials.assign(search_value=-results.trials["search_value"])
+    for trials, expected in (
+        (results.trials, search.nsmallest(1, "search_value")),
+        (opposite, search.nlargest(1, "search_value")),
+    ):
+        curves = average_curves(dataclasses.replace(results, trials=trials))
+        curve = curves.query("run == 'search' and architecture == 'model_4' and code_size == 10").sort_values("epoch")
+        own = results.epochs[results.epochs["trial_id"] == expected["trial_id"].item()].sort_values("epoch")
+        assert curve["validation"].tolist() == own["validation_cross_entropy"].tolist()
 
 
 def test_long_curves_are_thinned_and_keep_their_last_epoch() -> None:

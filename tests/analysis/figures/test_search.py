@@ -41,12 +41,12 @@ def test_a_long_search_is_thinned_and_keeps_its_best(results: StudyResults) -> N
     many = many.assign(
         number=range(len(many)),
         learning_rate=10 ** rng.uniform(-4, -1, len(many)),
-        validation_cross_entropy=rng.random(len(many)),
+        search_value=rng.random(len(many)),
     )
     axes = draw_learning_rate(Figure().subplots(), many, choose("model_1")["model_1"])
     points = {line.get_marker(): np.asarray(line.get_data()) for line in axes.lines}
     assert len(points["o"][0]) == SHOWN_TRIALS
-    assert points["*"][1].item() == many["validation_cross_entropy"].min()
+    assert points["*"][1].item() == many["search_value"].min()
 
 
 def test_importance_draws_a_bar_a_model(results: StudyResults) -> None:

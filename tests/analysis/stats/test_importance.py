@@ -29,7 +29,7 @@ def test_importance_finds_what_decides() -> None:
             "filters_2": rng.integers(2, 64, count),
         }
     )
-    trials["validation_cross_entropy"] = abs(np.log(trials["filters_1"] / 20)) + 0.01 * rng.random(count)
+    trials["search_value"] = abs(np.log(trials["filters_1"] / 20)) + 0.01 * rng.random(count)
     shares = compute_importances(trials).set_index(["architecture", "hyperparameter"])["importance"]
     for architecture in ("", "model_1", "model_2"):
         assert shares[architecture].sum() == pytest.approx(1)
@@ -51,7 +51,7 @@ def test_trial_0_a_grid_and_later_rounds_are_left_out() -> None:
             "sampler": ["gp"] * 4 + ["grid"],
             "status": "complete",
             "epochs": 2,
-            "validation_cross_entropy": [1.0, 3.0, 2.0, 1.0, 1.0],
+            "search_value": [1.0, 3.0, 2.0, 1.0, 1.0],
             "learning_rate": [0.001, 0.01, 0.1, 0.1, 0.1],
             "filters_1": 4,
             "filters_2": 4,
@@ -73,7 +73,7 @@ def test_trials_are_ranked_within_their_cell() -> None:
             "sampler": None,
             "status": ["pruned", "complete", "diverged", "pruned", "complete", "failed"],
             "epochs": [1, 9, 1, 3, 9, 1],
-            "validation_cross_entropy": [50.0, 90.0, np.nan, 70.0, 80.0, np.nan],
+            "search_value": [50.0, 90.0, np.nan, 70.0, 80.0, np.nan],
             "learning_rate": [0.001, 0.01, 0.1, 0.01, 0.01, 0.01],
             "filters_1": 4,
             "filters_2": 4,

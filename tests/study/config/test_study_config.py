@@ -35,6 +35,8 @@ from trainables.trial_config import RECIPES
         ("recipe", "secret", "unknown recipe 'secret'", "caffe, modern, muon"),
         ("arms", ("control",), "unknown arm 'control'", "tuned, published"),
         ("sampler", "grid", "unknown sampler 'grid'", "random, tpe, multivariate_tpe, gp"),
+        ("search_metric", "error", "unknown search metric 'error'", "cross_entropy, squared_error"),
+        ("search_metric", 3, "search_metric 3", "one of: cross_entropy, squared_error"),
         ("finalists", 9, "finalists 9", "a whole number from 1 to 8"),
         ("generation_size", 0, "generation_size 0", "a whole number from 1 to 1,000"),
         ("multiply_adds_budget", 0, "multiply_adds_budget 0", "a whole number from 1 to 1,000,000,000,000"),

@@ -89,6 +89,7 @@ def test_what_a_study_of_a_file_writes_is_the_same_study(tmp_path: Path) -> None
         ('dataset = ["digits"]', ("dataset ['digits']", "mnist")),
         ('recipe = "secret"', ("unknown recipe 'secret'", "caffe, modern, muon")),
         ('"factors" = ["luck"]', ("unknown factor 'luck'", "learning_rate")),
+        ('search_metric = "loss"', ("unknown search metric 'loss'", "cross_entropy, squared_error")),
         ("name = ''", ("name ''", "letters, digits")),
         ("seeds = 1\nseeds = 2", ("Cannot overwrite a value", "each key once")),
         ("seeds: 1", ("Expected '='", "TOML")),

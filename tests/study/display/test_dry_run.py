@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from study.display.dry_run import SHOWN, format_size, print_first_configurations
+from study.display.dry_run import SHOWN, describe_search, format_size, print_first_configurations
 from study.plan.plan import Plan
 from tests.studies import row_of, small_config, take_one
 from trainables.models.architectures import STUDIED
@@ -51,6 +51,13 @@ def test_the_tuned_arm_is_resolved_once_its_search_is_done(capsys: pytest.Captur
     assert "search-" not in shown
     best = next(row for row in reversed(rows) if row["architecture"] == "model_1")
     assert f"learning_rate={best['learning_rate']:.4g}" in shown.split("confirm-model_1-code10-tuned-01-")[1]
+
+
+def test_a_search_says_what_it_minimises_where_it_is_not_cross_entropy() -> None:
+    """The plan of any other study keeps its words."""
+    told = "3 trials a cell by a grid, for the lowest validation squared error: 3 for 2 epochs, then"
+    assert describe_search(small_config(search_metric="squared_error")).startswith(told)
+    assert describe_search(small_config()).startswith("3 trials a cell by a grid: 3 for 2 epochs, then")
 
 
 def test_many_cells_are_shown_by_a_few(capsys: pytest.CaptureFixture[str]) -> None:

@@ -73,6 +73,17 @@ def test_the_best_of_a_cell_is_the_lowest_of_a_full_budget(searched: LiveProgres
     best = {line.split()[0]: line.split()[1] for line in view(searched, 80) if line.startswith("model_")}
     assert sorted(best) == ["model_1", "model_4"]
     assert sorted(best.values()) == ["110.5", "99.8"]
+    assert "best validation cross-entropy (nats/image) and its round" in "\n".join(view(searched, 80))
+
+
+def test_the_best_of_a_cell_is_told_by_what_its_search_minimises() -> None:
+    """With its unit."""
+    plan = Plan(small_config(search_metric="squared_error"), ())
+    progress = LiveProgress(plan, 1, parse_location("/results/quick-digits"), (), io.StringIO())
+    ended(plan, value=111.2)
+    lines = view(progress, 80)
+    assert "best validation squared error (per image) and its round" in "\n".join(lines)
+    assert any(line.split()[1:2] == ["27.8"] for line in lines if line.startswith("model_"))
 
 
 @pytest.mark.parametrize(("width", "beside"), [(80, False), (200, True)])

@@ -95,6 +95,18 @@ def test_a_verbose_launch_says_more(tmp_path: Path) -> None:
     assert "\x1b" not in done.stdout
 
 
+def test_a_search_trial_is_shown_with_what_its_search_minimises() -> None:
+    """Under its name."""
+    plan, out = Plan(small_config(search_metric="squared_error"), ()), io.StringIO()
+    taken = take_one(plan)
+    assert taken is not None
+    row = row_of(*taken, 111.1, squared_error=22.2) | {"seconds": 1.0, "reason": None}
+    plan.finish(row)
+    Progress(plan, 1, out).trial_ended(row, None)
+    assert "validation squared error 22.2" in out.getvalue()
+    assert "entropy" not in out.getvalue()
+
+
 def test_a_search_trial_is_shown_with_its_cross_entropy_and_a_confirmed_one_with_its_squared_error() -> None:
     """Neither stands under the other's name."""
     plan, out = Plan(small_config(), ()), io.StringIO()

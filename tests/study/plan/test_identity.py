@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
-from study.config.presets import study_config
-from study.plan.identity import make_identity
+import pytest
 
-OTHERS = ({"published_epochs": 2}, {"multiply_adds_budget": 4_000_000}, {"sampler": "gp"}, {"generation_size": 2})
+from study.config.presets import study_config
+from study.config.study_config import rebuild_config
+from study.plan.identity import check_identity, digest_of, make_identity
+from study.storage.location import parse_location
+from trainables.errors import InputError
+
+OTHERS = (
+    {"published_epochs": 2},
+    {"multiply_adds_budget": 4_000_000},
+    {"sampler": "gp"},
+    {"search_metric": "squared_error"},
+    {"generation_size": 2},
+)
 
 
 def test_identity_holds_what_may_not_change_and_lets_budgets_grow() -> None:
@@ -26,4 +38,22 @@ def test_identity_holds_what_may_not_change_and_lets_budgets_grow() -> None:
     # As earlier versions wrote it, whose studies go on.
     assert "weight_decay_range" not in make_identity(base, "sha")["recipes"]["modern"]
     assert "control_recipe" not in make_identity(base, "sha")
+    assert "search_metric" not in make_identity(base, "sha")
     assert make_identity(study_config("quick", recipe="muon"), "sha")["recipes"]["muon"]["weight_decay_range"]
+
+
+def test_a_study_that_was_begun_before_searches_had_a_metric_goes_on_by_cross_entropy_alone() -> None:
+    """Of MNIST, preset sample, as its study.json had it: the same digest, and nothing in it of the metric."""
+    mnist = "c99534bf1bd9f6bbe7eb7db909ce0431ec0d8cb8fc9800628433b1a10b6c0673"
+    sample = study_config("sample")
+    values = sample.as_dict()
+    assert values.pop("search_metric") == "cross_entropy"
+    digest = "b4b9b8d2e643398b5cf4408c8c66f9e98f92f3acca961c68b80ef26586013d0c"
+    begun = {"name": sample.name, "config": values, "identity": make_identity(sample, mnist), "study_sha256": digest}
+    begun = json.loads(json.dumps(begun))
+    assert digest_of(begun["identity"]) == digest
+    assert rebuild_config(begun) == sample
+    check_identity(make_identity(sample, mnist), begun, parse_location("there"))
+    other = make_identity(study_config("sample", search_metric="squared_error"), mnist)
+    with pytest.raises(InputError, match="there belongs to another study: search_metric was None, is squared_error"):
+        check_identity(other, begun, parse_location("there"))

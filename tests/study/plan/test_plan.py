@@ -379,6 +379,33 @@ def test_a_generation_waits_for_the_one_before_and_learns_from_it() -> None:
     assert seventh[0] != seventh[1]
 
 
+def suggest_seventh(metric: str, cross_entropies: list[float], squared_errors: list[float]) -> TrialConfig | None:
+    """Return what is tried when six trials have reached this; a plan that goes on from their rows tries the same."""
+    config = small_config(
+        architectures=("model_4",), trials=20, generation_size=6, phases=("search",), search_metric=metric
+    )
+    plan = Plan(config, ())
+    for reached in zip(cross_entropies, squared_errors, strict=True):
+        taken = take_one(plan)
+        assert taken is not None
+        plan.finish(row_of(*taken, reached[0], squared_error=reached[1]))
+    minimised = cross_entropies if metric == "cross_entropy" else squared_errors
+    assert plan.find_best(Cell("model_4", 10)) == (1, min(minimised))
+    suggestions = [take_one(each) for each in (plan, Plan(config, list(plan.rows.values())))]
+    assert all(taken is not None and taken[0].number == 6 for taken in suggestions)
+    assert suggestions[0] == suggestions[1]
+    return suggestions[0][1] if suggestions[0] else None
+
+
+def test_a_sampler_is_told_what_the_search_minimises() -> None:
+    """And nothing else: as if it were the cross-entropy, whatever that is."""
+    falling, rising = [106.0, 105.0, 104.0, 103.0, 102.0, 101.0], [11.0, 12.0, 13.0, 14.0, 15.0, 16.0]
+    by_squared_error = suggest_seventh("squared_error", falling, rising)
+    assert by_squared_error == suggest_seventh("squared_error", rising, rising)
+    assert by_squared_error == suggest_seventh("cross_entropy", rising, falling)
+    assert by_squared_error != suggest_seventh("cross_entropy", falling, rising)
+
+
 def test_rounds_2_and_3_train_what_round_1_tried_for_longer() -> None:
     """The same settings but for the epochs, and each round its own schedule of them."""
     config = small_config(architectures=("model_4",), trials=18, epochs=33, arms=("tuned",), finalists=3)

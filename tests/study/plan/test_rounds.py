@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 
 from study.config.search_space import Cell
-from study.config.study_config import StudyConfig
+from study.config.study_config import SEARCH_METRICS, StudyConfig
 from study.plan.rounds import Round, find_winner, list_entrants, list_rounds, plan_round
+from study.storage.schema import EPOCHS, TRIALS
 from tests.studies import small_config
+from trainables.evaluation.scores import METRICS
 
 CELL = Cell("model_4", 10)
 
@@ -25,7 +27,10 @@ def searched(trials: int, **changes: Any) -> StudyConfig:
 def end_round(
     config: StudyConfig, rows: dict[str, Any], place: int, values: Mapping[int, float | tuple[float, ...]]
 ) -> list[int]:
-    """End the trials that enter a round, each with its value, or one a seed; others with 100 and their number."""
+    """End the trials that enter a round, each with its value, or one a seed; others with 100 and their number.
+
+    It is their cross-entropy; by squared error they are the other way round.
+    """
     numbers = list_entrants(config, CELL, rows)[place]
     assert numbers is not None
     for planned in plan_round(config, CELL, list_rounds(config)[place], numbers):
@@ -36,6 +41,7 @@ def end_round(
             "trial_id": planned.trial_id,
             "status": status,
             "validation_cross_entropy": value if status == "complete" else None,
+            "validation_squared_error": 1000.0 - value if status == "complete" else None,
             "configuration": f"of {planned.number}",
         }
     return numbers
@@ -109,7 +115,7 @@ def final(values: Mapping[int, float | tuple[float, ...]]) -> Any:
 def test_the_lowest_mean_over_validation_seeds_wins_and_says_by_how_much() -> None:
     """Not the lowest value."""
     winner = final({0: (90.0, 90.0, 90.0), 1: (60.0, 100.0, 101.0), 2: (85.0, 86.0, 84.0)})
-    assert (winner.number, winner.cross_entropy, winner.gain) == (2, 85.0, 5.0)
+    assert (winner.number, winner.mean, winner.gain) == (2, 85.0, 5.0)
     assert winner.row["configuration"] == "of 2"
     assert final({0: 1.0}).gain == 0.0
 
@@ -119,6 +125,26 @@ def test_a_finalist_of_which_a_seed_diverged_comes_behind_those_of_which_none_di
     winner = final({0: math.inf, 1: (1.0, math.inf, 1.0), 2: 99.0})
     assert (winner.number, winner.gain) == (2, None)
     assert final(dict.fromkeys(range(3), math.inf)) is None
+
+
+def test_what_a_search_minimises_decides_who_goes_on_and_who_wins() -> None:
+    """By squared error the other end goes on; the gain stays one of cross-entropy, which the winner raises."""
+    config, rows = searched(9, search_metric="squared_error"), dict[str, Any]()
+    end_round(config, rows, 0, {})
+    assert list_entrants(config, CELL, rows)[1] == [0, 7, 8]
+    assert list_entrants(searched(9), CELL, rows)[1] == [0, 1, 2]
+    end_round(config, rows, 1, {7: (120.0, 130.0, 140.0), 8: (129.0, 129.0, 129.0)})
+    winner = find_winner(config, CELL, rows)
+    assert winner is not None
+    assert (winner.number, winner.mean, winner.gain) == (7, 870.0, -30.0)
+
+
+def test_each_metric_of_a_search_is_a_column_of_rows_of_which_less_is_better() -> None:
+    """A trial's and an epoch's; no search has to ask what is better."""
+    for name in SEARCH_METRICS:
+        column = small_config(search_metric=name).search_column
+        assert METRICS[name] == (TRIALS.field(column).metadata[b"unit"].decode(), "lower")
+        assert column in EPOCHS.names
 
 
 def test_nobody_has_won_before_every_finalist_has_ended() -> None:
