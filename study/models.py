@@ -1,4 +1,4 @@
-"""Trained models: one trained without a study, and those that a study or a folder keeps.
+"""Trained models: one trained without a study, those that a study or a folder keeps, and those of the package.
 
 ::
 
@@ -7,6 +7,7 @@
     model = load_model("my_model")
     model = load_model("results/quick-digits", "confirm-model_4-code10-tuned-01")  # the digest may be left out
     model = load_model("results/quick-digits", "model_4-code10")  # the best of model 4 with code size 10
+    model = pretrained("model_4", code_size=10)  # which comes with the package
 
 One model says nothing of which is better: for that there are studies.
 """
@@ -46,6 +47,9 @@ from trainables.trial_config import RECIPES
 
 WEIGHTS, CARD = "model.safetensors", "config.json"
 """Files of a folder of one model: what `load_model` reads, and the same in words, with data, seed and versions."""
+
+PRETRAINED = Path(__file__).parent / "pretrained"
+"""Models that come with the package: CELL.safetensors, such as model_4-code10, and beside it the card CELL.md."""
 
 
 def train(
@@ -136,6 +140,27 @@ def load_model(
             'check the path, or name a cell: load_model("results/quick-digits", "model_4-code10")',
         )
     return TrainedModel(*unpack_weights((local / WEIGHTS).read_bytes(), str(local / WEIGHTS), objectives))
+
+
+def pretrained(architecture: str, code_size: int) -> TrainedModel:
+    """Return a trained model that comes with the package, on the processor; its card is beside it in `PRETRAINED`.
+
+    Args:
+        architecture: its name, such as model_4.
+        code_size: units of the code.
+
+    Raises:
+        InputError: no such model comes with the package.
+    """
+    there = {path.stem: path for path in sorted(PRETRAINED.glob("*.safetensors"))}
+    which = str(Cell(architecture, code_size))
+    if which not in there:
+        raise InputError(
+            f"no trained model {which:.80} comes with this version",
+            ", ".join(there) or "none, since this version has none",
+            "choose one of these, or train one: study.models.train",
+        )
+    return TrainedModel(*unpack_weights(there[which].read_bytes(), str(there[which])))
 
 
 def find_model(

@@ -15,6 +15,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from study.models import PRETRAINED
 from tests.tiny import write_tiny_data
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -61,9 +62,20 @@ def python(built: Path) -> Callable[..., str]:
 
 
 def test_the_sdist_is_small(built: Path) -> None:
-    """No rows of a reference, no results."""
+    """No rows of a reference, no results; trained models come on top, with a bound of their own."""
     (sdist,) = built.glob("*.tar.gz")
-    assert sdist.stat().st_size < MOST_BYTES
+    assert sdist.stat().st_size < MOST_BYTES + sum(path.stat().st_size for path in PRETRAINED.glob("*.safetensors"))
+
+
+def test_the_trained_models_come_with_the_wheel(python: Callable[..., str]) -> None:
+    """Each with its card, and it can be loaded."""
+    code = (
+        "from study.models import PRETRAINED, pretrained; print(*(path.name for path in PRETRAINED.glob('*')))\n"
+        "for path in PRETRAINED.glob('*.md'):\n"
+        "    name, size = path.stem.split('-code')\n"
+        "    assert pretrained(name, int(size)).module.code_size == int(size)"
+    )
+    assert set(python("-c", code).split()) == {path.name for path in PRETRAINED.glob("*")}
 
 
 def test_the_wheel_says_that_its_packages_are_typed(built: Path) -> None:
