@@ -17,12 +17,11 @@ import hashlib
 import json
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-from publish_reference import README, ROOT, replace_parts
+from publish_reference import ROOT, replace_parts
 
 from analysis.results import ResultsError, StudyResults, load_study
 from analysis.stats.aggregate import select_confirmed_scores
@@ -39,9 +38,9 @@ from trainables.data.images import Dataset
 from trainables.evaluation.evaluate import evaluate_codes
 from trainables.inference import TrainedModel
 
-MODELS = ROOT / "docs" / "models.md"
+README, MODELS = ROOT / "README.md", ROOT / "docs" / "models.md"
 PART = "pretrained"
-"""Of README and docs/models.md."""
+"""Of both."""
 ROUNDING = 0.001
 """Share of its squared error by which half precision may change a model's; what changes more is refused."""
 NUMBER = 1
@@ -63,38 +62,35 @@ def find_first(results: StudyResults) -> str:
     return str(shares.idxmin())
 
 
-def list_trials(results: StudyResults) -> pd.DataFrame:
-    """Return the trials whose model may be published, by cell: the first seed of each in the tuned arm."""
-    trials = results.trials[results.trials["phase"] == "confirm"]
-    trials = trials[(trials["arm"] == "tuned") & (trials["number"] == NUMBER) & (trials["status"] == "complete")]
-    cells = trials["architecture"].astype("str") + "-code" + trials["code_size"].astype("str")
-    return trials.set_index(cells.rename("cell")).sort_values("code_size")
+def choose_trials(results: StudyResults, cells: Sequence[str]) -> list[dict[Hashable, Any]]:
+    """Return the first seed's trial of each cell, by default of all cells of the model that is first.
 
-
-def choose_trials(results: StudyResults, cells: Sequence[str]) -> pd.DataFrame:
-    """Return those of `list_trials` of ``cells``, by default of all cells of the model that is first.
+    Their ``cell`` is called as its files are.
 
     Raises:
-        ResultsError: a cell has none, or no model is first.
+        ResultsError: the first seed of a cell is not complete, or no model is first.
     """
-    trials = list_trials(results)
-    if not cells:
-        return trials[trials["architecture"] == find_first(results)]
-    if unknown := [cell for cell in cells if cell not in trials.index]:
+    trials = results.trials[(results.trials["phase"] == "confirm") & (results.trials["arm"] == "tuned")]
+    named = trials["architecture"].astype("str") + "-code" + trials["code_size"].astype("str")
+    trials = trials.assign(cell=named).sort_values("code_size")
+    wanted = list(cells) or [*trials.loc[trials["architecture"] == find_first(results), "cell"].unique()]
+    found = trials[(trials["number"] == NUMBER) & (trials["status"] == "complete")].set_index("cell", drop=False)
+    if missing := [cell for cell in wanted if cell not in found.index]:
         raise ResultsError(
-            f"{results.path}: no first seed of {unknown[0]} is complete",
-            ", ".join(trials.index) or "none yet",
-            "choose one of these",
+            f"{results.path}: seed {NUMBER} of {missing[0]} is not complete",
+            f"cells of which it is: {', '.join(found.index) or 'none yet'}",
+            "name some of these, or finish the study first",
         )
-    return trials.loc[list(cells)]
+    return found.loc[wanted].to_dict("records")
 
 
-def publish(results: StudyResults, trial: Mapping[str, Any], cell: str, data_dir: Path | None, folder: Path) -> None:
+def publish(results: StudyResults, trial: Mapping[Hashable, Any], data_dir: Path | None, folder: Path) -> None:
     """Write weights and card of a trial.
 
     Raises:
         ResultsError: its weights or data are not there, or half precision changes its squared error too much.
     """
+    cell = trial["cell"]
     store = Store(results.path)
     row, model = find_model(store, trial["trial_id"])
     dataset = load_dataset(store.require_study()["config"]["dataset"], data_dir)
@@ -105,7 +101,7 @@ def publish(results: StudyResults, trial: Mapping[str, Any], cell: str, data_dir
     content = pack_weights(model.module.half(), model.settings, row["trial_id"])
     measured = measure(TrainedModel(*unpack_weights(content, cell)), dataset, row["seed"])
     figures = tabulate_figures(results, trial, measured)
-    before, after = (float(figures.loc[SQUARED_ERROR, column]) for column in ("single", "half"))
+    before, after = (figures[SQUARED_ERROR][column] for column in ("single", "half"))
     if not abs(after - before) <= ROUNDING * before:
         raise ResultsError(
             f"{cell}: in half precision its squared error is {after:.4g}, not {before:.4g}",
@@ -114,7 +110,7 @@ def publish(results: StudyResults, trial: Mapping[str, Any], cell: str, data_dir
         )
     folder.mkdir(exist_ok=True)
     (folder / f"{cell}.safetensors").write_bytes(content)
-    card = write_card(results, trial["architecture"], cell, row, model, content, figures)
+    card = write_card(results, trial, row, model, content, figures)
     (folder / f"{cell}.md").write_text(card, encoding="utf-8")
 
 
@@ -127,37 +123,37 @@ def measure(model: TrainedModel, dataset: Dataset, seed: int) -> dict[tuple[str,
 
 
 def tabulate_figures(
-    results: StudyResults, trial: Mapping[str, Any], measured: Mapping[tuple[str, str], float]
-) -> pd.DataFrame:
-    """Return one row a metric: its value in half precision, in single as the rows have it, and that of all seeds.
+    results: StudyResults, trial: Mapping[Hashable, Any], measured: Mapping[tuple[str, str], float]
+) -> dict[Metric, dict[str, float]]:
+    """Return of each metric its value in half precision, in single as the rows have it, and the mean of the seeds.
 
-    Columns: half, single, mean, half_width and n of the seeds of the trial's cell.
+    As half, single, and mean, half_width and n of the seeds of the trial's cell.
     """
     scores = select_confirmed_scores(results)
     own = scores[(scores["arm"] == "tuned") & (scores["architecture"] == trial["architecture"])]
     own = own[own["code_size"] == trial["code_size"]]
-    rows = {}
+    figures = {}
     for metric in settle_metrics(scores, SUMMARY):
         values = select_metric(own, metric)
         if len(values):
             (seeds,) = summarise(values, ["arm"]).to_dict("records")
             single = values.loc[values["trial_id"] == trial["trial_id"], "value"].item()
-            rows[metric] = {"half": measured[metric.key], "single": single} | {
-                name: seeds[name] for name in ("mean", "half_width", "n")
+            figures[metric] = {"half": measured[metric.key], "single": float(single)} | {
+                name: float(seeds[name]) for name in ("mean", "half_width", "n")
             }
-    return pd.DataFrame.from_dict(rows, orient="index")
+    return figures
 
 
 def write_card(
     results: StudyResults,
-    architecture: str,
-    cell: str,
+    trial: Mapping[Hashable, Any],
     row: Mapping[str, Any],
     model: TrainedModel,
     content: bytes,
-    figures: pd.DataFrame,
+    figures: Mapping[Metric, Mapping[str, float]],
 ) -> str:
     """Return the card of a model, Markdown: what it is, what it scores, what it was made of and by whom."""
+    cell, architecture = trial["cell"], trial["architecture"]
     counts, shown, side = results.manifest["dataset"], results.models[architecture], model.module.image_size
     size, said = row["code_size"], [f" {sentence}" for sentence in answers(results)[:1]]
     data = {
@@ -223,11 +219,10 @@ MIT, as all of cae-study.
 """
 
 
-def format_figures(figures: pd.DataFrame) -> str:
-    """Return figures as a table, Markdown."""
+def format_figures(figures: Mapping[Metric, Mapping[str, float]]) -> str:
+    """Return `tabulate_figures` as a table, Markdown."""
     lines = ["| | These weights | The same in float32 | Seeds of the study |", "| :-- | --: | --: | --: |"]
-    for metric, row in figures.iterrows():
-        assert isinstance(metric, Metric)
+    for metric, row in figures.items():
         texts = {name: f"{row[name]:.{metric.digits}f}" for name in ("half", "single", "mean", "half_width")}
         interval = f" ± {texts['half_width']}" if row["n"] > 1 else ""
         seeds = f"{texts['mean']}{interval} ({row['n']:.0f})"
@@ -277,7 +272,7 @@ def make_pages(folder: Path) -> dict[Path, dict[str, str]]:
     )
     text = (
         "Each is the first seed of its cell in a study, in half precision; its card has data, recipe, figures with "
-        "intervals\nand the trial that made it. It encodes, decodes and goes into scikit-learn as any trained model."
+        "intervals\nand the trial that made it. It encodes, decodes and serves scikit-learn as any trained model does."
     )
     return {README: {PART: readme}, MODELS: {PART: "\n".join((*block, "", *lines, "", text))}}
 
@@ -302,9 +297,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         if arguments.study is not None:
             results = load_study(arguments.study)
-            for cell, trial in choose_trials(results, arguments.cells).iterrows():
-                publish(results, trial.to_dict(), str(cell), arguments.data_dir, PRETRAINED)
-                print(f"{cell}: {trial['trial_id']}")
+            for trial in choose_trials(results, arguments.cells):
+                publish(results, trial, arguments.data_dir, PRETRAINED)
+                print(f"{trial['cell']}: {trial['trial_id']}")
         write_pages(make_pages(PRETRAINED))
     except ResultsError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import publish_models as publish
 import pytest
 import safetensors.torch
 import torch
+from publish_reference import replace_parts
 
+from analysis.results import ResultsError, load_study
 from study import models
 from study.storage.store import Store
 from tests.studies import run_here, small_config
@@ -111,8 +114,18 @@ def test_cells_may_be_named_and_what_cannot_be_published_leaves_nothing(
     assert {path.stem for path in package.iterdir()} == {"unpool_only-code10"}
 
 
+@pytest.mark.slow
+def test_a_model_without_its_first_seed_at_a_code_size_is_refused(study: Path) -> None:
+    """Nothing else takes its place, and the other code sizes are not published as if they were all."""
+    results, cell = load_study(study), f"{find_best(study)}-code10"
+    lost = results.trials["trial_id"].str.startswith(f"confirm-{cell}-tuned-01")
+    trials = results.trials.assign(number=results.trials["number"].mask(lost, 9))
+    with pytest.raises(ResultsError, match=f"seed 1 of {cell} is not complete"):
+        publish.choose_trials(replace(results, trials=trials), [])
+
+
 def test_the_pages_say_which_models_come_with_the_package() -> None:
     """Letter by letter what the cards give."""
     for page, written in publish.make_pages(models.PRETRAINED).items():
         text = page.read_text(encoding="utf-8")
-        assert publish.replace_parts(text, written) == text
+        assert replace_parts(text, written) == text

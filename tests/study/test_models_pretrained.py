@@ -52,7 +52,7 @@ def check_card(card: str, model: TrainedModel, dataset: Dataset) -> None:
     for name, (half, single, seeds) in shown.items():
         evaluator, metric, tolerance = MEASURED[name]
         last = 0.5 * 10.0 ** -len(half.partition(".")[2])
-        assert abs(found[evaluator, metric] - float(half)) <= tolerance + 1.02 * last, name
+        assert abs(found[evaluator, metric] - float(half)) <= tolerance + 1.1 * last, name
         assert re.fullmatch(r"[\d.]+ ± [\d.]+ \(\d+\)", seeds)
         if name == "Squared error":
             assert abs(float(half) - float(single)) <= ROUNDING * float(single) + 2 * last
