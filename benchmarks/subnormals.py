@@ -2,7 +2,8 @@
 
 ::
 
-    python benchmarks/subnormals.py    # minutes; needs the files of MNIST
+    python benchmarks/subnormals.py                    # minutes; needs the files of MNIST
+    python benchmarks/subnormals.py --images 1_000     # of the first images alone: too few to saturate
 
 The first configuration was tried by a search: its saturated units leave many such numbers. The others are published
 points. Each side trains from the same seed, on a core, and their losses are compared as well.
@@ -10,6 +11,7 @@ points. Each side trains from the same seed, on a core, and their losses are com
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import time
 
@@ -37,8 +39,10 @@ def list_configurations() -> list[TrialConfig]:
 
 def main() -> None:
     """Print processor seconds per epoch of both sides, and the loss of the last epoch."""
+    parser = argparse.ArgumentParser(description="Compare epochs with subnormal numbers kept and flushed.")
+    parser.add_argument("--images", type=int, default=50_000, help="of MNIST's training images (default: %(default)s)")
     prepare(CPU)
-    pixels = move_pixels(load_dataset("mnist").search_train.pixels, CPU)
+    pixels = move_pixels(load_dataset("mnist").search_train.pixels[: parser.parse_args().images], CPU)
     plain = Training.train_epoch.__wrapped__  # type: ignore[attr-defined]
     print("| model | filters | epoch | kept (s) | flushed (s) | ratio | cross-entropy kept | flushed |")
     print("|---|---|--:|--:|--:|--:|--:|--:|")

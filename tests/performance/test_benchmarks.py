@@ -119,3 +119,19 @@ def test_the_time_of_a_report_is_told_step_by_step(folder: Path) -> None:
     assert "codes_tsne" not in done.stdout
     assert "\nslowest: " in done.stdout
     assert ("met" if done.returncode == 0 else "missed") in done.stdout.splitlines()[-1]
+
+
+@pytest.mark.slow
+def test_flushed_subnormal_numbers_change_no_loss(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two epochs of 500 images of each configuration; how much is saved depends on what saturates."""
+    monkeypatch.setenv("CAE_STUDY_DATA", str(data_dir))
+    done = run("benchmarks/subnormals.py", "--images", 500)
+    assert (done.returncode, done.stderr) == (0, "")
+    rows = [line.strip("| ").split(" | ") for line in done.stdout.splitlines()[2:]]
+    assert [row[:3] for row in rows] == [
+        [name, filters, epoch]
+        for name, filters in (("unpool_only", "17, 7"), ("unpool_only", "8, 4"), ("model_4", "26, 36"))
+        for epoch in "12"
+    ]
+    for row in rows:
+        assert float(row[-1]) == pytest.approx(float(row[-2]), abs=0.01)
