@@ -23,9 +23,8 @@ def print_table(table: Table, console: Console) -> None:
     """Print the main columns of ``table``, as many as there is room for, and name the others below."""
     columns = [column for column in table.columns if column.main]
     shown = list(format_lines(table, columns))
-    texts = [
-        [_format_text(cell, column, table) for cell, column in zip(line.cells, columns, strict=True)] for line in shown
-    ]
+    marks = [max((len(line.cells[place].mark) for line in shown), default=0) for place in range(len(columns))]
+    texts = [[_format_text(cell, room) for cell, room in zip(line.cells, marks, strict=True)] for line in shown]
     widths = [
         max([len(row[place]) for row in texts] + [len(word) for word in column.header.split()])
         for place, column in enumerate(columns)
@@ -42,7 +41,12 @@ def print_table(table: Table, console: Console) -> None:
             console.print(Text(section, "italic"))
         grid = _make_grid(columns, widths, show_header=False)
         for line, row in group:
-            grid.add_row(*(Text(row[place], "bold" if line.cells[place].bold else "") for place in kept))
+            grid.add_row(
+                *(
+                    _align_text(row[place], column, width, bold=line.cells[place].bold)
+                    for place, column, width in zip(kept, columns, widths, strict=True)
+                )
+            )
         console.print(grid)
         console.print()
     room = (f"Left out for want of room: {', '.join(left_out)}.",) if left_out else ()
@@ -90,6 +94,12 @@ def _make_grid(columns: Sequence[Column], widths: Sequence[int], *, show_header:
     return grid
 
 
-def _format_text(cell: CellText, column: Column, table: Table) -> str:
-    # Where some values have marks the others have a space, so that numbers stay aligned.
-    return f"{cell.text} {cell.mark or ' '}" if f"{column.name}_mark" in table.frame else cell.text
+def _align_text(text: str, column: Column, width: int, *, bold: bool) -> Text:
+    """Return ``text`` at its side; rich, which aligns to the right, would drop the spaces in the place of a mark."""
+    style = "bold" if bold else ""
+    return Text(text, style) if column.kind == "text" else Text(text.rjust(width), style, justify="left")
+
+
+def _format_text(cell: CellText, room: int) -> str:
+    # Where some values have marks the others have spaces, so that numbers stay aligned.
+    return f"{cell.text} {cell.mark:<{room}}" if room else cell.text

@@ -84,8 +84,8 @@ def format_cell(row: dict[Any, Any], column: Column) -> CellText:
         return CellText(str(value), str(value))
     mark = row.get(f"{column.name}_mark")
     mark = mark if isinstance(mark, str) else ""
-    bold = mark in ("best", "significant")
-    return CellText(_format_number(row, column, float(value)), float(value), MARKS.get(mark, ""), bold)
+    bold = mark == "significant"
+    return CellText(_format_number(row, column, float(value)), float(value), MARKS.get(mark, mark), bold)
 
 
 def format_markdown(table: Table) -> str:

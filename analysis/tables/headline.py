@@ -14,6 +14,7 @@ from analysis.tables.table import (
     Absent,
     Column,
     Table,
+    letter_models,
     list_study_sections,
     make_absent,
 )
@@ -23,9 +24,9 @@ WITHIN = f"{100 * MARGIN:g} %"
 """The margin of equivalence as it is written."""
 
 _OUTCOMES = {"better": "better_than", "equivalent": "equivalent_to", "undecided": "undecided_with"}
-_MARKS = (
-    "* the only model that may be the best, = may be the best: no other is better (Welch's test with Satterthwaite's "
-    "degrees of freedom, Holm-adjusted over the pairs of the section, 5 %)."
+_LETTERS = (
+    "Models that share a letter are not shown to differ, models that share none differ (Welch's test with "
+    "Satterthwaite's degrees of freedom, Holm-adjusted over the pairs of the section, 5 %); the best mean has an a."
 )
 
 
@@ -36,7 +37,8 @@ def headline(results: StudyResults) -> Table | Absent:
     if pairs.empty:
         return make_absent(results, "headline", TITLE, "no two models have 3 confirmed runs beside PCA at a code size")
     sides = list_sides(pairs)
-    frame = add_labels(results, models)
+    letters = letter_models(pairs, SCOPE).rename(columns={"mark": "share_mark"})
+    frame = add_labels(results, models.drop(columns="mark").merge(letters, on=[*SCOPE, "architecture"], how="left"))
     for outcome, column in _OUTCOMES.items():
         found = sides[sides["outcome"] == outcome]
         if outcome == "better":
@@ -46,14 +48,14 @@ def headline(results: StudyResults) -> Table | Absent:
             for key, group in found.groupby([*SCOPE, "architecture"])["other"]
         }
         frame[column] = [names.get(tuple(row)) for row in frame[[*SCOPE, "architecture"]].itertuples(index=False)]
-    frame = scale(frame, "share").rename(columns={"n": "share_n", "mark": "share_mark"})
+    frame = scale(frame, "share").rename(columns={"n": "share_n"})
     return Table(
         "headline",
         TITLE,
         f"Squared error on the test images in % of {describe_reference(results)} of the same code size, averaged over "
         "the code sizes: mean ± half of the 95 % interval over seeds (seeds of the cell with fewest). "
-        f"{_MARKS} Equivalent: the difference is within {WITHIN} of PCA's error (two one-sided tests, Holm-adjusted). "
-        "Undecided: neither is shown.",
+        f"{_LETTERS} Equivalent: the difference is within {WITHIN} of PCA's error (two one-sided tests, "
+        "Holm-adjusted). Undecided: neither is shown.",
         frame,
         (
             Column("label", "Model"),

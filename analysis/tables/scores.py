@@ -44,19 +44,20 @@ from analysis.stats.metrics import (
     select_metric,
     settle_metrics,
 )
-from analysis.stats.ranking import METRIC, compare_all, mark_models, select_ranked
+from analysis.stats.ranking import METRIC, compare_all, select_ranked
 from analysis.tables.headline import join_words, list_looks
 from analysis.tables.table import (
     ESTIMATE_CAPTION,
     FAILURES,
     FAILURES_CAPTION,
     IMAGES_CAPTION,
-    MARKS_CAPTION,
     SEEDS_ALONE_CAPTION,
     SWITCHES_FOOTNOTE,
     Absent,
     Column,
     Table,
+    describe_letters,
+    letter_models,
     list_group_sections,
     make_absent,
 )
@@ -208,7 +209,7 @@ def score_table(results: StudyResults, spec: ScoreTable) -> Table | Absent:
         if metric.key in by_image:
             columns.append(Column(f"{metric.name}_images", "Seeds and images", "interval", metric.digits))
     over = ((IMAGES_CAPTION if by_image else SEEDS_ALONE_CAPTION),) if spec.by_image else ()
-    ranking = (MARKS_CAPTION,) if marks.notna().any(axis=None) else ()
+    ranking = (describe_letters(frame),) if marks.notna().any(axis=None) else ()
     footnotes: tuple[str, ...] = (SWITCHES_FOOTNOTE,) if (marks == "unranked").any(axis=None) else ()
     if spec is CLUSTERING and not all(study.labelled for study in results.studies):
         footnotes += (NO_LABELS,)
@@ -239,7 +240,8 @@ def tabulate_scores(
     groups = summarise_groups(scores[scores["evaluator"].isin(evaluators)], [*CELL, *METRIC])
     rows = _select_ranked_scores(results, ranked)
     unranked = rows.loc[is_past_code(rows), [*METRIC, *CELL]].drop_duplicates()
-    marks = pd.concat([mark_models(compare_ranked(results, ranked)), unranked.assign(mark="unranked")])
+    letters = letter_models(compare_ranked(results, ranked), [*METRIC, *GROUP])
+    marks = pd.concat([letters, unranked.assign(mark="unranked")])
     frames = [count_runs(results)]
     for metric in metrics:
         frames.append(name_estimate(select_metric(groups, metric), metric.name))

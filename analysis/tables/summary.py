@@ -25,11 +25,11 @@ from analysis.tables.table import (
     ESTIMATE_CAPTION,
     FAILURES,
     FAILURES_CAPTION,
-    MARKS_CAPTION,
     SWITCHES_FOOTNOTE,
     Absent,
     Column,
     Table,
+    describe_letters,
     list_study_sections,
     make_absent,
 )
@@ -66,7 +66,7 @@ def summary(results: StudyResults) -> Table | Absent:
         title,
         "Tuned arm and controls on the test images: squared error per image, errors of a linear classifier and of a "
         "multi-layer perceptron given the code, accuracy of k-means clusters of codes (whitened, unless it says raw). "
-        f"{ESTIMATE_CAPTION} {MARKS_CAPTION} {FAILURES_CAPTION}",
+        f"{ESTIMATE_CAPTION} {describe_letters(frame)} {FAILURES_CAPTION}",
         frame.reset_index(drop=True),
         (
             Column("label", "Model"),

@@ -6,6 +6,9 @@ The same record is rendered in the terminal, as CSV, Markdown, LaTeX and HTML.
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import string
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -21,8 +24,9 @@ class Column:
 
     Attributes:
         name: column of the frame. An ``estimate`` or ``difference`` called NAME is a mean that comes with
-            NAME_half_width, NAME_n and, where it is ranked or tested, NAME_mark. An ``interval`` called NAME is
-            NAME_low and NAME_high. ``counts`` are several columns, their names and values joined by a slash.
+            NAME_half_width, NAME_n and, where it is ranked or tested, NAME_mark: letters of `make_letters`, or one of
+            `MARKS`. An ``interval`` called NAME is NAME_low and NAME_high. ``counts`` are several columns, their names
+            and values joined by a slash.
         header: as shown.
         kind: how values are written. ``fixed`` has ``digits`` decimals, ``general`` has ``digits`` significant ones.
         digits: see ``kind``.
@@ -86,12 +90,17 @@ def choose_code_size(table: Table, preferred: int) -> tuple[Table, list[int]]:
     return dataclasses.replace(table, frame=frame), [size for size in sizes if size != shown]
 
 
-MARKS = {"best": "*", "tie": "=", "unranked": "†", "significant": "*"}
-"""What follows a value that is marked so."""
+MARKS = {"unranked": "†", "significant": "*"}
+"""What follows a value that is marked so; letters follow as they are."""
 
-MARKS_CAPTION = (
-    "* the only ranked model of the same code size and arm that may be the best, = may be the best: no other is better "
-    "(Welch's test of all pairs, Holm-adjusted over them, 5 %; models of fewer than 3 seeds are not compared)."
+LETTERS_CAPTION = (
+    "Letters, column by column: two models of the same code size and arm that share a letter are not shown to differ, "
+    "two that share none differ (Welch's test of every pair, Holm-adjusted over the pairs, 5 %); the best mean has an "
+    "a. Not shown to differ does not mean equal. Models of fewer than 3 seeds are not compared and have no letter."
+)
+NO_LETTERS_CAPTION = (
+    "No letters that say which models differ: a comparison needs two ranked models of the same code size and arm with "
+    "at least 3 seeds each."
 )
 ESTIMATE_CAPTION = "Mean ± half of the 95 % t interval over seeds (number of seeds), collapsed runs included."
 IMAGES_CAPTION = (
@@ -118,3 +127,53 @@ def list_study_sections(results: StudyResults) -> tuple[Column, ...]:
 def list_group_sections(results: StudyResults) -> tuple[Column, ...]:
     """Return the columns within which models are compared as sections of a table."""
     return (*list_study_sections(results), Column("code_size", "code size", "count"), Column("arm", "arm"))
+
+
+def letter_models(tests: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
+    """Return one row a group of ``by`` and model with ``mark``, its letters; a model that was not tested has none.
+
+    Args:
+        tests: one row a pair: ``by``, architecture, other (the one with the better mean), ``worse`` (whether they are
+            separated) and p_holm, NaN where there was no test.
+        by: what models are compared within.
+    """
+    letters: dict[tuple[object, ...], str] = {}
+    for key, group in tests[tests["p_holm"].notna()].groupby(list(by), observed=True):
+        pairs = list(zip(group["architecture"], group["other"], strict=True))
+        losers = [loser for loser, _ in pairs]
+        ranked = sorted({name for pair in pairs for name in pair}, key=losers.count)
+        found = make_letters(ranked, itertools.compress(pairs, group["worse"]))
+        letters |= {(*key, name): text for name, text in found.items()}
+    sides = (tests[[*by, side]].rename(columns={side: "architecture"}) for side in ("architecture", "other"))
+    models = pd.concat(list(sides)).drop_duplicates()
+    return models.assign(mark=[letters.get(model, "") for model in models.itertuples(index=False, name=None)])
+
+
+def make_letters(models: Sequence[str], separated: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Return the letters of ``models``, best first: two share a letter exactly where they are not ``separated``.
+
+    All models begin with one letter. A pair that is separated splits every letter that it shares in two, each without
+    one of the pair (insert); a letter whose models have another one in common goes (absorb).
+
+    Source: Piepho, "An algorithm for a letter-based representation of all-pairwise comparisons", 2004.
+    """
+    groups = {frozenset(models)}
+    for pair in map(frozenset, separated):
+        inserted = {group - {name} for group in groups if pair <= group for name in pair}
+        groups = {group for group in groups if not pair <= group} | inserted
+        groups = {group for group in groups if not any(group < other for other in groups)}
+    ordered = sorted(groups, key=lambda group: [place for place, name in enumerate(models) if name in group])
+    lettered = list(zip(_name_letters(), ordered, strict=False))
+    return {name: "".join(letter for letter, group in lettered if name in group) for name in models}
+
+
+def _name_letters() -> Iterator[str]:
+    """Yield a to z, then a2 to z2, and so on."""
+    for turn in itertools.count(1):
+        yield from (f"{letter}{turn if turn > 1 else ''}" for letter in string.ascii_lowercase)
+
+
+def describe_letters(frame: pd.DataFrame) -> str:
+    """Say what the letters in the ``_mark`` columns of ``frame`` mean, or why there are none."""
+    marks = frame.filter(regex="_mark$")
+    return LETTERS_CAPTION if (marks.notna() & ~marks.isin(["", *MARKS])).any(axis=None) else NO_LETTERS_CAPTION

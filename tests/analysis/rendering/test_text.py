@@ -51,8 +51,10 @@ def test_latex_tables_are_balanced(tables: tuple[Table | Absent, ...]) -> None:
 def test_a_value_is_shown_with_what_is_known_of_it() -> None:
     """Interval and n where there are some, marks, signs of differences, and a dash where nothing is."""
     column = Column("error", "Error", "estimate", 1)
-    row = {"error": 13.64, "error_half_width": 0.42, "error_n": 3, "error_mark": "best"}
-    assert format_cell(row, column) == CellText("13.6 ± 0.4 (3)", 13.64, "*", bold=True)
+    row = {"error": 13.64, "error_half_width": 0.42, "error_n": 3, "error_mark": "ab"}
+    assert format_cell(row, column) == CellText("13.6 ± 0.4 (3)", 13.64, "ab")
+    marked = CellText("13.6 ± 0.4 (3)", 13.64, "*", bold=True)
+    assert format_cell(row | {"error_mark": "significant"}, column) == marked
     assert format_cell(row | {"error_half_width": float("nan"), "error_n": 1}, column).text == "13.6 (1)"
     assert format_cell(row | {"error_half_width": 31.27}, column).text == "14 ± 31 (3)"
     assert format_cell({"error": 26.71, "error_n": pd.NA}, column).text == "26.7"

@@ -20,7 +20,7 @@ def test_every_model_has_its_share_and_its_place_to_every_other(tmp_path: Path) 
     assert list(frame.index) == ["model_1", "model_2", "model_5"]
     share = scores_of("model_5", numbers=(1, 2, 3, 4, 5)).mean() / 0.2671
     assert frame.loc["model_5", "share"] == pytest.approx(share)
-    assert frame.loc["model_5", "share_mark"] == "best"
+    assert frame["share_mark"].to_dict() == {"model_1": "b", "model_2": "b", "model_5": "a"}
     assert frame.loc["model_5", "better_than"] == "Models 1 and 2"
     stands = frame.loc[["model_1", "model_2"], ["equivalent_to", "undecided_with", "better_than"]]
     for own, other in (("model_1", "Model 2"), ("model_2", "Model 1")):

@@ -124,11 +124,11 @@ def test_model_3_is_not_ranked_by_reconstruction_but_by_classification(tables: T
     row = line(table, "model_3")
     assert row["reconstruction_squared_error"] == table.frame["reconstruction_squared_error"].min()
     assert row["reconstruction_squared_error_mark"] == "unranked"
-    assert line(table, "model_5")["reconstruction_squared_error_mark"] == "tie"
+    assert "a" in line(table, "model_5")["reconstruction_squared_error_mark"]
     assert any("switches carry the image past the code" in note for note in table.footnotes)
     classification = shown(tables["classification"])
-    assert line(classification, "model_3")["linear_classifier_error_mark"] == ""
-    assert line(classification, "model_5")["linear_classifier_error_mark"] == "tie"
+    assert "a" not in line(classification, "model_3")["linear_classifier_error_mark"]
+    assert "a" in line(classification, "model_5")["linear_classifier_error_mark"]
     assert not any("switches" in note for note in classification.footnotes)
 
 
@@ -152,11 +152,11 @@ def test_the_family_of_holm_is_the_column_of_the_table(tables: Tables) -> None:
         assert row["p_holm"] == pytest.approx(adjusted[pair])
         assert row["worse"] == (adjusted[pair] < 0.05)
     table = tables["reconstruction"]
-    marks = {
-        name: line(table, name)["reconstruction_squared_error_mark"] for name in ("model_1", "model_5", "unpool_only")
-    }
-    beaten = {architecture for (architecture, _), row in found.items() if row["worse"]}
-    assert marks == {"model_1": "" if "model_1" in beaten else "tie", "model_5": "tie", "unpool_only": ""}
+    marks = {name: set(line(table, name)["reconstruction_squared_error_mark"]) for name in ("model_5", "unpool_only")}
+    assert "a" in marks["model_5"] and not marks["unpool_only"]
+    for (architecture, other), row in found.items():
+        letters = (set(line(table, name)["reconstruction_squared_error_mark"]) for name in (architecture, other))
+        assert set.intersection(*letters) == set() if row["worse"] else set.intersection(*letters)
 
 
 def test_one_seed_gives_values_without_intervals_or_marks(tmp_path: Path) -> None:
