@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -30,17 +30,25 @@ from analysis.stats.headline import get_levels
 from analysis.stats.metrics import LINEAR_ERROR, SQUARED_ERROR, SUMMARY, Metric, select_metric, settle_metrics
 from analysis.stats.ranking import compare_with, select_ranked
 from analysis.tables.ablations import ablations
+from analysis.tables.headline import (
+    BASELINE,
+    compare_with_baseline,
+    describe_nearest,
+    describe_reference,
+    describe_sizes,
+)
 from analysis.tables.table import Absent, make_absent
 
-BASELINE = "model_4"
-"""The paper's best, by its abstract (claim 5)."""
 _LINEAR_UP_TO = 20
 """How many times the median difference the largest may be before the axis is compressed."""
 
 
 @use_style
 def model_differences(results: StudyResults) -> Drawing | Absent:
-    """Draw how far every ranked model is from the paper's best: a row of panels a code size, a column a metric."""
+    """Draw how far every ranked model is from the paper's best.
+
+    On top by the contrast of the report's first sentence, below a row of panels a code size, a column a metric.
+    """
     name, title = f"difference_from_{BASELINE}", "Difference from model 4, the paper's best"
     if not (results.trials["architecture"] == BASELINE).any():
         return Absent(name, title, "")
@@ -61,24 +69,50 @@ def model_differences(results: StudyResults) -> Drawing | Absent:
     order = pd.Categorical(models, models, ordered=True)
     styles = choose_styles(results, pd.DataFrame({"architecture": order}))
     height = 0.2 * len(models) + 0.33
-    figure, panels = make_grid(len(keys), len(shown), 2.5, height, below=0.6, sharey="all")
-    for row, key in zip(panels, keys, strict=True):
+    contrasts = compare_with_baseline(results)
+    studies = [study.name for study in results.studies if (contrasts["study"] == study.name).any()]
+    figure, panels = make_grid(len(studies) + len(keys), len(shown), 2.5, height, below=0.6, sharey="all")
+    captions = []
+    for row, study in zip(panels, studies, strict=False):
+        own = contrasts[contrasts["study"] == study]
+        axes = _span_row(figure, row)
+        half_widths = own.rename(columns={"difference_half_width": "half_width"})
+        draw_model_differences(axes, half_widths, styles, SQUARED_ERROR)
+        contrast = f"squared error in % of {describe_reference(results)}, {describe_sizes(own['code_sizes'].iloc[0])}"
+        axes.set_title(f"{contrast[0].upper()}{contrast[1:]}")
+        axes.set_xlabel("Worse → (% of PCA's error)")
+        axes.set_ylabel(make_heading(results, {"study": study}) or "The answer")
+        captions.append(f"{contrast}: {describe_nearest(results, study)}")
+    for row, key in zip(panels[len(studies) :], keys, strict=True):
         for axes, (metric, part) in zip(row, shown.items(), strict=True):
             draw_model_differences(axes, select_rows(part, key), styles, metric)
-            axes.set_title(metric.header if row is panels[0] else "")
+            axes.set_title(metric.header if row is panels[len(studies)] else "")
             unit = "percentage points" if metric.unit == "%" else metric.shown_unit
             axes.set_xlabel(f"Worse → ({unit})" if row is panels[-1] else "")
         key.pop("arm")
         row[0].set_ylabel(make_heading(results, key))
+    above = (
+        f"On top the answer's contrast with its intervals, of 95 % each: {'; '.join(captions)}. " if captions else ""
+    )
     return Drawing(
         name,
         title,
-        "Means minus model 4's: right of 0 model 4 is better; an interval that leaves out 0 is no luck. Over "
-        "seeds on the test images, tuned arm. The intervals of a panel hold together with 95 % (Welch's, "
-        "Bonferroni-adjusted), so they are wider than a table's. Model 3 has no squared error here: switches carry the "
-        "image past its code, so it looks perfect and is not.",
+        f"Means minus model 4's, over seeds on the test images, tuned arm: right of 0 model 4 is better. {above}"
+        "By code size and metric the intervals of a panel hold together with 95 % (Welch's, Bonferroni-adjusted), so "
+        "they are wider than a table's, and one that leaves out 0 is no luck. Model 3 has no squared error here: "
+        "switches carry the image past its code, so it looks perfect and is not.",
         figure,
     )
+
+
+def _span_row(figure: Figure, row: Sequence[Axes]) -> Axes:
+    """Put one panel in the place of a row of them, with the models of all others, and return it."""
+    places = row[0].get_subplotspec()
+    assert places is not None
+    grid = places.get_gridspec()
+    for axes in row:
+        axes.remove()
+    return figure.add_subplot(grid[places.rowspan.start, :])
 
 
 def draw_model_differences(axes: Axes, frame: pd.DataFrame, styles: Mapping[str, ModelStyle], metric: Metric) -> Axes:

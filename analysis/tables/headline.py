@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+import numpy as np
 import pandas as pd
 
 from analysis.provenance import describe_looking
 from analysis.results import StudyResults
-from analysis.stats.aggregate import add_labels
+from analysis.stats.aggregate import add_labels, select_confirmed_scores
+from analysis.stats.contrasts import MINIMUM_SEEDS, make_contrast
 from analysis.stats.headline import MARGIN, SCOPE, compare_headline, get_pca_errors
+from analysis.stats.intervals import summarise
+from analysis.stats.metrics import SQUARED_ERROR, select_metric
 from analysis.tables.table import (
     Absent,
     Column,
@@ -20,6 +24,8 @@ from analysis.tables.table import (
 )
 
 TITLE = "Reconstruction against PCA"
+BASELINE = "model_4"
+"""The paper's best, by its abstract (claim 5)."""
 WITHIN = f"{100 * MARGIN:g} %"
 """The margin of equivalence as it is written."""
 
@@ -32,8 +38,7 @@ _LETTERS = (
 
 def headline(results: StudyResults) -> Table | Absent:
     """Return one row a ranked model and arm: its share of PCA's error, and how it stands to every other model."""
-    models, pairs = compare_headline(results)
-    models, pairs = select_average(models), select_average(pairs)
+    models, pairs = select_headline(results)
     if pairs.empty:
         return make_absent(results, "headline", TITLE, "no two models have 3 confirmed runs beside PCA at a code size")
     sides = list_sides(pairs)
@@ -111,6 +116,68 @@ def select_average(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the rows over all code sizes of a study and arm: of the scopes, which come first, the first."""
     first = frame.drop_duplicates(["study", "arm"])[SCOPE]
     return frame.merge(first, on=SCOPE)
+
+
+def select_headline(results: StudyResults) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return models and pairs of a study and arm over all code sizes, or at the first at which models can be compared.
+
+    A study that is not finished has code sizes at which no two models have enough seeds.
+    """
+    models, pairs = compare_headline(results)
+    pairs = select_average(pairs)
+    scopes = pd.concat([pairs[SCOPE], select_average(models)[SCOPE]]).drop_duplicates(["study", "arm"])
+    return models.merge(scopes, on=SCOPE), pairs
+
+
+def compare_with_baseline(results: StudyResults) -> pd.DataFrame:
+    """Return each other model minus `BASELINE` as the pairs of the headline have it, in the tuned arm.
+
+    Returns:
+        One row a study and model, the nearest or best first: study, code_sizes, architecture, difference and
+        difference_half_width in % of PCA's error.
+    """
+    pairs = select_headline(results)[1]
+    turned = pairs.rename(columns={"architecture": "other", "other": "architecture"})
+    sides = pd.concat([pairs, turned.assign(difference=-turned["difference"])])
+    sides = sides[(sides["arm"] == "tuned") & (sides["other"] == BASELINE)].sort_values(["study", "difference"])
+    return scale(sides, "difference")[["study", "code_sizes", "architecture", "difference", "difference_half_width"]]
+
+
+def describe_nearest(results: StudyResults, study: str) -> str:
+    """Say by how much the best model of a study but `BASELINE` differs from it; nothing where they are not compared."""
+    differences = compare_with_baseline(results)
+    differences = differences[differences["study"] == study]
+    if differences.empty:
+        return ""
+    best = differences.iloc[0]
+    baseline, other = (results.get_label(name) for name in (BASELINE, best["architecture"]))
+    by = f"{best['difference']:+.1f} ± {best['difference_half_width']:.1f} %"
+    return f"{other} minus {baseline} is {by} (above 0: {baseline} is better)"
+
+
+def describe_sizes(code_sizes: str) -> str:
+    """Say over which code sizes the headline is averaged."""
+    sizes = code_sizes.split(", ")
+    return f"averaged over code sizes {join_words(sizes)}" if len(sizes) > 1 else f"at code size {sizes[0]}"
+
+
+def measure_share(results: StudyResults, study: str, architecture: str, code_sizes: str) -> tuple[float, float] | None:
+    """Return a model's squared error in % of PCA's, ranked or not, as the headline has it, and half of its interval.
+
+    None where the tuned arm has fewer than `MINIMUM_SEEDS` runs of it at one of the code sizes.
+    """
+    scores = select_metric(select_confirmed_scores(results), SQUARED_ERROR)
+    own = scores[(scores["study"] == study) & (scores["arm"] == "tuned") & (scores["architecture"] == architecture)]
+    shares = own.astype({"study": "str"}).merge(get_pca_errors(results), on=["study", "code_size"])
+    cells = summarise(
+        shares.assign(share=100 * shares["value"] / shares["pca"].astype("float64")), ["code_size"], "share"
+    )
+    sizes = [int(size) for size in code_sizes.split(", ")]
+    cells = cells[cells["code_size"].isin(sizes) & (cells["n"] >= MINIMUM_SEEDS)]
+    if len(cells) < len(sizes):
+        return None
+    mean = make_contrast(np.full(len(sizes), 1 / len(sizes)), cells["mean"], cells["deviation"], cells["n"])
+    return float(mean.value), float(mean.half_width())
 
 
 def list_sides(pairs: pd.DataFrame) -> pd.DataFrame:

@@ -12,14 +12,22 @@ from typing import Any
 import pandas as pd
 
 from analysis.provenance import describe_looking
-from analysis.results import StudyResults, select_confirmed
+from analysis.results import Study, StudyResults, select_confirmed
 from analysis.stats.aggregate import select_confirmed_scores
 from analysis.stats.contrasts import MINIMUM_SEEDS, MOST_SEEDS, SIGNIFICANCE
-from analysis.stats.headline import compare_headline
 from analysis.stats.metrics import SQUARED_ERROR, SUMMARY, select_metric, settle_metrics
 from analysis.stats.ranking import METRIC
 from analysis.tables.agreement import agreement
-from analysis.tables.headline import WITHIN, describe_reference, join_labels, join_words, select_average
+from analysis.tables.headline import (
+    WITHIN,
+    describe_nearest,
+    describe_reference,
+    describe_sizes,
+    join_labels,
+    join_words,
+    measure_share,
+    select_headline,
+)
 from analysis.tables.scores import compare_ranked, describe_controls, tabulate_scores
 from analysis.tables.table import (
     ESTIMATE_CAPTION,
@@ -35,6 +43,8 @@ from analysis.tables.table import (
 )
 from trainables.models.architectures import BUILT_IN
 
+CLASSIC = "classic_autoencoder"
+"""The control that the paper's authors compare convolutional models with."""
 ALIKE = 0.5
 """Orders whose tau is at least this mostly agree: three of four pairs of models stand alike in both."""
 
@@ -83,7 +93,7 @@ def answers(results: StudyResults) -> list[str]:
 
     All of the tuned arm. There is nothing to say of a study in which no two models can be compared.
     """
-    models, pairs = (select_average(frame) for frame in compare_headline(results))
+    models, pairs = select_headline(results)
     orders = agreement(results)
     sentences = []
     for study in results.studies:
@@ -92,7 +102,7 @@ def answers(results: StudyResults) -> list[str]:
             continue
         of_study = models[(models["study"] == study.name) & (models["arm"] == "tuned")].set_index("architecture")
         said = [
-            _say_which(results, of_study, study.manifest["dataset"]["test_images"]),
+            _say_which(results, study, of_study),
             _say_better(results, own),
             _say_equivalent(results, own),
             _say_undecided(results, own),
@@ -109,11 +119,12 @@ def answers(results: StudyResults) -> list[str]:
     return sentences
 
 
-def _say_which(results: StudyResults, models: pd.DataFrame, test_images: int) -> str:
+def _say_which(results: StudyResults, study: Study, models: pd.DataFrame) -> str:
+    """Say who reconstructs best, by how much from the paper's best, and where the control stands that is not ranked."""
     best = models[models["mark"] != ""]
     shares = [f"{100 * row['share']:.1f} ± {100 * row['half_width']:.1f}" for _, row in best.iterrows()]
-    sizes = models["code_sizes"].iloc[0].split(", ")
-    over = f"averaged over code sizes {join_words(sizes)}" if len(sizes) > 1 else f"at code size {sizes[0]}"
+    code_sizes = str(models["code_sizes"].iloc[0])
+    nearest = describe_nearest(results, study.name)
     owner = "its" if len(best) == 1 else "their"
     if len(best) == 1:
         verb = "reconstructs best" if best["mark"].iloc[0] == "best" else "may reconstruct best"
@@ -121,9 +132,25 @@ def _say_which(results: StudyResults, models: pd.DataFrame, test_images: int) ->
         verb = "are not shown to differ in their reconstructions"
     else:
         verb = "reconstruct best and are not shown to differ"
+    which = (
+        f"{_name_all(results, best.index)} {verb}: on {study.manifest['dataset']['test_images']:,} test images {owner} "
+        f"squared error is {join_words(shares)} % of {describe_reference(results)}, {describe_sizes(code_sizes)}"
+    )
+    control = _say_classic(results, study.name, code_sizes, best["share"])
+    return f"{'; '.join(filter(None, (which, nearest)))}. {control}".strip()
+
+
+def _say_classic(results: StudyResults, study: str, code_sizes: str, best: pd.Series[float]) -> str:
+    """Say what the classic auto-encoder reaches beside the shares of the ``best``; nothing where it was not run."""
+    measured = measure_share(results, study, CLASSIC, code_sizes)
+    if measured is None:
+        return ""
+    share, width = measured
+    place = "lower" if share < 100 * best.min() else "higher" if share > 100 * best.max() else "between theirs"
+    parameters = results.trials.loc[results.trials["architecture"] == CLASSIC, "parameters"].median()
     return (
-        f"{_name_all(results, best.index)} {verb}: on {test_images:,} test images {owner} squared error is "
-        f"{join_words(shares)} % of {describe_reference(results)}, {over}."
+        f"The classic auto-encoder (fully connected, {parameters / 1e6:.1f} million parameters) is a control and not "
+        f"ranked; its error is {place}: {share:.1f} ± {width:.1f} %."
     )
 
 

@@ -83,8 +83,12 @@ def test_the_answer_is_worked_out_anew_from_the_files(results: StudyResults) -> 
     found = tests.frame[(tests.frame["arm"] == "tuned") & (tests.frame["outcome"] == "better")]
     average = found[found["code_sizes"] == said["code_sizes"].iloc[0]]
     assert {frozenset(pair) for pair in zip(average["architecture"], average["other"], strict=True)} == different
-    first = means[ranked].idxmin()
+    first, nearest = means[ranked].idxmin(), means[ranked].drop("model_4").idxmin()
     sentence = publish.make_parts(results)["answer"]
+    error, freedom = sum_up(nearest, "model_4")
+    difference = f"{100 * (means[nearest] - means['model_4']):+.1f}"
+    half_width = f"{100 * error * scipy.stats.t.ppf(0.975, freedom):.1f}"
+    assert f"{results.get_label(nearest)} minus Model 4 is {difference} ± {half_width} % (above 0" in sentence
     assert f"{said['share'][first]:.1f} ± {said['share_half_width'][first]:.1f}" in sentence
 
 

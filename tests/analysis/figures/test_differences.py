@@ -11,6 +11,7 @@ from matplotlib.container import ErrorbarContainer
 
 from analysis.figures.differences import ablation_differences, model_differences
 from analysis.results import StudyResults, load_study
+from analysis.tables.summary import answers
 from analysis.tables.table import Absent
 from tests.analysis.figures.panels import (
     SIZES,
@@ -31,8 +32,9 @@ def test_models_differ_from_model_4_by_code_size_and_metric(results: StudyResult
     assert [axes.get_title() for axes in figure.axes[:4]] == [
         *("Squared error", "Linear error (%)", "MLP error (%)", "k-means accuracy"),
     ]
-    assert [axes.get_ylabel() for axes in figure.axes[::4]] == [f"Code size {size}" for size in SIZES]
-    assert [axes.xaxis_inverted() for axes in figure.axes] == [False, False, False, True] * len(SIZES)
+    *panels, _ = figure.axes
+    assert [axes.get_ylabel() for axes in panels[::4]] == [f"Code size {size}" for size in SIZES]
+    assert [axes.xaxis_inverted() for axes in panels] == [False, False, False, True] * len(SIZES)
     squared, linear = figure.axes[4], figure.axes[5]
     styles = choose("model_1", "model_3")
     assert [label.get_text() for label in squared.get_yticklabels()] == ["Model 1", "Model 3"]
@@ -52,6 +54,34 @@ def test_models_differ_from_model_4_by_code_size_and_metric(results: StudyResult
         assert isinstance(container, ErrorbarContainer)
         ((left, _), (right, _)) = container.lines[2][0].get_segments()[0]
         assert (left, right) == pytest.approx((interval.low, interval.high))
+
+
+def test_caption_and_first_sentence_say_what_is_drawn_on_top(results: StudyResults) -> None:
+    """Model 1 minus model 4 in shares of PCA's error, averaged over both code sizes, as NumPy and SciPy work it out."""
+    drawing = drawn(model_differences(results))
+    means, variances = [], []
+    for size in SIZES:
+        key = ("reconstruction", "squared_error")
+        pca = true_score(*key, "pca", size, "control", 1)
+        for model in ("model_1", "model_4"):
+            runs = 100 * np.array([true_score(*key, model, size, "tuned", seed) for seed in (1, 2, 3)]) / pca
+            means.append(runs.mean() / 2)
+            variances.append(runs.var(ddof=1) / 3 / 4)
+    difference = means[0] - means[1] + means[2] - means[3]
+    freedom = sum(variances) ** 2 / sum(variance**2 / 2 for variance in variances)
+    half = scipy.stats.t.ppf(0.975, freedom) * sum(variances) ** 0.5
+    top = drawing.figure.axes[-1]
+    (container,) = top.containers
+    assert isinstance(container, ErrorbarContainer)
+    ((left, y), (right, _)) = container.lines[2][0].get_segments()[0]
+    assert top.get_yticklabels()[round(y)].get_text() == "Model 1"
+    assert (left, right) == pytest.approx((difference - half, difference + half))
+    said = f"Model 1 minus Model 4 is {difference:+.1f} ± {half:.1f} % (above 0: Model 4 is better)"
+    shares = "PCA's (not clipped to [0, 1]), averaged over code sizes 2 and 10"
+    contrast = f"squared error in % of {shares}"
+    assert top.get_title().lower() == contrast.lower()
+    assert f"{contrast}: {said}. " in drawing.caption
+    assert f"{shares}; {said}. " in answers(results)[0]
 
 
 def test_without_model_4_nothing_is_missing(tmp_path: Path) -> None:

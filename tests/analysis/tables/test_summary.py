@@ -41,7 +41,7 @@ def test_who_is_better_than_whom_is_said_with_its_distance(tmp_path: Path) -> No
     share = 100 * np.mean(runs["model_5"]) / 26.71
     assert which.startswith("Model 5 reconstructs best: on 360 test images its squared error")
     assert f"is {share:.1f} ± " in which
-    assert which.endswith(" % of PCA's (not clipped to [0, 1]), at code size 10.")
+    assert " % of PCA's (not clipped to [0, 1]), at code size 10; " in which
     test = scipy.stats.ttest_ind(runs["model_4"], runs["model_5"], equal_var=False)
     interval = test.confidence_interval(0.95)
     middle, half = (interval.high + interval.low) / 2 / 0.2671, (interval.high - interval.low) / 2 / 0.2671
@@ -49,10 +49,42 @@ def test_who_is_better_than_whom_is_said_with_its_distance(tmp_path: Path) -> No
         better
         == f"In % of PCA's error, Model 5 is better than Model 4, by {middle:.1f} ± {half:.1f} % (95 % intervals)."
     )
+    assert f"; Model 5 minus Model 4 is {-middle:+.1f} ± {half:.1f} % (above 0: Model 4 is better). The " in which
     assert "Model 3 in 2" in columns and columns.startswith("In 3 comparisons of all models (")
     assert training == "Each was trained from at least 5 seeds, for 4 epochs of 1,437 images."
     assert ours == "No public source defines Model 5: it is ours."
-    assert not any("Classic" in sentence for sentence in (which, better, columns))
+    assert not any("lassic" in sentence for sentence in (better, columns))
+
+
+@pytest.mark.parametrize(
+    ("errors", "place"),
+    [((7.0, 7.1, 7.2), "lower"), ((20.0, 20.4, 20.2), "higher"), ((12.2, 12.3, 12.1), "between theirs")],
+)
+def test_the_classic_auto_encoder_is_named_beside_the_best(
+    errors: tuple[float, ...], place: str, tmp_path: Path
+) -> None:
+    """Whether it reconstructs better or worse than the best model or models, with its interval over three seeds."""
+    results = study(tmp_path, seeds=3)
+    near = {"model_4": (12.0, 13.0, 11.0), "model_5": (12.5, 13.2, 12.3)}
+    which, *_ = answers(having_squared_errors(results, classic_autoencoder=errors, **near))
+    low, high = scipy.stats.t.interval(0.95, 2, np.mean(errors), scipy.stats.sem(errors))
+    share, half = np.mean(errors) / 0.2671, (high - low) / 2 / 0.2671
+    parameters = results.trials.set_index("architecture")["parameters"]["classic_autoencoder"].iloc[0] / 1e6
+    assert which.startswith("Models 4 and 5 are not shown to differ")
+    assert which.endswith(
+        f" The classic auto-encoder (fully connected, {parameters:.1f} million parameters) is a control and not "
+        f"ranked; its error is {place}: {share:.1f} ± {half:.1f} %."
+    )
+    two = study(tmp_path / "two", seeds=3, mishaps={("classic_autoencoder", 10, "tuned", 1): "diverged"})
+    assert "classic" not in answers(two)[0]
+
+
+def test_before_all_code_sizes_have_their_seeds_the_answer_is_of_one_that_has(tmp_path: Path) -> None:
+    """No two models are confirmed at code size 30, all are at 10."""
+    lost = {("model_4", 30, "tuned", number): "diverged" for number in (1, 2, 3)}
+    results = study(tmp_path, architectures=("model_1", "model_4"), code_sizes=(10, 30), seeds=3, mishaps=lost)
+    which, *_ = answers(results)
+    assert ", at code size 10; Model 1 minus Model 4 is " in which
 
 
 def test_noise_is_called_equal_or_undecided(tmp_path: Path) -> None:
