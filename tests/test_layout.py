@@ -149,6 +149,19 @@ def test_every_make_target_that_the_documents_show_exists() -> None:
         subprocess.run(["make", "--dry-run", target], cwd=ROOT, check=True, capture_output=True)
 
 
+def test_every_line_of_the_install_page_finds_its_files(tmp_path: Path) -> None:
+    """Constraints and project are where the line runs: in the checkout, or beside it if the line clones it first."""
+    (tmp_path / "cae-study").symlink_to(ROOT)
+    page = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
+    lines = [line for line in re.findall(r"`([^`]+)`", page) if "pip install -c" in line]
+    assert len(lines) >= 5
+    for line in lines:
+        words = shlex.split(line.partition("pip install")[2].partition("&&")[0])
+        folder = tmp_path if "git clone" in line else ROOT
+        named = [words[words.index(flag) + 1].partition("[")[0] for flag in ("-c", "-e")]
+        assert all((folder / name).exists() for name in named), line
+
+
 def test_a_study_installs_what_it_needs_and_tests_what_they_need_besides(tmp_path: Path) -> None:
     """Make is asked without running anything, where nothing is installed yet."""
     for name in ("Makefile", "pyproject.toml", "constraints.txt"):
