@@ -83,7 +83,7 @@ def test_the_answer_is_worked_out_anew_from_the_files(results: StudyResults) -> 
     found = tests.frame[(tests.frame["arm"] == "tuned") & (tests.frame["outcome"] == "better")]
     average = found[found["code_sizes"] == said["code_sizes"].iloc[0]]
     assert {frozenset(pair) for pair in zip(average["architecture"], average["other"], strict=True)} == different
-    first, nearest = means[ranked].idxmin(), means[ranked].drop("model_4").idxmin()
+    first, nearest = str(means[ranked].idxmin()), str(means[ranked].drop("model_4").idxmin())
     sentence = publish.make_parts(results)["answer"]
     error, freedom = sum_up(nearest, "model_4")
     difference = f"{100 * (means[nearest] - means['model_4']):+.1f}"
