@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ import pandas as pd
 from analysis.results import COORDINATES, SEARCHED, StudyResults
 from study.storage.schema import OPTUNA_STATES
 from trainables.errors import InputError
+from trainables.models.architectures import Architecture, Control
 
 JOURNALS = (".log", ".journal")
 """How the name of a journal file ends; every other storage is the URL of a database."""
@@ -62,10 +64,11 @@ def write_optuna(results: StudyResults, url: str) -> str:
             optuna_study.set_user_attr("metric", column)
             there = {trial.user_attrs.get("trial_id") for trial in optuna_study.get_trials(deepcopy=False)}
             distributions = _distributions(trials, results.manifest)
+            own = _make_own_distributions(results.models.get(str(architecture)))
             for row in trials[~trials["trial_id"].isin(there)].to_dict("records"):
                 curve = curves.get(row["trial_id"], results.epochs[:0])[["epoch", column]].dropna()
                 values = dict(zip(curve["epoch"].tolist(), curve[column].tolist(), strict=True))
-                optuna_study.add_trial(_optuna_trial(row, values, distributions))
+                optuna_study.add_trial(_optuna_trial(row, values, distributions, own))
                 added += 1
     return f"{added} of {len(search)} search trials added"
 
@@ -119,11 +122,29 @@ def _distributions(trials: pd.DataFrame, manifest: Mapping[str, Any]) -> dict[st
     return ranges
 
 
-def _optuna_trial(row: Mapping[Any, Any], values: dict[int, float], distributions: Mapping[str, Any]) -> Any:
-    """Return a search trial as Optuna has it, with what was reached after each epoch."""
+def _make_own_distributions(row: Architecture | Control | None) -> dict[str, Any]:
+    """Return what the search of a module of the user's own chose besides."""
+    from optuna import distributions
+
+    return {
+        name: getattr(distributions, values["distribution"])(
+            **{key: each for key, each in values.items() if key != "distribution"}
+        )
+        for name, values in getattr(row, "space", {}).items()
+    }
+
+
+def _optuna_trial(
+    row: Mapping[Any, Any], values: dict[int, float], distributions: Mapping[str, Any], own: Mapping[str, Any]
+) -> Any:
+    """Return a search trial as Optuna has it, with what was reached after each epoch.
+
+    ``own`` are distributions of settings of a module of the user's own.
+    """
     from optuna.trial import TrialState, create_trial
 
     state = TrialState[OPTUNA_STATES[row["status"]]]
+    settings = json.loads(row["module_settings"]) if own else {}
     told = (
         "trial_id",
         "number",
@@ -143,8 +164,8 @@ def _optuna_trial(row: Mapping[Any, Any], values: dict[int, float], distribution
     trial = create_trial(
         state=state,
         value=None if state == TrialState.FAIL else row["search_value"],
-        params={name: row[name] for name in distributions},
-        distributions=dict(distributions),
+        params={name: row[name] for name in distributions} | {name: settings[name] for name in own},
+        distributions={**distributions, **own},
         intermediate_values=values,
         user_attrs={name: row[name] for name in told if pd.notna(row[name])},
     )

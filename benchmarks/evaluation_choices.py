@@ -57,6 +57,7 @@ def make_codes(name: str, code_size: int, dataset: Dataset, epochs: int, batch_s
     model = training.model.eval()
     codes = encode_pixels(model, training.train_pixels)
     measured = measure_test(model, move_pixels(validation, device), codes.mean(0), 1)
+    assert measured.decoder_layer is not None
     return {"train": codes, "validation": measured.codes, "decoder_layer": measured.decoder_layer}
 
 

@@ -68,8 +68,8 @@ def _run(arguments: argparse.Namespace) -> int:
         from study.reproduce import reproduce
 
         trial_id, results = arguments.reproduce
-        own = read_models(arguments.models).objectives if arguments.models else ()
-        return reproduce(trial_id, results, arguments.dataset, arguments.data_dir, own)
+        models, objectives = read_models(arguments.models) if arguments.models else ((), ())
+        return reproduce(trial_id, results, arguments.dataset, arguments.data_dir, objectives, models)
     if arguments.json and not arguments.status:
         raise InputError("--json without --status", "--status --json", "add --status, or leave --json out")
     if asked := arguments.status or arguments.missing:

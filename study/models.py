@@ -37,9 +37,10 @@ from trainables.data.datasets import load_dataset
 from trainables.data.images import Dataset
 from trainables.errors import InputError
 from trainables.inference import TrainedModel
-from trainables.models.architectures import BUILT_IN, Architecture, Filters
+from trainables.models.architectures import BUILT_IN, Architecture, Filters, ModuleAutoencoder
 from trainables.models.custom import dump_row
 from trainables.models.layers import list_layers
+from trainables.models.module import measure_module
 from trainables.training.devices import prepare
 from trainables.training.objectives import Objective
 from trainables.training.training import EpochMetrics, Training, move_pixels, train_to_end
@@ -102,7 +103,10 @@ def train(
         with _opening(Path(output), WEIGHTS) as partial:  # refused before a model is trained for it
             partial.unlink()
     dataset = load_dataset(str(data), data_dir)
-    list_layers(row, code_size, image_size=dataset.training.pixels.shape[1])  # refuses other sizes, layer by layer
+    if isinstance(row, ModuleAutoencoder):
+        measure_module(row, code_size, row.settings)
+    else:
+        list_layers(row, code_size, image_size=dataset.training.pixels.shape[1])  # refuses others, layer by layer
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     prepare(place)
     settings = RECIPES[recipe].trial_config(row, code_size, epochs, learning_rate=learning_rate, filters=filters)
@@ -117,7 +121,10 @@ def train(
 
 
 def load_model(
-    folder: Location | Path | str, which: str | None = None, objectives: Sequence[Objective] = ()
+    folder: Location | Path | str,
+    which: str | None = None,
+    objectives: Sequence[Objective] = (),
+    models: Sequence[Architecture] = (),
 ) -> TrainedModel:
     """Return a trained model, on the processor.
 
@@ -125,13 +132,14 @@ def load_model(
         folder: of one model, as `train` writes it; or folder or URI of a study.
         which: of a study: a trial, or a cell, whose best trial is taken: see `find_kept_trial`.
         objectives: the user's own, with one of which it may have been trained.
+        models: the user's own, one of whose modules it may be.
 
     Raises:
-        InputError: there is no such model or study, it has kept no such model, or the model's own objective is not
-            given.
+        InputError: there is no such model or study, it has kept no such model, or the model's own objective or module
+            is not given.
     """
     if which is not None:
-        return find_model(Store(folder), which, objectives)[1]
+        return find_model(Store(folder), which, objectives, models)[1]
     local = (folder if isinstance(folder, Location) else parse_location(folder)).local
     if local is None or not (local / WEIGHTS).is_file():
         raise InputError(
@@ -139,7 +147,7 @@ def load_model(
             "a folder that train has written; or the folder of a study with a trial or cell of it",
             'check the path, or name a cell: load_model("results/quick-digits", "model_4-code10")',
         )
-    return TrainedModel(*unpack_weights((local / WEIGHTS).read_bytes(), str(local / WEIGHTS), objectives))
+    return TrainedModel(*unpack_weights((local / WEIGHTS).read_bytes(), str(local / WEIGHTS), objectives, models))
 
 
 def pretrained(architecture: str, code_size: int) -> TrainedModel:
@@ -164,14 +172,14 @@ def pretrained(architecture: str, code_size: int) -> TrainedModel:
 
 
 def find_model(
-    store: Store, which: str, objectives: Sequence[Objective] = ()
+    store: Store, which: str, objectives: Sequence[Objective] = (), models: Sequence[Architecture] = ()
 ) -> tuple[Mapping[str, Any], TrainedModel]:
     """Return the row of a trial and its model; as `load_model`."""
     config, rows = rebuild_config(store.require_study()), store.read_trials()
     confirmed = find_confirmed(config, {each["trial_id"]: each for each in rows}) if config else {}
     row = find_kept_trial(rows, which, str(store.folder), confirmed)
     received = f"{store.folder}/weights/{row['trial_id']}.safetensors"
-    return row, TrainedModel(*unpack_weights(store.read_weights(row["trial_id"]), received, objectives))
+    return row, TrainedModel(*unpack_weights(store.read_weights(row["trial_id"]), received, objectives, models))
 
 
 def find_kept_trial(

@@ -29,7 +29,7 @@ from trainables.data.images import Dataset
 from trainables.errors import InputError
 from trainables.evaluation.clustering import require_umap
 from trainables.models.architectures import BUILT_IN, CONTROLS, Architecture, Control
-from trainables.models.custom import load_row
+from trainables.models.custom import restore_row
 from trainables.node_info import TRIAL_LIBRARIES
 from trainables.run_trial import Outcome, Trial, TrialBatch, describe_device, run_trial
 from trainables.training.controls import CONTROL_OBJECTIVES
@@ -53,6 +53,7 @@ def reproduce(
     dataset_name: str | None = None,
     data_dir: Path | None = None,
     objectives: Sequence[Objective] = (),
+    models: Sequence[Architecture] = (),
 ) -> int:
     """Train the trial again, print the comparison, and return the exit status: 0 the same, 1 different.
 
@@ -66,8 +67,8 @@ def reproduce(
     manifest = store.require_study()
     row = _find_trial(store, trial_id)
     trial_id = row["trial_id"]
-    architecture = _find_architecture(row["architecture"], manifest)
-    objective = _find_objective(row, objectives)
+    architecture = _find_architecture(row["architecture"], manifest, models)
+    objective = _find_objective(row, objectives, architecture.layered)
     dataset = load_dataset(dataset_name or manifest["config"]["dataset"], data_dir)
     if dataset.sha256 != row["dataset_sha256"]:
         raise InputError(
@@ -203,15 +204,23 @@ def _find_trial(store: Store, trial_id: str) -> dict[str, Any]:
     return row
 
 
-def _find_architecture(name: str, manifest: Mapping[str, Any]) -> Architecture | Control:
-    """Return the row called ``name``: built in, of a control, or one of the study's own, which study.json holds."""
-    models = {**BUILT_IN, **CONTROLS, **{row.name: row for row in map(load_row, manifest.get("models", ()))}}
+def _find_architecture(name: str, manifest: Mapping[str, Any], own: Sequence[Architecture]) -> Architecture | Control:
+    """Return the row called ``name``: built in, of a control, or one of the study's own, which study.json holds.
+
+    The factory of a module is not there: it is that of the module that is given again.
+    """
+    rows = {values["name"]: values for values in manifest.get("models", ())}
+    if name in rows:
+        return restore_row(rows[name], own)
+    models = {**BUILT_IN, **CONTROLS}
     if name not in models:
-        raise InputError(f"unknown architecture {name!r}", ", ".join(models), "choose a trial of one of these")
+        raise InputError(
+            f"unknown architecture {name!r}", ", ".join((*models, *rows)), "choose a trial of one of these"
+        )
     return models[name]
 
 
-def _find_objective(row: Mapping[str, Any], own: Sequence[Objective]) -> Objective:
+def _find_objective(row: Mapping[str, Any], own: Sequence[Objective], layered: bool) -> Objective:
     """Return the objective of a row, which rows of older versions do not say: built in, or one of the user's own."""
     known = {**OBJECTIVES, **CONTROL_OBJECTIVES, **{each.name: each for each in own}}
     name = row.get("objective") or RECONSTRUCTION
@@ -221,7 +230,7 @@ def _find_objective(row: Mapping[str, Any], own: Sequence[Objective]) -> Objecti
             ", ".join(known),
             "give your file again, --models FILE",
         )
-    return known[name].limit(row["pretraining"] or "none")
+    return known[name].limit(row["pretraining"] or "none", layered)
 
 
 def _choose_device(row: Mapping[str, Any]) -> torch.device:

@@ -16,6 +16,7 @@ from pathlib import Path
 from analysis.claims.rules import DIGEST, digest_rules
 from analysis.optuna_export import check_storage, write_optuna
 from analysis.results import StudyResults, load_study
+from study.config.module_space import check_modules
 from study.config.options import RunOptions
 from study.config.study_config import StudyConfig
 from study.config.study_file import format_study_file
@@ -44,8 +45,9 @@ def load_study_data(config: StudyConfig, data_dir: Path | None) -> Dataset:
     dataset = load_dataset(config.dataset, data_dir)
     side = dataset.training.pixels.shape[1]
     if side != IMAGE_SIZE:
-        for name in config.searched_architectures:
-            list_layers(config.architecture(name), 1, image_size=side)  # shows the sizes layer by layer
+        for row in map(config.architecture, config.searched_architectures):
+            if row.layered:
+                list_layers(row, 1, image_size=side)  # shows the sizes layer by layer
         raise InputError(
             f"{config.dataset} has images of {side}x{side}", f"{IMAGE_SIZE}x{IMAGE_SIZE} pixels", "scale or pad them"
         )
@@ -63,6 +65,7 @@ def load_study_data(config: StudyConfig, data_dir: Path | None) -> Dataset:
             "a batch no larger than the training set",
             "choose a smaller batch_size in a study file, or give more images",
         )
+    check_modules(config)
     return dataset
 
 

@@ -130,11 +130,11 @@ def test_every_launch_that_the_documents_show_is_accepted(tmp_path: Path, monkey
     """Its flags exist and its values make a configuration, where the files are that they show."""
     write_shown_files("docs/extending.md", tmp_path)
     monkeypatch.chdir(tmp_path)
-    written = tmp_path / "results" / "my_study-my_images" / "study.toml"
-    written.parent.mkdir(parents=True)
-    written.write_text(
-        format_study_file(read_config("my_study.toml", models=read_models(tmp_path / "my_models.py").models))
-    )
+    for study, models in (("my_study-my_images", "my_models.py"), ("my_module-digits", "my_module.py")):
+        written = tmp_path / "results" / study / "study.toml"
+        written.parent.mkdir(parents=True)
+        read = read_config(f"{study.partition('-')[0]}.toml", models=read_models(tmp_path / models).models)
+        written.write_text(format_study_file(read))
     launches = [command[2:] for command in shown_commands() if command[:2] == ["python", "study/launch.py"]]
     assert len(launches) >= 4
     for arguments in launches:

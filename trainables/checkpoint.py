@@ -11,9 +11,9 @@ import safetensors
 import safetensors.torch
 
 from trainables.errors import InputError
-from trainables.models.architectures import BUILT_IN
+from trainables.models.architectures import BUILT_IN, Architecture
 from trainables.models.autoencoder import Autoencoder
-from trainables.models.custom import dump_row, load_row
+from trainables.models.custom import dump_row, restore_row
 from trainables.training.objectives import OBJECTIVES, Objective
 from trainables.training.training import make_model
 from trainables.trial_config import TrialConfig
@@ -27,11 +27,14 @@ def pack_weights(model: Autoencoder, trial_config: TrialConfig, trial_id: str) -
         "settings": trial_config.as_dict(),
         "image_size": model.image_size,
     }
-    state = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    # Copies, since the file holds no tensor twice and a module of the user's own may use one in two places.
+    state = {name: value.detach().cpu().clone().contiguous() for name, value in model.state_dict().items()}
     return safetensors.torch.save(state, metadata={"cae_study": json.dumps(header)})
 
 
-def load_checkpoint(path: str | Path, objectives: Sequence[Objective] = ()) -> Autoencoder:
+def load_checkpoint(
+    path: str | Path, objectives: Sequence[Objective] = (), models: Sequence[Architecture] = ()
+) -> Autoencoder:
     """Return the trained module of a weights file, in evaluation mode, on the processor.
 
     By trial or by cell: `study.models.load_model`.
@@ -39,6 +42,7 @@ def load_checkpoint(path: str | Path, objectives: Sequence[Objective] = ()) -> A
     Args:
         path: of the file.
         objectives: the user's own, with one of which it may have been trained.
+        models: the user's own, one of whose modules it may be.
 
     Raises:
         InputError: there is no such file, or it was not written by `pack_weights`.
@@ -46,16 +50,16 @@ def load_checkpoint(path: str | Path, objectives: Sequence[Objective] = ()) -> A
     path = Path(path)
     if not path.is_file():
         raise InputError(f"no weights file {path}", "RESULTS/weights/TRIAL_ID.safetensors", "check the path")
-    return unpack_weights(path.read_bytes(), str(path), objectives)[0]
+    return unpack_weights(path.read_bytes(), str(path), objectives, models)[0]
 
 
 def unpack_weights(
-    content: bytes, received: str, objectives: Sequence[Objective] = ()
+    content: bytes, received: str, objectives: Sequence[Objective] = (), models: Sequence[Architecture] = ()
 ) -> tuple[Autoencoder, TrialConfig]:
     """Return the module of the bytes of a weights file, which the user called ``received``, and its settings.
 
     Raises:
-        InputError: they were not made by `pack_weights`, or the objective is an own one that is not given.
+        InputError: they were not made by `pack_weights`, or the objective or module is an own one that is not given.
     """
     known = {**OBJECTIVES, **{each.name: each for each in objectives}}
     try:
@@ -64,9 +68,9 @@ def unpack_weights(
         size = int.from_bytes(content[:8], "little")
         header: dict[str, Any] = json.loads(json.loads(content[8 : 8 + size])["__metadata__"]["cae_study"])
         trial_config = TrialConfig(**header["settings"])
-        # A user's own row stands in the file itself, which so needs no other.
+        # A user's own row stands in the file itself, which so needs no other; of a module all but the factory.
         own = trial_config.architecture not in BUILT_IN and "architecture" in header
-        row = load_row(header["architecture"]) if own else trial_config.variant()
+        row = restore_row(header["architecture"], models) if own else trial_config.variant()
         objective = known.get(trial_config.objective)
         if objective is not None:
             model = make_model(trial_config, header["image_size"], row, objective)

@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from trainables.data.images import Dataset
 from trainables.evaluation.scores import Score, make_scores
 from trainables.models.architectures import Architecture, Control
-from trainables.models.layers import count_multiply_adds
 from trainables.models.pictures import Picture, blend_images, choose_ends, draw_samples, take_pictures
 from trainables.training.batched import BatchedTraining
 from trainables.training.devices import SEEDS_AT_ONCE, name_engine
@@ -135,7 +134,8 @@ def run_trial(
 
 
 def _find_objective(batch: TrialBatch, trial_config: TrialConfig) -> Objective:
-    return (batch.objective or OBJECTIVES[trial_config.objective]).limit(trial_config.pretraining)
+    objective = batch.objective or OBJECTIVES[trial_config.objective]
+    return objective.limit(trial_config.pretraining, batch.row.layered)
 
 
 def _train(
@@ -157,13 +157,8 @@ def _train(
     columns = {
         "train_images": len(train_pixels),
         "engine": name_engine(clock.device, objective),
-        "parameters": sum(parameter.numel() for parameter in trainings[0].model.parameters()),
-        "multiply_adds": count_multiply_adds(
-            trial_config.variant(batch.row),
-            trial_config.code_size,
-            trial_config.filters,
-            objective.outputs_per_unit,
-        ),
+        "parameters": sum(each.numel() for each in trainings[0].model.parameters() if each.requires_grad),
+        "multiply_adds": trainings[0].model.count_multiply_adds(),
         "mean_image_cross_entropy": mean_image_cross_entropy(train_images.pixels),
     }
     going = dict(zip(trials, trainings, strict=True))
@@ -237,7 +232,7 @@ def _run_control(row: Control, batch: TrialBatch, trial: Trial, dataset: Dataset
         columns |= {
             "engine": name_engine(clock.device, training.objective),
             "parameters": sum(parameter.numel() for parameter in training.model.parameters()),
-            "multiply_adds": sum(stage.layer.multiply_adds for stage in training.model.stages),
+            "multiply_adds": training.model.count_multiply_adds(),
         }
         while not training.done:
             yield Report(trial.trial_id, columns | clock.columns(), training.train_epoch(), None)

@@ -6,6 +6,7 @@ The names are those of the columns of the table `trials`, of the search space an
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -24,7 +25,7 @@ from trainables.models.architectures import (
 Optimizer = Literal["sgd", "nesterov", "adam", "muon"]
 Loss = Literal["cross_entropy", "euclidean", "both"]
 Schedule = Literal["constant", "warmup_cosine", "warmup_linear"]
-StartingWeights = Literal["caffe", "data_scaled"]
+StartingWeights = Literal["caffe", "data_scaled", "module"]
 Pretraining = Literal["none", "layerwise"]
 LAYERWISE: Final = "layerwise"
 
@@ -37,7 +38,7 @@ class TrialConfig:
     code_size: int
     filters_1: int | None
     filters_2: int | None
-    activation: Activation
+    activation: Activation | None
     pooling: Pooling | None
     unpooling: Unpooling | None
     recipe: str
@@ -58,6 +59,17 @@ class TrialConfig:
     objective: str = "reconstruction"
     objective_strength: float | None = None
     pretraining: Pretraining = "none"
+    module_settings: str | None = None  # JSON; None of a model that is no module of the user's own
+
+    @property
+    def layered(self) -> bool:
+        """Whether the model's layers are known: those of a module of the user's own are not."""
+        return self.module_settings is None
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What the factory of a module of the user's own is given besides the code size."""
+        return json.loads(self.module_settings or "{}")  # type: ignore[no-any-return]
 
     @property
     def filters(self) -> Filters | None:
@@ -110,12 +122,14 @@ class Recipe:
         batch_size: int | None = None,
         learning_rate: float | None = None,
         filters: Filters | None = None,
+        settings: Mapping[str, Any] | None = None,
         objective: str = "reconstruction",
         objective_strength: float | None = None,
     ) -> TrialConfig:
-        """Return the settings of one trial; what is None is the recipe's or the published value."""
+        """Return the settings of one trial; what is None is the recipe's, the published or the row's own value."""
         filters_1, filters_2 = filters or architecture.published_filters or (None, None)
-        training = self.training(architecture.activation)
+        training = self.training(architecture.activation, architecture.layered)
+        settings = architecture.settings if settings is None else settings
         if learning_rate is not None:
             training["learning_rate"] = learning_rate
         return TrialConfig(
@@ -130,15 +144,20 @@ class Recipe:
             epochs_planned=epochs,
             objective=objective,
             objective_strength=objective_strength,
+            module_settings=None if settings is None else json.dumps(dict(settings), sort_keys=True),
             **training,
         )
 
-    def training(self, activation: Activation) -> dict[str, Any]:
-        """Return the settings of a trial that are the recipe's own whatever is trained, but for the batch size."""
+    def training(self, activation: Activation | None, layered: bool = True) -> dict[str, Any]:
+        """Return the settings of a trial that are the recipe's own whatever is trained, but for the batch size.
+
+        A module of the user's own, which is not ``layered``, has the starting weights that its factory gives it.
+        """
         shared = {field.name for field in dataclasses.fields(TrialConfig)} - {"batch_size"}
         values = {name: value for name, value in dataclasses.asdict(self).items() if name in shared}
         rate = self.tanh_learning_rate if activation == "tanh" else self.learning_rate
-        return values | {"recipe": self.name, "learning_rate": rate}
+        values |= {"recipe": self.name, "learning_rate": rate}
+        return values if layered else values | {"starting_weights": "module"}
 
 
 _CAFFE = Recipe(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
@@ -91,7 +92,7 @@ def search(results: StudyResults) -> Table | Absent:
     counts = count_runs(results, "search").drop(columns=["arm", "collapsed", "converged"])
     finalists = average_finalists(trials)
     best = finalists.drop_duplicates(cell)
-    settings = ("learning_rate", "weight_decay", "filters_1", "filters_2")
+    settings = ("learning_rate", "weight_decay", "filters_1", "filters_2", "module_settings")
     kept = {name: f"best_{name}" for name in ("number", *settings)}
     rounds = count_rounds(trials, cell)
     best = best.assign(
@@ -112,6 +113,8 @@ def search(results: StudyResults) -> Table | Absent:
         compute_gains(finalists[finalists["study"].isin(names)], metric, cell) for metric, names in studies.items()
     ]
     frame = join_frames([counts, rounds, chosen, *reached, gain], cell)
+    of_modules = frame["best_module_settings"].astype("object")
+    frame["best_module_settings"] = of_modules.where(of_modules.isna(), of_modules.astype("str").str.strip("{}"))
     told = " or ".join(
         f"{metric.label} on the validation images ({metric.shown_unit.replace('/', ' per ')})" for metric in studies
     )
@@ -135,6 +138,7 @@ def search(results: StudyResults) -> Table | Absent:
             Column("best_learning_rate", "Learning rate", "general"),
             Column("best_weight_decay", "Weight decay", "general"),
             Column("best_filters_1/best_filters_2", "Filters", "counts"),
+            *([Column("best_module_settings", "Settings")] if of_modules.notna().any() else []),
             Column("at_edge", "At the edge"),
             Column(name, "Tuned - published", "difference"),
         ),
@@ -196,6 +200,12 @@ def find_edges(results: StudyResults, row: Mapping[Hashable, Any]) -> str:
             "budget_share": (identity.get("budget_share_range"), False),
             "filters_ratio": (identity.get("filters_ratio_range"), True),
         }
+    ranges |= {
+        name: ((values["low"], values["high"]), bool(values.get("log")))
+        for name, values in getattr(results.models.get(row["architecture"]), "space", {}).items()
+        if "low" in values
+    }
+    row = {**row, **json.loads(row["module_settings"])} if not pd.isna(row["module_settings"]) else row
     # All of the budget is no edge that a wider range could move.
     found = [name for name, (limits, log) in ranges.items() if limits and is_at_edge(row[name], limits, log)]
     if "budget_share" in found and row["budget_share"] > 0.9:

@@ -87,7 +87,7 @@ def compute_size(
     row = results.models.get(architecture)
     filters = filters or (row.published_filters if row else None)
     size: dict[str, Any] = dict(zip(("filters_1", "filters_2"), filters or (None, None), strict=True))
-    if row is None or isinstance(row, Control):
+    if row is None or isinstance(row, Control) or not row.layered:
         return size | {"parameters": None, "multiply_adds": None}
     return size | {
         "parameters": count_parameters(row, code_size, filters),
@@ -104,13 +104,15 @@ def _describe(results: StudyResults, name: str) -> dict[str, Any]:
     row = results.models.get(name)
     if row is None:
         return {"architecture": name, "label": name}
-    described = {"architecture": name, "label": row.label, "notation": row.notation}
+    described: dict[str, Any] = {"architecture": name, "label": row.label, "notation": row.notation}
     if not isinstance(row, Control):
         described |= {
             "activation": row.activation,
             "pooling": row.pooling or "none",
             "unpooling": row.unpooling or "none",
-            "layers": ", ".join([f"1@{IMAGE_SIZE}", *(_format_layer(layer) for layer in list_layers(row, 1))]),
+            "layers": ", ".join([f"1@{IMAGE_SIZE}", *(_format_layer(layer) for layer in list_layers(row, 1))])
+            if row.layered
+            else "a module of its own",
         }
     return described | {"source": row.source or None}
 

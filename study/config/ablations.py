@@ -58,7 +58,10 @@ def _set_optimizer(name: Optimizer, momentum: float, second: float | None, learn
 
 
 def _change_recipe(name: str) -> Level:
-    return Level(name, lambda base: dataclasses.replace(base, **RECIPES[name].training(base.activation)), retuned=True)
+    def change(base: TrialConfig) -> TrialConfig:
+        return dataclasses.replace(base, **RECIPES[name].training(base.activation, base.layered))
+
+    return Level(name, change, retuned=True)
 
 
 def _set_objective(objective: Objective) -> Level:
@@ -125,6 +128,9 @@ def make_factors(objectives: Mapping[str, Objective]) -> Mapping[str, tuple[Leve
 
 FACTORS = make_factors(OBJECTIVES)
 
+_OF_LAYERS = ("filters", "activation", "starting_weights", "unpooling", "pooling", "pretraining")
+"""Factors that change layers, or weights layer by layer."""
+
 USUAL = tuple(name for name in FACTORS if name not in ("pretraining", "objective", "objective_strength"))
 """Factors that are ablated unless others are asked for: an objective is a model's worth of trials, and pretraining, of
 which recipes make no use, is history."""
@@ -137,6 +143,8 @@ def explain_skip(
 
     The base's own level is no ablation and is skipped with an empty reason.
     """
+    if not row.layered and factor in _OF_LAYERS:
+        return f"{row.name} is a module of its own, of which its factory alone decides layers and starting weights"
     if row.published_filters is None and factor in ("filters", "pooling", "unpooling"):
         return f"{row.name} has no convolutions"
     if factor == "pooling" and base.pooling == "none":
@@ -156,4 +164,4 @@ def explain_skip(
         variant = changed.variant(row)
     except ValueError as error:
         return str(error)
-    return objectives[changed.objective].explain_misfit(variant) or None
+    return objectives[changed.objective].find_misfit(variant) or None

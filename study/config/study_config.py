@@ -229,7 +229,7 @@ class StudyConfig:
                 raise FieldError("own_objectives", error.received, error.accepted, error.remedy) from None
         for name in dict.fromkeys(objective for _, objective in self.list_combinations()):
             rows = [self.architecture(each) for each, objective in self.list_combinations() if objective == name]
-            reasons = [self.find_objective(name).explain_misfit(row) for row in rows]
+            reasons = [self.find_objective(name).find_misfit(row) for row in rows]
             if all(reasons):
                 raise FieldError(
                     "objectives",
@@ -237,7 +237,7 @@ class StudyConfig:
                     "objectives that one of the architectures at least can be trained by",
                     "leave it out, or add such an architecture",
                 )
-            for row in (row for row, reason in zip(rows, reasons, strict=True) if row.ranked and not reason):
+            for row in (row for row, reason in zip(rows, reasons, strict=True) if row.published_filters and not reason):
                 outputs = self.find_objective(name).outputs_per_unit
                 try:  # refuses a cell which its search would refuse too late
                     choose_filters(row, max(self.code_sizes), 1.0, 1.0, self.multiply_adds_budget, outputs)
@@ -330,7 +330,7 @@ class StudyConfig:
         return [
             Cell(architecture, code_size, objective)
             for architecture, objective in self.list_combinations()
-            if not self.find_objective(objective).explain_misfit(self.architecture(architecture))
+            if not self.find_objective(objective).find_misfit(self.architecture(architecture))
         ]
 
     def count_seeds(self, arm: str, code_size: int) -> int:

@@ -7,6 +7,7 @@ The keys of the TOML file are the fields of `StudyConfig`.
     preset = "sample"           # optional: what the file does not say is as there
     code_sizes = [4, 16]
     seeds = 5
+    [space.my_module]           # of a module of --models, as study.config.module_space says
 
 It stands where a preset does, ``--preset my_study.toml``. Every study writes one of its own, study.toml, which says
 all that was asked for, so that it can be launched again as it is.
@@ -18,19 +19,20 @@ launcher, and nowhere else: trials get the rows and objectives themselves.
 from __future__ import annotations
 
 import ast
+import dataclasses
 import json
 import re
 import runpy
 import tomllib
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from study.config.presets import PRESETS, change_preset, study_config
 from study.config.study_config import StudyConfig
 from trainables.errors import FieldError, InputError
-from trainables.models.architectures import Architecture
+from trainables.models.architectures import Architecture, ModuleAutoencoder
 from trainables.models.custom import check_row, load_row
 from trainables.training.objectives import Objective, check_objective
 
@@ -66,6 +68,9 @@ def read_config(preset: str, **changes: Any) -> StudyConfig:
     if "models" in values:
         values["models"] = _read_rows(path, text, values["models"])
     given = {name: value for name, value in changes.items() if value is not None}
+    if "space" in values:
+        holder = given if "models" in given else values
+        holder["models"] = _set_spaces(path, text, values.pop("space"), holder.get("models", ()))
     folder = Path() if "dataset" in given else path.parent
     try:
         return change_preset(PRESETS.get(start or "", {}), values | given, path.stem, folder)
@@ -76,15 +81,19 @@ def read_config(preset: str, **changes: Any) -> StudyConfig:
 
 
 def format_study_file(config: StudyConfig) -> str:
-    """Return the study file that `read_config` makes ``config`` of."""
+    """Return the study file that `read_config` makes ``config`` of, with the file of the user's own functions."""
     values = config.as_dict()
     if config.preset not in PRESETS:
         del values["preset"]
     models = values.pop("models")
-    del values["own_objectives"]  # Functions stand in no file but the user's: --models gives them again.
+    # Functions stand in no file but the user's: --models gives them again, objectives and modules.
+    del values["own_objectives"]
     lines = ["# The study as it was launched last; launch.py --preset takes this file.", *_lines(values)]
     for row in models:
-        lines += ["", "[[models]]", *_lines(row)]
+        if "space" not in row:
+            lines += ["", "[[models]]", *_lines(row)]
+        elif row["space"]:
+            lines += ["", f"[space.{row['name']}]", *_lines(row["space"])]
     return "\n".join((*lines, ""))
 
 
@@ -114,6 +123,32 @@ def _read_rows(path: Path, text: str, tables: Any) -> tuple[Architecture, ...]:
         except FieldError as error:
             raise _at(path, _find_key(own, error.field), error.received, error.accepted, error.remedy) from None
     return tuple(rows)
+
+
+def _set_spaces(path: Path, text: str, tables: Any, rows: Sequence[Architecture]) -> tuple[Architecture, ...]:
+    """Return the models with the search spaces that the tables [space.NAME] give to modules among them."""
+    from study.config.module_space import make_distributions  # Optuna, which other studies need not wait for here
+
+    modules = {row.name: row for row in rows if isinstance(row, ModuleAutoencoder)}
+    if not isinstance(tables, dict):
+        raise _at(path, _find_key(text, "space"), f"space {tables!r:.60}", "tables [space.NAME]", "see --models")
+    for name, space in tables.items():
+        line = _find_key(text, f"space.{name}") or _find_key(text, "space")
+        if name not in modules:
+            raise _at(
+                path,
+                line,
+                f"a space of {name!r:.60}, which is no module of your own",
+                ", ".join(modules) or "the name of a module of the file of models, and none is given",
+                "give the file that defines it, --models FILE, or remove the table",
+            )
+        try:
+            made = load_row(dataclasses.replace(modules[name], space=space))
+            make_distributions(made)
+        except InputError as error:
+            raise _at(path, line, error.received, error.accepted, error.remedy) from None
+        modules[name] = made  # type: ignore[assignment]
+    return tuple(modules.get(row.name, row) for row in rows)
 
 
 def _read(path: Path) -> str:
@@ -174,12 +209,16 @@ def read_models(path: Path) -> OwnModels:
                 path,
                 _find_rows(tree),
                 f"{ROWS} holds {row!r:.60}",
-                "rows made by ConvolutionalAutoencoder or ClassicAutoencoder",
+                "rows made by ConvolutionalAutoencoder, ClassicAutoencoder or ModuleAutoencoder",
                 "see docs/extending.md",
             )
         try:
             made = load_row(row)
             check_row(made)
+            if isinstance(made, ModuleAutoencoder) and made.space:
+                from study.config.module_space import make_distributions
+
+                make_distributions(made)
             if made.name in checked:
                 raise InputError(f"a second model called {made.name}", "each name once", "give it another name")
         except InputError as error:

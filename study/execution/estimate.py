@@ -17,8 +17,9 @@ from study.execution.tuner import Resources
 from study.plan.plan import Plan
 from study.plan.planned_trial import PlannedTrial, make_control_config, make_trial_config
 from trainables.data.images import Dataset
-from trainables.models.architectures import IMAGE_SIZE, Control
+from trainables.models.architectures import IMAGE_SIZE, Architecture, Control, ModuleAutoencoder
 from trainables.models.layers import count_parameters
+from trainables.models.module import measure_module
 from trainables.run_trial import KEPT_RECONSTRUCTIONS, count_kept_codes
 from trainables.training.batched import BatchedTraining
 from trainables.training.devices import SEEDS_AT_ONCE
@@ -144,7 +145,8 @@ def _measure_pace(
     assert trial_config is not None
     if layerwise:
         trial_config = dataclasses.replace(trial_config, pretraining=LAYERWISE, epochs_planned=4)
-    objective, images = config.find_objective(trial_config.objective), trial_config.batch_size * steps
+    objective = config.find_objective(trial_config.objective).limit(trial_config.pretraining, row.layered)
+    images = trial_config.batch_size * steps
     pixels = torch.from_numpy(np.array(dataset.training.pixels[:images])).to(device)
     labels = None if dataset.training.labels is None else torch.tensor(dataset.training.labels[:images], device=device)
 
@@ -152,13 +154,12 @@ def _measure_pace(
         return [Training(trial_config, seed, pixels, None, network, objective, labels) for seed in range(seeds)]
 
     one = trainings(1)
-    shared = objective.shared and not layerwise
-    captured = device.type != "cpu" and shared
+    captured = device.type != "cpu" and objective.shared
     # Two epochs pretrain one layer after the other, two train them together.
     timed = (1, 2, 3, 4) if layerwise else (2,)
     alone = _time_epoch(BatchedTraining(one) if captured else one[0], clock, timed) / len(pixels)
     together = alone
-    if at_once > 1 and shared:
+    if at_once > 1 and objective.shared:
         together = _time_epoch(BatchedTraining(trainings(at_once)), clock) / (at_once * len(pixels))
     started = clock()
     batch, model = pixels[: trial_config.batch_size], one[0].model
@@ -204,6 +205,12 @@ def estimate_room(planned: Iterable[PlannedTrial], config: StudyConfig, test_ima
             rows += CODES_BYTES + codes * IMAGE_BYTES + HALF_BYTES * values
             rows += WALK_BYTES if isinstance(row, Control) else PICTURES_BYTES
         if trial.phase == "confirm" and not isinstance(row, Control):
-            outputs = config.find_objective(trial.cell.objective).outputs_per_unit
-            weights += WEIGHT_BYTES * count_parameters(row, trial.cell.code_size, outputs_per_unit=outputs)
+            weights += WEIGHT_BYTES * _count_parameters(config, row, trial.cell)
     return Room(rows, weights)
+
+
+def _count_parameters(config: StudyConfig, row: Architecture, cell: Cell) -> int:
+    if isinstance(row, ModuleAutoencoder):
+        return measure_module(row, cell.code_size, row.settings).parameters
+    outputs = config.find_objective(cell.objective).outputs_per_unit
+    return count_parameters(row, cell.code_size, outputs_per_unit=outputs)

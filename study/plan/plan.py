@@ -8,6 +8,7 @@ over more rows.
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -37,7 +38,6 @@ from study.plan.rounds import (
 from study.plan.search import CellSearch, Suggestion
 from study.plan.trials import plan_trials
 from trainables.errors import InputError
-from trainables.models.architectures import Filters
 from trainables.trial_config import TrialConfig
 
 
@@ -207,13 +207,18 @@ class Plan:
         state = self._cells[planned.cell]
         if planned.phase == "search":
             suggestion = self._find_suggestion(planned, state)
-            rate, filters, decay = suggestion.learning_rate, suggestion.filters, suggestion.weight_decay
         else:
             assert state.winner is not None
-            row = state.winner.row
-            rate, filters, decay = row["learning_rate"], _get_filters(row), row["weight_decay"]
+            suggestion = _read_suggestion(state.winner.row)
         trial_config = make_trial_config(
-            self.config, planned.cell, self.config.recipe, rate, filters, planned.epochs, decay
+            self.config,
+            planned.cell,
+            self.config.recipe,
+            suggestion.learning_rate,
+            suggestion.filters,
+            planned.epochs,
+            suggestion.weight_decay,
+            suggestion.settings,
         )
         if planned.level is None:
             return trial_config
@@ -336,8 +341,7 @@ class Plan:
         if state.rounds == 1:
             return state.suggestions[planned.number]
         row, _ = average_first_round(self.config, planned.cell, planned.number, self.rows)
-        names = ("budget_share", "filters_ratio", "weight_decay")
-        return Suggestion(row["learning_rate"], _get_filters(row), *(row[name] for name in names))
+        return _read_suggestion(row)
 
     def _decide(self, cell: Cell, state: _CellState) -> None:
         """Say what is confirmed, once it is known, and count what the rows have of it already."""
@@ -379,5 +383,9 @@ class Plan:
         return self._free
 
 
-def _get_filters(row: Mapping[str, Any]) -> Filters | None:
-    return (row["filters_1"], row["filters_2"]) if row["filters_1"] else None
+def _read_suggestion(row: Mapping[str, Any]) -> Suggestion:
+    """Return what the search trial of a row tried."""
+    filters = (row["filters_1"], row["filters_2"]) if row["filters_1"] else None
+    settings = json.loads(row["module_settings"]) if row.get("module_settings") else None
+    share, ratio, decay = row["budget_share"], row["filters_ratio"], row["weight_decay"]
+    return Suggestion(row["learning_rate"], filters, share, ratio, decay, settings)

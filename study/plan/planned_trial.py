@@ -176,13 +176,16 @@ def complete_id(beginning: str, trial_ids: Collection[str]) -> str | None:
 def hash_configuration(trial_config: TrialConfig) -> str:
     """Return a short digest of all settings but the epochs, which belong to the study or to a round of its search.
 
-    Plain reconstruction and no pretraining are not said, so that digests are those of versions that knew no other.
+    Plain reconstruction, no pretraining and no module are not said, so that digests are those of versions that knew no
+    other.
     """
     left_out = {"epochs_planned"}
     if trial_config.pretraining == "none":
         left_out |= {"pretraining"}
     if trial_config.objective == RECONSTRUCTION:
         left_out |= {"objective", "objective_strength"}
+    if trial_config.layered:
+        left_out |= {"module_settings"}
     values = {name: value for name, value in trial_config.as_dict().items() if name not in left_out}
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:8]
 
@@ -195,8 +198,9 @@ def make_trial_config(
     filters: Filters | None = None,
     epochs: int | None = None,
     weight_decay: float | None = None,
+    settings: Mapping[str, Any] | None = None,
 ) -> TrialConfig:
-    """Return the settings of a trial of ``cell``; what is None is the recipe's, the published or the study's value."""
+    """Return the settings of a trial of ``cell``; what is None is the recipe's, the row's or the study's value."""
     chosen = config.find_recipe(cell.architecture) if recipe == config.recipe else RECIPES[recipe]
     if weight_decay is not None:
         chosen = dataclasses.replace(chosen, weight_decay=weight_decay)
@@ -207,6 +211,7 @@ def make_trial_config(
         batch_size=config.batch_size,
         learning_rate=learning_rate,
         filters=filters,
+        settings=settings,
         objective=cell.objective,
         objective_strength=config.find_objective(cell.objective).default_strength(cell.code_size),
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import math
 import zlib
 from collections.abc import Mapping, Sequence
@@ -15,6 +17,7 @@ from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.samplers import BaseSampler, GPSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
+from study.config.module_space import make_distributions
 from study.config.search_space import (
     BUDGET_SHARE_RANGE,
     FILTERS_RATIO_RANGE,
@@ -38,8 +41,8 @@ MOST_TRIALS = 200
 many and an even sample of the others."""
 
 MORE_RATE_FACTORS = (0.55, 1.7, 0.17, 0.1, 0.055)
-"""With what a grid goes on after `RATE_FACTORS` for a model whose filter counts are not searched; others have
-`GRID_FILTERS`."""
+"""With what a grid goes on after `RATE_FACTORS` for a model of which nothing else is searched; others have
+`GRID_FILTERS`, modules with a space random draws of it, at the recipe's rate."""
 
 GRID_FILTERS = ((1.0, 1.0), (0.5, 1.0), (1.0, 2.0), (1.0, 0.5), (0.75, 1.0))
 """Shares of the parameter budget, and ratios of the filter counts over the published one, at the recipe's rate."""
@@ -49,7 +52,7 @@ GRID_FILTERS = ((1.0, 1.0), (0.5, 1.0), (1.0, 2.0), (1.0, 0.5), (0.75, 1.0))
 class Suggestion:
     """Settings of a search trial with the coordinates from which they follow, None where no filters are searched.
 
-    The weight decay is None where it is the recipe's own.
+    The weight decay is None where it is the recipe's own, ``settings`` of what is no module of the user's own.
     """
 
     learning_rate: float
@@ -57,6 +60,7 @@ class Suggestion:
     budget_share: float | None = None
     filters_ratio: float | None = None
     weight_decay: float | None = None
+    settings: Mapping[str, Any] | None = None
 
 
 Result = tuple[Mapping[str, Any], float]
@@ -65,6 +69,8 @@ Result = tuple[Mapping[str, Any], float]
 
 class CellSearch:
     """The search of one cell: over share of the parameter budget, ratio of filter counts, learning rate, weight decay.
+
+    Of a module of the user's own it is over the learning rate, the weight decay and the module's own space.
 
     A generation's suggestions follow from the results of earlier generations in the order of their numbers, seeded by
     (base seed, cell, number): they are the same whatever ended first, and in a study that goes on from its rows.
@@ -93,6 +99,8 @@ class CellSearch:
                 "budget_share": FloatDistribution(*BUDGET_SHARE_RANGE),
                 "filters_ratio": FloatDistribution(*FILTERS_RATIO_RANGE, log=True),
             }
+        self._space = make_distributions(self._row)
+        self._distributions |= self._space
 
     def suggest(self, numbers: Sequence[int], results: Sequence[Result]) -> dict[int, Suggestion]:
         """Return what the trials of one generation try, by number; trial 0 is the published point.
@@ -122,15 +130,21 @@ class CellSearch:
     def _make_suggestion(self, params: Mapping[str, float]) -> Suggestion:
         rate, decay = params["learning_rate"], params.get("weight_decay")
         if "budget_share" not in params:
-            return Suggestion(rate, weight_decay=decay)
+            return Suggestion(rate, weight_decay=decay, settings=self._complete_settings(params))
         share, ratio = params["budget_share"], params["filters_ratio"]
         return Suggestion(rate, self._choose(share, ratio), share, ratio, decay)
+
+    def _complete_settings(self, params: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """Return what a module is given: its first settings, but for those that ``params`` choose."""
+        if self._row.settings is None:
+            return None
+        return {**self._row.settings, **{name: params[name] for name in self._space}}
 
     def _suggest_published(self) -> Suggestion:
         """Return the recipe's rate at the published filter counts, or at the widest of their ratio within budget."""
         filters = self._row.published_filters
         if filters is None:
-            return Suggestion(self._rate)
+            return Suggestion(self._rate, settings=self._row.settings)
         code_size, most = self.cell.code_size, self.config.multiply_adds_budget
         if not within_budget(self._row, code_size, filters, most, outputs_per_unit=self._outputs):
             filters = self._choose(1.0, filters[1] / filters[0])
@@ -138,10 +152,13 @@ class CellSearch:
 
     def _pick_from_grid(self, number: int) -> Suggestion:
         first = self._suggest_published()
-        factors = RATE_FACTORS if first.filters else RATE_FACTORS + MORE_RATE_FACTORS
+        factors = RATE_FACTORS if first.filters or self._space else RATE_FACTORS + MORE_RATE_FACTORS
         if number < len(factors):
             rate = _clip(self._rate * factors[number], self._recipe.learning_rate_range)
-            return Suggestion(rate, first.filters, first.budget_share, first.filters_ratio)
+            return dataclasses.replace(first, learning_rate=rate)
+        if self._space:  # of any kind, so that there are no steps to go: drawn
+            drawn = optuna.create_study(sampler=RandomSampler(self._make_seed(number))).ask(self._space)
+            return Suggestion(self._rate, settings=self._complete_settings(drawn.params))
         assert first.filters_ratio is not None
         share, factor = GRID_FILTERS[number - len(factors)]
         ratio = _clip(first.filters_ratio * factor, FILTERS_RATIO_RANGE)
@@ -149,12 +166,18 @@ class CellSearch:
 
     def _make_trial(self, row: Mapping[str, Any], value: float) -> FrozenTrial:
         """Return an ended trial as Optuna has it, with coordinates within the ranges, where trial 0's may not be."""
-        ranges = {name: (each.low, each.high) for name, each in self._distributions.items()}  # type: ignore[attr-defined]
+        ranges = {
+            name: (each.low, each.high)  # type: ignore[attr-defined]
+            for name, each in self._distributions.items()
+            if name not in self._space
+        }
+        settings = json.loads(row["module_settings"]) if self._space else {}
         failed = math.isinf(value)
         return optuna.trial.create_trial(
             state=TrialState.FAIL if failed else TrialState.COMPLETE,
             value=None if failed else value,
-            params={name: _clip(row[name], of) for name, of in ranges.items()},
+            params={name: _clip(row[name], of) for name, of in ranges.items()}
+            | {name: settings[name] for name in self._space},
             distributions=self._distributions,
         )
 

@@ -133,7 +133,7 @@ def list_skipped_cells(config: StudyConfig) -> list[dict[str, Any]]:
     return [
         {"architecture": architecture, "objective": objective, "reason": reason}
         for architecture, objective in config.list_combinations()
-        if (reason := config.find_objective(objective).explain_misfit(config.architecture(architecture)))
+        if (reason := config.find_objective(objective).find_misfit(config.architecture(architecture)))
     ]
 
 

@@ -19,14 +19,16 @@ import torch
 
 from study.config.presets import study_config
 from study.config.search_space import Cell
-from study.config.study_file import read_models
+from study.config.study_file import read_config, read_models
+from study.execution.recorder import make_batch
+from study.plan.plan import Plan
 from study.plan.planned_trial import make_trial_config
 from tests.documents import ROOT, write_shown_files
 from trainables.data.datasets import load_dataset
 from trainables.errors import InputError
 from trainables.training.training import Training, scale_pixels
 
-SHOWN = ["my_models.py", "my_objective.py", "my_images.py", "my_study.toml"]
+SHOWN = ["my_models.py", "my_module.py", "my_module.toml", "my_objective.py", "my_images.py", "my_study.toml"]
 
 
 def commands(heading: str) -> list[list[str]]:
@@ -62,6 +64,30 @@ def test_the_objective_of_the_page_is_trained_where_its_file_is_not_known(tmp_pa
             assert training.train_epoch().finite
         sizes.append(training.model.encode(scale_pixels(pixels)).abs().sum().item())
     assert sizes == sorted(sizes, reverse=True)
+
+
+def test_the_module_of_the_page_is_trained_where_its_file_is_not_known(tmp_path: Path) -> None:
+    """As a worker is sent it, by value, with what the file imports; it learns."""
+    write_shown_files("docs/extending.md", tmp_path)
+    own = read_models(tmp_path / "my_module.py")
+    config = read_config(str(tmp_path / "my_module.toml"), models=own.models, epochs=2)
+    taken = Plan(dataclasses.replace(config, architectures=("perceptron",)), ()).take()
+    assert taken is not None
+    (tmp_path / "sent").write_bytes(ray.cloudpickle.dumps(make_batch(*taken, config)))
+    (tmp_path / "my_module.py").unlink()
+    code = (
+        "import pickle, torch; from trainables.data.datasets import load_dataset; "
+        "from trainables.run_trial import run_trial; batch = pickle.load(open('sent', 'rb')); "
+        "reports = list(run_trial(batch, load_dataset('digits'), torch.device('cpu'))); "
+        "print(reports[-1].outcome.status, *(each.epoch.validation_cross_entropy for each in reports))"
+    )
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    ran = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
+    status, first, second = ran.stdout.split()
+    assert status == "complete"
+    assert float(second) < float(first) < 28 * 28 * np.log(2)
 
 
 def test_what_is_no_objective_is_refused_with_its_line(tmp_path: Path) -> None:
@@ -120,3 +146,37 @@ def test_the_example_runs_as_it_is_written(tmp_path: Path) -> None:
     )
     loaded = subprocess.run([sys.executable, "-c", code, str(weights)], capture_output=True, text=True, check=True)
     assert loaded.stdout == "ReLU, tile tile 10\n"
+
+
+@pytest.mark.slow
+def test_the_module_of_the_page_is_searched_by_ray_and_goes_on_from_the_studys_own_file(tmp_path: Path) -> None:
+    """The search by the first command, what is left by the second, whose configuration is the search's winner."""
+    write_shown_files("docs/extending.md", tmp_path)
+    environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    short = ["--architectures", "perceptron", "--trials", "5", "--epochs", "3", "--seeds", "2"]
+    phases = [["search"], ["search", "confirm"]]
+    for (program, script, *arguments), phase in zip(commands("A module"), phases, strict=True):
+        assert (program, script) == ("python", "study/launch.py")
+        arguments += [*short, "--phase", *phase, "--no-report", "--concurrency", "1"]
+        done = subprocess.run(
+            [sys.executable, str(ROOT / script), *arguments],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+    study = tmp_path / "results" / "my_module-digits"
+    trials = pd.read_parquet(study / "trials")
+    trained = trials[trials["arm"] == "tuned"]
+    assert (trained["status"] == "complete").all()
+    assert set(trained["engine"]) == {"plain"}
+    search, confirmed = (trained[trained["phase"] == phase] for phase in ("search", "confirm"))
+    assert search["started_at"].max() < confirmed["started_at"].min()
+    assert len(confirmed) == 2
+    winner = search[search["number"] == confirmed["winner"].iloc[0]]
+    assert set(confirmed["module_settings"]) == set(winner["module_settings"])
+    assert {json.loads(each)["width"] for each in search[search["number"] == 0]["module_settings"]} == {64}
+    (row,) = json.loads((study / "study.json").read_text())["models"]
+    assert row["space"]["depth"] == {"distribution": "CategoricalDistribution", "choices": [1, 2]}

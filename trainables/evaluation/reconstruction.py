@@ -31,13 +31,13 @@ class TestImagesResult:
     Attributes:
         codes: (images, code_size).
         decoder_layer: (images, units), what the decoder's first layer makes of the codes: as much a function of the
-            model as its reconstructions are, since switches come in later.
+            model as its reconstructions are, since switches come in later. None where its layers are not known.
         reconstructions: the first, (kept, pixels) in [0, 1].
         scores: of reconstruction.
     """
 
     codes: NDArray[np.float32]
-    decoder_layer: NDArray[np.float32]
+    decoder_layer: NDArray[np.float32] | None
     reconstructions: NDArray[np.float16]
     scores: list[Score]
 
@@ -90,9 +90,11 @@ def measure_test(
         squared_error = of_images if evaluator == "reconstruction" else mean
         scores += make_scores(evaluator, {"cross_entropy": cross_entropy, "squared_error": squared_error})
     kept = torch.cat(reconstructions)[:kept_reconstructions]
-    code, first = torch.cat(codes), model.decoder_stages[0]
-    layer = model.activate(first, model.preactivate(first, code, {}))
-    return TestImagesResult(code.cpu().numpy(), layer.cpu().numpy(), kept.half().cpu().numpy(), scores)
+    code, layer = torch.cat(codes), None
+    if model.architecture.layered:
+        first = model.decoder_stages[0]
+        layer = model.activate(first, model.preactivate(first, code, {})).cpu().numpy()
+    return TestImagesResult(code.cpu().numpy(), layer, kept.half().cpu().numpy(), scores)
 
 
 def encode_control(model: Autoencoder, train_pixels: Tensor, test_pixels: Tensor) -> ControlCodes:
@@ -135,9 +137,13 @@ def measure_objective(training: Training, pixels: Tensor) -> list[Score]:
 def measure_layers(model: Autoencoder, pixels: Tensor) -> list[Score]:
     """Return range, mean and deviation of every layer's output on the first test images, and its dead maps.
 
+    There are none of a module of the user's own.
+
     The paper's advice is to look at intermediate values; evaluator is ``layer_`` and the layer's name.
     """
     scores: list[Score] = []
+    if not model.architecture.layered:
+        return scores
     switches: Switches = {}
     maps = scale_pixels(pixels[:LAYER_IMAGES])
     for stage in model.stages:

@@ -11,12 +11,12 @@ computed from [file]; [ours] a decision of this project where nothing public say
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import ConfigDict, Field, StrictBool, with_config
+from pydantic import ConfigDict, Field, StrictBool, StrictInt, StrictStr, with_config
 from pydantic.fields import FieldInfo
 
 Activation = Literal["sigmoid", "tanh", "relu"]
@@ -36,6 +36,9 @@ def _pattern(pattern: str, description: str) -> FieldInfo:
 Name = Annotated[str, _pattern("[a-z][a-z0-9_]{0,39}", "small letters, digits and '_', from a letter on, at most 40")]
 Text = Annotated[str, _pattern(r"[^\x00-\x1f\x7f]{1,100}", "a text of 1 to 100 characters, without line breaks")]
 Note = Annotated[str, _pattern(r"[^\x00-\x1f\x7f]{0,200}", "a text of at most 200 characters, without line breaks")]
+
+Setting = StrictBool | StrictInt | Annotated[float, Field(strict=True, allow_inf_nan=False)] | StrictStr
+"""A value that a module's factory is given by name, as JSON and TOML have it."""
 
 _forbid_others = with_config(ConfigDict(extra="forbid", revalidate_instances="always"))
 
@@ -83,6 +86,8 @@ class ConvolutionalAutoencoder:
     Every kind of row says of itself, under the same names, whether it is ``trained``, whether it is ``ranked`` (it
     shares the parameter budget), which settings are ``searched``, and its ``published_filters``. Those that are trained
     say how many non-zero weights an input of a fully connected layer has on average at the start of recipe caffe.
+    One that is not ``layered`` is a module of which codes and images are known and no layers: what needs layers is left
+    out of it, and it alone has ``settings``.
     """
 
     name: Name
@@ -106,6 +111,8 @@ class ConvolutionalAutoencoder:
 
     trained: ClassVar[bool] = True
     ranked: ClassVar[bool] = True
+    layered: ClassVar[bool] = True
+    settings: ClassVar[None] = None
     searched: ClassVar[tuple[str, ...]] = SEARCHED
     sparse_inputs: ClassVar[int] = 25  # Source: [file], the filler's ``sparse``.
     fixed_code_size: ClassVar[None] = None
@@ -125,6 +132,8 @@ class ClassicAutoencoder:
 
     trained: ClassVar[bool] = True
     ranked: ClassVar[bool] = False
+    layered: ClassVar[bool] = True
+    settings: ClassVar[None] = None
     searched: ClassVar[tuple[str, ...]] = SEARCHED[:1]
     sparse_inputs: ClassVar[int] = 15  # Source: Caffe's example mnist_autoencoder.
     published_filters: ClassVar[None] = None
@@ -141,6 +150,49 @@ class ClassicAutoencoder:
     widths: Annotated[tuple[Count, ...], Field(min_length=1, max_length=10, description="1 to 10 whole numbers from 1")]
     source: Note = ""
     activation: Activation = "sigmoid"
+
+
+@_forbid_others
+@dataclass(frozen=True, slots=True)
+class ModuleAutoencoder:
+    """A module of the user's own; it is ranked, and keeps to the parameter budget.
+
+    ``build(code_size, **settings)`` returns an `nn.Module` with two methods: ``encode`` takes images, (batch, 1, side,
+    side) float32 in [0, 1], and returns codes, (batch, code_size); ``decode`` takes such codes and returns logits of
+    the images' shape, whose sigmoid is the reconstruction. It stands in no file but the user's: a row that was read
+    from another has None.
+
+    ``settings`` are what search trial 0 gives it, ``space`` is what later ones choose from, by setting: one of Optuna's
+    distributions, as ``{"distribution": "IntDistribution", "low": 8, "high": 64, "log": True}``. What the space leaves
+    out stays as it is.
+    """
+
+    trained: ClassVar[bool] = True
+    ranked: ClassVar[bool] = True
+    layered: ClassVar[bool] = False
+    searched: ClassVar[tuple[str, ...]] = SEARCHED[:1]
+    sparse_inputs: ClassVar[int] = 0
+    published_filters: ClassVar[None] = None
+    activation: ClassVar[None] = None
+    pooling: ClassVar[None] = None
+    unpooling: ClassVar[None] = None
+    fixed_code_size: ClassVar[None] = None
+    lossless: ClassVar[bool] = False
+    with_umap: ClassVar[bool] = False
+    through_code: ClassVar[bool] = True
+
+    name: Name
+    label: Text
+    notation: Text
+    build: Annotated[Callable[..., Any] | None, Field(exclude=True, description="a function that returns the module")]
+    settings: Annotated[
+        dict[Name, Setting], Field(description="what build takes besides code_size, by name: numbers, texts, booleans")
+    ] = field(default_factory=dict)
+    space: Annotated[
+        dict[Name, dict[StrictStr, Setting | list[Setting]]],
+        Field(description="distributions of Optuna by the name of a setting, as docs/extending.md shows"),
+    ] = field(default_factory=dict)
+    source: Note = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +220,7 @@ class Control:
     supervised: bool = False
 
     ranked: ClassVar[bool] = False
+    layered: ClassVar[bool] = True
     searched: ClassVar[tuple[str, ...]] = ()
     published_filters: ClassVar[None] = None
     pooling: ClassVar[None] = None
@@ -180,7 +233,7 @@ class Control:
         return self.network is not None
 
 
-Architecture = ConvolutionalAutoencoder | ClassicAutoencoder
+Architecture = ConvolutionalAutoencoder | ClassicAutoencoder | ModuleAutoencoder
 
 
 _ROWS: tuple[Architecture, ...] = (

@@ -96,6 +96,10 @@ class Autoencoder(nn.Module):
         """Return the bias of ``layer``."""
         return self.get_submodule(layer.name).bias  # type: ignore[return-value]
 
+    def count_multiply_adds(self) -> int:
+        """Return the multiply-adds of a forward pass for one image, products with unpooling's zeros included."""
+        return sum(stage.layer.multiply_adds for stage in self.stages)
+
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits of the reconstruction, ``(batch, 1, side, side)``."""
         return self.decode(*self.encode_with_switches(images))

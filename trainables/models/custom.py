@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
@@ -15,23 +16,25 @@ from trainables.models.architectures import (
     Architecture,
     ClassicAutoencoder,
     ConvolutionalAutoencoder,
+    ModuleAutoencoder,
 )
 from trainables.models.layers import list_layers
 
 _KINDS: dict[type[Architecture], TypeAdapter[Architecture]] = {
-    kind: TypeAdapter(kind) for kind in (ConvolutionalAutoencoder, ClassicAutoencoder)
+    kind: TypeAdapter(kind) for kind in (ConvolutionalAutoencoder, ClassicAutoencoder, ModuleAutoencoder)
 }
 
 
 def dump_row(row: Architecture) -> dict[str, Any]:
-    """Return a row as plain values of JSON."""
+    """Return a row as plain values of JSON, a module of the user's own without its factory."""
     return _KINDS[type(row)].dump_python(row, mode="json")  # type: ignore[no-any-return]
 
 
 def load_row(values: Mapping[str, Any] | Architecture) -> Architecture:
-    """Return the row that ``values`` describe: a classic auto-encoder where they have widths, else a convolutional one.
+    """Return the row that ``values`` describe.
 
-    A row, whose values nobody has checked yet, is checked as its values are.
+    It is a classic auto-encoder where they have widths, a module of the user's own, without its factory, where they
+    have a space, else a convolutional one. A row, whose values nobody has checked yet, is checked as its values are.
 
     Raises:
         FieldError: a value is missing, unknown or not accepted.
@@ -40,6 +43,8 @@ def load_row(values: Mapping[str, Any] | Architecture) -> Architecture:
         kind, name = type(values), values.name
     elif isinstance(values, Mapping):
         kind = ClassicAutoencoder if "widths" in values else ConvolutionalAutoencoder
+        if "space" in values:
+            kind, values = ModuleAutoencoder, {**values, "build": None}
         name = values.get("name", "a model without a name")
     else:
         raise FieldError("models", f"{values!r:.60}", "the values of a row, by name", "see docs/extending.md")
@@ -49,13 +54,37 @@ def load_row(values: Mapping[str, Any] | Architecture) -> Architecture:
         raise field_error(error, kind, str(name)[:60]) from None
 
 
+def restore_row(values: Mapping[str, Any], own: Iterable[Architecture]) -> Architecture:
+    """Return the row that ``values`` of a study describe, a module with its factory where the user gives it again.
+
+    Args:
+        values: as `dump_row` gives them.
+        own: the user's models; the space of a module may be that of a study file and not its own.
+
+    Raises:
+        InputError: another module of that name is given.
+    """
+    row = load_row(values)
+    given = next((each for each in own if each.name == row.name), None)
+    if not isinstance(row, ModuleAutoencoder) or given is None:
+        return row
+    if not isinstance(given, ModuleAutoencoder) or dump_row(replace(given, space=row.space)) != dump_row(row):
+        raise InputError(
+            f"a model called {row.name}, which is another than the study's",
+            "the module that the study was made with",
+            "give the file of models as it was",
+        )
+    return replace(row, build=given.build)
+
+
 def check_row(row: Architecture) -> None:
     """Refuse a row of the user's own whose name is taken by the table, or whose sizes do not work out.
 
     Raises:
         InputError: with what is accepted.
     """
-    list_layers(row, 1)
+    if row.layered:
+        list_layers(row, 1)
     if row.name in BUILT_IN or row.name in CONTROLS:
         raise InputError(
             f"a model called {row.name}, which is built in",

@@ -18,6 +18,7 @@ from trainables.models.architectures import (
     ConvolutionalAutoencoder,
     Decoder,
     Filters,
+    ModuleAutoencoder,
 )
 
 HIDDEN_UNITS = 250
@@ -87,12 +88,19 @@ def list_layers(
         outputs_per_unit: of the code layer, for each unit of the code that is made of them.
 
     Raises:
-        InputError: the sizes do not work out: a kernel larger than its maps, or an output that is not the image's size.
+        InputError: the sizes do not work out: a kernel larger than its maps, or an output that is not the image's size;
+            or it is a module of the user's own.
     """
     if code_size < 1:
         raise InputError(f"code size {code_size}", "a whole number of at least 1", "give another code size")
     if isinstance(architecture, ClassicAutoencoder):
         return _list_classic_layers(architecture, code_size, image_size, outputs_per_unit)
+    if isinstance(architecture, ModuleAutoencoder):
+        raise InputError(
+            f"{architecture.name} is a module of its own, of whose layers nothing is known",
+            "a row of the table of architectures",
+            "choose another model",
+        )
     filters = filters or architecture.published_filters
     if min(filters) < 1:
         raise InputError(f"filter counts {filters}", "whole numbers of at least 1", "give other filter counts")

@@ -71,10 +71,14 @@ class Picture:
 def take_pictures(model: Autoencoder, images: Tensor) -> list[Picture]:
     """Return filters, the first image's way through the layers, and a walk from its code to the other's.
 
+    Of a module of the user's own, whose layers are not known, it is the walk alone.
+
     Args:
         model: trained.
         images: two, ``(2, 1, side, side)`` float32 in [0, 1], on its device.
     """
+    if not model.architecture.layered:
+        return [*walk_codes(model, images)]
     return [*list_filters(model), *trace_layers(model, images[:1]), *walk_codes(model, images)]
 
 
@@ -150,8 +154,8 @@ def draw_samples(model: Autoencoder, count: int, seed: int) -> list[Picture]:
     Raises:
         InputError: the model unpools with switches, which a code without an image has not.
     """
-    weight = model.weight(model.stages[0].layer)
-    codes = torch.randn(count, model.code_size, generator=torch.Generator().manual_seed(seed)).to(weight.device)
+    device = next(model.parameters()).device
+    codes = torch.randn(count, model.code_size, generator=torch.Generator().manual_seed(seed)).to(device)
     return list(_make_decoded("sample", torch.sigmoid(model.decode(codes))))
 
 

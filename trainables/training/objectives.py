@@ -45,7 +45,8 @@ class Objective:
         find_losses: returns the losses of a training step, averaged over its images.
         source: of the method, and of the strengths.
         code: what the code is once training is done, in words.
-        explain_misfit: returns why a row of the table of architectures cannot be trained so; empty where it can.
+        explain_misfit: returns why a row of the table of architectures cannot be trained so; empty where it can. What
+            holds of modules of the user's own `find_misfit` adds.
         outputs_per_unit: of the code layer, 2 where it gives a mean and a logarithm of a variance for each unit.
         read_code: makes the code, (batch, code_size), of the code layer's outputs and the strength; None where the
             outputs are the code.
@@ -55,6 +56,7 @@ class Objective:
         plain: whether it needs what the engine's compiled halves do not give: derivatives of derivatives, or maps
             between layers. Then PyTorch's own layers compute it.
         shared: whether seeds can be trained as one batched model, as `batched` does.
+        layers: whether it needs a model's layers one by one.
         labelled: whether a step needs the labels of its images.
         decodes: whether there is a decoder.
         linear: whether what it gives is the image itself, not its logits.
@@ -75,13 +77,26 @@ class Objective:
     prior: bool = False
     plain: bool = False
     shared: bool = False
+    layers: bool = False
     labelled: bool = False
     decodes: bool = True
     linear: bool = False
 
-    def limit(self, pretraining: str) -> Objective:
-        """Return the same for a training with that pretraining: layers by themselves are PyTorch's, seed after seed."""
-        return self if pretraining == "none" else replace(self, plain=True, shared=False)
+    def limit(self, pretraining: str, layered: bool) -> Objective:
+        """Return the same for a training with that pretraining, of a row that is ``layered`` or not.
+
+        Layers by themselves, and modules of the user's own, are PyTorch's to compute, seed after seed.
+        """
+        return self if pretraining == "none" and layered else replace(self, plain=True, shared=False)
+
+    def find_misfit(self, row: Architecture) -> str:
+        """Return why ``row`` cannot be trained so; empty where it can."""
+        if not row.layered and (self.layers or self.outputs_per_unit > 1):
+            needed = (
+                "its layers one by one" if self.layers else f"{self.outputs_per_unit} outputs for a unit of its code"
+            )
+            return f"{row.name} is a module of its own, and {self.name} needs {needed}"
+        return self.explain_misfit(row)
 
     def list_strengths(self, code_size: int) -> Strengths | tuple[()]:
         """Return the three strengths at a code size; none where there are none."""
@@ -136,7 +151,7 @@ _DUMPED = ("name", "label", "formula", "strengths", "source", "code", "outputs_p
 
 def dump_objective(objective: Objective, rows: Iterable[Architecture]) -> dict[str, Any]:
     """Return what can be said of an objective of the user's own without its functions, and which ``rows`` misfit."""
-    reasons = {row.name: reason for row in rows if (reason := objective.explain_misfit(row))}
+    reasons = {row.name: reason for row in rows if (reason := objective.find_misfit(row))}
     return {name: getattr(objective, name) for name in _DUMPED} | {"misfits": reasons}
 
 
@@ -378,6 +393,7 @@ _OBJECTIVES = (
         "Srivastava et al. (2014); strengths [ours]",
         code="without any dropped",
         plain=True,
+        layers=True,
     ),
     Objective(
         "contractive",
@@ -398,6 +414,7 @@ _OBJECTIVES = (
         "Zhao et al. (2016); strengths [ours]",
         explain_misfit=_explain_no_switches,
         plain=True,
+        layers=True,
     ),
     Objective(
         "moment_matching",

@@ -6,6 +6,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -18,8 +19,9 @@ from torch import Tensor, nn
 
 from trainables.errors import InputError
 from trainables.models import initialization
-from trainables.models.architectures import Architecture
+from trainables.models.architectures import Architecture, ModuleAutoencoder
 from trainables.models.autoencoder import Autoencoder
+from trainables.models.module import OwnModule, seeded
 from trainables.ops.engine import Losses, find_norm, has_kernels
 from trainables.training.devices import flush_subnormals
 from trainables.training.muon import Muon
@@ -124,8 +126,8 @@ class Training:
 
     Args:
         trial_config: what to train and how.
-        seed: decides the starting weights, the order of the images and the noise of an objective, by generators that
-            share nothing.
+        seed: decides the starting weights, the order of the images and the noise of an objective, or of a module of the
+            user's own, by generators that share nothing.
         train_pixels: ``(images, side, side)`` uint8, on the device.
         validation_pixels: of the same kind, measured after every epoch, or None.
         row: of the table of architectures, by default the built-in one that the settings name.
@@ -165,8 +167,9 @@ class Training:
         # The first two words are the same however many are asked for.
         weights_seed, order_seed, noise_seed = np.random.SeedSequence(seed).generate_state(3, np.uint64)
         self._order = torch.Generator().manual_seed(int(order_seed))
+        self._noise_seed = int(noise_seed)
         self._noise = torch.Generator(train_pixels.device).manual_seed(int(noise_seed))
-        self.model = make_model(trial_config, train_pixels.shape[-1], row, self.objective)
+        self.model = make_model(trial_config, train_pixels.shape[-1], row, self.objective, int(weights_seed))
         _draw_weights(self.model, trial_config, int(weights_seed), train_pixels)
         self.optimizer = make_optimizer(trial_config, self.model)
         self.epoch = 0
@@ -189,6 +192,15 @@ class Training:
     def train_epoch(self) -> EpochMetrics:
         """Train on every image once, in a fresh order, and return the metrics of the epoch."""
         started = time.perf_counter()
+        # A module of the user's own may draw from PyTorch's generator, which processes use for other things as well.
+        draws = np.random.SeedSequence([self._noise_seed, self.epoch]).generate_state(1, np.uint64)[0]
+        own = not self.trial_config.layered
+        with seeded(int(draws), self.train_pixels.device) if own else nullcontext():
+            rate, cross_entropy, squared_error = self._train_steps()
+        return self.end_epoch(started, rate, cross_entropy, squared_error)
+
+    def _train_steps(self) -> tuple[float, float, float]:
+        """Take the steps of an epoch; return the last learning rate and the mean losses."""
         device = self.train_pixels.device
         batch_size = self.trial_config.batch_size
         order = self.draw_order().to(device)
@@ -205,12 +217,14 @@ class Training:
             images = scale_pixels(self.train_pixels.index_select(0, chosen))
             sums += self._step(images, labels) if part is None else self._pretrain(images, *part)
         cross_entropy, squared_error = (sums / self.steps_per_epoch).tolist()
-        return self.end_epoch(started, rate, cross_entropy, squared_error)
+        return rate, cross_entropy, squared_error
 
     def end_epoch(self, started: float, rate: float, cross_entropy: float, squared_error: float) -> EpochMetrics:
         """Count an epoch that began at ``started`` of `time.perf_counter`, and measure validation."""
         self.epoch += 1
+        self.model.eval()
         validation = (None, None) if self.validation_pixels is None else measure(self.model, self.validation_pixels)
+        self.model.train()
         return EpochMetrics(
             epoch=self.epoch,
             learning_rate=rate,
@@ -352,18 +366,28 @@ def schedule_learning_rate(trial_config: TrialConfig, step: int, steps_per_epoch
 
 
 def make_model(
-    trial_config: TrialConfig, image_size: int, row: Architecture | None = None, objective: Objective | None = None
+    trial_config: TrialConfig,
+    image_size: int,
+    row: Architecture | None = None,
+    objective: Objective | None = None,
+    seed: int = 0,
 ) -> Autoencoder:
-    """Return the model of a trial, whose weights are zero, on the processor; of ``row`` and ``objective`` as there."""
+    """Return the model of a trial on the processor, of ``row`` and ``objective`` as there.
+
+    Its weights are zero; those of a module of the user's own are what its factory gives it with ``seed``.
+    """
     objective = objective or OBJECTIVES[trial_config.objective]
-    read_code = objective.read_code
+    read_code, variant = objective.read_code, trial_config.variant(row)
+    read = None if read_code is None else partial(_read_code, read_code, trial_config.objective_strength or 0.0)
+    if isinstance(variant, ModuleAutoencoder):
+        return OwnModule(variant, trial_config.code_size, trial_config.settings, image_size, read, seed)
     model = Autoencoder(
-        trial_config.variant(row),
+        variant,
         trial_config.code_size,
         trial_config.filters,
         image_size,
         objective.outputs_per_unit,
-        None if read_code is None else partial(_read_code, read_code, trial_config.objective_strength or 0.0),
+        read,
         objective.decodes,
     )
     model.plain, model.linear = objective.plain, objective.linear
@@ -375,11 +399,11 @@ def _read_code(read_code: Callable[[Tensor, float], Tensor], strength: float, ou
 
 
 def _draw_weights(model: Autoencoder, trial_config: TrialConfig, seed: int, train_pixels: Tensor) -> None:
-    """Draw the starting weights of a model and move it to where the images are."""
+    """Draw the starting weights of a model, but for a module's own, and move it to where the images are."""
     generator = torch.Generator().manual_seed(seed % 2**63)
     if trial_config.starting_weights == "caffe":
         initialization.draw_caffe(model, generator)
-    else:
+    elif trial_config.starting_weights == "data_scaled":
         chosen = torch.randperm(len(train_pixels), generator=generator)[:SCALING_IMAGES]
         images = scale_pixels(train_pixels[chosen.to(train_pixels.device)].cpu())
         initialization.draw_data_scaled(model, generator, images)
@@ -387,17 +411,17 @@ def _draw_weights(model: Autoencoder, trial_config: TrialConfig, seed: int, trai
 
 
 def make_optimizer(trial_config: TrialConfig, model: nn.Module) -> Optimizer:
-    """Return the optimizer of a model whose parameters are named by weight and bias.
+    """Return the optimizer of a model whose parameters are named by weight and bias, or of a module of the user's own.
 
     Weight decay is decoupled and of weights alone with Muon; with the others it is an L2 penalty, on biases as well.
     """
     weights, biases = (
-        Group(
-            [parameter for name, parameter in model.named_parameters() if name.endswith(kind)],
-            factor,
-            factor * trial_config.learning_rate,
+        Group(parameters, factor, factor * trial_config.learning_rate)
+        for parameters, factor in zip(
+            _split_parameters(model, trial_config.layered),
+            (1.0, trial_config.bias_learning_rate_factor),
+            strict=True,
         )
-        for kind, factor in (("weight", 1.0), ("bias", trial_config.bias_learning_rate_factor))
     )
     momentum, weight_decay = trial_config.momentum, trial_config.weight_decay
     second_moment_decay = trial_config.second_moment_decay or 0.999
@@ -409,3 +433,16 @@ def make_optimizer(trial_config: TrialConfig, model: nn.Module) -> Optimizer:
         return Adam((weights, biases), betas=(momentum, second_moment_decay), weight_decay=weight_decay)
     nesterov = trial_config.optimizer == "nesterov"
     return StochasticGradientDescent((weights, biases), momentum=momentum, nesterov=nesterov, weight_decay=weight_decay)
+
+
+def _split_parameters(model: nn.Module, layered: bool) -> tuple[list[Tensor], list[Tensor]]:
+    """Return weights and biases.
+
+    Of a module of the user's own, whose names say nothing, weights are matrices and the kernels of two-dimensional
+    convolutions, and biases all others.
+    """
+    trained = {name: each for name, each in model.named_parameters() if each.requires_grad}
+    weights = {name for name, each in trained.items() if (name.endswith("weight") if layered else each.dim() in (2, 4))}
+    return [trained[name] for name in trained if name in weights], [
+        trained[name] for name in trained if name not in weights
+    ]

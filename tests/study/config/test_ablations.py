@@ -8,7 +8,7 @@ import pytest
 
 from study.config.ablations import FACTORS, USUAL, explain_skip
 from study.plan.planned_trial import hash_configuration
-from trainables.models.architectures import BUILT_IN
+from trainables.models.architectures import BUILT_IN, ModuleAutoencoder
 from trainables.trial_config import RECIPES, TrialConfig
 
 
@@ -103,3 +103,30 @@ def test_pretraining_is_of_plain_reconstruction_and_asked_for() -> None:
     assert explain_skip("pretraining", layerwise, denoising, BUILT_IN["model_4"]) == (
         "layers are pretrained by reconstruction"
     )
+
+
+def test_of_a_module_its_own_layers_and_starting_weights_are_left_as_they_are() -> None:
+    """With the reason; objectives that need layers are, too, and another recipe changes no starting weights."""
+    row = ModuleAutoencoder("own", "Own", "(own <-> own)", None, {"width": 3})
+    base = RECIPES["modern"].trial_config(row, 10, 33)
+    assert (base.starting_weights, base.module_settings) == ("module", '{"width": 3}')
+    skipped = {
+        (factor, level.label): reason
+        for factor, levels in FACTORS.items()
+        for level in levels
+        if (reason := explain_skip(factor, level, base, row)) or reason is None
+    }
+    left_out = {factor for (factor, _), reason in skipped.items() if reason and "its factory alone decides" in reason}
+    assert left_out == {"filters", "activation", "starting_weights", "unpooling", "pooling", "pretraining"}
+    by_objective = {label: reason for (factor, label), reason in skipped.items() if factor == "objective"}
+    assert [name for name, reason in by_objective.items() if reason] == [
+        "variational",
+        "importance_weighted",
+        "dropout",
+        "what_where",
+    ]
+    assert by_objective["dropout"] == "own is a module of its own, and dropout needs its layers one by one"
+    (caffe,) = [level.apply(base) for level in FACTORS["recipe"] if level.label == "caffe"]
+    assert (caffe.recipe, caffe.optimizer, caffe.starting_weights) == ("caffe", "sgd", "module")
+    other = dataclasses.replace(base, module_settings='{"width": 4}')
+    assert hash_configuration(other) != hash_configuration(base)

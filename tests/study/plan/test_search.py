@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 from typing import Any
 
+import numpy as np
 import pytest
 
 from study.config.search_space import (
@@ -16,7 +19,7 @@ from study.config.search_space import (
 )
 from study.plan.search import MOST_TRIALS, CellSearch, Result, Suggestion, make_sampler, thin_out
 from tests.studies import small_config
-from trainables.models.architectures import BUILT_IN
+from trainables.models.architectures import BUILT_IN, ModuleAutoencoder
 from trainables.models.layers import count_multiply_adds, count_parameters
 from trainables.trial_config import RECIPES
 
@@ -179,3 +182,50 @@ def test_samplers_are_what_their_names_say() -> None:
         "GPSampler",
     ]
     assert [make_sampler(name, 1)._multivariate for name in SAMPLERS[1:3]] == [False, True]  # type: ignore[attr-defined]
+
+
+SPACE: dict[str, dict[str, Any]] = {
+    "width": {"distribution": "IntDistribution", "low": 8, "high": 64, "log": True},
+    "depth": {"distribution": "CategoricalDistribution", "choices": [1, 2]},
+}
+MODULE = ModuleAutoencoder("own", "Own", "(own <-> own)", None, {"width": 16, "depth": 1, "kind": "a"}, SPACE)
+
+
+@pytest.mark.parametrize("sampler", SAMPLERS)
+def test_a_module_is_searched_in_a_space_of_its_own(sampler: str) -> None:
+    """Beside rate and weight decay, from results, and the same again; what the space leaves out stays."""
+    changes = {"architectures": ("own",), "models": (MODULE,), "sampler": sampler, "recipe": "muon", "trials": 30}
+    search = CellSearch(small_config(**changes), Cell("own", 10))
+    tried: list[Suggestion] = []
+    while len(tried) < 20:
+        # The more width, the worse.
+        results = [
+            ({**row, "module_settings": json.dumps(dict(each.settings or {}))}, float((each.settings or {})["width"]))
+            for each, (row, _) in ((each, make_result(each, 0.0)) for each in tried)
+        ]
+        numbers = range(len(tried), len(tried) + 4)
+        suggested = search.suggest(numbers, results)
+        assert search.suggest(numbers, results) == suggested
+        tried += suggested.values()
+    assert tried[0] == Suggestion(0.02, settings=MODULE.settings)
+    settings = [dict(each.settings or {}) for each in tried]
+    assert all(each.weight_decay for each in tried[1:])
+    assert {each["kind"] for each in settings} == {"a"}
+    assert {each["depth"] for each in settings} == {1, 2}
+    assert all(8 <= each["width"] <= 64 for each in settings)
+    if sampler != "random":
+        assert np.mean([each["width"] for each in settings[-8:]]) < np.mean([each["width"] for each in settings[1:9]])
+
+
+def test_a_grid_goes_on_with_draws_of_a_modules_space() -> None:
+    """At the recipe's rate, each its own; without a space it goes on with rates."""
+    config = small_config(architectures=("own",), models=(MODULE,), trials=8)
+    tried = list(CellSearch(config, Cell("own", 10)).suggest(range(8), []).values())
+    assert [each.learning_rate for each in tried] == pytest.approx([0.01, 0.003, 0.03, *[0.01] * 5])
+    assert [each.settings for each in tried[:3]] == [MODULE.settings] * 3
+    assert len({json.dumps(dict(each.settings or {})) for each in tried}) > 4
+    without = dataclasses.replace(MODULE, space={})
+    config = small_config(architectures=("own",), models=(without,), trials=8)
+    tried = list(CellSearch(config, Cell("own", 10)).suggest(range(8), []).values())
+    assert len({each.learning_rate for each in tried}) == 8
+    assert [each.settings for each in tried] == [MODULE.settings] * 8

@@ -48,6 +48,7 @@ def test_the_decoder_s_first_layer_is_its_activation_of_the_code(name: str) -> N
     layer = model.decoder_stages[0].layer
     sums = result.codes @ model.weight(layer).detach().numpy().T + model.bias(layer).detach().numpy()
     expected = np.tanh(sums) if name == "model_5" else 1 / (1 + np.exp(-sums))
+    assert result.decoder_layer is not None
     np.testing.assert_allclose(result.decoder_layer, expected, atol=1e-5)
 
 
