@@ -49,6 +49,8 @@ def _reference(*flags: str) -> Piece:
 
 
 PIECES = {
+    "sample": Piece("sample-mnist", ("--preset", "sample"), "sample"),
+    "sample-published": Piece("sample-mnist", ("--preset", "sample", "--arms", "tuned", "published"), "sample"),
     "size-10": _reference("--arms", "tuned", "--code-sizes", "10"),
     "published-10": _reference("--arms", "published", "--code-sizes", "10"),
     "sizes": _reference(),
