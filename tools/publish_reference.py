@@ -36,6 +36,7 @@ from analysis.results import ResultsError, StudyResults, load_study
 from analysis.tables.summary import answers, summary
 from analysis.tables.table import SWITCHES_FOOTNOTE, Table
 from study.storage.schema import TABLES
+from study.storage.store import Store
 
 ROOT = Path(__file__).resolve().parents[1]
 HERE = ROOT / "docs" / "reference"
@@ -138,6 +139,8 @@ def copy_rows(study: Path, folder: Path) -> None:
     for launch in manifest["launches"]:
         launch["command"] = re.sub(r" --(data|results)-dir[ =]\S+", "", launch["command"])
     (folder / "study.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+    with Store(folder) as store:  # A launch that was stopped leaves a file a trial, most of which is its schema.
+        store.compact()
 
 
 def write_reference() -> None:
