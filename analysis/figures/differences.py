@@ -37,7 +37,7 @@ from analysis.tables.headline import (
     describe_reference,
     describe_sizes,
 )
-from analysis.tables.table import Absent, make_absent
+from analysis.tables.table import Absent, make_incomparable
 
 _LINEAR_UP_TO = 20
 """How many times the median difference the largest may be before the axis is compressed."""
@@ -60,7 +60,7 @@ def model_differences(results: StudyResults) -> Drawing | Absent:
     shown = {metric: part for metric, part in parts.items() if part["half_width"].notna().any()}
     if not shown:
         what = "no other model has 3 confirmed runs at a code size where model 4 has them"
-        return make_absent(results, name, title, what)
+        return make_incomparable(results, name, title, what)
     everything = pd.concat(shown.values())
     keys = list_keys(everything, ["study", "arm", "code_size"])
     sizes = spread_code_sizes(everything["code_size"])

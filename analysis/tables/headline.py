@@ -20,7 +20,7 @@ from analysis.tables.table import (
     Table,
     letter_models,
     list_study_sections,
-    make_absent,
+    make_incomparable,
 )
 
 TITLE = "Reconstruction against PCA"
@@ -40,7 +40,9 @@ def headline(results: StudyResults) -> Table | Absent:
     """Return one row a ranked model and arm: its share of PCA's error, and how it stands to every other model."""
     models, pairs = select_headline(results)
     if pairs.empty:
-        return make_absent(results, "headline", TITLE, "no two models have 3 confirmed runs beside PCA at a code size")
+        return make_incomparable(
+            results, "headline", TITLE, "no two models have 3 confirmed runs beside PCA at a code size"
+        )
     sides = list_sides(pairs)
     letters = letter_models(pairs, SCOPE).rename(columns={"mark": "share_mark"})
     frame = add_labels(results, models.drop(columns="mark").merge(letters, on=[*SCOPE, "architecture"], how="left"))

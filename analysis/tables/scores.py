@@ -60,6 +60,7 @@ from analysis.tables.table import (
     letter_models,
     list_group_sections,
     make_absent,
+    make_incomparable,
 )
 from trainables.models.architectures import IMAGE_SIZE, Control
 
@@ -259,7 +260,7 @@ def differences(results: StudyResults) -> Table | Absent:
     )
     title = "Differences between models"
     if frame.empty:
-        return make_absent(results, "differences", title, "no two confirmed models can be compared")
+        return make_incomparable(results, "differences", title, "no two confirmed models can be compared")
     frame = frame.sort_values(GROUP, kind="stable", ignore_index=True)
     frame = add_labels(results, frame).assign(other_label=frame["other"].astype("str").map(results.get_label))
     frame = frame.rename(columns={part: f"difference_{part}" for part in ("half_width", "low", "high", "n")})

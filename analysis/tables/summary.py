@@ -45,6 +45,9 @@ from trainables.models.architectures import BUILT_IN
 
 CLASSIC = "classic_autoencoder"
 """The control that the paper's authors compare convolutional models with."""
+TRIAL_RUN = 100_000
+"""Images of a training, repeated ones counted, below which an answer says nothing of the models; less than two epochs
+of MNIST."""
 ALIKE = 0.5
 """Orders whose tau is at least this mostly agree: three of four pairs of models stand alike in both."""
 
@@ -103,6 +106,7 @@ def answers(results: StudyResults) -> list[str]:
         of_study = models[(models["study"] == study.name) & (models["arm"] == "tuned")].set_index("architecture")
         said = [
             _say_which(results, study, of_study),
+            _say_trial_run(results, study.name),
             _say_better(results, own),
             _say_equivalent(results, own),
             _say_undecided(results, own),
@@ -137,7 +141,8 @@ def _say_which(results: StudyResults, study: Study, models: pd.DataFrame) -> str
         f"squared error is {join_words(shares)} % of {describe_reference(results)}, {describe_sizes(code_sizes)}"
     )
     control = _say_classic(results, study.name, code_sizes, best["share"])
-    return f"{'; '.join(filter(None, (which, nearest)))}. {control}".strip()
+    beaten = "" if (best["share"] + best["half_width"] < 1).any() else "None of them is shown to be better than PCA."
+    return " ".join(filter(None, (f"{'; '.join(filter(None, (which, nearest)))}.", beaten, control)))
 
 
 def _say_classic(results: StudyResults, study: str, code_sizes: str, best: pd.Series[float]) -> str:
@@ -254,6 +259,19 @@ def _say_training(results: StudyResults, study: str, seeds: int) -> str:
     images = trials["train_images"].max()
     return (
         f"Each was trained from at least {seeds} seeds, for {join_words(map(str, epochs))} epochs of {images:,} images."
+    )
+
+
+def _say_trial_run(results: StudyResults, study: str) -> str:
+    """Say of very short trainings that they show nothing of the models."""
+    trials = select_confirmed(results.trials)
+    trials = trials[(trials["study"] == study) & (trials["arm"] == "tuned")]
+    images = (trials["epochs_planned"] * trials["train_images"]).max()
+    if not images < TRIAL_RUN:
+        return ""
+    return (
+        f"This is a trial run of {images:,} images per training: it shows that everything works, and not which model "
+        "is best."
     )
 
 

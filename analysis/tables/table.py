@@ -15,7 +15,9 @@ from typing import Literal
 import pandas as pd
 
 from analysis.provenance import format_command
-from analysis.results import StudyResults
+from analysis.results import StudyResults, select_confirmed
+from analysis.stats.contrasts import MINIMUM_SEEDS
+from trainables.models.architectures import BUILT_IN
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,21 @@ def make_absent(
     """Return the record of a table that has no rows, with the command that gives it some."""
     commands = " and ".join(dict.fromkeys(format_command(study, phase, options) for study in results.studies))
     return Absent(name, title, f"{what}. To get it: {commands}")
+
+
+def make_incomparable(results: StudyResults, name: str, title: str, what: str) -> Absent:
+    """Return the record of a table that needs two ranked models of enough seeds, with the command that gives them."""
+    commands = []
+    for study in results.studies:
+        confirmed = select_confirmed(results.trials[results.trials["study"] == study.name])
+        ranked = [name for name in dict.fromkeys(confirmed["architecture"]) if results.models[name].ranked]
+        if len(ranked) < 2:
+            others = [other for other in BUILT_IN if other not in ranked and BUILT_IN[other].ranked]
+            names = " ".join([*ranked, *others[: 2 - len(ranked)]])
+            commands.append(format_command(study, "search confirm", f"--architectures {names} --seeds {MINIMUM_SEEDS}"))
+        else:
+            commands.append(format_command(study, "confirm", f"--seeds {MINIMUM_SEEDS}"))
+    return Absent(name, title, f"{what}. To get it: {' and '.join(dict.fromkeys(commands))}")
 
 
 def choose_code_size(table: Table, preferred: int) -> tuple[Table, list[int]]:

@@ -53,6 +53,25 @@ def test_without_seeds_pca_or_a_second_model_it_says_what_is_missing(
 
 
 @pytest.mark.parametrize(
+    ("arguments", "command"),
+    [
+        ({"seeds": 2}, "--phase confirm --seeds 3"),
+        (
+            {"architectures": ("model_4",), "seeds": 2},
+            "--phase search confirm --architectures model_4 model_1 --seeds 3",
+        ),
+    ],
+)
+def test_what_makes_models_comparable_is_a_command_that_does_so(
+    tmp_path: Path, arguments: dict[str, object], command: str
+) -> None:
+    """More seeds where they are too few, a second model where there is one."""
+    table = headline(made(tmp_path, **arguments))
+    assert isinstance(table, Absent)
+    assert table.reason.endswith(command)
+
+
+@pytest.mark.parametrize(
     ("labels", "joined"),
     [
         (["Model 1", "Unpool only", "Model 2"], "Models 1, 2 and Unpool only"),

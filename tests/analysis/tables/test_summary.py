@@ -33,7 +33,7 @@ def study(folder: Path, **arguments: object) -> StudyResults:
 
 def test_who_is_better_than_whom_is_said_with_its_distance(tmp_path: Path) -> None:
     """Model 5 has 12.0, model 4 13.6; model 3 has 40 % of errors and is not ranked by its 1.4; controls never are."""
-    which, better, columns, training, ours = answers(study(tmp_path))
+    which, trial_run, better, columns, training, ours = answers(study(tmp_path))
     runs = {
         name: [true_score(*SQUARED_ERROR.key, name, 10, "tuned", n) for n in range(1, 6)]
         for name in ("model_4", "model_5")
@@ -54,6 +54,25 @@ def test_who_is_better_than_whom_is_said_with_its_distance(tmp_path: Path) -> No
     assert training == "Each was trained from at least 5 seeds, for 4 epochs of 1,437 images."
     assert ours == "No public source defines Model 5: it is ours."
     assert not any("lassic" in sentence for sentence in (better, columns))
+    assert trial_run.startswith("This is a trial run of 5,748 images per training: ")
+
+
+def test_long_trainings_are_no_trial_run(tmp_path: Path) -> None:
+    """The bound counts images of all epochs: 4 epochs of 25,000 are enough, of 24,999 they are not."""
+    results = study(tmp_path)
+    for images, said in ((25_000, False), (24_999, True)):
+        longer = dataclasses.replace(results, trials=results.trials.assign(train_images=images))
+        assert any("trial run" in sentence for sentence in answers(longer)) is said
+
+
+def test_the_best_models_are_held_against_pca_itself(tmp_path: Path) -> None:
+    """It is said where the intervals of all of them reach what PCA has, 26.71, and not where that of one does not."""
+    results = study(tmp_path, architectures=("model_1", "model_4"), seeds=3)
+    above, below = (26.0, 27.0, 26.5), (24.0, 24.1, 24.2)
+    which, *_ = answers(having_squared_errors(results, model_1=above, model_4=above))
+    assert which.endswith("None of them is shown to be better than PCA.")
+    which, *_ = answers(having_squared_errors(results, model_1=above, model_4=below))
+    assert "None of them" not in which
 
 
 @pytest.mark.parametrize(
@@ -90,7 +109,7 @@ def test_before_all_code_sizes_have_their_seeds_the_answer_is_of_one_that_has(tm
 def test_noise_is_called_equal_or_undecided(tmp_path: Path) -> None:
     """Two models with the same expected figures: nobody is better than the other."""
     results = study(tmp_path, architectures=("mine_1", "mine_2"), seeds=3)
-    which, better, third, columns, *_ = answers(results)
+    which, _, better, third, columns, *_ = answers(results)
     assert which.startswith("mine_1 and mine_2 are not shown to differ in their reconstructions: ")
     assert better == "No model is shown to be better than another."
     assert third.startswith(
@@ -111,7 +130,7 @@ def test_what_is_better_by_less_than_the_margin_is_said_to_be(tmp_path: Path) ->
     """Of 26.71, model 4 is .1 better than 2 and 3 than 1: told apart both, and one of them within 5 %."""
     results = study(tmp_path, architectures=("model_1", "model_2", "model_4"), seeds=3)
     errors = {"model_1": (13.0, 13.01, 13.02), "model_2": (10.1, 10.11, 10.12), "model_4": (10.0, 10.01, 10.02)}
-    _, better, *others = answers(having_squared_errors(results, **errors))
+    _, _, better, *others = answers(having_squared_errors(results, **errors))
     first, second = better.split("; ")
     assert re.match(
         r"In % of PCA's error, Model 4 is better than Model 1, by 11\.2 ± 0\.\d %, and than Model 2, "
