@@ -56,7 +56,7 @@ def render_page(
     first, rest = choose_code_size(shown["summary"], PRIMARY_CODE_SIZE) if "summary" in shown else (None, [])
     drawn = [each for each in illustrations if not isinstance(each, Absent)]
     script = (_HERE / "page.js").read_text(encoding="utf-8")
-    facts = provenance(results)
+    facts, lacking = provenance(results), [*results.problems, *list_missing(results)]
     return _load_template().render(
         title=f"Report of {' and '.join(study.name for study in results.studies)}",
         style=(_HERE / "page.css").read_text(encoding="utf-8"),
@@ -64,7 +64,8 @@ def render_page(
         digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         summaries=[_summarize(name if len(facts) > 1 else "", known) for name, known in facts],
         answers=answers(results),
-        gaps=_list_gaps(results, [*tables, *illustrations]),
+        gaps=[*lacking, *_list_absent([*tables, *illustrations])],
+        lacking=lacking,
         findings=findings,
         claims=_describe_claims(findings, matrix, comparisons),
         tables=[table for table in shown.values() if not table.detail],
@@ -136,14 +137,13 @@ def _select_evidence(claim: Mapping[Any, Any], table: Table) -> Table | None:
     return dataclasses.replace(table, title=title, frame=frame, sections=sections) if len(frame) else None
 
 
-def _list_gaps(results: StudyResults, parts: Iterable[object]) -> list[str]:
+def _list_absent(parts: Iterable[object]) -> list[str]:
     titles: dict[str, list[str]] = {}
     for part in parts:
         if isinstance(part, Absent) and part.reason:
             titles.setdefault(part.reason, []).append(part.title)
     # No full stop: most reasons end in a command to be copied.
-    absent = [f"{', '.join(dict.fromkeys(names))}: {reason}" for reason, names in titles.items()]
-    return [*results.problems, *list_missing(results), *absent]
+    return [f"{', '.join(dict.fromkeys(names))}: {reason}" for reason, names in titles.items()]
 
 
 def _summarize(name: str, facts: Mapping[str, str]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import hashlib
 import html
 import re
@@ -218,9 +219,7 @@ def test_figures_are_inside(parsed: Page) -> None:
 
 
 def test_what_is_missing_is_said(parsed: Page) -> None:
-    """At the top in short, below with the command, each reason once."""
-    assert any(text.startswith("Incomplete: ") for text in parsed.text("p"))
-    assert any(re.fullmatch(r"\d+ items missing", text) for text in parsed.text("a"))
+    """With the command, each reason once."""
     assert "Codes of two units, Filters: no run kept its codes. To get it: make" in parsed.text("li")
 
 
@@ -232,6 +231,21 @@ def test_a_whole_study_misses_nothing(tmp_path: Path) -> None:
     parsed = Page(render_page(results, whole))
     assert parsed.text("h2") == [VERDICTS, "Tables", "Provenance"]
     assert "missing" not in parsed.attributes("", "id")
+
+
+def test_what_was_not_asked_for_makes_no_study_incomplete(tmp_path: Path) -> None:
+    """An ablation that nobody ran: the page says how to have it, and that every trial of the plan is there."""
+    folder = write_synthetic_study(tmp_path, architectures=["model_1", "model_4"], code_sizes=(10,), mishaps={})
+    results = load_study(folder)
+    parsed = Page(render_page(results, comparison_tables(results)))
+    assert "Complete as it was asked for; " in parsed.text("p")
+    lost = results.trials["trial_id"] == "confirm-model_1-10-tuned-1"
+    fewer = dataclasses.replace(results, trials=results.trials[~lost])
+    short = Page(render_page(fewer, comparison_tables(fewer)))
+    assert "Incomplete: " in short.text("p")
+    assert any(re.fullmatch(r"\d+ items missing", text) for text in short.text("a"))
+    assert not any(text.startswith("Incomplete") for text in parsed.text("p"))
+    assert any("no ablation was run" in text for text in parsed.text("li"))
 
 
 def test_names_cannot_write_the_page(tmp_path: Path) -> None:
