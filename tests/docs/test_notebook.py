@@ -55,5 +55,6 @@ def test_curves_fall_to_the_end_of_the_budget(variables: dict[str, Any]) -> None
 def test_the_plane_shows_a_model_of_the_largest_code(variables: dict[str, Any]) -> None:
     """Two units of every kept image."""
     assert variables["best"]["code_size"] == 10
+    assert variables["best"]["unpooling"] != "switches"
     assert len(variables["plane"]) == len(variables["codes"]) > 0
     assert len(variables["axes"].collections[0].get_offsets()) == len(variables["plane"])
