@@ -96,6 +96,7 @@ def ablations(results: StudyResults) -> Table | Absent:
         (
             Column("factor", "Factor"),
             Column("level", "Level"),
+            Column("instead_of", "Instead of"),
             Column("learning_rate", "Rate", "general"),
             Column("rates_tried", "Rates tried", main=False),
             Column("test", "Test", main=False),
@@ -164,16 +165,25 @@ def _describe_levels(trials: pd.DataFrame) -> pd.DataFrame:
     for row in ablated[ablated["round"].notna()].sort_values("learning_rate").to_dict("records"):
         tried.setdefault(tuple(row[name] for name in _LEVEL), []).append(f"{row['learning_rate']:g}")
     levels = ablated[ablated["round"].isna()].drop_duplicates(_LEVEL)[[*_LEVEL, "learning_rate", *_DRAWN]]
-    base = select_confirmed(trials).drop_duplicates(CELL)[[*CELL, *_DRAWN]]
-    levels = levels.merge(base, on=CELL, how="left", suffixes=("", "_base"))
+    confirmed = select_confirmed(trials).drop_duplicates(CELL)
+    levels = levels.merge(confirmed[[*CELL, *_DRAWN]], on=CELL, how="left", suffixes=("", "_base"))
+    bases = {tuple(row[name] for name in CELL): row for row in confirmed.to_dict("records")}
     same = [levels[name].eq(levels[f"{name}_base"]).fillna(False) for name in _DRAWN]
     without = [levels[name].isna() & levels[f"{name}_base"].isna() for name in _DRAWN]
     paired = pd.concat(same, axis=1).to_numpy(bool) | pd.concat(without, axis=1).to_numpy(bool)
     return levels[[*_LEVEL, "learning_rate"]].assign(
         paired=paired.all(axis=1),
+        instead_of=[_name_base(bases, key) for key in levels[_LEVEL].itertuples(index=False, name=None)],
         test=["paired" if each else "Welch" for each in paired.all(axis=1)],
         rates_tried=[", ".join(tried.get(key, [])) for key in levels[_LEVEL].itertuples(index=False, name=None)],
     )
+
+
+def _name_base(bases: Mapping[tuple[Any, ...], Mapping[Any, Any]], level: tuple[Any, ...]) -> str | None:
+    """Return the confirmed configuration's value of a level's factor; None where no single column has it."""
+    *cell, factor, _ = level
+    value = bases.get(tuple(cell), {}).get("own_code_size" if factor == "code_size" else factor)
+    return None if value is None or pd.isna(value) else f"{value:g}" if isinstance(value, float | int) else str(value)
 
 
 def _describe_left_out(manifest: Mapping[str, Any]) -> list[str]:

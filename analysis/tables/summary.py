@@ -16,7 +16,7 @@ from analysis.results import Study, StudyResults, select_confirmed
 from analysis.stats.aggregate import select_confirmed_scores
 from analysis.stats.contrasts import MINIMUM_SEEDS, MOST_SEEDS, SIGNIFICANCE
 from analysis.stats.metrics import SQUARED_ERROR, SUMMARY, select_metric, settle_metrics
-from analysis.stats.ranking import METRIC
+from analysis.stats.ranking import METRIC, select_ranked
 from analysis.tables.agreement import agreement
 from analysis.tables.headline import (
     WITHIN,
@@ -94,7 +94,7 @@ def summary(results: StudyResults) -> Table | Absent:
 def answers(results: StudyResults) -> list[str]:
     """Return a few sentences a study: who reconstructs best, who is better than whom by how much, what is not known.
 
-    All of the tuned arm. There is nothing to say of a study in which no two models can be compared.
+    All of the tuned arm. Of a study in which no two models can be compared it says that, and which has the lowest mean.
     """
     models, pairs = select_headline(results)
     orders = agreement(results)
@@ -102,6 +102,7 @@ def answers(results: StudyResults) -> list[str]:
     for study in results.studies:
         own = pairs[(pairs["study"] == study.name) & (pairs["arm"] == "tuned")]
         if own.empty:
+            sentences += _say_lowest(results, study)
             continue
         of_study = models[(models["study"] == study.name) & (models["arm"] == "tuned")].set_index("architecture")
         said = [
@@ -195,9 +196,9 @@ def _say_equivalent(results: StudyResults, pairs: pd.DataFrame) -> str:
 def _say_undecided(results: StudyResults, pairs: pd.DataFrame) -> str:
     found = pairs[pairs["outcome"] == "undecided"]
     told = [
-        f"{_name_pair(results, row)} (up to {100 * row['possible']:.1f} % are possible; "
+        f"{_name_pair(results, row)} (up to {100 * row['possible']:.1f} % is possible; "
         + (f"over {MOST_SEEDS:,}" if pd.isna(row["seeds"]) else f"about {row['seeds']}")
-        + " seeds would decide)"
+        + " seeds per model would decide)"
         for _, row in found.iterrows()
     ]
     return f"Neither better nor equivalent is shown of {'; '.join(told)}." if told else ""
@@ -262,6 +263,24 @@ def _say_training(results: StudyResults, study: str, seeds: int) -> str:
     )
 
 
+def _say_lowest(results: StudyResults, study: Study) -> list[str]:
+    """Say that nothing is compared, and which model has the lowest mean error; nothing without a confirmed one."""
+    scores = select_metric(select_ranked(results, select_confirmed_scores(results)), SQUARED_ERROR)
+    scores = scores[(scores["study"] == study.name) & (scores["arm"] == "tuned")]
+    if scores.empty:
+        return []
+    size = scores["code_size"].max()
+    models = scores[scores["code_size"] == size].groupby("architecture", observed=True)["value"].agg(["mean", "count"])
+    best = models["mean"].idxmin()
+    mean, seeds = models.loc[best]
+    prefix = f"{study.name}: " if len(results.studies) > 1 else ""
+    return [
+        f"{prefix}Nothing is compared: that takes two ranked models with {MINIMUM_SEEDS} seeds each. The lowest mean "
+        f"squared error per test image is that of {results.get_label(best)}, {mean:.2f} from {seeds:.0f} "
+        f"seed{'s' if seeds > 1 else ''} at code size {size}."
+    ]
+
+
 def _say_trial_run(results: StudyResults, study: str) -> str:
     """Say of very short trainings that they show nothing of the models."""
     trials = select_confirmed(results.trials)
@@ -269,10 +288,7 @@ def _say_trial_run(results: StudyResults, study: str) -> str:
     images = (trials["epochs_planned"] * trials["train_images"]).max()
     if not images < TRIAL_RUN:
         return ""
-    return (
-        f"This is a trial run of {images:,} images per training: it shows that everything works, and not which model "
-        "is best."
-    )
+    return f"A trial run: {images:,} images per training cannot say which model is best."
 
 
 def _say_ours(results: StudyResults, models: pd.DataFrame) -> str:

@@ -135,7 +135,7 @@ def test_the_example_runs_as_it_is_written(tmp_path: Path) -> None:
     assert (trials["status"] != "failed").all()
     counts = trials[trials["architecture"] == "relu_tile"].groupby("phase").size()
     assert counts.to_dict() == {"search": 4, "confirm": 2}
-    assert "ReLU, tile" in printed[3]
+    assert "ReLU tile" in printed[3]
     assert "unpool (tile, relu), deconv)" in (study / "report" / "report.md").read_text()
     assert f"{len(trials)} of {len(trials)} trials are done already" in printed[-1]
     # In a process that has never heard of the row:
@@ -145,7 +145,7 @@ def test_the_example_runs_as_it_is_written(tmp_path: Path) -> None:
         "print(model.architecture.label, model.unpooling, model.code_size)"
     )
     loaded = subprocess.run([sys.executable, "-c", code, str(weights)], capture_output=True, text=True, check=True)
-    assert loaded.stdout == "ReLU, tile tile 10\n"
+    assert loaded.stdout == "ReLU tile tile 10\n"
 
 
 @pytest.mark.slow

@@ -49,6 +49,19 @@ def test_a_level_says_its_learning_rate_and_those_that_were_tried(results: Study
     assert list(frame.loc["x3", ["learning_rate", "rates_tried"]]) == [pytest.approx(0.03), ""]
 
 
+def test_a_level_says_what_it_stands_instead_of(results: StudyResults) -> None:
+    """The confirmed configuration's value, where one column has it."""
+    frame = shown(ablations(results)).frame.set_index("level")
+    base = results.trials[results.trials["trial_id"] == "confirm-model_4-10-tuned-1"].iloc[0]
+    assert frame.loc["relu", "instead_of"] == base["activation"] == "sigmoid"
+    assert frame.loc["x3", "instead_of"] == f"{base['learning_rate']:g}"
+    of_filters = results.trials.assign(
+        factor=results.trials["factor"].astype("str").mask(results.trials["level"] == "relu", "filters")
+    )
+    frame = shown(ablations(dataclasses.replace(results, trials=of_filters))).frame.set_index("level")
+    assert pd.isna(frame.loc["relu", "instead_of"])
+
+
 def test_rates_that_were_tried_are_no_ablation_yet(results: StudyResults) -> None:
     """A study that was stopped before a level was trained has no table of them."""
     ablated = results.trials["phase"] == "ablate"

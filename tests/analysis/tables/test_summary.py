@@ -54,7 +54,7 @@ def test_who_is_better_than_whom_is_said_with_its_distance(tmp_path: Path) -> No
     assert training == "Each was trained from at least 5 seeds, for 4 epochs of 1,437 images."
     assert ours == "No public source defines Model 5: it is ours."
     assert not any("lassic" in sentence for sentence in (better, columns))
-    assert trial_run.startswith("This is a trial run of 5,748 images per training: ")
+    assert trial_run.startswith("A trial run: 5,748 images per training ")
 
 
 def test_long_trainings_are_no_trial_run(tmp_path: Path) -> None:
@@ -123,7 +123,10 @@ def test_what_is_not_known_is_said_with_the_seeds_that_would_decide(tmp_path: Pa
     results = study(tmp_path, architectures=("model_1", "model_2", "model_4"), seeds=3)
     sentences = answers(having_squared_errors(results, model_1=(10.0, 14.0, 12.0), model_2=(11.0, 13.5, 12.5)))
     (undecided,) = [sentence for sentence in sentences if sentence.startswith("Neither better nor equivalent")]
-    assert re.search(r"Models 1 and 2 \(up to \d+\.\d % are possible; about \d+ seeds would decide\)", undecided)
+    assert re.search(
+        r"Models 1 and 2 \(up to \d+\.\d % is possible; about \d+ seeds per model would decide\)",
+        undecided,
+    )
 
 
 def test_what_is_better_by_less_than_the_margin_is_said_to_be(tmp_path: Path) -> None:
@@ -260,10 +263,15 @@ def test_of_several_studies_each_has_its_answer(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("arguments", [{"seeds": 1}, {"architectures": ("model_4",)}])
-def test_where_nothing_can_be_compared_nothing_is_said(arguments: dict[str, object], tmp_path: Path) -> None:
-    """With one seed there is no test, with one model no contest; the table is there all the same."""
+def test_where_nothing_can_be_compared_that_is_said(arguments: dict[str, object], tmp_path: Path) -> None:
+    """With one seed there is no test, with one model no contest; lowest mean and table are there all the same."""
     results = study(tmp_path, **arguments)
-    assert answers(results) == []
+    (said,) = answers(results)
+    assert said.startswith("Nothing is compared: that takes two ranked models with 3 seeds each. The lowest mean ")
+    best, numbers = ("model_5", [1]) if "seeds" in arguments else ("model_4", [1, 2, 3, 4, 5])
+    mean = np.mean([true_score(*SQUARED_ERROR.key, best, 10, "tuned", number) for number in numbers])
+    told = f"{results.get_label(best)}, {mean:.2f} from {len(numbers)} seed{'s' if len(numbers) > 1 else ''}"
+    assert said.endswith(f"is that of {told} at code size 10.")
     assert isinstance(summary(results), Table)
 
 

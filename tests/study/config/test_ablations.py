@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import pytest
 
@@ -22,6 +23,13 @@ def change(factor: str, label: str, base: TrialConfig) -> dict[str, tuple[object
     (level,) = [level for level in FACTORS[factor] if level.label == label]
     before, after = base.as_dict(), level.apply(base).as_dict()
     return {name: (before[name], after[name]) for name in before if before[name] != after[name]}
+
+
+def test_the_protocol_shows_every_factor_with_its_levels() -> None:
+    """One table of docs/protocol.md."""
+    shown = (Path(__file__).resolve().parents[3] / "docs" / "protocol.md").read_text(encoding="utf-8")
+    for name, levels in FACTORS.items():
+        assert f"| `{name}` | {', '.join(f'`{level.label}`' for level in levels)} |" in shown
 
 
 @pytest.mark.parametrize(
