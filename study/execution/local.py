@@ -182,13 +182,15 @@ class LocalRay:
 
     def _find_trouble(self) -> str | None:
         killed = "killed from outside, as by `ray stop`, or for want of memory or threads; its logs are in"
+        # Ray's raylet gives up its agents after 15 s, which nobody can set (ray-project/ray#65983).
+        slow = "Where the machine is so busy that Ray takes over 15 s to start, the same command works later."
         if self._node is None:  # Ray still starts, and would wait for minutes for a process that has ended.
             # One that ended before it was seen is there as a zombie, which has a name and no command.
             children = [each for each in psutil.Process().children() if each not in (self._others or ())]
             ended = [_get_name(each) for each in children if not _is_alive(each)]
             ended += [name for process, name in self._list_started().items() if not _is_alive(process)]
             for name in {PROCESS_TYPE_GCS_SERVER, PROCESS_TYPE_RAYLET} & {*ended}:
-                return f"Ray's {name} has ended while Ray starts: {killed} {self._find_logs()}"
+                return f"Ray's {name} has ended while Ray starts: {killed} {self._find_logs()}. {slow}"
             return None
         for name in (PROCESS_TYPE_GCS_SERVER, PROCESS_TYPE_RAYLET):
             for info in self._node.all_processes.get(name, ()):
