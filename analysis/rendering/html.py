@@ -71,6 +71,7 @@ def render_page(
         tables=[table for table in shown.values() if not table.detail],
         details=[table for table in (matrix, comparisons, *shown.values()) if table is not None and table.detail],
         lead=[each for each in drawn if each.name == LEADING],
+        asked=shown.get("ablations") if _were_ablated_last(results) else None,
         summary=first,
         other_code_sizes=rest,
         figures=[each for each in drawn if each.name != LEADING],
@@ -78,6 +79,12 @@ def render_page(
         table_files=tuple(FORMATS) if has_files else (),
         figure_files=("svg", "pdf", "png") if has_files else (),
     )
+
+
+def _were_ablated_last(results: StudyResults) -> bool:
+    """Whether the last launch of each study was for its ablations alone."""
+    commands = [str(launches[-1].get("command")) for each in results.studies if (launches := each.manifest["launches"])]
+    return bool(commands) and all(re.search(r" --phase ablate(?= --|$)", command) for command in commands)
 
 
 def _load_template() -> jinja2.Template:
