@@ -81,10 +81,14 @@ def _run(arguments: argparse.Namespace) -> int:
             folder = parse_location(arguments.results_dir) / config.name
         else:
             config, folder = status.read_config_of(asked)
-        shown = status.print_status_as_json if arguments.json else status.print_status
-        show = shown if arguments.status else status.print_missing
         with reader_may_leave():
-            show(config, folder, arguments.retry_failed)
+            if arguments.missing:
+                status.print_missing(config, folder, arguments.retry_failed)
+            elif arguments.json:
+                status.print_status_as_json(config, folder, arguments.retry_failed)
+            else:
+                typed = sys.argv if asked != HERE else ()
+                status.print_status(config, folder, arguments.retry_failed, typed)
         return 0
     config = make_config(arguments)
     # Ray reads it when it is imported: a SIGTERM while it starts would wait for work that there is not yet.

@@ -7,8 +7,6 @@ Ray and PyTorch are imported when there is something to run.
 from __future__ import annotations
 
 import dataclasses
-import shlex
-import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +18,8 @@ from study.config.module_space import check_modules
 from study.config.options import RunOptions
 from study.config.study_config import StudyConfig
 from study.config.study_file import format_study_file
-from study.plan.identity import digest_of, next_manifest
+from study.display.commands import make_command, suggest_report
+from study.plan.identity import check_study, digest_of, next_manifest
 from study.plan.pace import Pace, format_duration
 from study.plan.plan import Plan
 from study.storage.location import parse_location
@@ -70,13 +69,19 @@ def load_study_data(config: StudyConfig, data_dir: Path | None) -> Dataset:
 
 
 def describe(config: StudyConfig, options: RunOptions) -> None:
-    """Print the plan, an estimate for this machine and the first configurations; start nothing and write nothing."""
+    """Print the plan, an estimate for this machine and the first configurations; start nothing and write nothing.
+
+    Raises:
+        InputError: something given cannot be used, as by `run`.
+    """
     from study.driver import print_estimate
     from study.execution.looks import make_plan
 
     dataset = load_study_data(config, options.data_dir)
     store = Store(parse_location(options.results_dir) / config.name)
-    plan = make_plan(config, store, store.read_manifest(), options.retry_failed)
+    if (begun := store.read_manifest()) is not None:
+        check_study(config, dataset.sha256, begun, store.folder)
+    plan = make_plan(config, store, begun, options.retry_failed)
     print_estimate(plan, options, dataset, store)
 
 
@@ -156,14 +161,14 @@ def _conclude(plan: Plan, store: Store, options: RunOptions) -> int:
     blocked = {planned.trial_id for planned in plan.list_blocked()}
     if planned := [planned for planned in plan.list_pending() if planned.trial_id not in blocked]:
         print(f"{len(planned)} of {plan.total} trials are still pending; the same command goes on with them")
-        print(f"next:   {_make_command(options) or 'the same call of run'}")
+        print(f"next:   {make_command(options) or 'the same call of run'}")
     elif not plan.find_lost_groups():
-        print(f"next:   {_suggest_next(store, options)}")
+        print(f"next:   {suggest_report(store.folder, options)}")
         if options.command and "ablate" not in plan.config.phases and plan.config.ablated_cells:
             ablations = Plan(dataclasses.replace(plan.config, phases=("ablate",)), finished)
             seconds = Pace(finished).estimate_seconds(ablations.count_left())
             takes = f"  # about {format_duration(seconds)} of a core or GPU" if seconds else ""
-            print(f"then:   {_make_command(options, 'ablate')}{takes}")
+            print(f"then:   {make_command(options, 'ablate')}{takes}")
     if failed := sum(row["status"] == "failed" for row in plan.rows.values()):
         print(f"failed: {failed}; column `reason` of trials says why, --retry-failed tries them anew")
     if lost := plan.find_lost_groups():
@@ -175,51 +180,3 @@ def _conclude(plan: Plan, store: Store, options: RunOptions) -> int:
         )
         return 1
     return 0
-
-
-def _suggest_next(store: Store, options: RunOptions) -> str:
-    """Return what to type when nothing is pending: what shows the report, or makes one."""
-    if store.folder.local is not None and options.report:
-        return shlex.join([_name_python(), "-m", "webbrowser", str(store.folder.local / "report" / "report.html")])
-    script = Path(options.command[0] if options.command else "")
-    if script.suffix == ".py":  # study/launch.py, from wherever it was started
-        return shlex.join([_name_python(), str(script.parent.parent / "analysis" / "report.py"), str(store.folder)])
-    starts = [_name_program(script), "report"] if options.command else [_name_python(), "-m", "analysis.report"]
-    return shlex.join([*starts, str(store.folder)])
-
-
-def _make_command(options: RunOptions, phase: str = "") -> str:
-    """Return the command that was typed, with ``phase`` in the place of its phases; nothing where none was."""
-    if not options.command:
-        return ""
-    script, flags = Path(options.command[0]), list(options.command[1:])
-    if phase:
-        kept, dropping = [], False
-        for flag in flags:
-            dropping = flag.split("=")[0] in _PHASE_FLAG if flag.startswith("-") else dropping
-            kept += [] if dropping else [flag]
-        flags = [*kept, "--phase", phase]
-    starts = [_name_python(), str(script)] if script.suffix == ".py" else [_name_program(script)]
-    return shlex.join([*starts, *flags])
-
-
-_PHASE_FLAG = ("--phase", "--phas", "--pha", "--ph")
-"""What the command line takes for --phase: unambiguous beginnings too."""
-
-
-def _name_program(script: Path) -> str:
-    """Return what starts the installed command: by its name where that is it."""
-    found = shutil.which(script.name)
-    if found and Path(found).absolute() == Path(shutil.which(script) or script).absolute():
-        return script.name
-    return _shorten(script)
-
-
-def _name_python() -> str:
-    """Return what starts the interpreter that runs here: by the name ``python`` where that is it."""
-    running, found = Path(sys.executable), shutil.which("python")
-    return "python" if found and Path(found).absolute() == running else _shorten(running)
-
-
-def _shorten(path: Path) -> str:
-    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from study.config.study_config import StudyConfig, rebuild_config
+from study.display.commands import make_resuming_command
 from study.execution.looks import make_plan
-from study.plan.identity import check_identity, make_identity
+from study.plan.identity import check_study
 from study.plan.pace import Pace, format_duration
 from study.plan.plan import Plan
 from study.storage.location import Location, parse_location
@@ -40,13 +42,17 @@ def read_config_of(path: str) -> tuple[StudyConfig, Location]:
     return config, folder
 
 
-def print_status(config: StudyConfig, folder: Location, retry_failed: bool = False) -> None:
+def print_status(config: StudyConfig, folder: Location, retry_failed: bool = False, typed: Sequence[str] = ()) -> None:
     """Print what is done by phase and cell, what is missing, what that will take, and who runs the study now.
 
-    With ``retry_failed`` trials that failed are missing, as for a launch that tries them anew.
+    Args:
+        config: of the study.
+        folder: of its rows.
+        retry_failed: whether trials that failed are missing, as for a launch that tries them anew.
+        typed: the command that asks, where it names the folder in the place of the study's flags.
 
     Raises:
-        InputError: the folder cannot be read, or holds a study of another identity.
+        InputError: the folder cannot be read, or the study cannot go on in it.
     """
     store, plan = _open_study(config, folder, retry_failed)
     rows = list(plan.rows.values())
@@ -64,8 +70,11 @@ def print_status(config: StudyConfig, folder: Location, retry_failed: bool = Fal
         print(f"looks:     {describe_looks(plan)}")
     print(f"rows:      {store.folder}")
     holder = store.find_holder()
-    idle = "nobody; the same command without --status goes on" if missing else "nobody"
+    idle = "nobody; the same command without --status goes on" if missing and not typed else "nobody"
     print(f"run by:    {holder or idle}", flush=True)
+    if missing and typed and not holder:
+        resuming = make_resuming_command(config, folder, store.require_study(), typed, retry_failed)
+        print(f"next:      {resuming or 'the command of its launch goes on'}", flush=True)
 
 
 def print_status_as_json(config: StudyConfig, folder: Location, retry_failed: bool = False) -> None:
@@ -117,8 +126,19 @@ def _open_study(config: StudyConfig, folder: Location, retry_failed: bool) -> tu
     if manifest is None:
         print(f"note: no study has begun at {store.folder}: all of it is missing", file=sys.stderr)
     else:
-        check_identity(make_identity(config, manifest["dataset"]["sha256"]), manifest, store.folder)
+        _check(config, manifest, store.folder)
     return store, make_plan(config, store, manifest, retry_failed)
+
+
+def _check(config: StudyConfig, manifest: dict[str, Any], folder: Location) -> None:
+    """Refuse a folder that the study cannot go on in, with what tells of the study that is there."""
+    try:
+        check_study(config, manifest["dataset"]["sha256"], manifest, folder)
+    except InputError as error:
+        if rebuild_config(manifest) in (None, config):
+            raise
+        there = f"--status {shlex.quote(str(folder))} tells of the study that is there"
+        raise InputError(error.received, error.accepted, f"{there}; {error.remedy}") from None
 
 
 def describe_looks(plan: Plan) -> str:

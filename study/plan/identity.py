@@ -97,9 +97,9 @@ def next_manifest(
     launches: list[dict[str, Any]] = []
     commit, dirty = provenance.git_state()
     if earlier is not None:
-        check_identity(identity, earlier, folder)
+        check_study(config, dataset.sha256, earlier, folder)
         manifest |= {name: earlier[name] for name in KEPT if name in earlier}
-        manifest["models"] = _join_models(earlier.get("models", []), manifest["models"], folder)
+        manifest["models"] = _join_models(earlier.get("models", []), manifest["models"])
         launches = earlier["launches"]
         if launches and launches[-1]["git_commit"] != commit:
             print(
@@ -119,6 +119,16 @@ def next_manifest(
     return manifest | {"launches": [*launches, launch]}
 
 
+def check_study(config: StudyConfig, dataset_sha256: str, earlier: dict[str, Any], folder: Location) -> None:
+    """Refuse a folder that the study of ``config`` cannot go on in; ``earlier`` is its study.json.
+
+    Raises:
+        InputError: it belongs to a study of another identity, or has another model of one of these names.
+    """
+    check_identity(make_identity(config, dataset_sha256), earlier, folder)
+    _check_models(earlier.get("models", []), config.as_dict()["models"], folder)
+
+
 def check_identity(identity: dict[str, Any], earlier: dict[str, Any], folder: Location) -> None:
     """Refuse a folder whose study.json, ``earlier``, is that of a study of another identity.
 
@@ -133,8 +143,8 @@ def check_identity(identity: dict[str, Any], earlier: dict[str, Any], folder: Lo
         )
 
 
-def _join_models(earlier: list[dict[str, Any]], now: list[dict[str, Any]], folder: Location) -> list[dict[str, Any]]:
-    """Return the rows of the user's own that the study has had so far, and has now; none may change.
+def _check_models(earlier: list[dict[str, Any]], now: list[dict[str, Any]], folder: Location) -> None:
+    """Refuse a row of the user's own that has changed; new ones may join.
 
     They are no part of the identity, since cells may grow.
     """
@@ -146,7 +156,11 @@ def _join_models(earlier: list[dict[str, Any]], now: list[dict[str, Any]], folde
                 "the row that the study began with",
                 "give the changed row another name, or choose another --name for the study",
             )
-    return list((known | {row["name"]: row for row in now}).values())
+
+
+def _join_models(earlier: list[dict[str, Any]], now: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the rows of the user's own that the study has had so far, and has now."""
+    return list({row["name"]: row for row in (*earlier, *now)}.values())
 
 
 def _list_differences(earlier: dict[str, Any], now: dict[str, Any], prefix: str = "") -> list[str]:

@@ -16,9 +16,13 @@ import pytest
 
 from study import launch, run
 from study.config.presets import study_config
+from study.config.study_file import read_config, read_models
+from study.plan.identity import next_manifest
 from study.signals import NotStarted
+from study.storage.store import Store
 from tests.faults.launches import assert_ended_in_words
 from tests.studies import exit_status
+from trainables.data.datasets import load_dataset
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -72,6 +76,22 @@ def test_a_mistake_in_a_flag_is_explained(
     results = tmp_path / "results"
     assert expected in refused(capsys, "--preset", "quick", "--results-dir", str(results), *arguments)
     assert not results.exists()
+
+
+def test_a_dry_run_refuses_what_a_launch_refuses(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A folder of another study, and a model of one's own that is another than the study's of that name."""
+    models = tmp_path / "my_models.py"
+    source = "from dataclasses import replace\nfrom trainables.models.architectures import BUILT_IN\n"
+    source += "MODELS = [replace(BUILT_IN['model_4'], name='own', label={!r})]\n"
+    models.write_text(source.format("First"))
+    flags = ("--preset", "quick", "--models", str(models), "--results-dir", str(tmp_path))
+    begun = read_config("quick", models=read_models(models).models)
+    store = Store(tmp_path / "quick-digits")
+    store.open(next_manifest(begun, load_dataset("digits"), None, store.folder))
+    models.write_text(source.format("Second"))
+    for more in (("--dry-run",), ()):
+        assert "another model called own: label was First, is Second" in refused(capsys, *flags, *more)
+        assert "epochs was 8, is 9" in refused(capsys, *flags, "--epochs", "9", *more)
 
 
 def test_a_missing_data_folder_is_explained(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,6 +14,8 @@ import pytest
 
 from study import launch
 from study.config.study_config import StudyConfig
+from study.config.study_file import format_study_file
+from study.display.commands import name_python
 from study.plan.identity import next_manifest
 from study.plan.plan import Plan
 from study.plan.trials import plan_trials
@@ -35,7 +37,7 @@ def begun(results: Path, config: StudyConfig, trials: int, status: str = "comple
     """Write a study whose first trials have ended, 20 s each; those of search in ``status``."""
     store = Store(results / config.name)
     manifest = next_manifest(config, load_dataset(config.dataset), None, store.folder)
-    store.open(manifest)
+    store.open(manifest, format_study_file(config))
     plan = Plan(config, ())
     for _ in range(trials):
         taken = take_one(plan)
@@ -131,6 +133,7 @@ def test_another_study_in_the_folder_is_refused_with_the_difference(
     told = capsys.readouterr()
     assert told.out == ""
     assert "epochs was 5, is 6" in told.err
+    assert f"to do:    --status {tmp_path}/quick-digits tells of the study that is there; choose another" in told.err
 
 
 def test_missing_prints_the_ids_that_the_rows_lack(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -175,14 +178,26 @@ def test_a_study_that_has_not_begun_is_told_to_have_not(
 
 @pytest.mark.parametrize("flag", ["--status", "--missing"])
 def test_a_folder_stands_for_the_flags_of_its_study(
-    flag: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    flag: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Under another name, too; what is no study's folder is refused."""
+    """Under another name, too, and with the command that goes on; what is no study's folder is refused."""
     begun(tmp_path, small_config(), 3)
+    monkeypatch.setattr(sys, "argv", ["study/launch.py", flag, str(tmp_path / "kept")])
     by_flags = shown(capsys, "--results-dir", str(tmp_path), flag)
     (tmp_path / "quick-digits").rename(tmp_path / "kept")
     assert launch.main([flag, str(tmp_path / "kept")]) == 0
-    assert capsys.readouterr().out == by_flags.replace("quick-digits\n", "kept\n")
+    told = capsys.readouterr().out
+    if flag == "--status":
+        assert "nobody; the same command without --status goes on\n" in by_flags
+        *_, told_by, goes_on = told.splitlines()
+        assert (told_by, goes_on) == (
+            "run by:    nobody",
+            f"next:      {name_python()} study/launch.py --preset {tmp_path}/kept/study.toml --name kept "
+            f"--results-dir {tmp_path}",
+        )
+        by_flags = by_flags.replace("; the same command without --status goes on", "")
+        told = told.replace(f"{goes_on}\n", "")
+    assert told == by_flags.replace("quick-digits\n", "kept\n")
     assert launch.main([flag, str(tmp_path)]) == 2
     assert "to do:" in capsys.readouterr().err
 

@@ -1,0 +1,95 @@
+"""Commands that the user is told to type, so that they can be pasted: by interpreter and path, quoted."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from study.config.options import RunOptions
+from study.config.study_config import StudyConfig
+from study.storage.location import Location
+from study.storage.store import STUDY_FILE
+from trainables.models.architectures import ModuleAutoencoder
+
+
+def suggest_report(folder: Location, options: RunOptions) -> str:
+    """Return what to type when nothing is pending: what shows the report, or makes one."""
+    if folder.local is not None and options.report:
+        return shlex.join([name_python(), "-m", "webbrowser", str(folder.local / "report" / "report.html")])
+    script = Path(options.command[0] if options.command else "")
+    if script.suffix == ".py":  # study/launch.py, from wherever it was started
+        return shlex.join([name_python(), str(script.parent.parent / "analysis" / "report.py"), str(folder)])
+    starts = [_name_program(script), "report"] if options.command else [name_python(), "-m", "analysis.report"]
+    return shlex.join([*starts, str(folder)])
+
+
+def make_command(options: RunOptions, phase: str = "") -> str:
+    """Return the command that was typed, with ``phase`` in the place of its phases; nothing where none was."""
+    if not options.command:
+        return ""
+    script, flags = Path(options.command[0]), list(options.command[1:])
+    if phase:
+        kept, dropping = [], False
+        for flag in flags:
+            dropping = flag.split("=")[0] in _PHASE_FLAG if flag.startswith("-") else dropping
+            kept += [] if dropping else [flag]
+        flags = [*kept, "--phase", phase]
+    return shlex.join([*_name_script(script), *flags])
+
+
+_PHASE_FLAG = ("--phase", "--phas", "--pha", "--ph")
+"""What the command line takes for --phase: unambiguous beginnings too."""
+
+
+def make_resuming_command(
+    config: StudyConfig, folder: Location, manifest: Mapping[str, Any], typed: Sequence[str], retry_failed: bool
+) -> str:
+    """Return the command that goes on with the study in ``folder``, whichever it was begun with.
+
+    Where study.toml cannot be given again, as in an object store, it is that of the last launch.
+
+    Args:
+        config: of the last launch.
+        folder: of the study.
+        manifest: its study.json.
+        typed: the command that asks.
+        retry_failed: whether trials that failed are to be tried anew.
+    """
+    retried = ["--retry-failed"] if retry_failed else []
+    if folder.local is None or not (folder.local / STUDY_FILE).is_file():
+        begun = shlex.split(manifest["launches"][-1]["command"]) if manifest["launches"] else []
+        return make_command(RunOptions(command=(*begun, *retried))) if begun else ""
+    script, local = Path(typed[0]), folder.local
+    starts = [*_name_script(script), *([] if script.suffix == ".py" else ["run"])]
+    flags = ["--preset", _shorten(local / STUDY_FILE)]
+    flags += ["--name", local.name] if local.name != config.name else []
+    flags += ["--results-dir", _shorten(local.parent)] if local.parent != Path("results").absolute() else []
+    own = config.own_objectives or any(isinstance(row, ModuleAutoencoder) for row in config.models)
+    return shlex.join([*starts, *flags, *retried]) + (" --models FILE  # the file of your own" if own else "")
+
+
+def _name_script(script: Path) -> list[str]:
+    """Return what starts a script, or the installed command."""
+    return [name_python(), str(script)] if script.suffix == ".py" else [_name_program(script)]
+
+
+def _name_program(script: Path) -> str:
+    """Return what starts the installed command: by its name where that is it."""
+    found = shutil.which(script.name)
+    if found and Path(found).absolute() == Path(shutil.which(script) or script).absolute():
+        return script.name
+    return _shorten(script)
+
+
+def name_python() -> str:
+    """Return what starts the interpreter that runs here: by the name ``python`` where that is it."""
+    running, found = Path(sys.executable), shutil.which("python")
+    return "python" if found and Path(found).absolute() == running else _shorten(running)
+
+
+def _shorten(path: Path) -> str:
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
