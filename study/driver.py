@@ -20,7 +20,7 @@ from study.execution.recorder import TrialRecorder, make_provenance_columns
 from study.execution.tuner import Resources, run_plan
 from study.plan.pace import format_duration, format_range
 from study.plan.plan import Plan
-from study.signals import NotStarted
+from study.signals import NotStarted, count_on
 from study.storage import provenance
 from study.storage.store import Store
 from trainables.data.images import Dataset
@@ -100,6 +100,7 @@ def run_pending(plan: Plan, options: RunOptions, store: Store, dataset: Dataset,
             if not config.until_decided or (looked := make_plan(config, store, manifest)).exhausted:
                 break
             plan, shown = looked, False
+            count_on(plan, options.report)
             work = estimate_plan(config, plan, dataset, resources)
         taken = time.monotonic() - started
     store.compact()

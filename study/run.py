@@ -22,6 +22,7 @@ from study.display.commands import make_command, suggest_report
 from study.plan.identity import check_study, digest_of, next_manifest
 from study.plan.pace import Pace, format_duration
 from study.plan.plan import Plan
+from study.signals import count_on
 from study.storage.location import parse_location
 from study.storage.store import Store
 from trainables.data.datasets import load_dataset
@@ -129,6 +130,7 @@ def _run(config: StudyConfig, options: RunOptions, store: Store, dataset: Datase
     if earlier is None:
         manifest[DIGEST] = digest_rules()
     plan = make_plan(config, store, earlier, options.retry_failed)
+    count_on(plan, options.report)
     if "search" not in config.phases and (unsearched := plan.list_cells_without_result()):
         raise InputError(
             f"phases {' '.join(config.phases)} without a finished search of {config.trials} trials of {unsearched[0]}",

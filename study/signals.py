@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol
 
 STATUS = 130
 """Exit status of a launch that the user stopped."""
@@ -24,6 +24,20 @@ class NotStarted(KeyboardInterrupt):
 
 left_behind: list[Callable[[], None]] = []
 """What to end when a process ends at once, and would leave it behind."""
+
+
+class Counted(Protocol):
+    """A plan, as far as a stop tells of it."""
+
+    done: int
+
+    @property
+    def total(self) -> int:
+        """How many trials are planned, done ones included."""
+
+
+_counted: list[tuple[Counted, bool]] = []
+"""The plan of the launch that runs, once it has one, and whether a report follows its trials."""
 
 _HANGUP = getattr(signal, "SIGHUP", None)
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, *((_HANGUP,) if _HANGUP else ()))
@@ -63,6 +77,7 @@ def interruptible() -> Iterator[None]:
     because of it. After the first one all this stays as it is: the process is about to end, and what still has to stop
     takes a second. A hangup that is ignored stays so: `nohup` asks for that.
     """
+    _counted.clear()
     stop = _Stop()
     kept = [name for name in _SIGNALS if name == _HANGUP and signal.getsignal(name) == signal.SIG_IGN]
     before = {name: signal.signal(name, stop) for name in _SIGNALS if name not in kept}
@@ -125,13 +140,20 @@ def reader_may_leave() -> Iterator[None]:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def count_on(plan: Counted, report: bool) -> None:
+    """Have a stop from here on say how many trials of ``plan`` are kept; after all of them a launch makes a report."""
+    _counted[:] = [(plan, report)]
+
+
 def say_how_to_go_on() -> None:
     """Print what is kept and what to do."""
-    print(
-        "\nstopped; trials that had ended are kept, and the same command goes on with the rest",
-        file=sys.stderr,
-        flush=True,
-    )
+    kept, goes_on = "stopped", "the same command goes on"
+    for plan, report in _counted:
+        if plan.done < plan.total:
+            kept = f"stopped: {plan.done} of {plan.total} trials are kept"
+        else:
+            kept, goes_on = "stopped: all trials are done", "the same command makes the report" if report else goes_on
+    print(f"\n{kept}; {goes_on}", file=sys.stderr, flush=True)
 
 
 def leave(status: int) -> NoReturn:

@@ -72,7 +72,7 @@ def assert_ended_in_words(said: str, ray_was_struck: bool = False) -> None:
     assert "Exception ignored" not in said, said
     assert not (FATAL_LINE if ray_was_struck else CORE_LINE).search(said), said
     last = said.rstrip().splitlines()[-1]
-    remedies = ("the same command goes on", "--retry-failed tries them anew")
+    remedies = ("the same command goes on", "the same command makes the report", "--retry-failed tries them anew")
     assert any(words in last for words in remedies) or last.startswith(TOLD), said
 
 

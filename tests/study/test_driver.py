@@ -152,3 +152,35 @@ def test_the_rules_of_judging_are_declared_when_a_study_begins_and_at_no_later_l
         after = json.loads(path.read_text())
         assert after.get(DIGEST) == before.get(DIGEST)
         assert len(after["launches"]) == len(before["launches"]) + 1
+
+
+@pytest.mark.parametrize("ended", [0, 1])
+def test_a_stop_tells_of_the_plan_of_its_launch(
+    ended: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    seen: dict[str, object],
+) -> None:
+    """Of the one that a look has made, too; nothing was written here, so that the second counts what the first did."""
+    plans: list[Plan] = []
+
+    def run_or_stop(recorder: TrialRecorder, *_: object) -> bool:
+        plans.append(recorder.plan)
+        while (taken := take_one(recorder.plan)) is not None:
+            recorder.plan.finish(row_of(*taken))
+            if len(plans) > ended:
+                raise KeyboardInterrupt
+        return False
+
+    def look(config: StudyConfig, *_: object) -> Plan:
+        return Plan(config, plans[0].rows.values(), extended={"model_4": 5})
+
+    monkeypatch.setattr(driver, "run_plan", run_or_stop)
+    monkeypatch.setattr(driver, "make_plan", look)
+    command = ["--preset", "quick", "--quiet", "--results-dir", str(tmp_path), "--architectures", "model_1", "model_4"]
+    assert launch.main([*command, "--trials", "1", "--until-decided"]) == 130
+    assert plans[-1].total == plans[0].total + 2 * ended
+    kept = 1 + ended * plans[0].total
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert said == f"stopped: {kept} of {plans[-1].total} trials are kept; the same command goes on"

@@ -8,9 +8,11 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from study import signals
 from study.signals import _Stop
 from tests.faults.launches import assert_ended_in_words
 
@@ -46,6 +48,30 @@ def test_an_error_that_a_library_makes_of_an_interrupt_ends_in_words(sent: signa
     assert done.returncode == 130
     assert "the same command goes on" in done.stderr
     assert_ended_in_words(done.stderr)
+
+
+@pytest.mark.parametrize(
+    ("plan", "report", "told"),
+    [
+        (None, True, "stopped; the same command goes on"),
+        ((0, 86), True, "stopped: 0 of 86 trials are kept; the same command goes on"),
+        ((80, 86), True, "stopped: 80 of 86 trials are kept; the same command goes on"),
+        ((86, 86), True, "stopped: all trials are done; the same command makes the report"),
+        ((86, 86), False, "stopped: all trials are done; the same command goes on"),
+    ],
+)
+def test_a_stop_says_how_many_trials_are_kept(
+    plan: tuple[int, int] | None, report: bool, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of the launch that runs: of the one before it the next knows nothing."""
+    with signals.interruptible():
+        if plan:
+            signals.count_on(SimpleNamespace(done=plan[0], total=plan[1]), report)
+        signals.say_how_to_go_on()
+    assert capsys.readouterr().err == f"\n{told}\n"
+    with signals.interruptible():
+        signals.say_how_to_go_on()
+    assert capsys.readouterr().err == "\nstopped; the same command goes on\n"
 
 
 def test_nohup_is_obeyed() -> None:

@@ -198,6 +198,7 @@ def test_ctrl_c_in_a_terminal_leaves_the_view_and_says_how_to_go_on(tmp_path: Pa
     assert process.wait(60) == 130, shown
     os.close(leader)
     assert "phase" in shown
-    assert re.sub(CODES, "", shown).rstrip().endswith("the same command goes on with the rest")
+    told = re.sub(CODES, "", shown).rstrip().splitlines()[-1]
+    assert re.fullmatch(r"stopped: \d+ of \d+ trials are kept; the same command goes on", told)
     assert shown.rfind("\x1b[?25h") > shown.rfind("\x1b[?25l")
     assert "Traceback" not in shown
