@@ -104,6 +104,24 @@ def choose_filters(
     return scale(low)
 
 
+def check_filters(row: Architecture) -> None:
+    """Refuse a row of the user's own whose published filter counts lie where no search draws any.
+
+    Raises:
+        InputError: with the ranges.
+    """
+    if row.published_filters is None:
+        return
+    first, second = row.published_filters
+    least, most = FILTERS_RATIO_RANGE
+    if min(first, second) < LEAST_FILTERS or not least <= second / first <= most:
+        raise InputError(
+            f"{row.name}: published_filters {row.published_filters}",
+            f"2 whole numbers from {LEAST_FILTERS}, neither more than {most:g} times the other, as a search draws them",
+            "correct published_filters",
+        )
+
+
 def measure_filters(
     row: Architecture, code_size: int, filters: Filters, outputs_per_unit: int = 1
 ) -> tuple[float, float]:

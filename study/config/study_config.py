@@ -17,6 +17,7 @@ from study.config.search_space import (
     PARAMETER_BUDGET,
     SAMPLERS,
     Cell,
+    check_filters,
     choose_filters,
     within_budget,
 )
@@ -248,6 +249,7 @@ class StudyConfig:
         """Refuse a row of the user's own whose published filter counts the search could not try."""
         try:
             check_row(row)
+            check_filters(row)
         except InputError as error:
             raise FieldError("models", error.received, error.accepted, error.remedy) from None
         filters, largest = row.published_filters, max(self.code_sizes)

@@ -30,6 +30,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from study.config.presets import PRESETS, change_preset, study_config
+from study.config.search_space import check_filters
 from study.config.study_config import StudyConfig
 from trainables.errors import FieldError, InputError
 from trainables.models.architectures import Architecture, ModuleAutoencoder
@@ -215,6 +216,7 @@ def read_models(path: Path) -> OwnModels:
         try:
             made = load_row(row)
             check_row(made)
+            check_filters(made)
             if isinstance(made, ModuleAutoencoder) and made.space:
                 from study.config.module_space import make_distributions
 

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from study.config.search_space import PARAMETER_BUDGET, Cell, choose_filters, measure_filters, within_budget
-from trainables.errors import InputError
+from study.config.presets import study_config
+from study.config.search_space import (
+    PARAMETER_BUDGET,
+    Cell,
+    check_filters,
+    choose_filters,
+    measure_filters,
+    within_budget,
+)
+from trainables.errors import FieldError, InputError
 from trainables.models.architectures import BUILT_IN
+from trainables.models.custom import dump_row, load_row
 from trainables.models.layers import count_parameters
 
 
@@ -62,3 +71,18 @@ def test_a_cell_over_a_budget_at_its_least_counts_is_refused() -> None:
 def test_the_name_of_a_cell_is_part_of_every_id() -> None:
     """It never changes."""
     assert str(Cell("model_1", 10)) == "model_1-code10"
+
+
+@pytest.mark.parametrize("filters", [(1, 2), (2, 1), (100, 24), (2, 7), (31, 10)])
+def test_published_filter_counts_that_no_search_draws_are_refused(filters: tuple[int, int]) -> None:
+    """Least counts and ratios at either end are drawn; a row of a study's own is refused with it."""
+    values = dump_row(BUILT_IN["model_4"]) | {"name": "own"}
+    row = load_row(values | {"published_filters": filters})
+    with pytest.raises(InputError, match=r"own: published_filters .*\n.* from 2, neither more than 3 times the other"):
+        check_filters(row)
+    with pytest.raises(FieldError, match="own: published_filters"):
+        study_config("quick", models=(row,))
+    for drawn in ((2, 2), (2, 6), (30, 10), (7, 21)):
+        check_filters(load_row(values | {"published_filters": drawn}))
+    for each in BUILT_IN.values():
+        check_filters(each)

@@ -186,6 +186,7 @@ def test_a_mistake_in_a_row_of_a_study_file_is_told_with_its_line(
         ("MODELS = [row('one', pooling='none')]", 8, "does not go with pooling none"),
         ("MODELS = [row('one', published_filters=(4, 0))]", 8, "2 whole numbers from 1"),
         ("MODELS = [row('one', published_filters=4)]", 8, "2 whole numbers from 1"),
+        ("MODELS = [row('one', published_filters=(100, 24))]", 8, "from 2, neither more than 3 times the other"),
         ("MODELS = [row('one', encoder=3)]", 8, "AttributeError"),
         ("MODELS = [row('one', encoder=Encoder('e', (5, 6), True))]", 8, None),
         ("MODELS = [row('one', encoder=Encoder('e', (9, 19), True))]", 8, "conv2 10 -> -8"),
