@@ -121,7 +121,9 @@ def make_parser() -> argparse.ArgumentParser:
     )
     what.add_argument("--phase", dest="phases", nargs="+", metavar="PHASE", help=f"any of: {' '.join(PHASES)}")
     what.add_argument("--dataset", help=f"one of: {', '.join(DATASETS)}, or a file of yours: *.npz, *.parquet")
-    what.add_argument("--architectures", nargs="+", metavar="NAME", help="models and controls, as README lists them")
+    what.add_argument(
+        "--architectures", nargs="+", metavar="NAME", help="models and controls, as docs/studies.md lists"
+    )
     what.add_argument(
         "--models",
         type=_parse_path,

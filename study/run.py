@@ -30,7 +30,6 @@ from trainables.data.images import Dataset
 from trainables.errors import InputError
 from trainables.evaluation.clustering import require_umap
 from trainables.models.architectures import IMAGE_SIZE
-from trainables.models.layers import list_layers
 
 
 def load_study_data(config: StudyConfig, data_dir: Path | None) -> Dataset:
@@ -45,11 +44,10 @@ def load_study_data(config: StudyConfig, data_dir: Path | None) -> Dataset:
     dataset = load_dataset(config.dataset, data_dir)
     side = dataset.training.pixels.shape[1]
     if side != IMAGE_SIZE:
-        for row in map(config.architecture, config.searched_architectures):
-            if row.layered:
-                list_layers(row, 1, image_size=side)  # shows the sizes layer by layer
         raise InputError(
-            f"{config.dataset} has images of {side}x{side}", f"{IMAGE_SIZE}x{IMAGE_SIZE} pixels", "scale or pad them"
+            f"{config.dataset} has images of {side}x{side}",
+            f"{IMAGE_SIZE}x{IMAGE_SIZE}",
+            "enlarge or pad them, as docs/extending.md (Data) shows",
         )
     supervised = [row.name for row in config.list_controls() if row.supervised]
     if supervised and dataset.training.labels is None:

@@ -17,6 +17,14 @@ class InputError(Exception):
         return type(self), (self.received, self.accepted, self.remedy)
 
 
+def explain_unreadable(error: Exception) -> str:
+    """Return in one line why a file of the user's cannot be read, without an error's number and without the path."""
+    if isinstance(error, FileNotFoundError):
+        return "there is no such file"
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return text.splitlines()[0] if text else type(error).__name__
+
+
 class FieldError(InputError):
     """A value of a record's field ``field`` that cannot be used; who read it from a file knows its line by that."""
 

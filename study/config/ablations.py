@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from trainables.errors import FieldError
 from trainables.models.architectures import Architecture
 from trainables.training.objectives import OBJECTIVES, RECONSTRUCTION, Objective
 from trainables.trial_config import LAYERWISE, RECIPES, Optimizer, TrialConfig
@@ -162,6 +163,6 @@ def explain_skip(
         return ""
     try:
         variant = changed.variant(row)
-    except ValueError as error:
-        return str(error)
+    except FieldError as error:
+        return error.received
     return objectives[changed.objective].find_misfit(variant) or None

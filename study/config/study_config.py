@@ -370,7 +370,8 @@ def _check_choices(field: str, given: Collection[Any], known: Iterable[Any]) -> 
     """Refuse what is not known, and anything that is given twice."""
     what = field.removesuffix("s").replace("_", " ")
     if wrong := [value for value in given if value not in known]:
-        raise FieldError(field, f"unknown {what} {wrong[0]!r:.60}", ", ".join(known), "choose from these")
+        own = ", or give the file that defines it, --models FILE" if field in ("architectures", "objectives") else ""
+        raise FieldError(field, f"unknown {what} {wrong[0]!r:.60}", ", ".join(known), f"choose from these{own}")
     if len(set(given)) < len(given):
         raise FieldError(field, f"{what} given twice: {' '.join(map(str, given))}", f"each {what} once", "remove one")
 

@@ -32,12 +32,14 @@ from typing import Any, NamedTuple
 from study.config.presets import PRESETS, change_preset, study_config
 from study.config.search_space import check_filters
 from study.config.study_config import StudyConfig
-from trainables.errors import FieldError, InputError
+from trainables.errors import FieldError, InputError, explain_unreadable
 from trainables.models.architectures import Architecture, ModuleAutoencoder
-from trainables.models.custom import check_row, load_row
+from trainables.models.custom import RECORDS, check_row, find_wrong_call, load_row
 from trainables.training.objectives import Objective, check_objective
 
 ROWS, OBJECTIVES = "MODELS", "OBJECTIVES"
+
+_RECORDS = (*RECORDS, Objective)
 
 
 class OwnModels(NamedTuple):
@@ -122,7 +124,8 @@ def _read_rows(path: Path, text: str, tables: Any) -> tuple[Architecture, ...]:
         try:
             rows.append(load_row(table))
         except FieldError as error:
-            raise _at(path, _find_key(own, error.field), error.received, error.accepted, error.remedy) from None
+            line = _find_key(own, error.field) or _find_key(own, "name")
+            raise _at(path, line, error.received, error.accepted, error.remedy) from None
     return tuple(rows)
 
 
@@ -157,7 +160,9 @@ def _read(path: Path) -> str:
         return path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         raise InputError(
-            f"study file {path} cannot be read ({error})", "a TOML file of this machine, in UTF-8", "check the path"
+            f"study file {path} cannot be read ({explain_unreadable(error)})",
+            "a TOML file of this machine, in UTF-8",
+            "check the path",
         ) from None
 
 
@@ -188,7 +193,9 @@ def read_models(path: Path) -> OwnModels:
     try:
         tree = ast.parse(path.read_bytes(), str(path))
     except OSError as error:
-        raise InputError(f"{path} cannot be read ({error})", "a Python file", "check the path") from None
+        raise InputError(
+            f"{path} cannot be read ({explain_unreadable(error)})", "a Python file", "check the path"
+        ) from None
     except (SyntaxError, ValueError) as error:
         line = getattr(error, "lineno", None) or 1
         raise InputError(f"{path}, line {line}: {error.args[0]}", "a Python file", "correct the line") from None
@@ -254,10 +261,11 @@ def _run(path: Path) -> dict[str, object]:
     except (Exception, SystemExit) as error:
         frames = traceback.extract_tb(error.__traceback__)
         line = next((frame.lineno for frame in frames if frame.filename == str(path)), None)
-        message = str(error).splitlines() or [""]
-        raise _at(
-            path, line or 1, f"{type(error).__name__}: {message[0][:200]}", "a Python file that runs", "correct it"
-        ) from None
+        told = error if isinstance(error, InputError) else find_wrong_call(error, _RECORDS)
+        if told is None:
+            message = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}"
+            told = InputError(message, "a Python file that runs", "correct it")
+        raise _at(path, line or 1, told.received, told.accepted, told.remedy) from None
 
 
 def _find_rows(tree: ast.Module, called: str = ROWS) -> int:

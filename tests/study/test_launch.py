@@ -43,6 +43,8 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     ("arguments", "expected"),
     [
         (["--architectures", "model_9"], "model_1, model_2"),
+        (["--architectures", "relu_tile"], "choose from these, or give the file that defines it, --models FILE"),
+        (["--objectives", "mine"], "choose from these, or give the file that defines it, --models FILE"),
         (["--architectures", "model_1", "model_1"], "twice"),
         (["--code-sizes", "0"], "code_sizes 0"),
         (["--code-sizes", "10", "10"], "each code size once"),

@@ -27,7 +27,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from trainables.data.images import Dataset, build_dataset, freeze_images
-from trainables.errors import InputError
+from trainables.errors import InputError, explain_unreadable
 
 LEAST_IMAGES = {"train": 60, "test": 20}
 """Images of each split at least: ten for validation, and more than the ten clusters of data without labels."""
@@ -48,9 +48,9 @@ def load_custom(path: Path) -> Dataset:
         arrays = _read_npz(path) if path.suffix == ".npz" else _read_parquet(path)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, pa.ArrowException) as error:
         raise InputError(
-            f"data set {path} cannot be read ({str(error).splitlines()[0] if str(error) else type(error).__name__})",
+            f"data set {path} cannot be read ({explain_unreadable(error)})",
             "a whole .npz or .parquet file of images, without pickled objects",
-            _SEE,
+            "check the path" if isinstance(error, FileNotFoundError) else _SEE,
         ) from None
     pixels = {split: _check_pixels(f"{path}: {split} images", arrays[f"{split}_images"]) for split in LEAST_IMAGES}
     if pixels["train"].shape[1:] != pixels["test"].shape[1:]:

@@ -19,6 +19,8 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import ConfigDict, Field, StrictBool, StrictInt, StrictStr, with_config
 from pydantic.fields import FieldInfo
 
+from trainables.errors import FieldError
+
 Activation = Literal["sigmoid", "tanh", "relu"]
 Pooling = Literal["none", "max", "average", "stride"]
 Unpooling = Literal["none", "corner", "tile", "average", "switches"]
@@ -103,11 +105,30 @@ class ConvolutionalAutoencoder:
 
     def __post_init__(self) -> None:
         if self.encoder.pooled == (self.pooling == "none"):
-            raise ValueError(f"{self.name}: encoder {self.encoder.name} does not go with pooling {self.pooling}")
+            raise FieldError(
+                "pooling",
+                f"{self.name}: encoder {self.encoder.name} does not go with pooling {self.pooling}",
+                "pooling max, average or stride, or encoder PLAIN"
+                if self.encoder.pooled
+                else "pooling none, or encoder POOLED",
+                "change one of them",
+            )
         if self.decoder.unpooled == (self.unpooling == "none"):
-            raise ValueError(f"{self.name}: decoder {self.decoder.name} does not go with unpooling {self.unpooling}")
+            raise FieldError(
+                "unpooling",
+                f"{self.name}: decoder {self.decoder.name} does not go with unpooling {self.unpooling}",
+                "unpooling corner, tile, average or switches, or decoder DECONV"
+                if self.decoder.unpooled
+                else "unpooling none, or decoder UNPOOL",
+                "change one of them",
+            )
         if self.unpooling == "switches" and self.pooling != "max":
-            raise ValueError(f"{self.name}: switches are the positions of maxima, so they need pooling max")
+            raise FieldError(
+                "unpooling",
+                f"{self.name}: switches are the positions of maxima, so they need pooling max",
+                "pooling max, or unpooling corner, tile or average",
+                "change one of them",
+            )
 
     trained: ClassVar[bool] = True
     ranked: ClassVar[bool] = True
@@ -372,7 +393,7 @@ def with_variant(
     """Return ``architecture`` with some of its non-linearity, pooling and unpooling replaced.
 
     Raises:
-        ValueError: the combination makes no sense, as switches without maxima.
+        FieldError: the combination makes no sense, as switches without maxima.
     """
     changes = {"activation": activation, "pooling": pooling, "unpooling": unpooling}
     given = {name: value for name, value in changes.items() if value is not None}

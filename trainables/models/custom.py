@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
@@ -16,6 +17,8 @@ from trainables.models.architectures import (
     Architecture,
     ClassicAutoencoder,
     ConvolutionalAutoencoder,
+    Decoder,
+    Encoder,
     ModuleAutoencoder,
 )
 from trainables.models.layers import list_layers
@@ -23,6 +26,8 @@ from trainables.models.layers import list_layers
 _KINDS: dict[type[Architecture], TypeAdapter[Architecture]] = {
     kind: TypeAdapter(kind) for kind in (ConvolutionalAutoencoder, ClassicAutoencoder, ModuleAutoencoder)
 }
+RECORDS: tuple[type, ...] = (*_KINDS, Encoder, Decoder)
+"""The records of which models of one's own are made."""
 
 
 def dump_row(row: Architecture) -> dict[str, Any]:
@@ -106,10 +111,6 @@ def field_error(error: ValidationError, kind: type, received: str = "") -> Field
     # A key that is not known comes before those that are missing, since it may be one of them, misspelt.
     first = min(error.errors(include_url=False), key=lambda each: each["type"] != "unexpected_keyword_argument")
     path = [part for part in first["loc"] if isinstance(part, str)]
-    if not path:  # what the record itself refuses
-        return FieldError(
-            "name", str(first["ctx"]["error"]), "halves that go with their pooling and unpooling", "change one of them"
-        )
     fields, (name, *inner) = _hints(kind), path
     while inner and dataclasses.is_dataclass(fields.get(name)):
         received = f"{received}, {name}"
@@ -122,6 +123,25 @@ def field_error(error: ValidationError, kind: type, received: str = "") -> Field
         return FieldError(holder, f"{prefix}no {name}", ", ".join(fields), f"give it {name}")
     value = f"{prefix}{name} {first['input']!r:.60}"
     return FieldError(path[0], value, _describe(fields[name]), f"correct {name}")
+
+
+def find_wrong_call(error: BaseException, kinds: Iterable[type]) -> FieldError | None:
+    """Return the mistake where ``error`` is what Python says of a record that lacks a field or has an unknown one.
+
+    Args:
+        error: of any kind; None is returned of another.
+        kinds: dataclasses.
+    """
+    said = re.match(r"(\w+)\.__init__\(\) (missing|got) .*", str(error)) if isinstance(error, TypeError) else None
+    kind = next((kind for kind in kinds if said and kind.__name__ == said[1]), None)
+    if said is None or kind is None:
+        return None
+    names, fields = re.findall(r"'(\w+)'", said[0]), ", ".join(each.name for each in dataclasses.fields(kind))
+    if said[2] == "got":
+        return FieldError(names[0], f"{kind.__name__} with an unknown field {names[0]}", fields, "correct or remove it")
+    accepted = "; ".join(f"{name}: {_describe(_hints(kind)[name])}" for name in names) if kind in RECORDS else fields
+    missing = " and ".join(names)
+    return FieldError(names[0], f"{kind.__name__} without {missing}", accepted, f"give {missing}")
 
 
 def _hints(kind: Any) -> dict[str, Any]:

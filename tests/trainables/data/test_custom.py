@@ -208,7 +208,7 @@ def test_files_that_are_none_are_refused(
     assert launch.main(["--preset", "quick", "--dataset", str(path), "--results-dir", str(results)]) == 2
     shown = capsys.readouterr().err
     assert_ended_in_words(shown)
-    assert f"{path} cannot be read" in shown
+    assert f"{path} cannot be read ({'there is no such file)' if content is None else ''}" in shown
     assert "Traceback" not in shown
     assert not results.exists()
 

@@ -8,13 +8,14 @@ import sys
 
 import pytest
 
+from trainables.errors import FieldError
 from trainables.models.architectures import BUILT_IN, CONTROLS, SEARCHED, ConvolutionalAutoencoder, with_variant
 from trainables.models.custom import dump_row
 
 
 def test_switches_need_maxima() -> None:
     """Averages have no position."""
-    with pytest.raises(ValueError, match="switches"):
+    with pytest.raises(FieldError, match="switches"):
         with_variant(BUILT_IN["model_3"], pooling="average")
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from trainables.errors import InputError
+from trainables.errors import FieldError, InputError
 from trainables.models import initialization
 from trainables.models.architectures import BUILT_IN, with_variant
 from trainables.models.autoencoder import Autoencoder
@@ -48,7 +48,7 @@ def test_variants_of_model_4_run(pooling: str, unpooling: str) -> None:
     """Every kind of pooling goes with every kind of unpooling but switches, which need maxima."""
     row = BUILT_IN["model_4"]
     if unpooling == "switches" and pooling != "max":
-        with pytest.raises(ValueError, match="switches"):
+        with pytest.raises(FieldError, match="switches"):
             with_variant(row, pooling=pooling, unpooling=unpooling)  # type: ignore[arg-type]
         return
     model = Autoencoder(with_variant(row, pooling=pooling, unpooling=unpooling), 10)  # type: ignore[arg-type]

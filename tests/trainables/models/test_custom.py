@@ -46,7 +46,7 @@ ODD = ConvolutionalAutoencoder(
     unpooling="tile",
 )
 FILE = """
-from trainables.models.architectures import POOLED, UNPOOL, ConvolutionalAutoencoder, Encoder
+from trainables.models.architectures import *; from trainables.training.objectives import Objective
 
 def row(name, **changes):
     values = dict(encoder=POOLED, decoder=UNPOOL, published_filters=(4, 4), pooling="max", unpooling="corner")
@@ -148,6 +148,7 @@ def test_the_file_that_a_study_writes_holds_its_rows(tmp_path: Path) -> None:
         ("published_filters", "published_filters = [4]", "2 whole numbers from 1"),
         ("decoder", 'decoder = { name = "d", kernels = [4, 5, 5] }', "decoder: no unpooled"),
         ("label", "lable = 'x'", "unknown key 'lable'"),
+        ("unpooling", 'unpooling = "none"', "accepted: unpooling corner, tile, average or switches, or decoder DECONV"),
     ],
 )
 def test_a_mistake_in_a_row_of_a_study_file_is_told_with_its_line(
@@ -164,6 +165,16 @@ def test_a_mistake_in_a_row_of_a_study_file_is_told_with_its_line(
         read_config(str(path))
     assert str(raised.value).startswith(f"{path}, line {number + 1}: second")
     assert expected in str(raised.value)
+
+
+def test_a_row_of_a_study_file_that_lacks_what_it_needs_is_found_by_its_name(tmp_path: Path) -> None:
+    """What it lacks has no line."""
+    lines = format_study_file(study_config("quick", models=(ODD,))).splitlines()
+    path = tmp_path / "mine.toml"
+    path.write_text("\n".join(line for line in lines if not line.startswith("unpooling =")))
+    place = path.read_text().splitlines().index('name = "odd"') + 1
+    with pytest.raises(InputError, match=f"line {place}: odd: decoder other does not go with unpooling none"):
+        read_config(str(path))
 
 
 @pytest.mark.fault("wrong files of models, by example")
@@ -183,7 +194,15 @@ def test_a_mistake_in_a_row_of_a_study_file_is_told_with_its_line(
         ("MODELS = [\n    row('one'),\n    row('one'),\n]", 10, "a second model called one"),
         ("MODELS = [row('One')]", 8, "small letters"),
         ("MODELS = [row('one', pooling='median')]", 8, "one of: none, max, average, stride"),
-        ("MODELS = [row('one', pooling='none')]", 8, "does not go with pooling none"),
+        ("MODELS = [row('one', pooling='none')]", 8, "accepted: pooling max, average or stride, or encoder PLAIN"),
+        ("MODELS = [row('one', encoder=PLAIN)]", 8, "accepted: pooling none, or encoder POOLED"),
+        ("MODELS = [row('one', unpooling='none')]", 8, "accepted: unpooling corner, tile, average or switches, or dec"),
+        ("MODELS = [row('one', decoder=DECONV)]", 8, "accepted: unpooling none, or decoder UNPOOL"),
+        ("MODELS = [row('one', pooling='stride', unpooling='switches')]", 8, "accepted: pooling max, or unpooling cor"),
+        ("MODELS = [\n    ClassicAutoencoder('one', 'One', widths=(9,))\n]", 9, "accepted: notation: a text of 1 to"),
+        ("MODELS = [\n    row('one', encoder=Encoder('e', (5, 6)))\n]", 9, "accepted: pooled: true or false"),
+        ("MODELS = [row('one', lable='x')]", 8, "ConvolutionalAutoencoder with an unknown field lable"),
+        ("MODELS = [Objective(name='one', label='')]", 8, "Objective without formula and strengths and find_losses"),
         ("MODELS = [row('one', published_filters=(4, 0))]", 8, "2 whole numbers from 1"),
         ("MODELS = [row('one', published_filters=4)]", 8, "2 whole numbers from 1"),
         ("MODELS = [row('one', published_filters=(100, 24))]", 8, "from 2, neither more than 3 times the other"),
@@ -213,8 +232,8 @@ def test_a_mistake_in_a_file_of_models_is_one_screen(
 
 def test_a_missing_file_of_models_is_named(tmp_path: Path) -> None:
     """And a folder is no file."""
-    for path in (tmp_path / "missing.py", tmp_path):
-        with pytest.raises(InputError, match="cannot be read"):
+    for path, reason in ((tmp_path / "missing.py", "there is no such file"), (tmp_path, "Is a directory")):
+        with pytest.raises(InputError, match=rf"cannot be read \({reason}\)"):
             read_models(path)
 
 
