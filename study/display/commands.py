@@ -28,10 +28,13 @@ def suggest_report(folder: Location, options: RunOptions) -> str:
 
 
 def make_command(options: RunOptions, phase: str = "") -> str:
-    """Return the command that was typed, with ``phase`` in the place of its phases; nothing where none was."""
+    """Return the command that was typed, with ``phase`` in the place of its phases; nothing where none was.
+
+    It writes a report at its end, though the typed one may have been told not to.
+    """
     if not options.command:
         return ""
-    script, flags = Path(options.command[0]), list(options.command[1:])
+    script, flags = Path(options.command[0]), [flag for flag in options.command[1:] if flag not in _NO_REPORT_FLAG]
     if phase:
         kept, dropping = [], False
         for flag in flags:
@@ -43,6 +46,9 @@ def make_command(options: RunOptions, phase: str = "") -> str:
 
 _PHASE_FLAG = ("--phase", "--phas", "--pha", "--ph")
 """What the command line takes for --phase: unambiguous beginnings too."""
+
+_NO_REPORT_FLAG = tuple("--no-report"[:length] for length in range(len("--no"), len("--no-report") + 1))
+"""The same for --no-report."""
 
 
 def make_resuming_command(

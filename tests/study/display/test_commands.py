@@ -42,10 +42,15 @@ LAUNCHED = {"launches": [{"command": "study/launch.py --preset quick --seeds 2"}
             "venv/bin/cae-study run --yes",
             "venv/bin/cae-study run --yes --phase ablate",
         ),
+        (
+            ("study/launch.py", "--phase", "search", "--no-report", "--seeds", "2", "--no-rep"),
+            "{python} study/launch.py --phase search --seeds 2",
+            "{python} study/launch.py --seeds 2 --phase ablate",
+        ),
     ],
 )
 def test_commands_are_named_so_that_they_can_be_pasted(typed: tuple[str, ...], again: str, ablated: str) -> None:
-    """By their interpreter or path, with one --phase, the last."""
+    """By their interpreter or path, with one --phase, the last, and with a report at the end."""
     python = name_python()
     assert make_command(RunOptions(command=typed)) == again.format(python=python)
     assert make_command(RunOptions(command=typed), "ablate") == ablated.format(python=python)
