@@ -42,6 +42,8 @@ class Progress:
         self._device_seconds = 0.0  # of the trials that ended in this launch
 
     def __enter__(self) -> Self:
+        if self._verbosity != "quiet":
+            self.say("starting workers ...")  # It takes seconds until the first trial ends.
         return self
 
     def __exit__(self, *_: object) -> None:

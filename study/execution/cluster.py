@@ -107,6 +107,8 @@ def connect(
     try:
         if address == "local":
             resources = find_local_resources(gpus_per_trial, concurrency)
+            if verbosity != "quiet":
+                print("starting Ray ...", flush=True)  # It takes seconds in which nothing else is said.
             local.start(max(resources.concurrency, 1), options)
         else:
             _join(address, options)

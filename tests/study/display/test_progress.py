@@ -25,8 +25,8 @@ from tests.study.display.test_live import FIGURES, ROOT, ended
     ("verbosity", "told"),
     [
         ("quiet", ["starts again", "failed"]),
-        ("normal", ["complete", "starts again", "failed"]),
-        ("verbose", ["epoch 1", "complete", "starts again", "failed"]),
+        ("normal", ["starting workers", "complete", "starts again", "failed"]),
+        ("verbose", ["starting workers", "epoch 1", "complete", "starts again", "failed"]),
     ],
 )
 def test_lines_are_as_many_as_asked_for(verbosity: Verbosity, told: list[str]) -> None:
@@ -89,7 +89,9 @@ def test_a_verbose_launch_says_more(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("search-unpool_only-code10-round3-grid0000-01 epoch ") == 3
-    assert "estimate:" in done.stdout
+    first, *others = done.stdout.splitlines()
+    assert first == "starting Ray ..." and first not in others
+    assert others.index("starting workers ...") > [line[:11] for line in others].index("  estimate:")
     assert "Started a local Ray instance" in done.stderr
     assert re.match(r"next:   \S*python \S*analysis/report\.py ", done.stdout.splitlines()[-1])
     assert "\x1b" not in done.stdout
