@@ -14,7 +14,7 @@ from study.display.dashboard import Mirror
 from study.display.dry_run import print_first_configurations, print_plan
 from study.display.live import choose_progress
 from study.execution import cluster
-from study.execution.estimate import Estimate, estimate_plan
+from study.execution.estimate import ESTIMATED, Estimate, estimate_plan
 from study.execution.looks import make_plan
 from study.execution.recorder import TrialRecorder, make_provenance_columns
 from study.execution.tuner import Resources, run_plan
@@ -105,7 +105,7 @@ def run_pending(plan: Plan, options: RunOptions, store: Store, dataset: Dataset,
         taken = time.monotonic() - started
     store.compact()
     if options.verbosity != "quiet" and plan.exhausted:
-        print(f"time:   {format_duration(taken)}; the estimate was {format_range(expected)}")
+        print(f"time:   {format_duration(taken)} {ESTIMATED}; the estimate was {format_range(expected)}")
     return plan
 
 

@@ -11,7 +11,7 @@ import torch
 from analysis.stats.metrics import find_search_metric
 from study.config.study_config import SEARCH_METRICS, StudyConfig
 from study.display.status import describe_looks
-from study.execution.estimate import Estimate, estimate_room
+from study.execution.estimate import ESTIMATED, Estimate, estimate_room
 from study.execution.tuner import Resources
 from study.plan.pace import format_duration, format_range
 from study.plan.plan import Plan
@@ -62,7 +62,9 @@ def print_plan(
     _print_fact("at once", f"{resources.concurrency} on {each}")
     hours = seconds / 3600 * resources.concurrency * (resources.gpus_per_trial or 1)
     _print_fact("engine", describe_engine(torch.device("cuda" if resources.gpus_per_trial else "cpu")))
-    _print_fact("estimate", f"{format_range(seconds)} ({hours:.1f} {unit}-hours), measured on this machine")
+    _print_fact(
+        "estimate", f"{format_range(seconds)} ({format_work(hours, unit)}), measured on this machine, {ESTIMATED}"
+    )
     disk = estimate_room(plan.list_pending(), config, len(dataset.test))
     weights, all_of_it = format_size(disk.weights), format_size(disk.rows + disk.weights)
     _print_fact("disk", f"{all_of_it}, {weights} of them weights; a report adds some MB")
@@ -135,6 +137,11 @@ def _print_settings(plan: Plan, planned: PlannedTrial, before: Mapping[str, Any]
         words = ["as above" if not words else "as above but", *words]
     print(textwrap.fill(" ".join(words), _WIDTH, initial_indent="    ", subsequent_indent="    "))
     return values
+
+
+def format_work(hours: float, unit: str) -> str:
+    """Return the time of all cores or GPUs together: ``6.7 core-hours``, below a tenth of one ``3.2 core-minutes``."""
+    return f"{hours:.1f} {unit}-hours" if hours >= 0.1 else f"{hours * 60:.2g} {unit}-minutes"
 
 
 def format_size(count: int) -> str:

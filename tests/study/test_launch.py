@@ -252,7 +252,14 @@ def test_dry_run_prints_the_plan_and_writes_nothing(tmp_path: Path) -> None:
         env=os.environ | {"RAY_ADDRESS": ""},
     )
     assert done.returncode == 0, done.stderr
-    said = ("7 cells", "trials:", "epochs:", "3 trials a cell by a grid: 3 for 2 epochs", "estimate:", "core-hours")
+    said = (
+        "7 cells",
+        "trials:",
+        "epochs:",
+        "3 trials a cell by a grid: 3 for 2 epochs",
+        "estimate:",
+        "start and the report",
+    )
     for word in (*said, "disk:", "search-model_1-code10-round1-grid0000"):
         assert word in done.stdout
     assert list(tmp_path.iterdir()) == []

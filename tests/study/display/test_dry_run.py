@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from study.display.dry_run import SHOWN, describe_search, format_size, print_first_configurations
+from study.display.dry_run import SHOWN, describe_search, format_size, format_work, print_first_configurations
 from study.plan.plan import Plan
 from tests.studies import row_of, small_config, take_one
 from trainables.models.architectures import STUDIED
@@ -75,3 +75,11 @@ def test_many_cells_are_shown_by_a_few(capsys: pytest.CaptureFixture[str]) -> No
 def test_sizes_are_said_as_a_person_would(count: int, said: str) -> None:
     """Two digits are enough."""
     assert format_size(count) == said
+
+
+@pytest.mark.parametrize(
+    ("hours", "said"), [(6.66, "6.7 core-hours"), (0.1, "0.1 core-hours"), (0.09, "5.4 core-minutes"), (1e-3, "0.06")]
+)
+def test_work_of_less_than_a_tenth_of_an_hour_is_said_in_minutes(hours: float, said: str) -> None:
+    """No estimate is one of nothing."""
+    assert format_work(hours, "core").startswith(said)
