@@ -34,6 +34,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     flags.add_argument(
         "--data-dir", type=Path, help="folder that holds mnist/ (default: CAE_STUDY_DATA, or downloaded)"
     )
+    flags.add_argument(
+        "--models", type=Path, metavar="FILE", help="Python file of your own that the study was run with"
+    )
     arguments = flags.parse_args(argv)
     try:
         table = _encode_data(arguments)
@@ -47,12 +50,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _encode_data(arguments: argparse.Namespace) -> pa.Table:
     # PyTorch takes seconds to import, which a mistake in the flags need not wait for.
+    from study.config.study_file import read_models
     from study.models import find_model
     from study.storage.store import Store
     from trainables.data.datasets import load_dataset
 
     store = Store(arguments.results)
-    row, model = find_model(store, arguments.which)
+    models, objectives = read_models(arguments.models) if arguments.models else ((), ())
+    row, model = find_model(store, arguments.which, objectives, models)
     dataset = load_dataset(arguments.dataset or store.require_study()["config"]["dataset"], arguments.data_dir)
     parts = [
         _make_table(split, model.encode(images.pixels), images.labels, row, dataset)

@@ -15,7 +15,7 @@ import pytest
 from analysis import report
 from analysis.optuna_export import write_optuna
 from analysis.results import load_study
-from study import launch
+from study import codes, launch
 from study.config.study_config import StudyConfig
 from study.config.study_file import read_config, read_models
 from study.models import load_model, train
@@ -113,6 +113,19 @@ def test_a_loaded_model_gives_the_codes_of_the_rows(study: Path, config: StudyCo
         load_model(study, "perceptron-code10")
     pictures = pq.read_table(study / "pictures").to_pylist()
     assert {row["kind"] for row in pictures if row["trial_id"] == rows[0]["trial_id"]} == {"walk"}
+
+
+def test_its_codes_become_a_file_where_the_file_of_models_is_given(
+    study: Path, files: Path, config: StudyConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Those that the loaded model gives; without the file nothing is written."""
+    words = [str(study), "perceptron-code10", "--output", str(tmp_path / "codes.parquet")]
+    assert codes.main(words) == 2
+    assert "without the function that builds it" in capsys.readouterr().err
+    assert codes.main([*words, "--models", str(files / "my_module.py")]) == 0
+    written = [row["code"] for row in pq.read_table(tmp_path / "codes.parquet").to_pylist() if row["split"] == "test"]
+    model = load_model(study, "perceptron-code10", models=config.models)
+    np.testing.assert_array_equal(np.array(written, np.float32), model.encode(load_dataset(config.dataset).test.pixels))
 
 
 def test_a_trial_of_it_comes_out_the_same_in_every_bit(
