@@ -173,7 +173,9 @@ def _describe_levels(trials: pd.DataFrame) -> pd.DataFrame:
     paired = pd.concat(same, axis=1).to_numpy(bool) | pd.concat(without, axis=1).to_numpy(bool)
     return levels[[*_LEVEL, "learning_rate"]].assign(
         paired=paired.all(axis=1),
-        instead_of=[_name_base(bases, key) for key in levels[_LEVEL].itertuples(index=False, name=None)],
+        instead_of=pd.Series(
+            [_name_base(bases, key) for key in levels[_LEVEL].itertuples(index=False, name=None)], levels.index, object
+        ),
         test=["paired" if each else "Welch" for each in paired.all(axis=1)],
         rates_tried=[", ".join(tried.get(key, [])) for key in levels[_LEVEL].itertuples(index=False, name=None)],
     )

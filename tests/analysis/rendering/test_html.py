@@ -242,7 +242,7 @@ def test_after_a_launch_for_ablations_they_stand_under_the_answer(
     for phase, times in (("ablate", 2), ("search ablate", 1)):
         (study,) = results.studies
         launches = [*study.manifest["launches"], {"command": f"study/launch.py --phase {phase} --factors loss"}]
-        last = dataclasses.replace(study, manifest=study.manifest | {"launches": launches})
+        last = dataclasses.replace(study, manifest={**study.manifest, "launches": launches})
         page = render_page(dataclasses.replace(results, studies=(last,)), tables, FIGURES)
         assert page.count(caption) == times
         assert (page.index(caption) < page.index('<section id="findings">')) is (times == 2)
