@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import sys
+import warnings
 from pathlib import Path
 
 import click
@@ -64,7 +65,8 @@ def export(flags: tuple[str, ...]) -> None:
 
 
 @main.command(short_help="Train one model, without a study.")
-@click.option("--model", default="model_4", show_default=True, type=click.Choice([*BUILT_IN]))
+@click.option("--model", default="model_4", show_default=True, help=f"One of {', '.join(BUILT_IN)}, or of --models.")
+@click.option("--models", type=click.Path(path_type=Path), help="Python file of your own, see docs/extending.md.")
 @click.option("--code-size", default=10, show_default=True, help="Units of the code.")
 @click.option("--data", default="mnist", show_default=True, help=f"One of {', '.join(DATASETS)}, or a file of yours.")
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Folder of the files of data sets.")
@@ -75,6 +77,7 @@ def export(flags: tuple[str, ...]) -> None:
 @click.option("--output", type=click.Path(path_type=Path), help="Folder of the model (default: MODEL-codeSIZE).")
 def train(
     model: str,
+    models: Path | None,
     code_size: int,
     data: str,
     data_dir: Path | None,
@@ -85,29 +88,48 @@ def train(
     output: Path | None,
 ) -> None:
     """Train one model on all training images, measure it on the test images, and write it to a folder."""
+    from study.config.study_file import read_models
+    from study.models import ReplacementWarning
     from study.models import train as train_model
     from trainables.data.datasets import load_dataset
+    from trainables.evaluation.baselines import pca
 
     folder = output or Path(f"{model}-code{code_size}")
     try:
-        trained = train_model(
-            model,
-            code_size=code_size,
-            data=data,
-            data_dir=data_dir,
-            epochs=epochs,
-            seed=seed,
-            recipe=recipe,
-            learning_rate=learning_rate,
-            output=folder,
-            on_epoch=lambda each: click.echo(
-                f"epoch {each.epoch} of {epochs}: training cross-entropy {each.train_cross_entropy:.2f}"
-            ),
-        )
-        error = trained.score(load_dataset(data, data_dir).test.pixels)
+        own = {row.name: row for row in read_models(models).models} if models else {}
+        if model not in own and model not in BUILT_IN:
+            names = ", ".join([*own, *BUILT_IN])
+            raise InputError(f"model {model:.60}", names, "choose one of these, or name your file: --models FILE")
+        dataset = load_dataset(data, data_dir)
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", ReplacementWarning)
+            warnings.showwarning = lambda message, *_: click.echo(f"note: {message}", err=True)
+            trained = train_model(
+                own.get(model, model),
+                code_size=code_size,
+                data=data,
+                data_dir=data_dir,
+                epochs=epochs,
+                seed=seed,
+                recipe=recipe,
+                learning_rate=learning_rate,
+                output=folder,
+                on_epoch=lambda each: click.echo(
+                    f"epoch {each.epoch} of {epochs}: training cross-entropy {each.train_cross_entropy:.2f}"
+                ),
+            )
     except InputError as error_of_input:
         click.echo(f"error: {error_of_input}", err=True)
         sys.exit(2)
-    click.echo(f"squared error per test image: {error:.2f}")
+    test = dataset.test.pixels
+    told = f"squared error per test image: {trained.score(test):.2f}"
+    if code_size <= test[0].size:  # PCA has no more components than there are pixels.
+        by_pca = pca(dataset.training.pixels, test, code_size).errors["squared_error"].mean()
+        told += f"; PCA with as many units: {by_pca:.2f}"
+    click.echo(told)
     click.echo(f"model:  {folder}")
-    click.echo(f"next:   from study.models import load_model; model = load_model({str(folder)!r})")
+    loading, given = "from study.models import load_model; ", ""
+    if not trained.module.architecture.layered:  # Weights alone do not say what builds a module.
+        loading += "from pathlib import Path; from study.config.study_file import read_models; "
+        given = f", models=read_models(Path({str(models)!r})).models"
+    click.echo(f"next:   {loading}model = load_model({str(folder)!r}{given})")

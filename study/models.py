@@ -17,6 +17,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,13 +45,17 @@ from trainables.models.module import measure_module
 from trainables.training.devices import prepare
 from trainables.training.objectives import Objective
 from trainables.training.training import EpochMetrics, Training, move_pixels, train_to_end
-from trainables.trial_config import RECIPES
+from trainables.trial_config import RECIPES, TrialConfig
 
 WEIGHTS, CARD = "model.safetensors", "config.json"
 """Files of a folder of one model: what `load_model` reads, and the same in words, with data, seed and versions."""
 
 PRETRAINED = Path(__file__).parent / "pretrained"
 """Models that come with the package: CELL.safetensors, such as model_4-code10, and beside it the card CELL.md."""
+
+
+class ReplacementWarning(UserWarning):
+    """A folder holds the model of another training, in whose place a new one is written."""
 
 
 def train(
@@ -81,7 +86,8 @@ def train(
         learning_rate: None for the recipe's.
         filters: counts of the two convolutions, None for the published ones.
         device: cpu or cuda, None for a GPU where there is one.
-        output: folder of the model, which `load_model` reads.
+        output: folder of the model, which `load_model` reads. A model that is there is replaced once the new one is
+            whole; where it is one of another training, a warning says so before this one begins.
         on_epoch: is given the losses of every epoch.
 
     Raises:
@@ -112,6 +118,9 @@ def train(
     settings = RECIPES[recipe].trial_config(row, code_size, epochs, learning_rate=learning_rate, filters=filters)
     # A data set smaller than a batch of the recipe is one batch.
     settings = dataclasses.replace(settings, batch_size=min(settings.batch_size, len(dataset.training)))
+    if output is not None and (replaced := _tell_replaced(Path(output), _identify(row, settings, seed, dataset))):
+        told = f"{output} holds {replaced}; it is replaced once this one is done"
+        warnings.warn(told, ReplacementWarning, stacklevel=2)
     training = Training(settings, seed, move_pixels(dataset.training.pixels, place), row=row)
     metrics = train_to_end(training, on_epoch)
     model = TrainedModel(training.model.eval(), settings)
@@ -227,15 +236,42 @@ def _find_row(architecture: str | Architecture) -> Architecture:
     return BUILT_IN[architecture]
 
 
+def _identify(row: Architecture, settings: TrialConfig, seed: int, dataset: Dataset) -> dict[str, Any]:
+    """Return what makes a training the same as another: on the same processor it gives the same model."""
+    return {
+        "architecture": dump_row(row),
+        "settings": settings.as_dict(),
+        "seed": seed,
+        "data": {"name": dataset.name, "sha256": dataset.sha256, "training_images": len(dataset.training)},
+    }
+
+
+def _tell_replaced(folder: Path, identity: Mapping[str, Any]) -> str:
+    """Return what another training's model is in ``folder``, by the values that differ; nothing where there is none."""
+    if not (folder / WEIGHTS).is_file():
+        return ""
+    try:
+        card = json.loads((folder / CARD).read_text(encoding="utf-8"))
+        there, here = (_flatten({name: each[name] for name in identity}) for each in (card, identity))
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
+        return f"a model without a {CARD} that could be read"
+    changed = [name for name in here | there if there.get(name) != here.get(name)]
+    told = "; ".join(f"{name} {there.get(name)}, not {here.get(name)}" for name in changed)
+    return f"the model of another training ({told:.300})" if changed else ""
+
+
+def _flatten(identity: Mapping[str, Any]) -> dict[str, str]:
+    """Return its values by name, as JSON; a setting stands in the place of the model's own value."""
+    data = {"data": identity["data"]["name"], "SHA-256 of the data": identity["data"]["sha256"]}
+    values = {**identity["architecture"], **identity["settings"], "seed": identity["seed"], **data}
+    return {name: json.dumps(value, sort_keys=True) for name, value in values.items()}
+
+
 def _save(model: TrainedModel, folder: Path, dataset: Dataset, seed: int, metrics: EpochMetrics) -> None:
     """Write the folder of a model; the weights come last, so that a folder with weights is whole."""
     row = model.module.architecture
-    card = {
-        "architecture": dump_row(row),
-        "settings": model.settings.as_dict(),
+    card = _identify(row, model.settings, seed, dataset) | {
         "image_size": model.module.image_size,
-        "seed": seed,
-        "data": {"name": dataset.name, "sha256": dataset.sha256, "training_images": len(dataset.training)},
         "train_cross_entropy": metrics.train_cross_entropy,
         "train_squared_error": metrics.train_squared_error,
         "test_squared_error": model.score(dataset.test.pixels),

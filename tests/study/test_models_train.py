@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from study.models import load_model, train
+from study.models import ReplacementWarning, load_model, train
 from trainables.data.datasets import load_dataset
 from trainables.errors import InputError
 from trainables.inference import encode
@@ -66,8 +66,12 @@ def test_what_cannot_be_written_is_refused_before_it_is_trained(tmp_path: Path) 
     assert not told
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "model.safetensors").write_text("an earlier one")
-    with pytest.raises(InputError, match="is not finite"):
-        train("unpool_only", data="digits", epochs=1, learning_rate=1e30, recipe="modern", output=tmp_path / "model")
+    values: dict[str, Any] = {"data": "digits", "epochs": 1, "output": tmp_path / "model"}
+    with (
+        pytest.warns(ReplacementWarning, match="a model without a config.json"),
+        pytest.raises(InputError, match="is not finite"),
+    ):
+        train("unpool_only", learning_rate=1e30, recipe="modern", **values)
     assert (tmp_path / "model" / "model.safetensors").read_text() == "an earlier one"
 
 
