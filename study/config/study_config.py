@@ -91,27 +91,27 @@ class StudyConfig:
         arms: tuned, published or both; controls are there with either.
         recipe: how the tuned arm is trained.
         control_recipe: how models are trained in it that are never ranked, None for as the others.
-        trials: search trials a cell.
-        finalists: of them that train the full budget, trial 0 always among them.
+        trials: search trials per cell.
+        finalists: how many of them train the full budget, trial 0 always among them.
         validation_seeds: trainings of each finalist, whose mean decides.
         generation_size: search trials of a cell that are suggested from the same results.
-        sampler: that suggests them, where there are enough of them.
+        sampler: what suggests them, where there are enough of them.
         search_metric: of the validation images, what a search minimises, by whatever its trials are trained.
-        multiply_adds_budget: of a forward pass of one image that a search may use at most, None for any.
+        multiply_adds_budget: most multiply-adds of a forward pass of one image in a search, None for any.
         seeds: trainings of every confirmed configuration, and of every level of an ablation.
         seeds_at: arms and code sizes whose confirmed configurations have others, each (arm, code size, seeds).
         until_decided: whether looks add seeds to models of the tuned arm whose reconstructions are undecided.
         with_umap: whether codes are clustered by N2D, too, which takes the extra umap.
         epochs: full budget of a trial of the tuned arm.
-        published_epochs: of a trial of the published arm.
-        batch_size: images a step, None for the recipe's.
+        published_epochs: the same of the published arm.
+        batch_size: images per step, None for the recipe's.
         weight_decay: of the tuned arm, None for the recipe's.
         seed: base of all seeds.
         factors: what phase ablate changes, one at a time.
         ablated_architectures: models that phase ablate takes, those of them that the study has.
         ablated_code_size: the code size at which it takes them, where the study has it, else the study's first.
         models: rows of the user's own, whose names architectures may have besides those built in.
-        own_objectives: likewise, those of the user's own.
+        own_objectives: objectives of the user's own, likewise.
 
     Raises:
         InputError: a value that is not accepted, with what is.

@@ -19,6 +19,7 @@ import torch
 
 from study.config.presets import study_config
 from study.config.search_space import Cell
+from study.config.study_config import StudyConfig
 from study.config.study_file import read_config, read_models
 from study.execution.recorder import make_batch
 from study.plan.plan import Plan
@@ -180,3 +181,16 @@ def test_the_module_of_the_page_is_searched_by_ray_and_goes_on_from_the_studys_o
     assert {json.loads(each)["width"] for each in search[search["number"] == 0]["module_settings"]} == {64}
     (row,) = json.loads((study / "study.json").read_text())["models"]
     assert row["space"]["depth"] == {"distribution": "CategoricalDistribution", "choices": [1, 2]}
+
+
+def test_every_field_of_a_study_file_is_in_the_table() -> None:
+    """With its default, but for what a file cannot have: rows of its own stand in another."""
+    page = (ROOT / "docs" / "extending.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `(\w+)` \| [^|]+ \| (.*?) ?\|$", page, re.MULTILINE))
+    for field in dataclasses.fields(StudyConfig):
+        if field.name in ("preset", "models", "own_objectives"):
+            continue
+        if field.default is dataclasses.MISSING or field.default in (None, ()):
+            assert rows[field.name] in ("", "none"), field.name
+        else:
+            assert rows[field.name] == f"`{json.dumps(field.default)}`", field.name
