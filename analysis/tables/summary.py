@@ -285,8 +285,8 @@ def _say_trial_run(results: StudyResults, study: str) -> str:
     """Say of very short trainings that they show nothing of the models."""
     trials = select_confirmed(results.trials)
     trials = trials[(trials["study"] == study) & (trials["arm"] == "tuned")]
-    images = (trials["epochs_planned"] * trials["train_images"]).max()
-    if not images < TRIAL_RUN:
+    taken = (trials["epochs_planned"] * trials["train_images"]).dropna()
+    if taken.empty or (images := int(taken.max())) >= TRIAL_RUN:
         return ""
     return f"A trial run: {images:,} images per training cannot say which model is best."
 

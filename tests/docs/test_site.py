@@ -63,7 +63,7 @@ def test_a_link_that_leads_nowhere_is_refused(tmp_path: Path, link: str) -> None
     shutil.copy(ROOT / "mkdocs.yml", tmp_path)
     (tmp_path / "tools").mkdir()
     shutil.copy(ROOT / "tools" / "site_links.py", tmp_path / "tools")
-    shutil.copytree(ROOT / "docs", tmp_path / "docs", ignore=shutil.ignore_patterns("rows*", "gpu-search"))
+    shutil.copytree(ROOT / "docs", tmp_path / "docs", ignore=shutil.ignore_patterns("rows*", "gpu-search", "sample"))
     shutil.copy(ROOT / "docs" / "rows.md", tmp_path / "docs")
     with (tmp_path / "docs" / "install.md").open("a", encoding="utf-8") as file:
         file.write(f"\n{link}\n")
