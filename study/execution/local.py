@@ -9,8 +9,8 @@ import socket
 import sys
 import tempfile
 import threading
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,21 @@ import psutil
 import ray
 import torch
 from ray._common.utils import get_default_ray_temp_dir
+from ray._private import node as node_module
 from ray._private.node import Node
 from ray._private.ray_constants import PROCESS_TYPE_GCS_SERVER, PROCESS_TYPE_RAYLET
 
+from study.execution.processes import (
+    RayletEnded,
+    get_name,
+    is_alive,
+    is_rays,
+    list_ray_processes,
+    read_command,
+    tell,
+    wait_for_port,
+    wait_for_raylet,
+)
 from study.signals import answer_sigterm, interrupt, left_behind
 from trainables.errors import InputError
 
@@ -37,6 +49,10 @@ WATCH_SECONDS = 0.5
 LONGEST_ANSWER = 2.0
 """Seconds to wait for what is asked of Ray in the moment in which it is stopped."""
 
+STARTS = 3
+"""Times to start it: its raylet gives up its agents after 15 s, which nobody can set (ray-project/ray#65983), and in
+which a busy machine may not have read their code."""
+
 
 class LocalRay:
     """From `start` to `stop` a launch is interrupted, in words, when Ray is no longer there."""
@@ -50,6 +66,7 @@ class LocalRay:
         self._started: dict[Any, str] = {}  # those that were seen since, with their names
         self._troubled = False  # whether Ray did not start or a process of it has ended, which its logs may explain
         self._stopped = threading.Event()
+        self._looks = threading.Lock()  # held while what was started is looked at, or ended to start it again
         self._watcher = threading.Thread(target=self._watch, daemon=True)
 
     def start(self, concurrency: int, options: dict[str, Any]) -> None:
@@ -67,14 +84,36 @@ class LocalRay:
         if not os.access(SHARED_MEMORY, os.W_OK):
             options = options | {"_plasma_directory": tempfile.gettempdir()}
         self._earlier = {*self._list_sessions()}
-        self._others = {*_list_ray_processes()}
+        self._others = {*list_ray_processes()}
         left_behind.append(self._kill)
         self._watcher.start()
+        for further in reversed(range(STARTS)):
+            try:
+                self._init(concurrency, options)
+                return
+            except Exception as error:  # Ray has many, and plain ones: whichever it is, none of them is a study's.
+                if further and isinstance(error, RayletEnded):
+                    print(f"Ray did not start, which happens on a busy machine; {further} more to try", file=sys.stderr)
+                    self._start_afresh()
+                    continue
+                self._troubled = True
+                raise InputError(
+                    f"Ray did not start here: {' '.join(str(error).split()) or type(error).__name__}"[:500],
+                    "a machine that lets Ray's processes start and stay, and has time for them",
+                    f"look in {self._find_logs()} for what ended or held one of them; the same command goes on",
+                ) from error
+
+    def _init(self, concurrency: int, options: dict[str, Any]) -> None:
+        start_processes: Any = Node.start_ray_processes
+
+        def start_and_wait(node: Any) -> None:
+            start_processes(node)
+            wait_for_raylet(node)
+            self._node = node
+
         unused = (*UNUSED, *(() if options["log_to_driver"] else ("start_log_monitor",)))
-        usual = {name: getattr(Node, name) for name in unused if hasattr(Node, name)}  # not of every version
-        try:
-            for name in usual:
-                setattr(Node, name, lambda *_, **__: None)
+        methods = dict.fromkeys(unused, lambda *_, **__: None) | {"start_ray_processes": start_and_wait}
+        with _replaced(Node, methods), _replaced(node_module, {"wait_for_persisted_port": wait_for_port}):
             ray.init(
                 address="local",
                 num_cpus=concurrency,
@@ -85,17 +124,17 @@ class LocalRay:
                 _system_config={"prestart_worker_first_driver": False},
                 **options,
             )
-        except Exception as error:  # Ray has many, and plain ones: whichever it is, none of them is a study's.
-            self._troubled = True
-            raise InputError(
-                f"Ray did not start here: {' '.join(str(error).split()) or type(error).__name__}"[:500],
-                "a machine that lets Ray's processes start and stay",
-                f"look in {self._find_logs()} for what ended or held one of them; the same command goes on",
-            ) from error
-        finally:
-            for name, start in usual.items():
-                setattr(Node, name, start)
-        self._node = ray._private.worker._global_node
+
+    def _start_afresh(self) -> None:
+        """Forget and remove all of a Ray that did not start."""
+        with self._looks:
+            self._list_started()
+            self._kill()
+            self._others = {*(self._others or ()), *self._started}
+            psutil.wait_procs([*self._started], LONGEST_ANSWER)
+            self._started = {}
+            if (folder := self._find_session()) is not None:
+                shutil.rmtree(folder, ignore_errors=True)
 
     def watch_no_more(self) -> None:
         """Let Ray end without a word."""
@@ -111,11 +150,11 @@ class LocalRay:
         """
         if self._others is not None:
             raylets = [each for each, name in self._list_started().items() if name == PROCESS_TYPE_RAYLET]
-            _tell(raylets, "suspend")  # It starts the others: no more come.
+            tell(raylets, "suspend")  # It starts the others: no more come.
             self._list_started()
-            if self._node is None:  # Ray itself does not know yet what it has to end.
-                _tell(self._started, "kill")
-            _tell(raylets, "resume")
+            if not ray.is_initialized():  # Ray itself does not know yet what it has to end.
+                tell(self._started, "kill")
+            tell(raylets, "resume")
         shut_down(on_sigterm)
         self._kill()
         if self._others is not None:
@@ -123,11 +162,10 @@ class LocalRay:
 
     def _kill(self) -> None:
         """End what is left: also those whose raylet was killed while they started, which are below nobody any more."""
-        _tell(self._started, "kill")
-        if self._node is not None:
-            session = Path(self._node.get_session_dir_path()).name
-            commands = ((each, _read_command(each)) for each in psutil.process_iter())
-            _tell((each for each, words in commands if _is_rays(words) and session in " ".join(words)), "kill")
+        tell(self._started, "kill")
+        if (session := self._find_session()) is not None:
+            commands = ((each, read_command(each)) for each in psutil.process_iter())
+            tell((each for each, words in commands if is_rays(words) and session.name in " ".join(words)), "kill")
 
     def clear(self, keep_logs: bool) -> None:
         """Remove the folder of a Ray that was stopped, also while it started, or say where its logs are."""
@@ -151,7 +189,9 @@ class LocalRay:
         Ray itself says nothing for a minute, then ends the process.
         """
         while not self._stopped.wait(WATCH_SECONDS):
-            if (trouble := self._find_trouble()) and not self._stopped.is_set():
+            with self._looks:
+                trouble = self._find_trouble()
+            if trouble and not self._stopped.is_set():
                 self._troubled = True
                 print(f"error: {trouble}", file=sys.stderr, flush=True)
                 if sys.stderr is sys.__stderr__:  # Ray's core repeats every second that it cannot be reached.
@@ -162,7 +202,7 @@ class LocalRay:
 
     def _list_started(self) -> dict[Any, str]:
         """Return Ray's processes that were started here by their names, those that have ended meanwhile among them."""
-        for process in _list_ray_processes():
+        for process in list_ray_processes():
             if process not in self._started and process not in (self._others or ()):
                 with suppress(psutil.Error):
                     self._started[process] = process.name()
@@ -182,20 +222,20 @@ class LocalRay:
 
     def _find_trouble(self) -> str | None:
         killed = "killed from outside, as by `ray stop`, or for want of memory or threads; its logs are in"
-        # Ray's raylet gives up its agents after 15 s, which nobody can set (ray-project/ray#65983).
-        slow = "Where the machine is so busy that Ray takes over 15 s to start, the same command works later."
-        if self._node is None:  # Ray still starts, and would wait for minutes for a process that has ended.
+        if self._node is None:  # Ray still starts, and would wait for minutes for a server that has ended.
             # One that ended before it was seen is there as a zombie, which has a name and no command.
             children = [each for each in psutil.Process().children() if each not in (self._others or ())]
-            ended = [_get_name(each) for each in children if not _is_alive(each)]
-            ended += [name for process, name in self._list_started().items() if not _is_alive(process)]
-            for name in {PROCESS_TYPE_GCS_SERVER, PROCESS_TYPE_RAYLET} & {*ended}:
-                return f"Ray's {name} has ended while Ray starts: {killed} {self._find_logs()}. {slow}"
+            ended = [get_name(each) for each in children if not is_alive(each)]
+            ended += [name for process, name in self._list_started().items() if not is_alive(process)]
+            if PROCESS_TYPE_GCS_SERVER in ended:
+                return f"Ray's {PROCESS_TYPE_GCS_SERVER} has ended while Ray starts: {killed} {self._find_logs()}"
             return None
         for name in (PROCESS_TYPE_GCS_SERVER, PROCESS_TYPE_RAYLET):
             for info in self._node.all_processes.get(name, ()):
                 if (status := info.process.poll()) is not None:
                     return f"Ray's {name} has ended (status {status}): {killed} {self._find_logs()}"
+        if not ray.is_initialized():  # To be asked, it would start another.
+            return None
         try:
             alive = any(node["Alive"] for node in ray.nodes())
         except Exception:  # Ray has many; whether a process of it has ended is seen above, the next time.
@@ -203,6 +243,19 @@ class LocalRay:
         if not alive:
             return "Ray gave this machine up for dead: it did not answer, as when it is suspended or out of memory"
         return None
+
+
+@contextmanager
+def _replaced(owner: Any, functions: dict[str, Any]) -> Iterator[None]:
+    """Give a class or a module of Ray other functions for the block; it has not all of them in every version."""
+    usual = {name: getattr(owner, name) for name in functions if hasattr(owner, name)}
+    try:
+        for name in usual:
+            setattr(owner, name, functions[name])
+        yield
+    finally:
+        for name, function in usual.items():
+            setattr(owner, name, function)
 
 
 def _require_loopback() -> None:
@@ -257,45 +310,6 @@ def _make_own_folder(usual: str, trouble: str) -> str:
         ) from error
     print(f"Ray works in {short}, since {usual} {trouble}", file=sys.stderr)
     return short
-
-
-def _list_ray_processes() -> list[Any]:
-    """Return Ray's processes below this one, as psutil has them."""
-    below = psutil.Process().children(recursive=True)
-    return [process for process in below if _is_rays(_read_command(process))]
-
-
-def _is_rays(command: list[str]) -> bool:
-    package = str(Path(ray.__file__).parent)
-    return any(word.startswith((package, "ray::")) for word in command)
-
-
-def _read_command(process: Any) -> list[str]:
-    try:
-        return list(process.cmdline())
-    except psutil.Error:
-        return []
-
-
-def _get_name(process: Any) -> str:
-    try:
-        return str(process.name())
-    except psutil.Error:
-        return ""
-
-
-def _is_alive(process: Any) -> bool:
-    try:
-        return bool(process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.Error:
-        return False
-
-
-def _tell(processes: Iterable[Any], what: str) -> None:
-    """Call the method ``what`` of those that are still there."""
-    for process in processes:
-        with suppress(psutil.Error):
-            getattr(process, what)()
 
 
 def shut_down(on_sigterm: Any) -> None:

@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 from ray._common.utils import get_default_ray_temp_dir
 
+from study.execution.local import STARTS
 from study.storage.schema import TABLES
 from tests.faults.invariants import Damage, Seen, committed, damage
 from tests.faults.launches import NAME, Launch, assert_ended_in_words, small_study, table
@@ -183,7 +184,7 @@ def test_sigterm_while_ray_starts_leaves_none_of_it(stage: str, tmp_path: Path, 
     assert found == Damage()
 
 
-def kill_beneath(launch: Launch, fault: str) -> None:
+def kill_beneath(launch: Launch, fault: str, seconds: float = 60) -> None:
     """Kill a process of the launch, which ends in words: with its study where a worker was killed, without it else.
 
     Where Ray was not yet there the launch was refused.
@@ -193,7 +194,7 @@ def kill_beneath(launch: Launch, fault: str) -> None:
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
     try:
-        assert launch.ends(60), launch.said
+        assert launch.ends(seconds), launch.said
         assert launch.process.returncode in (0, 2, 130), launch.said
         assert_ended_in_words(launch.said, ray_was_struck=True)
         assert not launch.left_after(10), launch.said
@@ -201,17 +202,42 @@ def kill_beneath(launch: Launch, fault: str) -> None:
         launch.kill()
 
 
-@pytest.mark.parametrize("fault", ["Ray: gcs_server SIGKILL", "Ray: raylet SIGKILL"])
-def test_a_ray_that_dies_while_it_starts_is_told(fault: str, tmp_path: Path, tally: Tally) -> None:
-    """Ray itself would wait for minutes, then end in a traceback; the same command goes on."""
+def test_a_ray_server_that_dies_while_it_starts_is_told(tmp_path: Path, tally: Tally) -> None:
+    """Soon: Ray itself would wait for half a minute, or for more and end in a traceback; the same command goes on."""
+    fault = "Ray: gcs_server SIGKILL"
     launch = Launch(tmp_path / "results", *STUDY, "--concurrency", "2")
     while not shows(launch, *KILLED[fault]):
         assert launch.process.poll() is None, launch.said
-    kill_beneath(launch, fault)
+    kill_beneath(launch, fault, 20)
     assert launch.process.returncode in (2, 130)
     assert "Ray" in launch.said
     found = damage(launch.results / NAME, CONFIG, complete=False) if launch.results.exists() else Damage()
     tally.add(f"{fault} while Ray starts", found)
+    assert found == Damage()
+
+
+@pytest.mark.parametrize("deaths", [1, STARTS])
+def test_a_raylet_that_dies_while_it_starts_is_started_again(deaths: int, tmp_path: Path, tally: Tally) -> None:
+    """It ends by itself where a busy machine is slow to start its agents; one that never comes is told in words."""
+    launch = Launch(tmp_path / "results", *STUDY, "--concurrency", "2")
+    killed: set[int] = set()
+    try:
+        while len(killed) < deaths and not launch.ends(0.01):
+            for pid, command in launch.processes().items():
+                if "/raylet " in command and pid not in killed:
+                    os.kill(pid, signal.SIGKILL)
+                    killed.add(pid)
+        assert launch.ends(120), launch.said
+        assert_ended_in_words(launch.said, ray_was_struck=True)
+        assert not launch.left_after(10), launch.said
+    finally:
+        launch.kill()
+    assert launch.process.returncode == (0 if deaths < STARTS else 2), launch.said
+    assert launch.said.count("Ray did not start, which happens") == min(deaths, STARTS - 1)
+    assert ("its raylet has ended while it started (status -9)" in launch.said) == (deaths == STARTS)
+    assert len(list(Path(get_default_ray_temp_dir()).glob(f"session_*_{launch.process.pid}"))) == (deaths == STARTS)
+    found = damage(launch.results / NAME, CONFIG, complete=deaths < STARTS) if launch.results.exists() else Damage()
+    tally.add("Ray: raylet SIGKILL while Ray starts", found)
     assert found == Damage()
 
 

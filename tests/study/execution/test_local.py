@@ -20,7 +20,8 @@ import psutil
 import pytest
 import ray
 
-from study.execution.local import LocalRay, _is_alive, _list_ray_processes
+from study.execution.local import LocalRay
+from study.execution.processes import is_alive, list_ray_processes
 from study.signals import left_behind
 from tests.documents import ROOT
 from tests.faults.invariants import Damage, damage
@@ -134,9 +135,9 @@ def test_a_local_ray_has_the_gpus_of_pytorch_and_is_gone_with_what_nobody_is_abo
         local.stop(on_sigterm)
         local.clear(keep_logs=False)
     deadline = time.monotonic() + 5
-    while _is_alive(orphan) and time.monotonic() < deadline:
+    while is_alive(orphan) and time.monotonic() < deadline:
         time.sleep(0.1)
-    assert not _is_alive(orphan)
+    assert not is_alive(orphan)
     assert not session.exists()
 
 
@@ -154,7 +155,7 @@ def test_what_a_raylet_starts_while_it_is_ended_is_ended_too(tmp_path: Path) -> 
     )
     raylet.chmod(0o755)
     local = LocalRay()
-    local._others = {*_list_ray_processes()}
+    local._others = {*list_ray_processes()}
     left_behind.append(local._kill)
     mark = {"CAE_STUDY_RAYLET": str(tmp_path)}
     starter = subprocess.Popen([raylet, ray.__file__], env=os.environ | mark)
