@@ -134,7 +134,7 @@ def make_parser() -> argparse.ArgumentParser:
     what.add_argument("--code-sizes", nargs="+", type=_parse_whole, metavar="UNITS", help="sizes of the code layer")
     what.add_argument("--arms", nargs="+", metavar="ARM", help=f"any of: {' '.join(TRAINED_ARMS)}")
     what.add_argument("--recipe", help=f"training of the tuned arm, one of: {', '.join(RECIPES)}")
-    what.add_argument("--trials", type=_parse_whole, help="search trials of each architecture and code size")
+    what.add_argument("--trials", type=_parse_whole, help="configurations to search per model and code size")
     what.add_argument("--seeds", type=_parse_whole, help="trainings of each confirmed configuration")
     what.add_argument(
         "--until-decided",
@@ -167,7 +167,7 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="FOLDER",
         help="folder of mnist/ (default: CAE_STUDY_DATA or download)",
     )
-    where.add_argument("--address", help="Ray to join, or 'auto' (default: RAY_ADDRESS)")
+    where.add_argument("--address", help="Ray to join, HOST:PORT or 'auto' (default: RAY_ADDRESS)")
     where.add_argument(
         "--concurrency",
         type=_parse_number(
@@ -187,7 +187,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--epoch-limit",
         type=positive,
         metavar="MINUTES",
-        help="start a trial again whose epoch takes longer (default: 30 and 20 times the estimate)",
+        help="start a trial again whose epoch takes longer (default: 30, and 20 times the estimate)",
     )
     where.add_argument("--yes", action="store_true", help="start a long study on a terminal without being asked")
     where.add_argument("--retry-failed", action="store_true", help="try trials anew that failed in earlier launches")

@@ -131,7 +131,8 @@ def _run(config: StudyConfig, options: RunOptions, store: Store, dataset: Datase
     count_on(plan, options.report)
     if "search" not in config.phases and (unsearched := plan.list_cells_without_result()):
         raise InputError(
-            f"phases {' '.join(config.phases)} without a finished search of {config.trials} trials of {unsearched[0]}",
+            f"phase {' '.join(config.phases)} without a finished search of {config.trials} configurations of "
+            f"{unsearched[0]}",
             "phase search first, or a folder that holds its rows",
             "add search to --phase, or give the --trials that were searched",
         )

@@ -120,7 +120,7 @@ class Drain:
 
     def _ask(self, *_: Any) -> None:
         self.asked = True
-        os.write(2, b"running trials end, no other starts; the same command goes on with the rest\n")
+        os.write(2, b"running trials end, no other starts; then the same command goes on with the rest\n")
 
 
 def answer_sigterm(handler: Any) -> None:

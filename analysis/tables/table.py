@@ -129,7 +129,9 @@ SEEDS_ALONE_CAPTION = (
     "change is not in them."
 )
 FAILURES = Column("diverged/failed/collapsed", "Failed runs", "counts")
-FAILURES_CAPTION = "Failed runs: those that diverged/failed/collapsed (ended no better than the mean image)."
+FAILURES_CAPTION = (
+    "Failed runs: those that diverged/failed/collapsed (ended near the mean image's loss, and no longer falling)."
+)
 SWITCHES_FOOTNOTE = (
     "† Not ranked or tested: switches carry the image past the code, so this reconstruction says little of the code "
     "(see the table on reliance)."

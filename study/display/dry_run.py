@@ -16,7 +16,7 @@ from study.execution.tuner import Resources
 from study.plan.pace import format_duration, format_range
 from study.plan.plan import Plan
 from study.plan.planned_trial import PlannedTrial
-from study.plan.rounds import is_grid, list_rounds
+from study.plan.rounds import is_grid, list_rounds, name_part
 from study.plan.trials import list_cells, list_skipped_cells
 from study.storage.location import Location
 from trainables.data.datasets import data_name
@@ -48,8 +48,8 @@ def print_plan(
     what = f"{len(config.architectures)} architectures x {len(config.code_sizes)} code sizes"
     what += f", by {len(objectives)} objectives" if objectives != {RECONSTRUCTION} else ""
     unit = "GPU" if resources.gpus_per_trial else "core"
-    planned = "; ".join(f"{count} {part}" for part, count in work.trials.items())
-    epochs = "; ".join(f"{count:,} {part}" for part, count in work.epochs.items())
+    planned = "; ".join(f"{count} {name_part(part, config)}" for part, count in work.trials.items())
+    epochs = "; ".join(f"{count:,} {name_part(part, config)}" for part, count in work.epochs.items())
     print(f"study {config.name} on {data_name(config.dataset)}: {len(cells)} cells ({what})")
     for skipped in list_skipped_cells(config):
         _print_fact("left out", f"{skipped['architecture']} by {skipped['objective']}: {skipped['reason']}")
@@ -59,7 +59,7 @@ def print_plan(
     if config.until_decided:
         _print_fact("looks", describe_looks(plan))
     each = f"{resources.gpus_per_trial:g} GPU each" if resources.gpus_per_trial else "one core each"
-    _print_fact("at once", f"{resources.concurrency} on {each}")
+    _print_fact("at once", f"{resources.concurrency} trials, {each}")
     hours = seconds / 3600 * resources.concurrency * (resources.gpus_per_trial or 1)
     _print_fact("engine", describe_engine(torch.device("cuda" if resources.gpus_per_trial else "cpu")))
     _print_fact(
@@ -68,7 +68,7 @@ def print_plan(
     disk = estimate_room(plan.list_pending(), config, len(dataset.test))
     weights, all_of_it = format_size(disk.weights), format_size(disk.rows + disk.weights)
     _print_fact("disk", f"{all_of_it}, {weights} of them weights; a report adds some MB")
-    _print_fact("limit", f"{format_duration(epoch_limit)} an epoch; then its trial starts again")
+    _print_fact("limit", f"an epoch of over {format_duration(epoch_limit)} is taken to hang; its trial starts again")
     print(f"  rows:      {folder}", flush=True)  # whole, to be copied
     if seconds > DAY:
         print(
@@ -91,10 +91,10 @@ def describe_search(config: StudyConfig) -> str:
     if config.search_metric != SEARCH_METRICS[0]:
         chosen += f", for the lowest validation {find_search_metric(config.search_metric).label}"
     rounds = ", then ".join(
-        f"{each.trials} for {each.epochs} epochs" + (f" with {each.seeds} seeds" if each.seeds > 1 else "")
+        f"{each.trials} for {each.epochs} epochs" + (f" with {each.seeds} seeds each" if each.seeds > 1 else "")
         for each in list_rounds(config)
     )
-    return f"{config.trials} trials a cell by {chosen}: {rounds}"
+    return f"{config.trials} configurations a cell by {chosen}: {rounds}"
 
 
 def print_first_configurations(plan: Plan) -> None:

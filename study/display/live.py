@@ -22,6 +22,7 @@ from study.config.search_space import Cell
 from study.display.progress import Progress
 from study.plan.pace import format_duration
 from study.plan.plan import Plan
+from study.plan.rounds import name_part
 from study.storage.location import Location
 from trainables.training.objectives import RECONSTRUCTION
 from trainables.training.training import EpochMetrics
@@ -106,7 +107,7 @@ class LiveProgress(Progress):
 
     def _list_facts(self) -> list[str]:
         plan, now = self._plan, time.monotonic()
-        facts = [f"{plan.done} of {plan.total} trials", f"{format_duration(now - self._started)} gone"]
+        facts = [f"{plan.done} of {plan.total} trials", f"{format_duration(now - self._started)} elapsed"]
         if left := self.estimate_left():
             facts.append(f"about {format_duration(left)} left")
         if len(self._epoch_ends) > 1:
@@ -120,7 +121,7 @@ class LiveProgress(Progress):
         for part in dict.fromkeys(part for part, _ in self._plan.list_parts()):
             planned, ended = self._plan.count_trials(part)
             table.add_row(
-                part,
+                name_part(part, self._plan.config),
                 f"{ended.total()}/{planned}",
                 str(running[part]),
                 *(Text(str(ended[status]), style if ended[status] else "") for status, style in styles.items()),

@@ -18,6 +18,7 @@ from study.execution.looks import make_plan
 from study.plan.identity import check_study
 from study.plan.pace import Pace, format_duration
 from study.plan.plan import Plan
+from study.plan.rounds import name_part
 from study.storage.location import Location, parse_location
 from study.storage.store import Store
 from trainables.errors import InputError
@@ -70,7 +71,7 @@ def print_status(config: StudyConfig, folder: Location, retry_failed: bool = Fal
         print(f"looks:     {describe_looks(plan)}")
     print(f"rows:      {store.folder}")
     holder = store.find_holder()
-    idle = "nobody; the same command without --status goes on" if missing and not typed else "nobody"
+    idle = "nobody; to go on: the same command without --status" if missing and not typed else "nobody"
     print(f"run by:    {holder or idle}", flush=True)
     if missing and typed and not holder:
         resuming = make_resuming_command(config, folder, store.require_study(), typed, retry_failed)
@@ -144,7 +145,7 @@ def _check(config: StudyConfig, manifest: dict[str, Any], folder: Location) -> N
 def describe_looks(plan: Plan) -> str:
     """Say at how many seeds a study looks, and to how many its models have been brought by now."""
     extended = ", ".join(f"{name} to {seeds}" for name, seeds in plan.extended.items())
-    return f"at {', '.join(map(str, plan.config.looks))} seeds; brought so far: {extended or 'none beyond the first'}"
+    return f"at {', '.join(map(str, plan.config.looks))} seeds; seeds added so far: {extended or 'none'}"
 
 
 def _describe_time(plan: Plan, pace: Pace, rows: Iterable[Mapping[str, Any]]) -> str:
@@ -167,5 +168,11 @@ def _make_table(plan: Plan) -> Table:
     for part, cell in plan.list_parts():
         planned, ended = plan.count_trials(part, cell)
         statuses = [str(ended[status]) for status in _STATUSES]
-        table.add_row(part, str(cell), f"{ended.total()}/{planned}", *statuses, str(planned - ended.total()))
+        table.add_row(
+            name_part(part, plan.config),
+            str(cell),
+            f"{ended.total()}/{planned}",
+            *statuses,
+            str(planned - ended.total()),
+        )
     return table

@@ -11,6 +11,7 @@ import tempfile
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ class LocalRay:
         self._earlier: set[Path] | None = None  # folders of sessions that were there before
         self._others: set[Any] | None = None  # Ray's processes that were there before
         self._started: dict[Any, str] = {}  # those that were seen since, with their names
-        self._troubled = False  # whether Ray did not start or a process of it has ended, which its logs may explain
+        self._gave_up = threading.Event()  # Ray did not start or a process of it has ended, which its logs may explain
         self._stopped = threading.Event()
         self._looks = threading.Lock()  # held while what was started is looked at, or ended to start it again
         self._watcher = threading.Thread(target=self._watch, daemon=True)
@@ -92,11 +93,11 @@ class LocalRay:
                 self._init(concurrency, options)
                 return
             except Exception as error:  # Ray has many, and plain ones: whichever it is, none of them is a study's.
-                if further and isinstance(error, RayletEnded):
-                    print(f"Ray did not start, which happens on a busy machine; {further} more to try", file=sys.stderr)
-                    self._start_afresh()
+                if further and isinstance(error, RayletEnded) and self._start_afresh():
+                    told = f"Ray did not start, which happens on a busy machine: {error}; {further} more to try"
+                    print(told, file=sys.stderr)
                     continue
-                self._troubled = True
+                self._gave_up.set()
                 raise InputError(
                     f"Ray did not start here: {' '.join(str(error).split()) or type(error).__name__}"[:500],
                     "a machine that lets Ray's processes start and stay, and has time for them",
@@ -104,16 +105,17 @@ class LocalRay:
                 ) from error
 
     def _init(self, concurrency: int, options: dict[str, Any]) -> None:
-        start_processes: Any = Node.start_ray_processes
+        start_processes: Any = getattr(Node, "start_ray_processes", None)
 
         def start_and_wait(node: Any) -> None:
             start_processes(node)
-            wait_for_raylet(node)
+            wait_for_raylet(node, self._gave_up.is_set)
             self._node = node
 
+        wait = partial(wait_for_port, given_up=self._gave_up.is_set)
         unused = (*UNUSED, *(() if options["log_to_driver"] else ("start_log_monitor",)))
         methods = dict.fromkeys(unused, lambda *_, **__: None) | {"start_ray_processes": start_and_wait}
-        with _replaced(Node, methods), _replaced(node_module, {"wait_for_persisted_port": wait_for_port}):
+        with _replaced(Node, methods), _replaced(node_module, {"wait_for_persisted_port": wait}):
             ray.init(
                 address="local",
                 num_cpus=concurrency,
@@ -125,16 +127,18 @@ class LocalRay:
                 **options,
             )
 
-    def _start_afresh(self) -> None:
-        """Forget and remove all of a Ray that did not start."""
+    def _start_afresh(self) -> bool:
+        """Forget and remove all of a Ray that did not start; return whether another may, as nobody was told trouble."""
         with self._looks:
+            if self._gave_up.is_set():
+                return False
             self._list_started()
             self._kill()
-            self._others = {*(self._others or ()), *self._started}
+            self._others = {*(self._others or ()), *self._started, *psutil.Process().children()}
             psutil.wait_procs([*self._started], LONGEST_ANSWER)
             self._started = {}
-            if (folder := self._find_session()) is not None:
-                shutil.rmtree(folder, ignore_errors=True)
+            self._remove_sessions()
+            return True
 
     def watch_no_more(self) -> None:
         """Let Ray end without a word."""
@@ -162,26 +166,31 @@ class LocalRay:
 
     def _kill(self) -> None:
         """End what is left: also those whose raylet was killed while they started, which are below nobody any more."""
-        tell(self._started, "kill")
+        tell([*self._started], "kill")
         if (session := self._find_session()) is not None:
             commands = ((each, read_command(each)) for each in psutil.process_iter())
             tell((each for each, words in commands if is_rays(words) and session.name in " ".join(words)), "kill")
 
     def clear(self, keep_logs: bool) -> None:
         """Remove the folder of a Ray that was stopped, also while it started, or say where its logs are."""
-        folder = self._find_session()
-        if folder is None or self._troubled:
+        if self._gave_up.is_set():
             return
-        if keep_logs:
+        if keep_logs and (folder := self._find_session()) is not None:
             print(f"logs:   {folder / 'logs'}", file=sys.stderr)
             return
         psutil.wait_procs([*self._started], LONGEST_ANSWER)  # Who is being killed may still write to it.
-        shutil.rmtree(folder, ignore_errors=True)
-        latest = folder.parent / "session_latest"
-        if latest.is_symlink() and not latest.exists():
-            latest.unlink(missing_ok=True)
+        self._remove_sessions()
         if self._made is not None:
             shutil.rmtree(self._made, ignore_errors=True)
+
+    def _remove_sessions(self) -> None:
+        if self._earlier is None:
+            return
+        for folder in self._list_own_sessions():
+            shutil.rmtree(folder, ignore_errors=True)
+        latest = Path(self._folder, "session_latest")
+        if latest.is_symlink() and not latest.exists():  # Ray does not replace one that leads nowhere.
+            latest.unlink(missing_ok=True)
 
     def _watch(self) -> None:
         """Interrupt the launch when a process that holds Ray together has ended, or is taken for dead by the others.
@@ -190,9 +199,10 @@ class LocalRay:
         """
         while not self._stopped.wait(WATCH_SECONDS):
             with self._looks:
-                trouble = self._find_trouble()
-            if trouble and not self._stopped.is_set():
-                self._troubled = True
+                trouble = None if self._stopped.is_set() else self._find_trouble()
+                if trouble:
+                    self._gave_up.set()
+            if trouble:
                 print(f"error: {trouble}", file=sys.stderr, flush=True)
                 if sys.stderr is sys.__stderr__:  # Ray's core repeats every second that it cannot be reached.
                     sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)
@@ -215,7 +225,10 @@ class LocalRay:
         """Return the folder of this Ray, which it makes before anything else of it can be asked; None before that."""
         if self._node is not None:
             return Path(self._node.get_session_dir_path())
-        return None if self._earlier is None else max({*self._list_sessions()} - self._earlier, default=None)
+        return max(self._list_own_sessions(), default=None)
+
+    def _list_own_sessions(self) -> set[Path]:
+        return {*self._list_sessions()} - self._earlier if self._earlier is not None else set()
 
     def _list_sessions(self) -> Iterable[Path]:
         return Path(self._folder).glob(f"session_*_{os.getpid()}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,6 @@ from typing import Any
 import psutil
 import ray
 from ray._private.ray_constants import PROCESS_TYPE_RAYLET
-from ray._raylet import get_port_filename, wait_for_persisted_port  # type: ignore[attr-defined] # compiled
 from ray.exceptions import RpcError
 
 LONGEST_START = 120.0
@@ -68,23 +67,32 @@ def tell(processes: Iterable[Any], what: str) -> None:
             getattr(process, what)()
 
 
-def wait_for_port(folder: str, node_id: str, name: str, timeout_ms: int) -> int:
-    """Wait for the file with a port as Ray does, which holds Python's lock: no signal is heard, no thread runs."""
-    file, end = Path(folder, get_port_filename(node_id, name)), time.monotonic() + LONGEST_START
-    while not file.exists() and time.monotonic() < end:
+def wait_for_port(folder: str, node_id: str, name: str, timeout_ms: int, given_up: Callable[[], bool]) -> int:
+    """Wait for the file with a port, or until another thread has ``given_up``, and read it as Ray does.
+
+    Ray's own wait holds Python's lock: no signal is heard, no thread runs. It is left with nothing to wait for.
+    """
+    from ray._raylet import (  # type: ignore[attr-defined] # compiled; of versions that write such a file
+        get_port_filename,
+        wait_for_persisted_port,
+    )
+
+    file, end = Path(folder, get_port_filename(node_id, name)), time.monotonic() + max(LONGEST_START, timeout_ms / 1000)
+    while not file.exists() and time.monotonic() < end and not given_up():
         time.sleep(0.02)
-    return int(wait_for_persisted_port(folder, node_id, name, timeout_ms=timeout_ms))
+    return int(wait_for_persisted_port(folder, node_id, name, timeout_ms=0))
 
 
-def wait_for_raylet(node: Any) -> None:
+def wait_for_raylet(node: Any, given_up: Callable[[], bool]) -> None:
     """Wait until the raylet that ``node`` has started is ready; Ray itself would wait on for one that has ended.
 
     Raises:
         RayletEnded: it has.
+        TimeoutError: it is not ready for long, or another thread has ``given_up``.
     """
     (raylet,) = node.all_processes[PROCESS_TYPE_RAYLET]
     end = time.monotonic() + LONGEST_START
-    while time.monotonic() < end:
+    while time.monotonic() < end and not given_up():
         with suppress(RpcError):  # Whether the server has ended is seen elsewhere.
             # Ray's own question, `get_node`, waits for the answer with signals unheard.
             if node.get_gcs_client().get_all_node_info(timeout=LONGEST_QUESTION):
@@ -92,3 +100,4 @@ def wait_for_raylet(node: Any) -> None:
         if (status := raylet.process.poll()) is not None:
             raise RayletEnded(f"its raylet has ended while it started (status {status})")
         time.sleep(0.1)
+    raise TimeoutError("its raylet was not ready in time")

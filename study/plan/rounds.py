@@ -78,6 +78,13 @@ def _make_final(config: StudyConfig, trials: int) -> Round:
     return Round(FINAL, config.epochs, trials, config.validation_seeds if trials > 1 else 1)
 
 
+def name_part(part: str, config: StudyConfig) -> str:
+    """Return the name of a `Group.part` for who reads it: the last round is of the finalists, or all of a search."""
+    if part != f"search, round {FINAL}":
+        return part
+    return "search, finalists" if len(list_rounds(config)) > 1 else "search"
+
+
 def is_grid(config: StudyConfig) -> bool:
     """Whether the trials of a cell are too few for a sampler."""
     return config.trials < LEAST_SAMPLED_TRIALS

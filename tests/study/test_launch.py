@@ -256,7 +256,7 @@ def test_dry_run_prints_the_plan_and_writes_nothing(tmp_path: Path) -> None:
         "7 cells",
         "trials:",
         "epochs:",
-        "3 trials a cell by a grid: 3 for 2 epochs",
+        "3 configurations a cell by a grid: 3 for 2 epochs",
         "estimate:",
         "start and the report",
     )

@@ -55,9 +55,9 @@ def test_the_tuned_arm_is_resolved_once_its_search_is_done(capsys: pytest.Captur
 
 def test_a_search_says_what_it_minimises_where_it_is_not_cross_entropy() -> None:
     """The plan of any other study keeps its words."""
-    told = "3 trials a cell by a grid, for the lowest validation squared error: 3 for 2 epochs, then"
+    told = "3 configurations a cell by a grid, for the lowest validation squared error: 3 for 2 epochs, then"
     assert describe_search(small_config(search_metric="squared_error")).startswith(told)
-    assert describe_search(small_config()).startswith("3 trials a cell by a grid: 3 for 2 epochs, then")
+    assert describe_search(small_config()).startswith("3 configurations a cell by a grid: 3 for 2 epochs, then")
 
 
 def test_many_cells_are_shown_by_a_few(capsys: pytest.CaptureFixture[str]) -> None:

@@ -171,9 +171,9 @@ def test_what_is_missing_follows_the_looks(tmp_path: Path, capsys: pytest.Captur
         assert len(capsys.readouterr().out.splitlines()) == missing
         assert launch.main([*flags, "--status"]) == 0
         told = capsys.readouterr().out
-        brought = "none beyond the first" if missing == 1 else "model_1 to 8"
+        brought = "none" if missing == 1 else "model_1 to 8"
         assert f"{missing} missing" in told
-        assert f"looks:     at 5, 8, 12 seeds; brought so far: {brought}" in told
+        assert f"looks:     at 5, 8, 12 seeds; seeds added so far: {brought}" in told
         run(tmp_path, stop_after=1)
     (sentence,) = list_missing(load_study(tmp_path / CONFIG.name))
     assert f"{missing - 1} of" in sentence

@@ -100,7 +100,7 @@ def test_a_study_uses_every_node_also_one_that_comes_in_the_middle_and_never_the
     first = [worker(cluster, num_cpus=1), worker(cluster, num_cpus=1)]
     results = tmp_path / "results"
     planned, _ = launch(cluster, results, "--dry-run").communicate()
-    assert "at once:   2 on one core each" in planned
+    assert "at once:   2 trials, one core each" in planned
     assert f"The plan is for the cluster at {cluster.address}, at the speed of this machine." in planned
     assert not results.exists()
     process = launch(cluster, results, "--epochs", "4")
@@ -118,7 +118,7 @@ def test_a_study_uses_every_node_also_one_that_comes_in_the_middle_and_never_the
     out, _ = process.communicate()
     assert process.returncode == 0, out
     assert "cluster of 3 nodes" in out
-    assert "at once:   2 on one core each" in out
+    assert "at once:   2 trials, one core each" in out
     rows = pd.read_parquet(trials)
     assert rows.trial_id.is_unique
     assert set(rows.status) <= {"complete", "pruned"}
