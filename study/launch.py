@@ -167,7 +167,7 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="FOLDER",
         help="folder of mnist/ (default: CAE_STUDY_DATA or download)",
     )
-    where.add_argument("--address", help="Ray to join, HOST:PORT or 'auto' (default: RAY_ADDRESS)")
+    where.add_argument("--address", help="of a Ray, or 'auto' (default: RAY_ADDRESS)")
     where.add_argument(
         "--concurrency",
         type=_parse_number(

@@ -63,7 +63,7 @@ def test_the_view_counts_trials_by_phase(searched: LiveProgress) -> None:
     lines = [line.split() for line in view(searched, 80)]
     assert ["phase", "done", "running", "diverged", "failed"] in lines
     assert ["search,", "round", "1", "5/6", "1", "1", "1"] in lines
-    assert ["search,", "round", "3", "0/8", "0", "0", "0"] in lines
+    assert ["search,", "finalists", "0/8", "0", "0", "0"] in lines
     assert ["confirm", "0/12", "0", "0", "0"] in lines
     assert any("5 of 26 trials" in " ".join(line) for line in lines)
 

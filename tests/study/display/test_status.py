@@ -70,11 +70,11 @@ def test_status_counts_by_phase_and_cell(tmp_path: Path, capsys: pytest.CaptureF
     assert "4 of 26 trials are done, 22 missing" in told
     for architecture in ("model_1", "model_4"):
         assert ["search,", "round", "1", f"{architecture}-code10", "2/3", "2", "0", "0", "1"] in lines
-        assert ["search,", "round", "3", f"{architecture}-code10", "0/4", "0", "0", "0", "4"] in lines
+        assert ["search,", "finalists", f"{architecture}-code10", "0/4", "0", "0", "0", "4"] in lines
         assert ["confirm", f"{architecture}-code10", "0/4", "0", "0", "0", "4"] in lines
     # 2 of round 1 as the four that ended, 20 s for 2 epochs; 16 others of 5 epochs, 50 s each; controls are not known.
     assert "about 14 min of one core or GPU (a core), by the time of the 4 trials that ended" in told
-    assert "nobody; the same command without --status goes on" in told
+    assert "nobody; to go on: the same command without --status" in told
     assert str(tmp_path / "quick-digits") in told
     assert files(tmp_path) == before
 
@@ -188,14 +188,14 @@ def test_a_folder_stands_for_the_flags_of_its_study(
     assert launch.main([flag, str(tmp_path / "kept")]) == 0
     told = capsys.readouterr().out
     if flag == "--status":
-        assert "nobody; the same command without --status goes on\n" in by_flags
+        assert "nobody; to go on: the same command without --status\n" in by_flags
         *_, told_by, goes_on = told.splitlines()
         assert (told_by, goes_on) == (
             "run by:    nobody",
             f"next:      {name_python()} study/launch.py --preset {tmp_path}/kept/study.toml --name kept "
             f"--results-dir {tmp_path}",
         )
-        by_flags = by_flags.replace("; the same command without --status goes on", "")
+        by_flags = by_flags.replace("; to go on: the same command without --status", "")
         told = told.replace(f"{goes_on}\n", "")
     assert told == by_flags.replace("quick-digits\n", "kept\n")
     assert launch.main([flag, str(tmp_path)]) == 2
