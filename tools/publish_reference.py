@@ -137,7 +137,8 @@ def copy_rows(study: Path, folder: Path) -> None:
         shutil.copy(study / "study.toml", folder / "study.toml")
     manifest = json.loads((study / "study.json").read_text(encoding="utf-8"))
     for launch in manifest["launches"]:
-        launch["command"] = re.sub(r" --(data|results)-dir[ =]\S+", "", launch["command"])
+        command = re.sub(r"^\S*(?=study/launch\.py)", "", launch["command"])
+        launch["command"] = re.sub(r" --(data|results)-dir[ =]\S+| --yes\b", "", command)
     (folder / "study.json").write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
     with Store(folder) as store:  # A launch that was stopped leaves a file a trial, most of which is its schema.
         store.compact()

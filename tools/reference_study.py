@@ -6,7 +6,7 @@
     python tools/reference_study.py size-10 --time-budget 3     # one, with flags of study/launch.py
 
 It can be stopped and given again at any time, on any machine: what had ended is kept in docs/reference, a folder a
-study, without the weights.
+study, without the weights; where it is the one that is published, pages and pictures are made anew.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from publish_reference import HERE, ROOT, copy_rows
+from publish_reference import HERE, ROOT, ROWS, copy_rows, write_reference
 
 from analysis.results import ResultsError
 from study.storage.location import parse_location
@@ -49,8 +49,8 @@ def _reference(*flags: str) -> Piece:
 
 
 PIECES = {
-    "sample": Piece("sample-mnist", ("--preset", "sample"), "sample"),
-    "sample-published": Piece("sample-mnist", ("--preset", "sample", "--arms", "tuned", "published"), "sample"),
+    "sample": Piece("sample-mnist", ("--preset", "sample"), ROWS.name),
+    "sample-published": Piece("sample-mnist", ("--preset", "sample", "--arms", "tuned", "published"), ROWS.name),
     "size-10": _reference("--arms", "tuned", "--code-sizes", "10"),
     "published-10": _reference("--arms", "published", "--code-sizes", "10"),
     "sizes": _reference(),
@@ -93,7 +93,8 @@ def run_piece(piece: Piece, flags: Sequence[str]) -> int:
     """Go on with a piece and keep its rows, however the launch ends; return its exit status.
 
     Raises:
-        ResultsError: the rows that are kept and those in results do not belong together, or are too large.
+        ResultsError: the rows that are kept and those in results do not belong together, or are too large, or too few
+            for the pages.
     """
     folder, kept = RESULTS / piece.study, HERE / piece.folder
     restore_rows(kept, folder)
@@ -104,6 +105,8 @@ def run_piece(piece: Piece, flags: Sequence[str]) -> int:
         status = 130
     if any(folder.glob("trials/*.parquet")):
         copy_rows(folder, kept)
+        if kept == ROWS:
+            write_reference()
     return status
 
 
