@@ -20,6 +20,7 @@ from analysis.tables.costs import search
 from analysis.tables.diagnostics import reliance, stability
 from analysis.tables.headline import headline, join_words
 from analysis.tables.models import architectures
+from analysis.tables.scores import compare_recipes
 from analysis.tables.summary import answers, summary
 from analysis.tables.table import Absent, Table
 
@@ -216,6 +217,9 @@ def list_limits(results: StudyResults) -> list[str]:
             "**Clusters** are of the codes as they are, since these rows have none of whitened codes: an "
             "invertible map of a code would change them."
         )
+    for name, how in compare_recipes(results).items():
+        label = results.get_label(name)
+        limits.append(f"**Recipes.** {label} {how}: its distance from them may be the recipe's in part.")
     if looked := describe_looking(results, study):
         limits.append(f"**Looking.** {looked}")
     devices, commits = confirmed["device"].nunique(), confirmed["git_commit"].nunique()

@@ -70,19 +70,23 @@ CONTROLS_FOOTNOTE = (
 )
 
 
-def describe_controls(results: StudyResults) -> tuple[str, ...]:
-    """Return the footnotes of a table with controls: what they are, and by which recipe, where it is another one."""
+def compare_recipes(results: StudyResults) -> dict[str, str]:
+    """Say of models that are not ranked, by name, by which recipe each was trained where the ranked ones had others."""
     tuned = results.trials[(results.trials["arm"] == "tuned") & results.trials["recipe"].notna()]
     recipes = tuned.astype({"architecture": "str"}).groupby("architecture")["recipe"].agg(set)
     known = {str(name): set(found) for name, found in recipes.items() if name in results.models}
     usual = {recipe for name, found in known.items() if results.models[name].ranked for recipe in found}
     others = {name: found - usual for name, found in known.items() if usual and not results.models[name].ranked}
-    told = (
-        f"{results.get_label(name)} was trained by recipe {join_words(sorted(found))}, the ranked models by "
-        f"{join_words(sorted(usual))}."
+    return {
+        name: f"was trained by recipe {join_words(sorted(found))}, the ranked models by {join_words(sorted(usual))}"
         for name, found in others.items()
         if found
-    )
+    }
+
+
+def describe_controls(results: StudyResults) -> tuple[str, ...]:
+    """Return the footnotes of a table with controls: what they are, and by which recipe, where it is another one."""
+    told = (f"{results.get_label(name)} {how}." for name, how in compare_recipes(results).items())
     supervised = [name for name, row in results.models.items() if isinstance(row, Control) and row.supervised]
     seen = [name for name in supervised if (results.trials["architecture"] == name).any()]
     labels = (

@@ -28,7 +28,7 @@ from analysis.tables.headline import (
     measure_share,
     select_headline,
 )
-from analysis.tables.scores import compare_ranked, describe_controls, tabulate_scores
+from analysis.tables.scores import compare_ranked, compare_recipes, describe_controls, tabulate_scores
 from analysis.tables.table import (
     ESTIMATE_CAPTION,
     FAILURES,
@@ -154,9 +154,10 @@ def _say_classic(results: StudyResults, study: str, code_sizes: str, best: pd.Se
     share, width = measured
     place = "lower" if share < 100 * best.min() else "higher" if share > 100 * best.max() else "between theirs"
     parameters = results.trials.loc[results.trials["architecture"] == CLASSIC, "parameters"].median()
+    how = compare_recipes(results).get(CLASSIC)
     return (
         f"The classic auto-encoder (fully connected, {parameters / 1e6:.1f} million parameters) is a control and not "
-        f"ranked; its error is {place}: {share:.1f} ± {width:.1f} %."
+        f"ranked; its error is {place}: {share:.1f} ± {width:.1f} %.{f' It {how}.' if how else ''}"
     )
 
 
