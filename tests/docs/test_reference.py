@@ -50,8 +50,8 @@ def test_the_answer_is_worked_out_anew_from_the_files(results: StudyResults) -> 
     rows = rows[(rows["phase"] == "confirm") & (rows["status"] == "complete") & (rows["split"] == "test")]
     rows = rows[rows["evaluator"] == "reconstruction"]
     clipped = rows["metric"] == "clipped_squared_error"  # of PCA alone, and not of rows of older versions
-    pca = rows[(rows["architecture"] == "pca") & (clipped if clipped.any() else True)]
-    pca = pca.groupby("code_size")["value"].mean()
+    reference = rows[(rows["architecture"] == "pca") & (clipped | (not clipped.any()))]
+    pca: pd.Series[float] = reference.groupby("code_size")["value"].mean()
     rows = rows[rows["metric"] == "squared_error"]
     tuned = rows[rows["arm"] == "tuned"].assign(share=lambda frame: frame["value"] / frame["code_size"].map(pca))
     cells = tuned.groupby(["architecture", "code_size"])["share"].agg(["mean", "var", "count"])
