@@ -88,22 +88,32 @@ def describe_looking(results: StudyResults, study: Study) -> str:
     """Return a sentence on the looks of ``study``, planned ones or not; nothing where it was not looked at.
 
     A launch that added seeds when confirmed runs could be seen has looked: who goes on until something is found finds
-    it too often. Launches of earlier versions do not say their seeds.
+    it too often. So may one have that asked for fewer. Launches of earlier versions do not say their seeds.
     """
     if looks := take_looks(results).get(study.name):
         return describe_looks(looks)
     trials = results.trials[(results.trials["study"] == study.name) & (results.trials["phase"] == "confirm")]
     seen = trials.loc[trials["arm"] != "control", "finished_at"].min()
     counts: list[int] = []
+    lowered = 0
     for launch in study.manifest["launches"]:
         seeds = launch.get("seeds", 0)
-        if counts and seeds > counts[-1] and not seen < pd.Timestamp(launch["started_at"]):
+        late = bool(seeds) and seen < pd.Timestamp(launch["started_at"])
+        if late and seeds < max(counts, default=0):
+            lowered = seeds
+        if counts and seeds > counts[-1] and not late:
             counts[-1] = seeds
         elif not counts or seeds > counts[-1]:
             counts.append(seeds)
     known = [str(count) for count in counts if count]
+    fewer = (
+        f"After confirmed runs had ended a launch asked for {lowered} seeds in the place of {known[-1]}, so results "
+        "could be seen with fewer than were planned."
+        if lowered
+        else ""
+    )
     if len(known) < 2:
-        return ""
+        return fewer
     return (
         f"Seeds were added after confirmed runs had ended ({', then '.join(known)}): p values are after looking, so "
         "chance is called a difference more often than they say."

@@ -97,10 +97,15 @@ def describe_protocol(results: StudyResults) -> str:
     confirmed = trials[(trials["phase"] == "confirm") & (trials["arm"] != "control")]
     labels = [results.get_label(name) for name in results.models if name in {*confirmed["architecture"]}]
     dataset = results.studies[0].manifest["dataset"]
+    searched = search_trials.groupby(["architecture", "code_size"])
     rows = [
         ("Data", f"{dataset['name']}: {dataset['train_images']:,} training and {dataset['test_images']:,} test images"),
-        ("Models", f"{join_words(labels)}, at code sizes {join_words(_list(confirmed['code_size']))}"),
-        ("Search", _count_range(search_trials.groupby(["architecture", "code_size"]).size(), "trainings per cell")),
+        ("Models", f"{join_words(labels)}, at {_name_sizes(confirmed)}"),
+        (
+            "Search",
+            f"{_count_range(searched['number'].nunique(), 'configurations')} and "
+            f"{_count_range(searched.size(), 'trainings per cell')}",
+        ),
     ]
     for arm in RECIPES:
         own = confirmed[confirmed["arm"] == arm]
@@ -116,6 +121,11 @@ def describe_protocol(results: StudyResults) -> str:
     rows.append(("Machines", "; ".join(f"{name} ({count} trials)" for name, count in machines.items())))
     lines = ["| | |", "|---|---|", *(f"| {name} | {told} |" for name, told in rows)]
     return "\n".join(lines)
+
+
+def _name_sizes(trials: pd.DataFrame) -> str:
+    sizes = sorted(trials["code_size"].unique())
+    return f"code size{'s' if len(sizes) > 1 else ''} {join_words([str(size) for size in sizes])}"
 
 
 def describe_budget(results: StudyResults) -> str:
@@ -157,7 +167,9 @@ def describe_stability(results: StudyResults) -> str:
 def describe_rates(results: StudyResults) -> str:
     """Return whether the levels of ablations had learning rates of their own."""
     table = ablations(results)
-    if isinstance(table, Absent) or table.frame["rates_tried"].astype(bool).any():
+    if isinstance(table, Absent):
+        return "None was run in this study."
+    if table.frame["rates_tried"].astype(bool).any():
         return "A level that changes what a learning rate means has the best of three."
     return "In these rows every level has the learning rate of the confirmed configuration, which need not suit it."
 
@@ -168,7 +180,7 @@ def list_verdicts(results: StudyResults) -> Iterator[str]:
     for arm, name in RECIPES.items():
         yield f"**In {name}:**\n"
         if arm not in trained:
-            yield "- *not testable*: these results have no model that was trained so.\n"
+            yield "- *not testable*: no model was trained so; nothing here confirms or refutes the paper.\n"
             continue
         told = [(each, each.arms[arm]) for each in found if arm in each.arms]
         for verdict in VERDICTS:
@@ -197,6 +209,8 @@ def list_limits(results: StudyResults) -> list[str]:
             f"**Training.** Arm `tuned` has {epochs} epochs where the authors have {published}; the order of "
             "the models may change with more."
         )
+    if len(sizes := {*tuned["code_size"]}) == 1:
+        limits.append(f"**Code size.** Only {sizes.pop()}: nothing is said of other sizes.")
     if share < 1:
         limits.append(
             f"**The authors' recipe** has had {100 * share:.2g} % of their training, so these results do not test it."

@@ -15,7 +15,7 @@ from analysis.provenance import describe_looking
 from analysis.results import Study, StudyResults, select_confirmed
 from analysis.stats.aggregate import select_confirmed_scores
 from analysis.stats.contrasts import MINIMUM_SEEDS, MOST_SEEDS, SIGNIFICANCE
-from analysis.stats.metrics import SQUARED_ERROR, SUMMARY, select_metric, settle_metrics
+from analysis.stats.metrics import CROSS_ENTROPY, SQUARED_ERROR, SUMMARY, select_metric, settle_metrics
 from analysis.stats.ranking import METRIC, select_ranked
 from analysis.tables.agreement import agreement
 from analysis.tables.headline import (
@@ -107,6 +107,7 @@ def answers(results: StudyResults) -> list[str]:
         of_study = models[(models["study"] == study.name) & (models["arm"] == "tuned")].set_index("architecture")
         said = [
             _say_which(results, study, of_study),
+            _say_loss(results, study.name, of_study.index[of_study["mark"] != ""]),
             _say_trial_run(results, study.name),
             _say_better(results, own),
             _say_equivalent(results, own),
@@ -130,16 +131,16 @@ def _say_which(results: StudyResults, study: Study, models: pd.DataFrame) -> str
     shares = [f"{100 * row['share']:.1f} ± {100 * row['half_width']:.1f}" for _, row in best.iterrows()]
     code_sizes = str(models["code_sizes"].iloc[0])
     nearest = describe_nearest(results, study.name)
-    owner = "its" if len(best) == 1 else "their"
+    it_is = "it is" if len(best) == 1 else "they are"
     if len(best) == 1:
-        verb = "reconstructs best" if best["mark"].iloc[0] == "best" else "may reconstruct best"
+        verb = f"{'has' if best['mark'].iloc[0] == 'best' else 'may have'} the lowest squared error"
     elif len(best) == models["share"].notna().sum():
-        verb = "are not shown to differ in their reconstructions"
+        verb = "are not shown to differ in their squared errors"
     else:
-        verb = "reconstruct best and are not shown to differ"
+        verb = "have the lowest squared errors and are not shown to differ"
     which = (
-        f"{_name_all(results, best.index)} {verb}: on {study.manifest['dataset']['test_images']:,} test images {owner} "
-        f"squared error is {join_words(shares)} % of {describe_reference(results)}, {describe_sizes(code_sizes)}"
+        f"{_name_all(results, best.index)} {verb}: on {study.manifest['dataset']['test_images']:,} test images {it_is} "
+        f"{join_words(shares)} % of {describe_reference(results)}, {describe_sizes(code_sizes)}"
     )
     control = _say_classic(results, study.name, code_sizes, best["share"])
     beaten = "" if (best["share"] + best["half_width"] < 1).any() else "None of them is shown to be better than PCA."
@@ -155,9 +156,41 @@ def _say_classic(results: StudyResults, study: str, code_sizes: str, best: pd.Se
     place = "lower" if share < 100 * best.min() else "higher" if share > 100 * best.max() else "between theirs"
     parameters = results.trials.loc[results.trials["architecture"] == CLASSIC, "parameters"].median()
     how = compare_recipes(results).get(CLASSIC)
+    recipe = f" It {how}: the distance may be due to that." if how else ""
     return (
         f"The classic auto-encoder (fully connected, {parameters / 1e6:.1f} million parameters) is a control and not "
-        f"ranked; its error is {place}: {share:.1f} ± {width:.1f} %.{f' It {how}.' if how else ''}"
+        f"ranked; its error is {place}: {share:.1f} ± {width:.1f} %.{recipe}"
+    )
+
+
+def _say_loss(results: StudyResults, study: str, first: Iterable[str]) -> str:
+    """Say at which code sizes another model than the ``first`` by squared error is first by the loss of training."""
+    ranked = (CROSS_ENTROPY,)
+    frame = tabulate_scores(results, select_confirmed_scores(results), ranked, ranked).astype({"architecture": "str"})
+    name = CROSS_ENTROPY.name
+    frame = frame[(frame["study"] == study) & (frame["arm"] == "tuned") & (frame["architecture"] != CLASSIC)]
+    frame = frame[frame[f"{name}_mark"].notna() & (frame[f"{name}_mark"] != "unranked") & frame[name].notna()]
+    tests = compare_ranked(results, ranked)
+    tests = tests[(tests["study"] == study) & (tests["arm"] == "tuned")].astype({"architecture": "str", "other": "str"})
+    told = []
+    for size, own in frame.sort_values(name).groupby("code_size"):
+        lowest, best = own.iloc[0], own[own["architecture"].isin([*first])].head(1)
+        if best.empty or lowest["architecture"] == best["architecture"].iloc[0]:
+            continue
+        pair = tests[(tests["code_size"] == size) & (tests["architecture"] == best["architecture"].iloc[0])]
+        shown = bool(pair.loc[pair["other"] == lowest["architecture"], "worse"].any())
+        ours, other = (
+            f"{results.get_label(row['architecture'])} {'has ' if row is lowest else 'with '}"
+            f"{row[name]:.2f} ± {row[f'{name}_half_width']:.2f}"
+            for row in (lowest, best.iloc[0])
+        )
+        compared = "lower than" if shown else "not shown to differ from"
+        told.append(f"at code size {size} {ours}, {compared} {other}")
+    if not told:
+        return ""
+    return (
+        "By cross-entropy, which all were trained by and the search chose by, another model is first: "
+        f"{'; '.join(told)} nats per test image."
     )
 
 
@@ -233,7 +266,8 @@ def _say_columns(results: StudyResults, study: str) -> str:
         parts.append(f"{_name_all(results, never)} {verb} never shown to be worse than another")
     if told:
         parts.append(f"worse than some model: {', '.join(told)}")
-    return f"In {count} comparisons of all models ({metrics}, each at every code size): {'; '.join(parts)}."
+    several = ", each at every code size" if len({*tests["code_size"]}) > 1 else ""
+    return f"In {count} comparisons of all models ({metrics}{several}): {'; '.join(parts)}."
 
 
 def _say_order(orders: pd.DataFrame) -> str:

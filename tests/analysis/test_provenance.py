@@ -80,7 +80,9 @@ def test_a_study_that_does_not_say_what_is_ablated_misses_no_ablation(tmp_path: 
         ([("2026-01-01", 3), ("2027-01-01", 5)], "(3, then 5): p values are after looking"),
         ([(None, None), ("2027-01-01", 5), ("2027-02-01", 5), ("2027-03-01", 8)], "(5, then 8)"),
         ([("2026-01-01", 3), ("2026-01-02", 5), ("2027-01-01", 5)], ""),  # before any run had ended
-        ([("2026-01-01", 5), ("2027-01-01", 3), ("2027-02-01", 5)], ""),
+        ([("2026-01-01", 5), ("2027-01-01", 3), ("2027-02-01", 5)], "asked for 3 seeds in the place of 5"),
+        ([("2026-01-01", 5), ("2026-01-02", 3), ("2027-02-01", 3)], "asked for 3 seeds"),
+        ([("2026-01-01", 5), ("2026-01-02", 3)], ""),
         ([(None, None), ("2027-01-01", 5)], ""),  # nobody knows with how many it began
     ],
 )
@@ -97,9 +99,10 @@ def test_seeds_that_were_added_when_results_could_be_seen_are_told(
     (folder / "study.json").write_text(json.dumps(manifest))
     results = load_study(folder)
     (study,) = results.studies
-    assert said in describe_looking(results, study)
-    assert bool(describe_looking(results, study)) == bool(said)
+    told = describe_looking(results, study)
+    assert said in told
+    assert bool(told) == bool(said)
     for table in (headline(results), headline_pairs(results), differences(results)):
         assert isinstance(table, Table)
-        assert any("after looking" in note for note in table.footnotes) == bool(said)
-    assert any("after looking" in sentence for sentence in answers(results)) == bool(said)
+        assert (told in table.footnotes) == bool(said)
+    assert (told in answers(results)) == bool(said)
