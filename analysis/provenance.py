@@ -112,12 +112,13 @@ def describe_looking(results: StudyResults, study: Study) -> str:
         if lowered
         else ""
     )
-    if len(known) < 2:
-        return fewer
-    return (
+    more = (
         f"Seeds were added after confirmed runs had ended ({', then '.join(known)}): p values are after looking, so "
         "chance is called a difference more often than they say."
+        if len(known) > 1
+        else ""
     )
+    return " ".join(filter(None, (more, fewer)))
 
 
 def describe_looks(looks: Looks) -> str:
