@@ -14,11 +14,12 @@ from analysis.provenance import describe_looking, has_rounds
 from analysis.rendering.text import format_markdown
 from analysis.results import ResultsError, StudyResults, select_confirmed
 from analysis.stats.aggregate import select_confirmed_scores
+from analysis.stats.headline import MARGIN
 from analysis.stats.metrics import K_MEANS_ACCURACY, LINEAR_ERROR, SQUARED_ERROR, settle_metrics
 from analysis.tables.ablations import ablations
 from analysis.tables.costs import search
 from analysis.tables.diagnostics import reliance, stability
-from analysis.tables.headline import headline, join_words
+from analysis.tables.headline import headline, join_words, select_headline
 from analysis.tables.models import architectures
 from analysis.tables.scores import compare_recipes
 from analysis.tables.summary import answers, summary
@@ -111,9 +112,8 @@ def describe_protocol(results: StudyResults) -> str:
         own = confirmed[confirmed["arm"] == arm]
         if len(own):
             seeds = own.groupby(["architecture", "code_size"]).size()
-            recipe = join_words(_list(own["recipe"]))
             epochs = join_words(_list(own["epochs_planned"]))
-            told = f"{_count_range(seeds, 'seeds per cell')}, {epochs} epochs, recipe `{recipe}`"
+            told = f"{_count_range(seeds, 'seeds per cell')}, {epochs} epochs, {_name_recipes(results, own)}"
             rows.append((f"Arm `{arm}`", told))
     hours = trials["device_seconds"].sum() / 3600
     rows.append(("In all", f"{len(trials):,} trials, {trials['epochs'].sum():,} epochs, {hours:,.1f} core-hours"))
@@ -121,6 +121,20 @@ def describe_protocol(results: StudyResults) -> str:
     rows.append(("Machines", "; ".join(f"{name} ({count} trials)" for name, count in machines.items())))
     lines = ["| | |", "|---|---|", *(f"| {name} | {told} |" for name, told in rows)]
     return "\n".join(lines)
+
+
+def _name_recipes(results: StudyResults, confirmed: pd.DataFrame) -> str:
+    """Return the recipe of the ranked models, and behind it each other one with the models that had it."""
+    models: dict[str, list[str]] = {}
+    for (name, recipe), _ in confirmed.groupby(["architecture", "recipe"], observed=True):
+        models.setdefault(str(recipe), []).append(str(name))
+    usual = max(models, key=lambda recipe: sum(results.models[name].ranked for name in models[recipe]))
+    others = "".join(
+        f"; {join_words(map(results.get_label, names))}: `{recipe}`"
+        for recipe, names in models.items()
+        if recipe != usual
+    )
+    return f"recipe `{usual}`{others}"
 
 
 def _name_sizes(trials: pd.DataFrame) -> str:
@@ -185,7 +199,8 @@ def list_verdicts(results: StudyResults) -> Iterator[str]:
         told = [(each, each.arms[arm]) for each in found if arm in each.arms]
         for verdict in VERDICTS:
             for each in (each for each, own in told if own == verdict):
-                yield f"- *{verdict}*, claim {each.claim.number}: {each.claim.statement}. {each.reasons[arm]}."
+                claim = f"claim {each.claim.number}: {each.claim.statement}"
+                yield f"- *{verdict}*{each.apart[arm]}, {claim}. {each.reasons[arm]}."
         # Figures of too short a training would be read as if they were of the paper's.
         for short in dict.fromkeys(own for _, own in told if own not in VERDICTS):
             yield f"- *{short}*: claims {join_words(str(each.claim.number) for each, own in told if own == short)}."
@@ -221,6 +236,14 @@ def list_limits(results: StudyResults) -> list[str]:
         f"**Search.** {tried}: the best of so many need not be the best there is, and what "
         "another search of the cell would have chosen is in no interval.",
     ]
+    pairs = select_headline(results)[1]
+    differences = pairs.loc[pairs["arm"] == "tuned", "difference"].abs()
+    if len(differences) and differences.max() < MARGIN:
+        limits.append(
+            f"**Margins.** No two ranked models differ by {100 * MARGIN:g} % of PCA's error, the margin of equivalence "
+            "and claim 8's limit for the spread of runs: claim 8 then says that runs converge, not that one model's "
+            "differ less than the models do."
+        )
     if not has_rounds(study):
         limits.append(
             "**Early stopping.** The searches stopped trainings early by their losses so far, which favours a "

@@ -45,6 +45,7 @@ class Finding:
 
     Attributes:
         sentence: what was found, in plain words.
+        apart: the verdict of each arm without the model that the claim is looked at without, where it is another.
         reasons: the numbers of each arm.
         evidence: every comparison, those that do not decide included.
         missing: what the rows lack.
@@ -56,6 +57,7 @@ class Finding:
     verdict: str
     arms: Mapping[str, str]
     sentence: str
+    apart: Mapping[str, str] = field(default_factory=dict)
     reasons: Mapping[str, str] = field(default_factory=dict)
     evidence: tuple[Evidence, ...] = ()
     missing: tuple[str, ...] = ()
@@ -72,7 +74,8 @@ class Finding:
         counts = []
         for arm in self.arms:
             deciding = [each for each in self.evidence if each.arm == arm and each.decides]
-            counts.append(f"{sum(each.outcome == 'holds' for each in deciding)} of {len(deciding)}")
+            held = f"{sum(each.outcome == 'holds' for each in deciding)} of {len(deciding)}"
+            counts.append("—" if all(each.outcome == "missing" for each in deciding) else held)
         return "; ".join(counts)
 
 
@@ -104,9 +107,10 @@ def _judge_claim(study: Study, claim: Claim, rows: Rows) -> Finding:
     if not found:
         run = format_command(study, claim.phase)
         sentence = f"Whether {claim.statement} cannot be tested: no run that it compares is confirmed."
-        return Finding(study.name, claim, "not testable", {}, sentence, {}, (), ("confirmed runs",), run)
+        return Finding(study.name, claim, "not testable", {}, sentence, missing=("confirmed runs",), command=run)
     evidence: list[Evidence] = []
     arms: dict[str, str] = {}
+    apart: dict[str, str] = {}
     reasons: dict[str, str] = {}
     for arm in RECIPES:
         own = [each for each in found if each.arm == arm]
@@ -121,6 +125,7 @@ def _judge_claim(study: Study, claim: Claim, rows: Rows) -> Finding:
         elif arm == "published" and rows.published_share < 1:
             arms[arm] = f"not testable: {100 * rows.published_share:.2g} % of the authors' training"
         arms.setdefault(arm, decide_verdict(each for each in primary if each.decides))
+        apart[arm] = _leave_out(claim, arms[arm], primary, rows)
         reasons[arm] = _give_reason(primary)
         # What does not decide is not missed.
         evidence += [each for each in judged if each.decides or not each.missing]
@@ -130,7 +135,8 @@ def _judge_claim(study: Study, claim: Claim, rows: Rows) -> Finding:
         claim,
         arms[claim.arm],
         arms,
-        _say_plainly(claim, arms, evidence, rows),
+        _say_plainly(claim, arms, apart, evidence, rows),
+        apart,
         reasons,
         tuple(evidence),
         tuple(dict.fromkeys(each.missing for each in lacking)),
@@ -157,7 +163,18 @@ def _describe_absent(claim: Claim, arm: str, rows: Rows) -> Evidence:
     )
 
 
-def _say_plainly(claim: Claim, arms: Mapping[str, str], evidence: Sequence[Evidence], rows: Rows) -> str:
+def _leave_out(claim: Claim, verdict: str, primary: Sequence[Evidence], rows: Rows) -> str:
+    """Return the verdict without the model that the claim is looked at without, where it is another one."""
+    label = rows.models[claim.without].label if claim.without else ""
+    others = [each for each in primary if each.decides and each.subject != label]
+    if not label or not others or (other := decide_verdict(others)) == verdict:
+        return ""
+    return f" (without {label}: {other})"
+
+
+def _say_plainly(
+    claim: Claim, arms: Mapping[str, str], apart: Mapping[str, str], evidence: Sequence[Evidence], rows: Rows
+) -> str:
     """Return what was found as a person would say it: in the recipe that the claim is about, and in the other."""
     size = "" if claim.code_size is None else f" at code size {claim.code_size}"
     where, verdict = f"In {RECIPES[claim.arm]}{size}", arms[claim.arm]
@@ -173,19 +190,12 @@ def _say_plainly(claim: Claim, arms: Mapping[str, str], evidence: Sequence[Evide
         "not decided": f"{where} these rows do not decide whether {claim.statement}: {named['open']}",
         "not testable": f"Whether {claim.statement} cannot be tested for want of {named['missing']}",
     }
-    label = rows.models[claim.without].label if claim.without else ""
-
-    def leave_out(arm: str) -> str:
-        """Return the verdict without the model that the claim is looked at without."""
-        others = [each for each in primary if each.arm == arm and each.subject != label]
-        return f" (without {label}: {decide_verdict(others)})" if label and others else ""
-
     if verdict in said:
-        sentences = [f"{said[verdict]}{leave_out(claim.arm) if verdict != 'not testable' else ''}."]
+        sentences = [f"{said[verdict]}{apart[claim.arm] if verdict != 'not testable' else ''}."]
     else:
         short = f"{RECIPES[claim.arm]} has had {100 * rows.published_share:.2g} % of the authors' training"
         sentences = [f"Whether {claim.statement} cannot be tested: {short}."]
-    sentences += [f"In {RECIPES[arm]}: {found}{leave_out(arm)}." for arm, found in arms.items() if arm != claim.arm]
+    sentences += [f"In {RECIPES[arm]}: {found}{apart[arm]}." for arm, found in arms.items() if arm != claim.arm]
     return " ".join(sentences)
 
 

@@ -49,7 +49,7 @@ def ablations(results: StudyResults) -> Table | Absent:
     title = "Ablations"
     # Rates are tried before a level is trained.
     if not ((results.trials["phase"] == "ablate") & results.trials["round"].isna()).any():
-        return make_absent(results, "ablations", title, "no ablation was run", "ablate", "--factors FACTOR ...")
+        return make_absent(results, "ablations", title, "no ablation was run", "ablate")
     # A trial belongs to the code size of its configuration: its own but where that is the factor.
     base_sizes = results.trials["base_code_size"].fillna(results.trials["code_size"]).astype("int64")
     trials = results.trials.assign(code_size=base_sizes, own_code_size=results.trials["code_size"])

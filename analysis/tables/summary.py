@@ -224,7 +224,7 @@ def _say_better(results: StudyResults, pairs: pd.DataFrame) -> str:
 def _say_equivalent(results: StudyResults, pairs: pd.DataFrame) -> str:
     found = pairs[pairs["outcome"] == "equivalent"]
     told = [f"{_name_pair(results, row)} ({_format_points(row)})" for _, row in found.iterrows()]
-    return f"Equivalent within {WITHIN} of PCA's error: {'; '.join(told)}." if told else ""
+    return f"Not shown to differ, and equivalent within {WITHIN} of PCA's error: {'; '.join(told)}." if told else ""
 
 
 def _say_undecided(results: StudyResults, pairs: pd.DataFrame) -> str:

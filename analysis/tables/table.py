@@ -133,8 +133,7 @@ FAILURES_CAPTION = (
     "Failed runs: those that diverged/failed/collapsed (ended near the mean image's loss, and no longer falling)."
 )
 SWITCHES_FOOTNOTE = (
-    "† Not ranked or tested: switches carry the image past the code, so this reconstruction says little of the code "
-    "(see the table on reliance)."
+    "† Not ranked or tested: switches carry the image past the code, so this reconstruction says little of the code."
 )
 
 
