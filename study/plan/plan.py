@@ -1,8 +1,9 @@
 """Which trials a study plans: from its configuration and the rows at hand, the next one to run.
 
 All search trials that can start come first, those of the cell with the most left before others; then cells are
-confirmed whose search has ended; then controls and the published arm, which wait for nothing. Resuming is the same plan
-over more rows.
+confirmed whose search has ended, and ablated; then controls and the published arm, which wait for nothing. The first
+seeds of all cells come before the second, so that of a study that is cut short all models have about as many. Resuming
+is the same plan over more rows.
 """
 
 from __future__ import annotations
@@ -377,10 +378,8 @@ class Plan:
         searching = max(able, key=lambda state: state.left - state.running, default=None)
         if searching is not None:
             return searching.waiting
-        for state in self._cells.values():
-            if state.confirmations and state.winner:
-                return state.confirmations
-        return self._free
+        cells = [state.confirmations for state in self._cells.values() if state.confirmations and state.winner]
+        return min(cells, key=lambda waiting: (waiting[-1].phase == "ablate", waiting[-1].number), default=self._free)
 
 
 def _read_suggestion(row: Mapping[str, Any]) -> Suggestion:

@@ -120,7 +120,10 @@ def test_noise_is_called_equal_or_undecided(tmp_path: Path) -> None:
     assert which.startswith("mine_1 and mine_2 are not shown to differ in their squared errors: ")
     assert better == "No model is shown to be better than another."
     assert third.startswith(
-        ("Not shown to differ, and equivalent within 5 % of PCA's error: mine_1", "Neither better nor equivalent is shown of mine_1")
+        (
+            "Not shown to differ, and equivalent within 5 % of PCA's error: mine_1",
+            "Neither better nor equivalent is shown of mine_1",
+        )
     )
     assert "mine_1 and mine_2 are never shown to be worse than another." in columns
 

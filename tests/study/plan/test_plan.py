@@ -80,6 +80,22 @@ def test_cells_are_searched_evenly_and_confirmed_when_their_search_is_done() -> 
             assert all(earlier.phase != "search" or earlier.cell != planned.cell for earlier in order[position:])
 
 
+@pytest.mark.parametrize("at_once", [1, 2])
+def test_the_first_seeds_of_all_models_come_before_the_second(at_once: int) -> None:
+    """In either arm, ablations after all of them; where two seeds are trained at once, two by two."""
+    config = small_config(phases=("search", "confirm", "ablate"), seeds=4, factors=("loss",))
+    plan, order = Plan(config, ()), []
+    while (taken := plan.take(at_once)) is not None:
+        order += taken[0]
+        for planned in taken[0]:
+            plan.finish(row_of(planned, taken[1]))
+    for arm in ("tuned", "published"):
+        seeds = [planned.number for planned in order if (planned.phase, planned.arm) == ("confirm", arm)]
+        assert seeds == [1, 1, 2, 2, 3, 3, 4, 4] if at_once == 1 else seeds == [1, 2, 1, 2, 3, 4, 3, 4]
+    phases = [planned.phase for planned in order if planned.arm == "tuned" and planned.phase != "search"]
+    assert phases == sorted(phases, key=("confirm", "ablate").index) and "ablate" in phases
+
+
 def test_nothing_starts_that_waits_for_a_running_search() -> None:
     """With all search running, controls and the published arm go ahead; then the plan says: not now."""
     plan = Plan(small_config(trials=1), ())
