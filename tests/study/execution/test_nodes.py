@@ -22,6 +22,7 @@ import pandas as pd
 import pytest
 import ray
 from ray import tune
+from ray._raylet import Config  # type: ignore[attr-defined] # compiled
 from ray.cluster_utils import Cluster
 
 from study.execution.capacity import count_slots_now
@@ -41,10 +42,13 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(autouse=True)
-def open_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A cluster asks for no token."""
-    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
-    monkeypatch.setenv("RAY_DEDUP_LOGS", "0")
+def open_cluster() -> Iterator[None]:
+    """A cluster asks for no token; what this process starts later may ask for one, which Ray's core reads but once."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("RAY_AUTH_MODE", "disabled")
+        patched.setenv("RAY_DEDUP_LOGS", "0")
+        yield
+    Config.initialize("")
 
 
 @pytest.fixture
