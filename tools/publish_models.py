@@ -187,7 +187,7 @@ model = pretrained("{architecture}", code_size={size})
 with in single precision: {len(content) / 1e6:.2f} MB, SHA-256 `{hashlib.sha256(content).hexdigest()}`.
 
 It is seed {NUMBER} of its cell in the study, which was to be taken whatever it scores.{"".join(said)}
-These weights were trained on the images below alone: what it makes of other kinds of images is left to chance.
+These weights were trained on the images below alone: what they make of other kinds of images is left to chance.
 
 ## Figures
 
