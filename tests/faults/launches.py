@@ -47,7 +47,7 @@ def small_study(seeds: int = 1) -> tuple[tuple[str, ...], StudyConfig]:
     arms: dict[str, Any] = {"arms": ("tuned", "published"), "published_epochs": 2}
     shared: dict[str, Any] = {"dataset": data, "architectures": ("unpool_only",), "trials": 2, "epochs": 2}
     config = study_config("quick", seeds=seeds, **shared, **arms)
-    return (*flags, *both, "--seeds", str(seeds), "--no-report"), config
+    return (*flags, *both, "--seeds", str(seeds), "--concurrency", "1", "--no-report"), config
 
 
 CORE_LINE = re.compile(r"^.{0,40}\[[-:, 0-9]+ [A-Z] \d+ \d+\] ", re.MULTILINE)

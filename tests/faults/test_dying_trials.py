@@ -102,11 +102,11 @@ def test_a_trial_that_dies_starts_again_and_ends_as_if_nothing_had_happened(
 def test_trials_that_die_every_time_are_failed_with_their_reason_and_the_study_says_what_it_lacks(
     tmp_path: Path, tally: Tally, every_fault: bool
 ) -> None:
-    """Others start again and complete; the search, of which one diverges and three fail, is named twice."""
+    """Others start again and complete; the search, whose one trial diverges and the other fails, is named twice."""
     search, published = IDS[:4], [trial_id for trial_id in IDS if "-published-" in trial_id]
     always = RETRIES + 1
-    faults = {search[0]: ("diverge", 1), published[0]: ("evaluation", always)}
-    faults |= dict.fromkeys(search[1:], ("exception", always))
+    faults = {published[0]: ("evaluation", always)} | dict.fromkeys(search[:2], ("diverge", 1))
+    faults |= dict.fromkeys(search[2:], ("exception", always))
     faults |= {
         published[1]: ("killed", 1),
         "confirm-pca-code10": ("cuda", 1),
@@ -146,7 +146,7 @@ def test_trials_that_die_every_time_are_failed_with_their_reason_and_the_study_s
     assert_ended_in_words(said)
     assert not (tmp_path / "results" / NAME / "report").exists()  # it was left out
     retried = [f"{trial_id}-retry1" for trial_id in trials.index[trials.status == "failed"]]
-    launch(tmp_path, {}, "--concurrency", "2", "--retry-failed").finish()
+    launch(tmp_path, {}, "--retry-failed").finish()
     again = table(tmp_path / "results", "trials").set_index("trial_id")
     assert set(again.status[retried]) == {"complete"}
     assert any(trial_id.startswith("confirm-unpool_only-code10-tuned") for trial_id in again.index)
@@ -158,7 +158,7 @@ def test_workers_killed_from_outside_lose_no_trial(tmp_path: Path, tally: Tally,
     if not every_fault:
         pytest.skip("make test-faults does it: a trial that kills its worker is the short version")
     flags, config = small_study(seeds=8)
-    running = Launch(tmp_path / "results", *flags, "--concurrency", "1")
+    running = Launch(tmp_path / "results", *flags)
     moments = random.Random(1)
     kills = 0
     while running.process.poll() is None:

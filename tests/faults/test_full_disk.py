@@ -30,7 +30,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.fault("storage: disk full during a s
 
 def test_a_study_whose_disk_is_full_stops_and_goes_on(disk: Path, tmp_path: Path) -> None:
     """Exit status 2, no traceback, nothing half-written; the same command ends the study."""
-    command = [sys.executable, "-c", IMPATIENT, *STUDY, "--concurrency", "1", "--results-dir", str(disk)]
+    command = [sys.executable, "-c", IMPATIENT, *STUDY, "--results-dir", str(disk)]
     process = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 300
     while len(list((disk / NAME / "trials").glob("[!.]*.parquet"))) < 2:

@@ -123,7 +123,7 @@ def interrupt_while_ray_stops(results: Path, twice: bool, tally: Tally) -> None:
 
     The launch answers in words, and no row is lost.
     """
-    launch = Launch(results, *STUDY, "--concurrency", "1")
+    launch = Launch(results, *STUDY)
     launch.wait_for_rows(len(list(results.glob("*/trials/[!.]*"))) + 1)
     while any("raylet" in command for command in launch.processes().values()):
         assert launch.process.poll() is None, launch.said
@@ -135,14 +135,12 @@ def interrupt_while_ray_stops(results: Path, twice: bool, tally: Tally) -> None:
     assert found == Damage()
 
 
-def test_sigterm_while_ray_stops_is_answered_in_words(tmp_path: Path, tally: Tally) -> None:
-    """Also when the user insists; the next test has one that comes once."""
-    interrupt_while_ray_stops(tmp_path / "results", True, tally)
+def test_sigusr1_lets_what_runs_end_and_starts_nothing_else(tmp_path: Path, tally: Tally, every_fault: bool) -> None:
+    """The trial that runs is not thrown away, as Ctrl-C does; the same command ends the study, which is stopped.
 
-
-def test_sigusr1_lets_what_runs_end_and_starts_nothing_else(tmp_path: Path, tally: Tally) -> None:
-    """The trial that runs is not thrown away, as Ctrl-C does; the same command ends the study, which is stopped."""
-    launch = Launch(tmp_path / "results", *STUDY, "--concurrency", "1")
+    It is stopped twice, as by a user who insists; by ``make test-faults`` once, too.
+    """
+    launch = Launch(tmp_path / "results", *STUDY)
     launch.wait_for_rows(1)
     launch.process.send_signal(signal.SIGUSR1)
     rows = launch.rows()
@@ -153,13 +151,15 @@ def test_sigusr1_lets_what_runs_end_and_starts_nothing_else(tmp_path: Path, tall
     found = damage(launch.results / NAME, CONFIG, complete=False)
     tally.add("launcher: SIGUSR1", found)
     assert found == Damage()
-    interrupt_while_ray_stops(launch.results, False, tally)
+    interrupt_while_ray_stops(launch.results, True, tally)
+    if every_fault:
+        interrupt_while_ray_stops(tmp_path / "once" / "results", False, tally)
 
 
 def test_sigterm_while_the_report_is_written_is_answered_in_words(tmp_path: Path, tally: Tally) -> None:
     """Ray is gone by then, and with it what it had done to signals."""
     flags = [flag for flag in STUDY if flag != "--no-report"]
-    launch = Launch(tmp_path / "results", *flags, "--concurrency", "1")
+    launch = Launch(tmp_path / "results", *flags)
     launch.wait_for_rows(1)
     while not compacted(launch.results / NAME):
         assert launch.process.poll() is None, launch.said
@@ -174,7 +174,7 @@ def test_sigterm_while_the_report_is_written_is_answered_in_words(tmp_path: Path
 @pytest.mark.parametrize("stage", ["Ray's server starts", "Ray's node starts", "its agents start"])
 def test_sigterm_while_ray_starts_leaves_none_of_it(stage: str, tmp_path: Path, tally: Tally) -> None:
     """Nor its folder; its agents would wait for over a minute for a raylet and a server that are gone."""
-    launch = Launch(tmp_path / "results", *STUDY, "--concurrency", "2")
+    launch = Launch(tmp_path / "results", *STUDY)
     assert reaches(launch, stage), launch.said
     interrupt(launch, "launcher: SIGTERM", False, STARTING)
     assert launch.process.returncode == 130
@@ -205,7 +205,7 @@ def kill_beneath(launch: Launch, fault: str, seconds: float = 60) -> None:
 def test_a_ray_server_that_dies_while_it_starts_is_told(tmp_path: Path, tally: Tally) -> None:
     """Soon: Ray itself would wait for half a minute, or for more and end in a traceback; the same command goes on."""
     fault = "Ray: gcs_server SIGKILL"
-    launch = Launch(tmp_path / "results", *STUDY, "--concurrency", "2")
+    launch = Launch(tmp_path / "results", *STUDY)
     while not shows(launch, *KILLED[fault]):
         assert launch.process.poll() is None, launch.said
     kill_beneath(launch, fault, 20)
@@ -219,7 +219,7 @@ def test_a_ray_server_that_dies_while_it_starts_is_told(tmp_path: Path, tally: T
 @pytest.mark.parametrize("deaths", [1, STARTS])
 def test_a_raylet_that_dies_while_it_starts_is_started_again(deaths: int, tmp_path: Path, tally: Tally) -> None:
     """It ends by itself where a busy machine is slow to start its agents; one that never comes is told in words."""
-    launch = Launch(tmp_path / "results", *STUDY, "--concurrency", "2")
+    launch = Launch(tmp_path / "results", *STUDY)
     killed: set[int] = set()
     try:
         while len(killed) < deaths and not launch.ends(0.01):
@@ -252,7 +252,7 @@ def test_interrupted_at_every_stage_and_at_random_moments_the_same_command_ends_
     undisturbed = tmp_path / "undisturbed" / "results"
     undisturbed.parent.mkdir()
     started = time.monotonic()
-    Launch(undisturbed, *STUDY, "--concurrency", "1").finish()
+    Launch(undisturbed, *STUDY).finish()
     duration = time.monotonic() - started
 
     moments = random.Random(0)
@@ -264,7 +264,7 @@ def test_interrupted_at_every_stage_and_at_random_moments_the_same_command_ends_
     while True:
         results = tmp_path / str(folder) / "results"
         results.parent.mkdir(exist_ok=True)
-        launch = Launch(results, *STUDY, "--concurrency", "1")
+        launch = Launch(results, *STUDY)
         if faults and len(faults) % 2:
             moment = moments.uniform(0, duration)
             struck = not launch.ends(moment)

@@ -74,7 +74,7 @@ def test_macos_runs_a_study(tmp_path: Path) -> None:
     """Without affinity, /proc/cpuinfo and /dev/shm, in the launcher and in the workers of Ray."""
     environment = take_away(MACOS, tmp_path / "macos")
     flags = ("--preset", "quick", "--dataset", str(write_tiny_data(tmp_path)), "--architectures", "unpool_only")
-    sizes = ("--name", "tiny", "--trials", "1", "--seeds", "1", "--epochs", "1")
+    sizes = ("--name", "tiny", "--trials", "1", "--seeds", "1", "--epochs", "1", "--concurrency", "1")
     done = run(environment, tmp_path, str(ROOT / "study" / "launch.py"), *flags, *sizes, "--no-report")
     assert done.returncode == 0, done.stderr
     trials = pd.read_parquet(tmp_path / "results" / "tiny" / "trials")
@@ -96,7 +96,7 @@ def test_a_study_runs_where_a_newcomer_may_be(tmp_path: Path) -> None:
     kept = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
     environment = kept | nowhere | {"HOME": str(home), "LANG": "C", "LC_ALL": "C", "PYTHONPATH": str(ROOT)}
     flags = ("--preset", "quick", "--dataset", "meine Bilder \u00fc.npz", "--architectures", "unpool_only")
-    sizes = ("--trials", "1", "--seeds", "1", "--epochs", "1", "--phase", "search", "--no-report")
+    sizes = ("--trials", "1", "--seeds", "1", "--epochs", "1", "--phase", "search", "--concurrency", "1", "--no-report")
     done = run(environment, folder, str(ROOT / "study" / "launch.py"), *flags, *sizes)
     assert done.returncode == 0, done.stderr
     assert set(pd.read_parquet(folder / "results" / "quick-meine-Bilder-u" / "trials")["status"]) == {"complete"}

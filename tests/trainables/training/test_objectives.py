@@ -298,7 +298,7 @@ def test_discrepancy_is_zero_on_average_for_draws_of_the_prior_and_not_for_other
 @pytest.mark.parametrize(("name", "objective"), FITTING)
 def test_every_objective_learns_the_digits_with_every_architecture_that_it_fits(name: str, objective: str) -> None:
     """At its default strength and the recipe's rate no training diverges, and the error falls from epoch to epoch."""
-    pixels = torch.from_numpy(np.array(load_dataset("digits").training.pixels[:640]))
+    pixels = torch.from_numpy(np.array(load_dataset("digits").training.pixels[:320]))
     strength = OBJECTIVES[objective].default_strength(10)
     trial_config = RECIPES["modern"].trial_config(
         BUILT_IN[name], 10, 3, batch_size=32, objective=objective, objective_strength=strength
