@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 import sysconfig
@@ -84,42 +85,38 @@ def test_the_wheel_says_that_its_packages_are_typed(built: Path) -> None:
         assert {f"{package}/py.typed" for package in PACKAGES} <= set(wheel.namelist())
 
 
-def test_a_dry_run_a_study_and_a_report_work_from_the_wheel_alone(built: Path, python: Callable[..., str]) -> None:
-    """In a folder that is no checkout, so that rows name no commit."""
+@pytest.fixture(scope="module")
+def command(python: Callable[..., str]) -> Callable[[str], str]:
+    """Runs a line of the shell with the installed command on its PATH."""
+    path = "import os, subprocess, sys; os.environ['PATH'] = os.path.dirname(sys.executable) + ':' + os.environ['PATH']"
+    call = "print(subprocess.run({line!r}, shell=True, check=True, capture_output=True, text=True).stdout)"
+    return lambda line: python("-c", f"{path}; {call.format(line=line)}")
+
+
+def test_a_dry_run_a_study_and_a_report_work_from_the_wheel_alone(
+    built: Path, python: Callable[..., str], command: Callable[[str], str]
+) -> None:
+    """In a folder that is no checkout, so that rows name no commit; what it names at its end can be pasted."""
     code = f"import {', '.join(PACKAGES)}; print({', '.join(f'{package}.__file__' for package in PACKAGES)})"
     assert all(path.startswith(str(built / "environment")) for path in python("-c", code).split())
     flags = ("--preset", "quick", "--dataset", str(write_tiny_data(built)), "--architectures", "unpool_only")
-    launch = ("-m", "study.launch", *flags, "--name", "tiny", "--trials", "1", "--seeds", "1", "--epochs", "1")
-    assert "search" in python(*launch, "--dry-run")
+    flags += ("--name", "tiny", "--trials", "1", "--seeds", "1", "--epochs", "1", "--no-report", "--concurrency", "1")
+    assert "search" in python("-m", "study.launch", *flags, "--dry-run")
     assert not (built / "elsewhere" / "results").exists()
-    python(*launch, "--no-report", "--concurrency", "1")
+    said = command(f"cae-study run {shlex.join(flags)}").splitlines()
     trials = pd.read_parquet(built / "elsewhere" / "results" / "tiny" / "trials")
     assert set(trials["status"]) == {"complete"}
     assert set(trials["architecture"]) == {"unpool_only", "pca", "raw_pixels"}
     assert trials["git_commit"].isna().all()
-    python("-m", "analysis.report", "results/tiny", "--output", "report", "--no-tsne")
-    assert (built / "elsewhere" / "report" / "report.html").exists()
-
-
-def test_the_installed_command_says_its_version_completes_and_names_itself(
-    built: Path, python: Callable[..., str]
-) -> None:
-    """By its name on the PATH, in a folder that is no checkout; what it names at its end can be pasted."""
-    shell = (
-        "import os, subprocess, sys; os.environ['PATH'] = os.path.dirname(sys.executable) + ':' + os.environ['PATH']; "
-    )
-    call = "print(subprocess.run({command!r}, shell=True, check=True, capture_output=True, text=True).stdout)"
-
-    def run(command: str) -> str:
-        return python("-c", shell + call.format(command=command))
-
-    assert "cae-study, version" in run("cae-study --version")
-    assert "complete" in run("_CAE_STUDY_COMPLETE=bash_source cae-study")
-    completed = run("COMP_WORDS='cae-study tr' COMP_CWORD=1 _CAE_STUDY_COMPLETE=bash_complete cae-study")
-    assert completed.split() == ["plain,train"]
-    data = write_tiny_data(built)
-    flags = f"--preset quick --dataset {data} --architectures unpool_only --trials 1 --seeds 1 --epochs 1"
-    said = run(f"cae-study run {flags} --name named --phase search --no-report").splitlines()
     (proposed,) = (line.removeprefix("next:").strip() for line in said if line.startswith("next:"))
     assert proposed.startswith("cae-study report ")
-    assert "report.html" in run(proposed)
+    assert "report.html" in command(proposed)
+    assert (built / "elsewhere" / "results" / "tiny" / "report" / "report.html").exists()
+
+
+def test_the_installed_command_says_its_version_and_completes(command: Callable[[str], str]) -> None:
+    """By its name on the PATH."""
+    assert "cae-study, version" in command("cae-study --version")
+    assert "complete" in command("_CAE_STUDY_COMPLETE=bash_source cae-study")
+    completed = command("COMP_WORDS='cae-study tr' COMP_CWORD=1 _CAE_STUDY_COMPLETE=bash_complete cae-study")
+    assert completed.split() == ["plain,train"]
