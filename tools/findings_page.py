@@ -241,8 +241,8 @@ def list_limits(results: StudyResults) -> list[str]:
     if len(differences) and differences.max() < MARGIN:
         limits.append(
             f"**Margins.** No two ranked models differ by {100 * MARGIN:g} % of PCA's error, the margin of equivalence "
-            "and claim 8's limit for the spread of runs: claim 8 then says that runs converge, not that one model's "
-            "differ less than the models do."
+            "and claim 8's limit for the spread of runs: claim 8 then says that runs converge, not that runs of one "
+            "model differ less than the models do."
         )
     if not has_rounds(study):
         limits.append(
@@ -260,10 +260,11 @@ def list_limits(results: StudyResults) -> list[str]:
     if looked := describe_looking(results, study):
         limits.append(f"**Looking.** {looked}")
     devices, commits = confirmed["device"].nunique(), confirmed["git_commit"].nunique()
-    if devices > 1 or commits > 1:
+    kinds = [(devices, "kinds of processor or GPU"), (commits, "states of the code")]
+    if several := [f"{count} {what}" for count, what in kinds if count > 1]:
         limits.append(
-            f"**Machines and versions.** Confirmed runs are of {devices} kinds of processor or GPU and of {commits} "
-            "states of the code, which change rounding, and with it a training as another seed would."
+            f"**Machines and versions.** Confirmed runs are of {join_words(several)}, which may change rounding, and "
+            "with it a training as another seed would."
         )
     return limits
 

@@ -72,7 +72,7 @@ def headline(results: StudyResults) -> Table | Absent:
             Column("undecided_with", "Undecided with", main=False),
         ),
         sections=(*list_study_sections(results), Column("arm", "arm"), Column("code_sizes", "code sizes")),
-        footnotes=list_looks(results),
+        footnotes=(*_list_references(results), *list_looks(results)),
     )
 
 
@@ -112,6 +112,18 @@ def list_looks(results: StudyResults) -> tuple[str, ...]:
     """Return `describe_looking` of each study, by its name where there are several."""
     told = {study.name: describe_looking(results, study) for study in results.studies}
     return tuple(f"{name}: {text}" if len(told) > 1 else text for name, text in told.items() if text)
+
+
+def _list_references(results: StudyResults) -> tuple[str, ...]:
+    """Return what 100 % are in each study, by its name where there are several."""
+    told = {}
+    for study, own in get_pca_errors(results).groupby("study"):
+        errors = join_words(f"{row['pca']:.2f} at code size {row['code_size']}" for _, row in own.iterrows())
+        clipped = (
+            "that of its images clipped to [0, 1], as every model's are" if own["clipped"].all() else "not clipped"
+        )
+        told[study] = f"100 % is PCA's squared error per image, {clipped}: {errors}."
+    return tuple(f"{name}: {text}" if len(told) > 1 else text for name, text in told.items())
 
 
 def select_average(frame: pd.DataFrame) -> pd.DataFrame:

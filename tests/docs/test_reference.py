@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 import math
@@ -230,6 +231,17 @@ def test_a_study_without_the_authors_recipe_says_so_once(tmp_path: Path) -> None
     theirs, ours = findings_page.make_findings_parts(study)["verdicts"].split("**In our recipe:**")
     assert theirs.count("not testable") == theirs.count("no model was trained so") == 1
     assert "claim 2" in ours
+
+
+def test_the_page_says_what_holds_without_model_3_and_which_models_had_another_recipe(tmp_path: Path) -> None:
+    """And the largest difference of ranked models beside the margin, only where it is smaller."""
+    study = load_study(write_synthetic_study(tmp_path / "study", code_sizes=(10,)))
+    recipes = study.trials["recipe"].mask(study.trials["architecture"] == "classic_autoencoder", "muon")
+    changed = dataclasses.replace(study, trials=study.trials.assign(recipe=recipes))
+    parts = findings_page.make_findings_parts(changed)
+    assert "recipe `modern`; Classic auto-encoder: `muon` |" in parts["protocol"]
+    assert "- *contradicted* (without Model 3: supported), claim 4: " in parts["verdicts"]
+    assert "**Margins.**" not in parts["limits"]
 
 
 def test_what_cannot_be_published_changes_nothing(

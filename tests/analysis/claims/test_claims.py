@@ -98,6 +98,8 @@ def test_what_holds_without_model_3_is_said_beside(rows: StudyResults, number: i
     assert found.sentence.endswith(
         " (without Model 3: supported). In our recipe: contradicted (without Model 3: supported)."
     )
+    alike = finding(rows, number)
+    assert (alike.verdict, alike.apart) == ("supported", {"tuned": "", "published": ""})
 
 
 def test_a_run_that_diverges_or_collapses_is_not_stable(rows: StudyResults) -> None:

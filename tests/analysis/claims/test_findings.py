@@ -167,7 +167,8 @@ def test_without_code_size_10_or_the_authors_recipe_there_is_no_verdict(tmp_path
     assert found.command.endswith("--phase search confirm --code-sizes 10")
     write_synthetic_study(tmp_path / "b", code_sizes=(10,), arms=("tuned",), search_trials=1, mishaps={})
     tuned = load_study(tmp_path / "b")
-    assert finding(tuned, 2).arms == {"published": "not testable", "tuned": "supported"}
+    ours = finding(tuned, 2)
+    assert (ours.arms, ours.holding) == ({"published": "not testable", "tuned": "supported"}, "—; 3 of 3")
     assert finding(tuned, 7).verdict != "not testable"
 
 

@@ -26,6 +26,7 @@ def test_every_model_has_its_share_and_its_place_to_every_other(tmp_path: Path) 
     for own, other in (("model_1", "Model 2"), ("model_2", "Model 1")):
         assert other in set(stands.loc[own].dropna())
     assert "not clipped to [0, 1]" in table.caption
+    assert table.footnotes[0] == "100 % is PCA's squared error per image, not clipped: 26.71 at code size 10."
     pairs = shown(headline_pairs(results))
     assert len(pairs.frame) == 2 * 3
     for render in (format_markdown, format_csv, format_latex):
