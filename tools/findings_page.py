@@ -14,18 +14,36 @@ from analysis.provenance import describe_looking, has_rounds
 from analysis.rendering.text import format_markdown
 from analysis.results import ResultsError, StudyResults, select_confirmed
 from analysis.stats.aggregate import select_confirmed_scores
+from analysis.stats.contrasts import MINIMUM_SEEDS
 from analysis.stats.headline import MARGIN
-from analysis.stats.metrics import K_MEANS_ACCURACY, LINEAR_ERROR, SQUARED_ERROR, settle_metrics
+from analysis.stats.metrics import (
+    CROSS_ENTROPY,
+    K_MEANS_ACCURACY,
+    LINEAR_ERROR,
+    MLP_ERROR,
+    RAW_K_MEANS_ACCURACY,
+    SQUARED_ERROR,
+    Metric,
+    select_metric,
+    settle_metrics,
+)
 from analysis.tables.ablations import ablations
 from analysis.tables.costs import search
 from analysis.tables.diagnostics import reliance, stability
-from analysis.tables.headline import headline, join_words, select_headline
+from analysis.tables.headline import describe_nearest, headline, join_words, select_headline
 from analysis.tables.models import architectures
-from analysis.tables.scores import compare_recipes
-from analysis.tables.summary import answers, summary
-from analysis.tables.table import Absent, Table
+from analysis.tables.scores import CLUSTERING, RECONSTRUCTION, compare_recipes, score_table
+from analysis.tables.summary import CLASSIC, answers, summary
+from analysis.tables.table import Absent, Column, Table
 
 VERDICTS = ("supported", "contradicted", "not decided", "not testable")
+AGAINST_CLASSIC = 7
+"""Number of the claim that compares with the classic auto-encoder."""
+CLUSTERED = (
+    K_MEANS_ACCURACY,
+    RAW_K_MEANS_ACCURACY,
+    Metric("k_means_decoder_layer", "accuracy", direction="higher"),
+)
 
 
 def make_findings_parts(results: StudyResults) -> dict[str, str]:
@@ -38,11 +56,25 @@ def make_findings_parts(results: StudyResults) -> dict[str, str]:
     at_primary: dict[str, Sequence[object]] = {"code_size": [PRIMARY_CODE_SIZE]}
     return {
         "in short": answers(results)[0],
-        "models": format_part(architectures(results), {}, keep=("label", "notation", "layers")),
+        "models": format_part(_drop_footnotes(architectures(results)), {}, keep=("label", "notation", "layers")),
         "protocol": describe_protocol(results),
         "reconstruction": format_part(headline(results), tuned, drop=("arm", "code_sizes")),
         "answers": "\n".join(f"- {sentence}" for sentence in answers(results)[1:]),
+        "losses": format_part(
+            _drop_footnotes(score_table(results, RECONSTRUCTION)),
+            tuned | at_primary,
+            keep=("label", CROSS_ENTROPY.name, SQUARED_ERROR.name),
+        ),
         "codes": format_part(summary(results), at_primary, drop=("code_size",)),
+        "pixels": describe_pixels(results),
+        "clusters": format_part(
+            _drop_footnotes(score_table(results, CLUSTERING)),
+            {"arm": ["tuned", "control"]},
+            keep=("label", *(metric.name for metric in CLUSTERED)),
+            drop=("code_size",),
+        ),
+        "whitening": describe_whitening(results),
+        "published": describe_published(results),
         "reliance": format_part(
             reliance(results),
             tuned | at_primary,
@@ -58,6 +90,7 @@ def make_findings_parts(results: StudyResults) -> dict[str, str]:
             ),
         ),
         "search": describe_search(results),
+        "chosen": tabulate_chosen(results),
         "stability": describe_stability(results),
         "verdicts": "\n".join(list_verdicts(results)),
         "limits": "\n".join(f"- {sentence}" for sentence in list_limits(results)),
@@ -155,11 +188,59 @@ def describe_budget(results: StudyResults) -> str:
     return f"{name}, code size {sizes}, {epochs} epochs; per cell (one model at one code size) {seeds} and {tried}."
 
 
+def describe_published(results: StudyResults) -> str:
+    """Return the summary's table of the authors' recipe at the primary code size; a sentence where none was run."""
+    table = summary(results, "published")
+    if isinstance(table, Absent):
+        return "No model was trained so."
+    return format_part(_drop_footnotes(table), {"code_size": [PRIMARY_CODE_SIZE]}, drop=("code_size",))
+
+
+def describe_pixels(results: StudyResults) -> str:
+    """Return what the classifiers and k-means reach on the pixels themselves."""
+    scores = select_confirmed_scores(results)
+    pixels = scores[scores["architecture"] == "raw_pixels"]
+    metrics = [
+        metric for metric in (LINEAR_ERROR, MLP_ERROR, RAW_K_MEANS_ACCURACY) if len(select_metric(pixels, metric))
+    ]
+    told = [f"{metric.label} {select_metric(pixels, metric)['value'].mean():.{metric.digits}f}" for metric in metrics]
+    return f"Raw pixels: {join_words(told)} (means over seeds)." if told else "Raw pixels were not evaluated."
+
+
+def describe_whitening(results: StudyResults) -> str:
+    """Return which verdicts would be others if k-means had the codes as they are."""
+    kept = results.scores[results.scores["evaluator"] != K_MEANS_ACCURACY.evaluator]
+    of_raw = kept[kept["evaluator"] == RAW_K_MEANS_ACCURACY.evaluator].assign(evaluator=K_MEANS_ACCURACY.evaluator)
+    raw = dataclasses.replace(results, scores=pd.concat([kept, of_raw], ignore_index=True))
+    told = [
+        f"claim {ours.claim.number} in {RECIPES[arm]} {theirs.arms[arm]} ({ours.arms[arm]} with whitened ones)"
+        for ours, theirs in zip(findings(results), findings(raw), strict=True)
+        for arm in ours.arms
+        if theirs.arms[arm] != ours.arms[arm]
+    ]
+    if not told:
+        return "With codes as they are every verdict below would be the same."
+    return f"With codes as they are, not whitened, these verdicts would be others: {'; '.join(told)}."
+
+
+def tabulate_chosen(results: StudyResults) -> str:
+    """Return what the search of each cell chose and by how much it is better than trial 0, with its parameters."""
+    table, confirmed = _require(search(results)), select_confirmed(results.trials)
+    cell = ["study", "architecture", "code_size"]
+    tuned = confirmed[confirmed["arm"] == "tuned"].drop_duplicates(cell)[[*cell, "parameters"]]
+    frame = table.frame.merge(tuned.astype({"study": "str", "architecture": "str"}), on=cell, how="left")
+    table = dataclasses.replace(
+        table, frame=frame, columns=(*table.columns, Column("parameters", "Parameters", "count"))
+    )
+    shown = ("label", "best_number", "winner_gain", "best_learning_rate", "best_weight_decay")
+    return format_part(table, {}, keep=(*shown, "best_filters_1/best_filters_2", "parameters"), drop=("code_size",))
+
+
 def describe_search(results: StudyResults) -> str:
     """Return in how many cells the search found a better configuration than the published point, and by how much."""
     frame = _require(search(results)).frame
     gains = frame.loc[frame["winner_gain"] > 0, "winner_gain"]
-    found = f"In {len(gains)} of {len(frame)} cells the search found a better configuration than the published point"
+    found = f"In {len(gains)} of {len(frame)} cells the search found a better configuration than trial 0"
     return (
         f"{found}, by {gains.min():.2f} to {gains.max():.2f} nats per validation image." if len(gains) else f"{found}."
     )
@@ -191,6 +272,7 @@ def describe_rates(results: StudyResults) -> str:
 def list_verdicts(results: StudyResults) -> Iterator[str]:
     """Yield the verdicts on the claims in either recipe, supported ones first, with the comparisons behind them."""
     found, trained = findings(results), {*select_confirmed(results.trials)["arm"]}
+    unequal = ", by unequal recipes" if CLASSIC in compare_recipes(results) else ""
     for arm, name in RECIPES.items():
         yield f"**In {name}:**\n"
         if arm not in trained:
@@ -199,8 +281,9 @@ def list_verdicts(results: StudyResults) -> Iterator[str]:
         told = [(each, each.arms[arm]) for each in found if arm in each.arms]
         for verdict in VERDICTS:
             for each in (each for each, own in told if own == verdict):
-                claim = f"claim {each.claim.number}: {each.claim.statement}"
-                yield f"- *{verdict}*{each.apart[arm]}, {claim}. {each.reasons[arm]}."
+                caveat = unequal if (each.claim.number, arm) == (AGAINST_CLASSIC, "tuned") else ""
+                claim = f"claim {each.claim.number}{caveat}: {each.claim.statement}"
+                yield f"- *{verdict}*{each.apart[arm]}, {claim}. {each.reasons[arm][0].upper()}{each.reasons[arm][1:]}."
         # Figures of too short a training would be read as if they were of the paper's.
         for short in dict.fromkeys(own for _, own in told if own not in VERDICTS):
             yield f"- *{short}*: claims {join_words(str(each.claim.number) for each, own in told if own == short)}."
@@ -258,7 +341,9 @@ def list_limits(results: StudyResults) -> list[str]:
         label = results.get_label(name)
         limits.append(f"**Recipes.** {label} {how}: its distance from them may be the recipe's in part.")
     if looked := describe_looking(results, study):
-        limits.append(f"**Looking.** {looked}")
+        first = results.trials["phase"].ne("confirm") | results.trials["number"].le(MINIMUM_SEEDS)
+        nearest = describe_nearest(dataclasses.replace(results, trials=results.trials[first]), study.name)
+        limits.append(f"**Looking.** {looked} By the first {MINIMUM_SEEDS} seeds of every model, {nearest}.")
     devices, commits = confirmed["device"].nunique(), confirmed["git_commit"].nunique()
     kinds = [(devices, "kinds of processor or GPU"), (commits, "states of the code")]
     if several := [f"{count} {what}" for count, what in kinds if count > 1]:
@@ -267,6 +352,11 @@ def list_limits(results: StudyResults) -> list[str]:
             "with it a training as another seed would."
         )
     return limits
+
+
+def _drop_footnotes(table: Table | Absent) -> Table | Absent:
+    """Return a table without what the page says elsewhere."""
+    return table if isinstance(table, Absent) else dataclasses.replace(table, footnotes=())
 
 
 def _require(table: Table | Absent) -> Table:

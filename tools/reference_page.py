@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pandas as pd
 
 from analysis.rendering import text as rendering
@@ -54,7 +56,8 @@ def tabulate_cost(results: StudyResults) -> str:
 def list_launches(results: StudyResults) -> str:
     """Return the commands by which the study was made, as a block of Markdown."""
     (study,) = results.studies
-    commands = dict.fromkeys(f"python {launch['command']}" for launch in study.manifest["launches"])
+    every = [f"python {launch['command']}" for launch in study.manifest["launches"]]
+    commands = [command for command, _ in itertools.groupby(every)]
     return "\n".join(["```sh", *commands, "```"])
 
 

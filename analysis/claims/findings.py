@@ -202,7 +202,8 @@ def _say_plainly(
 def _give_reason(judged: Sequence[Evidence]) -> str:
     deciding = [each for each in judged if each.decides]
     holding = [each for each in deciding if each.outcome == "holds"]
-    parts = [f"{len(holding)} of {len(deciding)} comparisons hold"]
+    made = any(each.outcome != "missing" for each in deciding)
+    parts = [f"{len(holding)} of {len(deciding)} comparisons hold" if made else "no comparison was made"]
     if len(holding) == len(deciding) and (tests := [each for each in holding if math.isfinite(each.p_value)]):
         parts.append(f"least certain: {max(tests, key=lambda each: each.p_value).sentence}")
     for outcome in ("fails", "open", "missing"):

@@ -68,7 +68,7 @@ def headline(results: StudyResults) -> Table | Absent:
             Column("label", "Model"),
             Column("share", "% of PCA's error", "estimate", 1),
             Column("better_than", "Better than"),
-            Column("equivalent_to", "Equivalent to"),
+            Column("equivalent_to", "Not shown to differ, and equivalent to"),
             Column("undecided_with", "Undecided with", main=False),
         ),
         sections=(*list_study_sections(results), Column("arm", "arm"), Column("code_sizes", "code sizes")),
@@ -165,7 +165,7 @@ def describe_nearest(results: StudyResults, study: str) -> str:
         return ""
     best = differences.iloc[0]
     baseline, other = (results.get_label(name) for name in (BASELINE, best["architecture"]))
-    by = f"{best['difference']:+.1f} ± {best['difference_half_width']:.1f} %"
+    by = f"{best['difference']:+.1f} ± {best['difference_half_width']:.1f} points"
     return f"{other} minus {baseline} is {by} (above 0: {baseline} is better)"
 
 
@@ -200,11 +200,13 @@ def list_sides(pairs: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([pairs, turned.assign(worse=False)], ignore_index=True)
 
 
-def describe_reference(results: StudyResults) -> str:
-    """Say which PCA models are compared with: a study may have its clipped images or not."""
-    clipped = get_pca_errors(results)["clipped"]
-    kinds = {"": clipped.any(), "not ": not clipped.all()}
-    return f"PCA's ({' or '.join(f'{word}clipped to [0, 1]' for word, there in kinds.items() if there)})"
+def describe_reference(results: StudyResults, study: str = "", code_sizes: str = "") -> str:
+    """Say which PCA models are compared with, clipped or not; of a study's one code size with its squared error."""
+    errors = get_pca_errors(results)
+    kinds = {"": errors["clipped"].any(), "not ": not errors["clipped"].all()}
+    of_cell = errors.loc[(errors["study"] == study) & (errors["code_size"].astype("str") == code_sizes), "pca"]
+    value = "".join(f" {error:.2f}" for error in of_cell)
+    return f"PCA's{value} ({' or '.join(f'{word}clipped to [0, 1]' for word, there in kinds.items() if there)})"
 
 
 def scale(frame: pd.DataFrame, name: str) -> pd.DataFrame:

@@ -15,6 +15,7 @@ from analysis.provenance import describe_looking
 from analysis.results import Study, StudyResults, select_confirmed
 from analysis.stats.aggregate import select_confirmed_scores
 from analysis.stats.contrasts import MINIMUM_SEEDS, MOST_SEEDS, SIGNIFICANCE
+from analysis.stats.headline import MARGIN
 from analysis.stats.metrics import CROSS_ENTROPY, SQUARED_ERROR, SUMMARY, select_metric, settle_metrics
 from analysis.stats.ranking import METRIC, select_ranked
 from analysis.tables.agreement import agreement
@@ -53,32 +54,33 @@ ALIKE = 0.5
 
 _VARIED = {
     "code size": "code sizes",
-    "metric": "metrics",
-    "epochs": "epochs",
+    "metric": "metrics (each beside squared error)",
+    "epochs": "epochs of the search's trainings",
     "arm": "recipes",
     "study": "studies",
     "data set": "data sets",
 }
 
 
-def summary(results: StudyResults) -> Table | Absent:
-    """Return the main metric of each kind, model by model, in the tuned arm and of the controls."""
+def summary(results: StudyResults, arm: str = "tuned") -> Table | Absent:
+    """Return the main metric of each kind, model by model, in an arm and of the controls."""
     title = "Summary"
     scores = select_confirmed_scores(results)
     ranked = settle_metrics(scores, SUMMARY)
     metrics = [metric for metric in ranked if len(select_metric(scores, metric))]
     frame = tabulate_scores(results, scores, metrics, ranked)
-    if not metrics or not (frame["arm"] == "tuned").any():
-        return make_absent(results, "summary", title, "no run of the tuned arm is confirmed")
+    if not metrics or not (frame["arm"] == arm).any():
+        return make_absent(results, "summary", title, f"no run of the {arm} arm is confirmed")
     # What has a code size of its own stands in no section.
     apart = [name for name, row in results.models.items() if row.fixed_code_size]
-    frame = frame[frame["arm"].isin(["tuned", "control"]) & ~frame["architecture"].isin(apart)]
+    frame = frame[frame["arm"].isin([arm, "control"]) & ~frame["architecture"].isin(apart)]
     frame = frame.drop(columns=["runs", "complete", "pruned", "converged"])
     return Table(
         "summary",
         title,
-        "Tuned arm and controls on the test images: squared error per image, errors of a linear classifier and of a "
-        "multi-layer perceptron given the code, accuracy of k-means clusters of codes (whitened, unless it says raw). "
+        f"{arm.capitalize()} arm and controls on the test images: squared error per image, errors of a linear "
+        "classifier and of a multi-layer perceptron given the code, accuracy of k-means clusters of codes (whitened, "
+        "unless it says raw). "
         f"{ESTIMATE_CAPTION} {describe_letters(frame)} {FAILURES_CAPTION}",
         frame.reset_index(drop=True),
         (
@@ -140,7 +142,7 @@ def _say_which(results: StudyResults, study: Study, models: pd.DataFrame) -> str
         verb = "have the lowest squared errors and are not shown to differ"
     which = (
         f"{_name_all(results, best.index)} {verb}: on {study.manifest['dataset']['test_images']:,} test images {it_is} "
-        f"{join_words(shares)} % of {describe_reference(results)}, {describe_sizes(code_sizes)}"
+        f"{join_words(shares)} % of {describe_reference(results, study.name, code_sizes)}, {describe_sizes(code_sizes)}"
     )
     control = _say_classic(results, study.name, code_sizes, best["share"])
     beaten = "" if (best["share"] + best["half_width"] < 1).any() else "None of them is shown to be better than PCA."
@@ -156,7 +158,7 @@ def _say_classic(results: StudyResults, study: str, code_sizes: str, best: pd.Se
     place = "lower" if share < 100 * best.min() else "higher" if share > 100 * best.max() else "between theirs"
     parameters = results.trials.loc[results.trials["architecture"] == CLASSIC, "parameters"].median()
     how = compare_recipes(results).get(CLASSIC)
-    recipe = f" It {how}: the distance may be due to that." if how else ""
+    recipe = f" It {how}, so this does not compare architectures." if how else ""
     return (
         f"The classic auto-encoder (fully connected, {parameters / 1e6:.1f} million parameters) is a control and not "
         f"ranked; its error is {place}: {share:.1f} ± {width:.1f} %.{recipe}"
@@ -178,19 +180,24 @@ def _say_loss(results: StudyResults, study: str, first: Iterable[str]) -> str:
         if best.empty or lowest["architecture"] == best["architecture"].iloc[0]:
             continue
         pair = tests[(tests["code_size"] == size) & (tests["architecture"] == best["architecture"].iloc[0])]
-        shown = bool(pair.loc[pair["other"] == lowest["architecture"], "worse"].any())
+        pair = pair[pair["other"] == lowest["architecture"]]
+        shown = bool(pair["worse"].any())
+        by = [
+            f" (difference {row['difference']:.2f} ± {row['half_width']:.2f}, Holm-adjusted p {row['p_holm']:.1g})"
+            for _, row in pair[pair["p_holm"].notna()].iterrows()
+        ]
         ours, other = (
             f"{results.get_label(row['architecture'])} {'has ' if row is lowest else 'with '}"
             f"{row[name]:.2f} ± {row[f'{name}_half_width']:.2f}"
             for row in (lowest, best.iloc[0])
         )
         compared = "lower than" if shown else "not shown to differ from"
-        told.append(f"at code size {size} {ours}, {compared} {other}")
+        told.append(f"at code size {size} {ours}, {compared} {other} nats per test image{''.join(by)}")
     if not told:
         return ""
     return (
         "By cross-entropy, which all were trained by and the search chose by, another model is first: "
-        f"{'; '.join(told)} nats per test image."
+        f"{'; '.join(told)}."
     )
 
 
@@ -203,6 +210,7 @@ def _say_better(results: StudyResults, pairs: pd.DataFrame) -> str:
     if found.empty:
         return "No model is shown to be better than another."
     slight = found["p_equivalent"] < SIGNIFICANCE
+    near_all = bool((pairs["p_equivalent"] < SIGNIFICANCE).all())
     beaten = {
         str(name): frozenset(map(str, group)) for name, group in found.groupby("other", sort=False)["architecture"]
     }
@@ -211,14 +219,16 @@ def _say_better(results: StudyResults, pairs: pd.DataFrame) -> str:
         better = [name for name, others in beaten.items() if others == worse]
         own = found[found["other"].isin(better)]
         near = {str(name) for name, group in slight[own.index].groupby(own["architecture"]) if group.all()}
+        near = set() if near_all else near
         told = []
-        for names, but in ((worse - near, ", by "), (worse & near, f", but by less than {WITHIN}: ")):
+        for names, but in ((worse - near, ", by "), (worse & near, f", but by less than {100 * MARGIN:g}: ")):
             if names:
                 by = _format_range(own[own["architecture"].isin(names)])
-                told.append(f"than {_name_all(results, names)}{but}{by} %")
+                told.append(f"than {_name_all(results, names)}{but}{by}")
         verb = "are each better" if len(better) > 1 else "is better"
         parts.append(f"{_name_all(results, better)} {verb} {', and '.join(told)}")
-    return f"In % of PCA's error, {'; '.join(parts)} (95 % intervals)."
+    all_near = f"All ranked models lie within {WITHIN} of PCA's error of one another. " if near_all else ""
+    return f"{all_near}In percentage points of PCA's error, {'; '.join(parts)} (95 % intervals)."
 
 
 def _say_equivalent(results: StudyResults, pairs: pd.DataFrame) -> str:
@@ -284,7 +294,7 @@ def _say_order(orders: pd.DataFrame) -> str:
         return ""
     return (
         f"Does the order of the models hold? {'; '.join(parts).capitalize()}. In brackets Kendall's tau: 1 for the "
-        "same order, -1 for its reverse."
+        "same order, 0 for unrelated ones, -1 for the reverse."
     )
 
 

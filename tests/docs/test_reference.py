@@ -93,7 +93,7 @@ def test_the_answer_is_worked_out_anew_from_the_files(results: StudyResults) -> 
     error, freedom = sum_up(nearest, "model_4")
     difference = f"{100 * (means[nearest] - means['model_4']):+.1f}"
     half_width = f"{100 * error * scipy.stats.t.ppf(0.975, freedom):.1f}"
-    assert f"{results.get_label(nearest)} minus Model 4 is {difference} ± {half_width} % (above 0" in sentence
+    assert f"{results.get_label(nearest)} minus Model 4 is {difference} ± {half_width} points (above 0" in sentence
     assert f"{said['share'][first]:.1f} ± {said['share_half_width'][first]:.1f}" in sentence
 
 
@@ -203,8 +203,9 @@ def test_a_study_is_published_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         "README": ("answer", "budget", "summary"),
         "PAGE": ("summary", "findings", "launches", "protocol", "cost", "aims", "begun search"),
         "FINDINGS": (
-            *("in short", "models", "protocol", "reconstruction", "answers", "codes", "reliance"),
-            *("rates", "ablations", "search", "stability", "verdicts", "limits"),
+            *("in short", "models", "protocol", "reconstruction", "losses", "answers", "codes", "pixels", "clusters"),
+            *("whitening", "published", "reliance", "search", "chosen", "stability", "rates", "ablations"),
+            *("verdicts", "limits"),
         ),
     }
     for page, names in pages.items():
@@ -228,7 +229,9 @@ def test_a_study_is_published_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_a_study_without_the_authors_recipe_says_so_once(tmp_path: Path) -> None:
     """Not claim by claim; the verdicts in our recipe stand beneath."""
     study = load_study(write_synthetic_study(tmp_path / "study", arms=("tuned",), code_sizes=(10,)))
-    theirs, ours = findings_page.make_findings_parts(study)["verdicts"].split("**In our recipe:**")
+    parts = findings_page.make_findings_parts(study)
+    assert parts["published"] == "No model was trained so."
+    theirs, ours = parts["verdicts"].split("**In our recipe:**")
     assert theirs.count("not testable") == theirs.count("no model was trained so") == 1
     assert "claim 2" in ours
 
@@ -241,7 +244,25 @@ def test_the_page_says_what_holds_without_model_3_and_which_models_had_another_r
     parts = findings_page.make_findings_parts(changed)
     assert "recipe `modern`; Classic auto-encoder: `muon` |" in parts["protocol"]
     assert "- *contradicted* (without Model 3: supported), claim 4: " in parts["verdicts"]
+    errors = study.scores[study.scores["trial_id"].str.contains("confirm-model_4-10-published")]
+    errors = errors[(errors["evaluator"] == "reconstruction") & (errors["metric"] == "squared_error")]
+    mean = errors.loc[errors["split"] == "test", "value"].mean()
+    assert re.search(rf"^\| Model 4 \| {mean:.2f} ", parts["published"], re.MULTILINE), parts["published"]
     assert "**Margins.**" not in parts["limits"]
+
+
+def test_the_page_says_which_verdicts_would_be_others_with_codes_that_are_not_whitened(tmp_path: Path) -> None:
+    """Model 4 is worse than others by k-means of raw codes alone; where it is in neither, nothing would change."""
+    study = load_study(write_synthetic_study(tmp_path / "study", code_sizes=(10,), mishaps={}))
+    accuracy = study.scores["metric"] == "accuracy"
+    values = study.scores["value"].mask(accuracy & (study.scores["evaluator"] == "k_means_whitened"), 0.5)
+    alike = values.mask(accuracy, 0.5)
+    for scores, told in (
+        (values, "claim 5 in our recipe contradicted (not decided with whitened ones)"),
+        (alike, "every verdict below would be the same"),
+    ):
+        changed = dataclasses.replace(study, scores=study.scores.assign(value=scores))
+        assert told in findings_page.describe_whitening(changed)
 
 
 def test_what_cannot_be_published_changes_nothing(

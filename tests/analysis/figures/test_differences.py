@@ -76,7 +76,7 @@ def test_caption_and_first_sentence_say_what_is_drawn_on_top(results: StudyResul
     ((left, y), (right, _)) = container.lines[2][0].get_segments()[0]
     assert top.get_yticklabels()[round(y)].get_text() == "Model 1"
     assert (left, right) == pytest.approx((difference - half, difference + half))
-    said = f"Model 1 minus Model 4 is {difference:+.1f} ± {half:.1f} % (above 0: Model 4 is better)"
+    said = f"Model 1 minus Model 4 is {difference:+.1f} ± {half:.1f} points (above 0: Model 4 is better)"
     shares = "PCA's (not clipped to [0, 1]), averaged over code sizes 2 and 10"
     contrast = f"squared error in % of {shares}"
     assert top.get_title().lower() == contrast.lower()
