@@ -136,9 +136,10 @@ def test_a_missing_and_another_token_are_refused(short_path: Path, tmp_path: Pat
             "none": {"RAY_AUTH_MODE": "disabled"},
         }
         with ThreadPoolExecutor() as threads:
-            ask = [threads.submit(refused, address, tmp_path / name, home, **environments[name]) for name in environments]
-        for asked in ask:
-            message = asked.result()
+            asked = [
+                threads.submit(refused, address, tmp_path / name, home, **given) for name, given in environments.items()
+            ]
+        for message in [each.result() for each in asked]:
             assert "does not accept this process" in message
             assert "RAY_AUTH_MODE=token" in message
 
