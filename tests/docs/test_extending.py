@@ -119,7 +119,7 @@ def test_the_example_runs_as_it_is_written(
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     assert write_shown_files("docs/extending.md", tmp_path) == SHOWN
-    printed = []
+    printed: list[str] = []
     for program, script, *arguments in commands("A study"):
         assert program == "python"
         path = ROOT / script if (ROOT / script).exists() else tmp_path / script

@@ -12,7 +12,7 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -250,5 +250,8 @@ def test_a_cluster_without_what_a_trial_needs_is_refused(cluster: Cluster, tmp_p
     assert "there is no GPU" in refused(cluster, tmp_path / "results", "--gpus-per-trial", "1")
     worker(cluster, num_cpus=2, num_gpus=1)
     cluster.wait_for_nodes()
-    assert "PyTorch finds 0" in refused(cluster, tmp_path / "results")
-    assert "no node has more than 1" in refused(cluster, tmp_path / "results", "--gpus-per-trial", "2")
+    with ThreadPoolExecutor() as threads:
+        one = threads.submit(refused, cluster, tmp_path / "one")
+        two = threads.submit(refused, cluster, tmp_path / "two", "--gpus-per-trial", "2")
+    assert "PyTorch finds 0" in one.result()
+    assert "no node has more than 1" in two.result()
