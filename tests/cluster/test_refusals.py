@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -129,12 +130,16 @@ def test_a_missing_and_another_token_are_refused(short_path: Path, tmp_path: Pat
     home = tmp_path / "home"
     home.mkdir()
     with head(short_path, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN_PATH=str(token)) as address:
-        for environment in (
-            {"RAY_AUTH_MODE": "token"},
-            {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(other)},
-            {"RAY_AUTH_MODE": "disabled"},
-        ):
-            message = refused(address, tmp_path / "results", home, **environment)
+        environments: dict[str, dict[str, str]] = {
+            "missing": {"RAY_AUTH_MODE": "token"},
+            "another": {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(other)},
+            "none": {"RAY_AUTH_MODE": "disabled"},
+        }
+        with ThreadPoolExecutor() as threads:
+            asked = [
+                threads.submit(refused, address, tmp_path / name, home, **given) for name, given in environments.items()
+            ]
+        for message in [each.result() for each in asked]:
             assert "does not accept this process" in message
             assert "RAY_AUTH_MODE=token" in message
 

@@ -13,10 +13,13 @@ from torch import Tensor
 
 import trainables.evaluation.evaluate
 import trainables.run_trial
+from tests.trainables.evaluation.blobs import CLASSES, blobs, by_name
 from trainables.checkpoint import unpack_weights
 from trainables.data.datasets import load_dataset
 from trainables.data.images import Dataset, LabelledImages
 from trainables.evaluation.baselines import embed_pixels
+from trainables.evaluation.clustering import score_umap_gmm
+from trainables.evaluation.evaluate import evaluate_codes
 from trainables.inference import encode
 from trainables.models.architectures import BUILT_IN, CONTROLS, with_variant
 from trainables.models.layers import count_multiply_adds, count_parameters
@@ -397,9 +400,22 @@ def test_a_confirmed_trial_measures_the_test_images(dataset: Dataset) -> None:
 
 
 @pytest.mark.slow
+def test_umap_and_a_mixture_find_separate_classes() -> None:
+    """And a collapsed code gives one cluster, not an error. It is here, where UMAP is compiled for the next tests."""
+    codes, labels = blobs(500)
+    scores = by_name(evaluate_codes(codes, labels, codes, labels, seed=0, with_umap=True))
+    found = {metric for evaluator, metric in scores if evaluator == "umap_gmm"}
+    assert found == {"accuracy", "nmi", "ari", "silhouette"}
+    assert scores["umap_gmm", "accuracy"] > 0.95
+    collapsed = by_name(score_umap_gmm(np.full((50, 3), 0.7, np.float32), labels[:50], CLASSES, seed=0))
+    assert collapsed["umap_gmm", "accuracy"] == pytest.approx(0.1)
+
+
+@pytest.mark.slow
 def test_umap_is_a_code_without_a_decoder() -> None:
     """It is fitted on the training images alone, keeps classes together better than PCA, and reconstructs nothing."""
-    digits = load_dataset("digits")
+    whole = load_dataset("digits")
+    digits = Dataset("digits", whole.training.select(0, 600), 100, whole.test.select(0, 200), "0" * 64)
     batch = TrialBatch("confirm", CONTROLS["umap"], 2, None, (Trial("control", 5, keep_codes=True),))
     (report,) = run_trial(batch, digits, torch.device("cpu"))
     assert report.outcome is not None

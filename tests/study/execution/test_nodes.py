@@ -12,7 +12,7 @@ import sys
 import time
 import uuid
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -198,14 +198,18 @@ def occupied(share: float, planned: int, at_once: Any, most: int, folder: Path) 
 
 
 def share_gpus(folder: Path) -> tuple[set[str], list[Any]]:
-    """Run ten trials of half a GPU on two nodes with a GPU and one without; return those two and the book's lines."""
+    """Run six trials of half a GPU on two nodes with a GPU and one without; return those two and the book's lines.
+
+    Their workers are sent what is of this file, and import nothing of it.
+    """
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
     with join_cluster() as cluster:
         with_gpu = {worker(cluster, num_cpus=4, num_gpus=1), worker(cluster, num_cpus=4, num_gpus=1)}
         worker(cluster, num_cpus=4)
         cluster.wait_for_nodes()
         follow = lambda: count_slots_now([node["Resources"] for node in list_alive_nodes()], 0.5)  # noqa: E731
         assert follow() == 4
-        return with_gpu, occupied(0.5, 10, follow, 4, folder)
+        return with_gpu, occupied(0.5, 6, follow, 4, folder)
 
 
 def test_shares_of_gpus_are_respected_on_mixed_nodes(tmp_path: Path) -> None:
@@ -223,7 +227,7 @@ def test_shares_of_gpus_are_respected_on_mixed_nodes(tmp_path: Path) -> None:
         assert held[node, gpus] <= 2
         most = max(most, held.total())
     assert {node for _, node, _, _ in lines} == with_gpu
-    assert sum(what == "ends" for what, *_ in lines) == 10
+    assert sum(what == "ends" for what, *_ in lines) == 6
     assert most == 4
 
 
@@ -246,5 +250,8 @@ def test_a_cluster_without_what_a_trial_needs_is_refused(cluster: Cluster, tmp_p
     assert "there is no GPU" in refused(cluster, tmp_path / "results", "--gpus-per-trial", "1")
     worker(cluster, num_cpus=2, num_gpus=1)
     cluster.wait_for_nodes()
-    assert "PyTorch finds 0" in refused(cluster, tmp_path / "results")
-    assert "no node has more than 1" in refused(cluster, tmp_path / "results", "--gpus-per-trial", "2")
+    with ThreadPoolExecutor() as threads:
+        one = threads.submit(refused, cluster, tmp_path / "one")
+        two = threads.submit(refused, cluster, tmp_path / "two", "--gpus-per-trial", "2")
+    assert "PyTorch finds 0" in one.result()
+    assert "no node has more than 1" in two.result()

@@ -12,6 +12,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from analysis import report
+from study import launch
 from study.storage.files import Storage
 from study.storage.location import parse_location
 from study.storage.store import Store
@@ -21,17 +23,20 @@ from tests.tiny import write_tiny_data
 
 ROOT = Path(__file__).resolve().parents[3]
 TINY = (
-    *("--preset", "quick", "--architectures", "unpool_only", "--trials", "3", "--seeds", "2", "--epochs", "2"),
+    *("--preset", "quick", "--architectures", "unpool_only", "--trials", "2", "--seeds", "1", "--epochs", "2"),
     *("--concurrency", "1"),
 )
-TRIALS = 3 * 2 + 2 + 2 * 2
-"""Finalists with two seeds each, two confirmations, two controls with two seeds each."""
+TRIALS = 2 * 2 + 1 + 2
+"""Two finalists with two seeds each, a confirmation, two controls."""
 
 pytestmark = [pytest.mark.slow, pytest.mark.fault("object store: launcher killed")]
 
 
-def test_a_study_on_s3_is_stopped_goes_on_and_is_reported(tmp_path: Path) -> None:
-    """SIGKILL after two trials, then the same command; the second launcher in between is refused."""
+def test_a_study_on_s3_is_stopped_goes_on_and_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """SIGKILL after two trials, then the same command; a second launcher in between, this process, is refused."""
+    monkeypatch.chdir(tmp_path)
     with object_store() as store, reached(store) as root:
         data = str(write_tiny_data(tmp_path))
         command = [sys.executable, str(ROOT / "study" / "launch.py"), *TINY, "--dataset", data, "--results-dir", root]
@@ -44,10 +49,10 @@ def test_a_study_on_s3_is_stopped_goes_on_and_is_reported(tmp_path: Path) -> Non
             assert process.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.1)
-        second = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
-        assert second.returncode == 2, second.stderr
-        assert f"in use by process {process.pid}" in second.stderr
-        assert_ended_in_words(second.stderr)
+        assert launch.main(command[2:]) == 2
+        said = capsys.readouterr().err
+        assert f"in use by process {process.pid}" in said
+        assert_ended_in_words(said)
         process.send_signal(signal.SIGKILL)
         process.wait()
         kept = {row["trial_id"]: row["finished_at"] for row in Store(study).read_trials()}
@@ -63,14 +68,6 @@ def test_a_study_on_s3_is_stopped_goes_on_and_is_reported(tmp_path: Path) -> Non
         assert set(trials.status) <= {"complete", "pruned"}
         assert {"report.html", "report.md", "tables", "figures"} <= set(Storage(place).names("report"))
 
-        read = subprocess.run(
-            [sys.executable, str(ROOT / "analysis" / "report.py"), study, "--no-tsne"],
-            cwd=tmp_path,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert read.returncode == 0, read.stderr
-        assert "Unpool only" in read.stdout
+        assert report.main([study, "--no-tsne"]) == 0
+        assert "Unpool only" in capsys.readouterr().out
         assert (tmp_path / "report-quick-tiny" / "report.html").exists()

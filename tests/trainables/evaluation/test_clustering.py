@@ -15,7 +15,6 @@ from trainables.evaluation.clustering import (
     measure_silhouette,
     require_umap,
     score_k_means,
-    score_umap_gmm,
 )
 from trainables.evaluation.evaluate import evaluate_codes
 
@@ -69,15 +68,3 @@ def test_umap_without_the_extra_is_a_clear_error(monkeypatch: pytest.MonkeyPatch
         evaluate_codes(*blobs(50), *blobs(50), seed=0, with_umap=True)
     with pytest.raises(InputError):
         require_umap()
-
-
-@pytest.mark.slow
-def test_umap_and_a_mixture_find_separate_classes() -> None:
-    """And a collapsed code gives one cluster, not an error."""
-    codes, labels = blobs(500)
-    scores = by_name(evaluate_codes(codes, labels, codes, labels, seed=0, with_umap=True))
-    found = {metric for evaluator, metric in scores if evaluator == "umap_gmm"}
-    assert found == {"accuracy", "nmi", "ari", "silhouette"}
-    assert scores["umap_gmm", "accuracy"] > 0.95
-    collapsed = by_name(score_umap_gmm(np.full((50, 3), 0.7, np.float32), labels[:50], CLASSES, seed=0))
-    assert collapsed["umap_gmm", "accuracy"] == pytest.approx(0.1)
