@@ -45,6 +45,8 @@ WAIT_SECONDS = 900.0
 
 _REACH_SECONDS = 5.0
 _FOLLOW_SECONDS = 5.0
+_ATTEMPTS = "RAY_gcs_server_port_wait_time_s"
+"""Ray's variable, whose number is how often a driver tries to reach a head."""
 
 
 class NoClusterError(InputError):
@@ -141,7 +143,7 @@ def _join(address: str, options: dict[str, Any]) -> None:
     try:
         if address != "auto":
             _reach(address)
-        with _keep_quiet(told):
+        with _keep_quiet(told), _ask_once():
             ray.init(address=address, **options)
     except (AuthenticationError, ConnectionError, OSError, ValueError, RuntimeError) as error:
         message = " ".join(str(error).split())
@@ -170,6 +172,22 @@ def _reach(address: str) -> None:
     if not host or not port.isdigit():
         raise ValueError("not of the form HOST:PORT")
     socket.create_connection((host, int(port)), timeout=_REACH_SECONDS).close()
+
+
+@contextmanager
+def _ask_once() -> Iterator[None]:
+    """Let Ray ask the head once, unless the user says otherwise.
+
+    It would ask twenty times, also a head that refuses it; one that is silent, for which it waits a minute each time.
+    """
+    if _ATTEMPTS in os.environ:
+        yield
+        return
+    os.environ[_ATTEMPTS] = "1"
+    try:
+        yield
+    finally:
+        del os.environ[_ATTEMPTS]
 
 
 @contextmanager

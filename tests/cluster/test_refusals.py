@@ -142,6 +142,8 @@ def test_a_missing_and_another_token_are_refused(short_path: Path, tmp_path: Pat
         for message in [each.result() for each in asked]:
             assert "does not accept this process" in message
             assert "RAY_AUTH_MODE=token" in message
+    said = "".join(log.read_text() for log in short_path.rglob("gcs_server.out"))
+    assert said.count("Missing authorization header in request") == 1  # by the last of them, which asks once
 
 
 def test_a_cluster_of_another_release_is_refused(short_path: Path, tmp_path: Path) -> None:
