@@ -99,8 +99,9 @@ def test_a_dry_run_a_study_and_a_report_work_from_the_wheel_alone(
     """In a folder that is no checkout, so that rows name no commit; what it names at its end can be pasted."""
     code = f"import {', '.join(PACKAGES)}; print({', '.join(f'{package}.__file__' for package in PACKAGES)})"
     assert all(path.startswith(str(built / "environment")) for path in python("-c", code).split())
-    flags = ("--preset", "quick", "--dataset", str(write_tiny_data(built)), "--architectures", "unpool_only")
-    flags += ("--name", "tiny", "--trials", "1", "--seeds", "1", "--epochs", "1", "--no-report", "--concurrency", "1")
+    study = ("--preset", "quick", "--dataset", str(write_tiny_data(built)), "--architectures", "unpool_only")
+    counts = ("--trials", "1", "--seeds", "1", "--epochs", "1", "--concurrency", "1")
+    flags = (*study, *counts, "--name", "tiny", "--no-report")
     assert "search" in python("-m", "study.launch", *flags, "--dry-run")
     assert not (built / "elsewhere" / "results").exists()
     said = command(f"cae-study run {shlex.join(flags)}").splitlines()
