@@ -193,7 +193,13 @@ def describe_published(results: StudyResults) -> str:
     table = summary(results, "published")
     if isinstance(table, Absent):
         return "No model was trained so."
-    return format_part(_drop_footnotes(table), {"code_size": [PRIMARY_CODE_SIZE]}, drop=("code_size",))
+    text = format_part(_drop_footnotes(table), {"code_size": [PRIMARY_CODE_SIZE]}, drop=("code_size",))
+    confirmed = select_confirmed(results.trials)
+    seeds = confirmed[confirmed["arm"] == "published"].groupby(["architecture", "code_size"], observed=True).size()
+    planned = int(results.studies[0].manifest["config"]["seeds"])
+    return (
+        text if seeds.min() >= planned else f"{text}\n\nSo far {_count_range(seeds, 'seeds')} of {planned} have ended."
+    )
 
 
 def describe_pixels(results: StudyResults) -> str:
