@@ -14,7 +14,7 @@ from analysis.provenance import describe_looking, has_rounds
 from analysis.rendering.text import format_markdown
 from analysis.results import ResultsError, StudyResults, select_confirmed
 from analysis.stats.aggregate import select_confirmed_scores
-from analysis.stats.contrasts import MINIMUM_SEEDS
+from analysis.stats.contrasts import MINIMUM_SEEDS, SIGNIFICANCE
 from analysis.stats.headline import MARGIN
 from analysis.stats.metrics import (
     CROSS_ENTROPY,
@@ -195,7 +195,8 @@ def describe_published(results: StudyResults) -> str:
         return "No model was trained so."
     text = format_part(_drop_footnotes(table), {"code_size": [PRIMARY_CODE_SIZE]}, drop=("code_size",))
     confirmed = select_confirmed(results.trials)
-    seeds = confirmed[confirmed["arm"] == "published"].groupby(["architecture", "code_size"], observed=True).size()
+    shown = confirmed[(confirmed["arm"] == "published") & (confirmed["code_size"] == PRIMARY_CODE_SIZE)]
+    seeds = shown.groupby("architecture", observed=True).size()
     planned = int(results.studies[0].manifest["config"]["seeds"])
     return (
         text if seeds.min() >= planned else f"{text}\n\nSo far {_count_range(seeds, 'seeds')} of {planned} have ended."
@@ -326,8 +327,8 @@ def list_limits(results: StudyResults) -> list[str]:
         "another search of the cell would have chosen is in no interval.",
     ]
     pairs = select_headline(results)[1]
-    differences = pairs.loc[pairs["arm"] == "tuned", "difference"].abs()
-    if len(differences) and differences.max() < MARGIN:
+    pairs = pairs[pairs["arm"] == "tuned"]
+    if len(pairs) and (pairs["p_equivalent"] < SIGNIFICANCE).all():
         limits.append(
             f"**Margins.** No two ranked models differ by {100 * MARGIN:g} % of PCA's error, the margin of equivalence "
             "and claim 8's limit for the spread of runs: claim 8 then says that runs converge, not that runs of one "
@@ -349,7 +350,8 @@ def list_limits(results: StudyResults) -> list[str]:
     if looked := describe_looking(results, study):
         first = results.trials["phase"].ne("confirm") | results.trials["number"].le(MINIMUM_SEEDS)
         nearest = describe_nearest(dataclasses.replace(results, trials=results.trials[first]), study.name)
-        limits.append(f"**Looking.** {looked} By the first {MINIMUM_SEEDS} seeds of every model, {nearest}.")
+        then = f" By the first {MINIMUM_SEEDS} seeds of every model, {nearest}." if nearest else ""
+        limits.append(f"**Looking.** {looked}{then}")
     devices, commits = confirmed["device"].nunique(), confirmed["git_commit"].nunique()
     kinds = [(devices, "kinds of processor or GPU"), (commits, "states of the code")]
     if several := [f"{count} {what}" for count, what in kinds if count > 1]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -110,20 +110,24 @@ def headline_pairs(results: StudyResults) -> Table | Absent:
 
 def list_looks(results: StudyResults) -> tuple[str, ...]:
     """Return `describe_looking` of each study, by its name where there are several."""
-    told = {study.name: describe_looking(results, study) for study in results.studies}
+    return _name_studies({study.name: describe_looking(results, study) for study in results.studies})
+
+
+def _name_studies(told: Mapping[str, str]) -> tuple[str, ...]:
+    """Return what is told of each study, where anything is, by its name where there are several."""
     return tuple(f"{name}: {text}" if len(told) > 1 else text for name, text in told.items() if text)
 
 
 def _list_references(results: StudyResults) -> tuple[str, ...]:
     """Return what 100 % are in each study, by its name where there are several."""
-    told = {}
+    told: dict[str, str] = {}
     for study, own in get_pca_errors(results).groupby("study"):
         errors = join_words(f"{row['pca']:.2f} at code size {row['code_size']}" for _, row in own.iterrows())
         clipped = (
             "that of its images clipped to [0, 1], as every model's are" if own["clipped"].all() else "not clipped"
         )
-        told[study] = f"100 % is PCA's squared error per image, {clipped}: {errors}."
-    return tuple(f"{name}: {text}" if len(told) > 1 else text for name, text in told.items())
+        told[str(study)] = f"100 % is PCA's squared error per image, {clipped}: {errors}."
+    return _name_studies(told)
 
 
 def select_average(frame: pd.DataFrame) -> pd.DataFrame:
