@@ -215,10 +215,9 @@ def describe_pixels(results: StudyResults) -> str:
 
 
 def describe_whitening(results: StudyResults) -> str:
-    """Return which verdicts would be others if k-means had the codes as they are."""
+    """Return which verdicts would be others if k-means had the codes as they are: of rows without the others."""
     kept = results.scores[results.scores["evaluator"] != K_MEANS_ACCURACY.evaluator]
-    of_raw = kept[kept["evaluator"] == RAW_K_MEANS_ACCURACY.evaluator].assign(evaluator=K_MEANS_ACCURACY.evaluator)
-    raw = dataclasses.replace(results, scores=pd.concat([kept, of_raw], ignore_index=True))
+    raw = dataclasses.replace(results, scores=kept)
     told = [
         f"claim {ours.claim.number} in {RECIPES[arm]} {theirs.arms[arm]} ({ours.arms[arm]} with whitened ones)"
         for ours, theirs in zip(findings(results), findings(raw), strict=True)
