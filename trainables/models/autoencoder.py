@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from trainables.errors import InputError
 from trainables.models.architectures import IMAGE_SIZE, Architecture, Filters, Pooling, Unpooling
 from trainables.models.layers import Layer, list_layers
-from trainables.ops.engine import Decode, Encode, has_kernels
+from trainables.ops.engine import Layers, has_kernels
 from trainables.ops.operations import Operation
 from trainables.ops.pooling import pool_with_phases, unpool, unpool_tile
 
@@ -81,10 +81,7 @@ class Autoencoder(nn.Module):
         self.pooling: Pooling = architecture.pooling or "none"
         self.unpooling: Unpooling = architecture.unpooling or "none"
         self.plain, self.linear = False, False
-        self._operations = tuple(
-            tuple(_make_operation(stage, self.pooling, self.unpooling) for stage in stages)
-            for stages in (self.encoder_stages, self.decoder_stages)
-        )
+        self._operations = {stage: _make_operation(stage, self.pooling, self.unpooling) for stage in self.stages}
         for stage in self.stages:
             self.add_module(stage.layer.name, _Parameters(stage.layer))
 
@@ -115,17 +112,41 @@ class Autoencoder(nn.Module):
 
     def compute_outputs(self, images: Tensor) -> tuple[Tensor, Switches]:
         """Return the outputs of the code layer, ``(batch, outputs)``, and the switches."""
-        if self._compiles(images):
-            operations, switched = self._operations[0], self.unpooling == "switches"
-            given = operations, switched, images, *self._list_parameters(self.encoder_stages)
-            code, *phases = Encode.apply(*given)  # type: ignore[no-untyped-call]
-            return code.flatten(1), dict(enumerate(phases, start=1))
         switches: Switches = {}
-        maps = images
-        *hidden, last = self.encoder_stages
-        for stage in hidden:
-            maps = self.activate(stage, self.preactivate(stage, maps, switches))
-        return self.preactivate(last, maps, switches).flatten(1), switches
+        return self._run(self.encoder_stages, images, switches), switches
+
+    def run(self, stages: Iterable[Stage], maps: Tensor, switches: Switches) -> Tensor:
+        """Return what consecutive layers make of ``maps``; the code where they end at its layer.
+
+        Switches of the encoder's maxima are added to ``switches``, and read where the decoder unpools. Maps are
+        ``(batch, maps, side, side)``, those of fully connected layers ``(batch, units)``.
+        """
+        chosen = set(stages)
+        for half in (self.encoder_stages, self.decoder_stages):
+            if part := tuple(stage for stage in half if stage in chosen):
+                maps = self._run(part, maps, switches)
+                maps = self.read_code(maps) if part[-1].layer.name == "code" else maps
+        return maps
+
+    def _run(self, stages: tuple[Stage, ...], maps: Tensor, switches: Switches) -> Tensor:
+        """Do that with layers of a half, whose end may be the outputs of the code layer as they are."""
+        if self._compiles(maps):
+            switched = self.unpooling == "switches"
+            pooled = [stage.pool_level for stage in stages if stage.pool_level is not None and switched]
+            unpooled = [stage.unpool_level for stage in stages if stage.unpool_level is not None and switched]
+            maps, *phases = Layers.apply(  # type: ignore[no-untyped-call]
+                tuple(self._operations[stage] for stage in stages),
+                switched,
+                tuple(switches[level] for level in unpooled),
+                maps if maps.dim() == 4 else maps[:, :, None, None],
+                *self._list_parameters(stages),
+            )
+            switches.update(zip(pooled, phases, strict=True))
+            return maps.flatten(1) if stages[-1].layer.kind == "linear" else maps
+        for stage in stages:
+            maps = self.preactivate(stage, maps, switches)
+            maps = maps if stage.layer.name == "code" else self.activate(stage, maps)
+        return maps
 
     def read_code(self, outputs: Tensor) -> Tensor:
         """Return the code, ``(batch, code_size)``, that the outputs of the code layer make."""
@@ -144,15 +165,7 @@ class Autoencoder(nn.Module):
                 "a code with the switches of an image, as encode_with_switches returns them",
                 "pass switches, or choose an architecture that unpools without them, as model_4",
             )
-        switches = switches or {}
-        if self._compiles(code):
-            phases = tuple(switches[level] for level in sorted(switches, reverse=True))
-            given = self._operations[1], phases, code[:, :, None, None], *self._list_parameters(self.decoder_stages)
-            logits: Tensor = Decode.apply(*given)  # type: ignore[no-untyped-call]
-            return logits.reshape(-1, 1, self.image_size, self.image_size)
-        maps = code
-        for stage in self.decoder_stages:
-            maps = self.activate(stage, self.preactivate(stage, maps, switches))
+        maps = self._run(self.decoder_stages, code, switches or {})
         return maps.view(-1, 1, self.image_size, self.image_size)
 
     def _compiles(self, maps: Tensor) -> bool:

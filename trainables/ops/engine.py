@@ -1,8 +1,8 @@
-"""The engine of a processor core: whole halves of an auto-encoder through compiled kernels, in two autograd functions.
+"""The engine of a processor core: consecutive layers through compiled kernels, as one function of autograd.
 
-`Encode` and `Decode` compute what stock layers compute, to rounding, and their gradients; losses and optimizers know
-nothing of it. Inside, maps lie in memory as ``[place][map][image]``, images padded to whole vectors, so that all
-arithmetic runs over images.
+`Layers` computes what stock layers compute, to rounding, and their gradients; losses and optimizers know nothing of it.
+A whole half of an auto-encoder is the most that it is given. Inside, maps lie in memory as ``[place][map][image]``,
+images padded to whole vectors, so that all arithmetic runs over images.
 """
 
 from __future__ import annotations
@@ -103,8 +103,7 @@ class _Gather:
             ACTIVATIONS[op.activation],
         )
         self.taps, self.sizes = self._join_rows(op.kind, taps, sizes)
-        # The gradient of an input that was averaged is multiplied by no derivative before it is spread again.
-        derivative = NONE if before is None or before.pooling == "average" else ACTIVATIONS[before.activation]
+        derivative = NONE if before is None else _find_derivative(before)
         combine = {"none": DIRECT, "tile": SUMMED, "average": AVERAGED, "switches": CHOSEN}[op.unpooling]
         opposite = "deconv" if op.kind == "conv" else "conv"
         taps = list_taps(opposite, op.in_side, op.out_side, op.kernel, op.stride, combine != DIRECT)
@@ -348,7 +347,7 @@ class _Lease:
 
 
 class Chain:
-    """The operations of a half of an auto-encoder, one after the other, for one number of images."""
+    """Operations one after the other, for one number of images: consecutive layers of a half of an auto-encoder."""
 
     def __init__(self, operations: tuple[Operation, ...], images: int) -> None:
         self.kernels = load_kernels()
@@ -399,7 +398,7 @@ class Chain:
         return self.view(torch.from_numpy(array), maps, side)
 
     def read_phases(self, switches: Tensor, maps: int, side: int) -> Phases:
-        """Return phases as they lie in memory, ``[place][map][image]``; those of `Encode` without copying them."""
+        """Return phases as they lie in memory, ``[place][map][image]``; those of `Layers` without copying them."""
         memory = torch.zeros(side * side * maps * self.batch, dtype=torch.uint8)
         view = self.view(memory, maps, side)
         _check_shape("switches", switches, view)
@@ -437,15 +436,17 @@ class Chain:
             maps = outputs[i]
         return self.view(result, last.out_maps, last.result_side)
 
-    def backward(self, given: Tensor, phases: Sequence[Phases], work: _Workspace, to_input: bool) -> list[Tensor]:
-        """Return the gradients of the parameters from ``given``, that of the result; the input's stays in ``work``."""
+    def backward(
+        self, given: Tensor, result: Tensor, phases: Sequence[Phases], work: _Workspace, to_input: bool
+    ) -> list[Tensor]:
+        """Return the gradients of the parameters from ``given``, that of ``result``; the input's stays in ``work``."""
         pointwise, last = self.kernels.pointwise, self.operations[-1]
         self.view_array(work.gradients[-1], last.out_maps, last.result_side).copy_(given)
         for sums in work.sums:
             sums.fill(0)
-        # The last layer has no activation: this adds up the gradient of its bias.
-        ended = work.gradients[-1]
-        pointwise.multiply_derivatives(ended, ended, work.sums[-1], last.out_maps * self.batch, NONE)
+        values = result.as_strided((work.gradients[-1].size,), (1,), 0).numpy()
+        n, derivative = last.out_maps * self.batch, _find_derivative(last)
+        pointwise.multiply_derivatives(work.gradients[-1], values, work.sums[-1], n, derivative)
         memory = torch.empty(self._gradient_size)
         array = memory.numpy()
         for i in reversed(range(len(self.operations))):
@@ -483,6 +484,14 @@ class Chain:
         self.kernels.pointwise.spread(values, phases, out, side, out_side, maps * self.batch, factor)
 
 
+def _find_derivative(op: Operation) -> int:
+    """Return the activation by whose derivative the gradient of what an operation returns is multiplied at once.
+
+    One that was averaged is spread before that.
+    """
+    return NONE if op.pooling == "average" else ACTIVATIONS[op.activation]
+
+
 def _copy_swapped(values: Floats, out: Floats, first: int, second: int) -> None:
     """Write ``[first][second][image]`` as ``[second][first][image]``."""
     np.copyto(out.reshape(second, first, -1), values.reshape(first, second, -1).swapaxes(0, 1))
@@ -499,81 +508,59 @@ def _read(tensor: Tensor) -> Floats:
     return tensor.detach().reshape(-1).numpy()
 
 
-find_chain = lru_cache(maxsize=8)(Chain)
+find_chain = lru_cache(maxsize=16)(Chain)
 """Return the chain of operations for a number of images; those used last are kept."""
 
 
-class Encode(torch.autograd.Function):
-    """Images to code and, if the maxima are ``switched``, their phases, from the first pooling on."""
+class Layers(torch.autograd.Function):
+    """What operations make of maps and, if the maxima are ``switched``, their phases, from the first pooling on."""
 
     @staticmethod
     def forward(
-        ctx: Any, operations: tuple[Operation, ...], switched: bool, images: Tensor, *parameters: Tensor
+        ctx: Any,
+        operations: tuple[Operation, ...],
+        switched: bool,
+        switches: tuple[Tensor, ...],
+        maps: Tensor,
+        *parameters: Tensor,
     ) -> tuple[Tensor, ...]:
-        """Return the code, ``(batch, code_size, 1, 1)``, and phases, ``(batch, maps, side, side)`` uint8."""
-        chain, lease = _begin(ctx, operations, images, parameters)
+        """Return maps and phases, ``(batch, maps, side, side)`` float32 and uint8, of maps of that shape.
+
+        ``switches`` are phases for every operation that unpools with them, ``parameters`` weight and bias of each.
+        """
+        ctx.chain = chain = find_chain(operations, len(maps))
+        ctx.lease = lease = chain.borrow()
         memory = [torch.from_numpy(phases) for phases in lease.work.phases]
         if switched:  # They outlive the workspace.
             memory = [torch.empty_like(phases) for phases in memory]
         ctx.phases = [phases.numpy() for phases in memory]
-        code = chain.forward(images, parameters, ctx.phases, lease.work)
-        switches = [
+        given = iter(switches)
+        for i, op in enumerate(operations):
+            if op.unpooling == "switches":
+                ctx.phases[i] = chain.read_phases(next(given), op.in_maps, op.given_side)
+        result = chain.forward(maps, parameters, ctx.phases, lease.work)
+        found = [
             chain.view(phases, op.out_maps, op.result_side)
             for op, phases in zip(operations, memory, strict=True)
             if switched and op.pooling == "max"
         ]
-        ctx.mark_non_differentiable(*switches)
-        return code, *switches
+        ctx.save_for_backward(result, *parameters)
+        ctx.set_materialize_grads(False)
+        ctx.mark_non_differentiable(*found)
+        return result, *found
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
-        """Return the gradients of the images, where it is needed, and of the parameters."""
-        return None, None, *_find_gradients(ctx, gradients[0])
-
-
-class Decode(torch.autograd.Function):
-    """Code to logits, with phases for every operation that unpools with ``switches``."""
-
-    @staticmethod
-    def forward(
-        ctx: Any, operations: tuple[Operation, ...], switches: tuple[Tensor, ...], code: Tensor, *parameters: Tensor
-    ) -> Tensor:
-        """Return the logits, ``(batch, maps, side, side)``, of a code ``(batch, code_size, 1, 1)``."""
-        chain, lease = _begin(ctx, operations, code, parameters)
-        left = iter(switches)
-        ctx.phases = [chain.no_phases] * len(operations)
-        for i, op in enumerate(operations):
-            if op.unpooling == "switches":
-                ctx.phases[i] = chain.read_phases(next(left), op.in_maps, op.given_side)
-        return chain.forward(code, parameters, ctx.phases, lease.work)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
-        """Return the gradients of the code, where it is needed, and of the parameters."""
-        return None, None, *_find_gradients(ctx, gradients[0])
-
-
-def _begin(
-    ctx: Any, operations: tuple[Operation, ...], given: Tensor, parameters: Sequence[Tensor]
-) -> tuple[Chain, _Lease]:
-    ctx.chain = find_chain(operations, len(given))
-    ctx.lease = ctx.chain.borrow()
-    ctx.save_for_backward(*parameters)
-    ctx.set_materialize_grads(False)
-    return ctx.chain, ctx.lease
-
-
-def _find_gradients(ctx: Any, given: Tensor | None) -> tuple[Tensor | None, ...]:
-    if given is None:
-        return (None,) * (1 + len(ctx.saved_tensors))
-    chain, work, to_input = ctx.chain, ctx.lease.work, ctx.needs_input_grad[2]
-    _ = ctx.saved_tensors  # raises where weights have changed since the way forward
-    gradients = chain.backward(given, ctx.phases, work, to_input)
-    first = chain.operations[0]
-    of_input = chain.view_array(work.input_gradient, first.in_maps, first.given_side).clone() if to_input else None
-    return of_input, *gradients
+        """Return the gradients of the maps, where it is needed, and of the parameters."""
+        result, *parameters = ctx.saved_tensors  # raises where one has changed since the way forward
+        given, chain, work, to_input = gradients[0], ctx.chain, ctx.lease.work, ctx.needs_input_grad[3]
+        if given is None:
+            return None, None, None, None, *(None for _ in parameters)
+        found = chain.backward(given, result, ctx.phases, work, to_input)
+        first = chain.operations[0]
+        of_input = chain.view_array(work.input_gradient, first.in_maps, first.given_side).clone() if to_input else None
+        return None, None, None, of_input, *found
 
 
 class Losses(torch.autograd.Function):

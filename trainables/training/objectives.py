@@ -20,6 +20,7 @@ from trainables.models.architectures import Architecture
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from trainables.models.autoencoder import Stage
     from trainables.training.training import Step, StepLosses
 
 RECONSTRUCTION = "reconstruction"
@@ -53,8 +54,8 @@ class Objective:
         measure_outputs: returns scores of all test images from the code layer's outputs and the strength.
         measure_images: returns values of each image of a step, (batch,), whose means over the test images are scores.
         prior: whether codes are drawn to N(0, I), so that draws from it can be decoded.
-        plain: whether it needs what the engine's compiled halves do not give: derivatives of derivatives, or maps
-            between layers. Then PyTorch's own layers compute it.
+        plain: whether it needs derivatives of derivatives, which the engine does not give. Then PyTorch's own layers
+            compute it.
         shared: whether seeds can be trained as one batched model, as `batched` does.
         layers: whether it needs a model's layers one by one.
         labelled: whether a step needs the labels of its images.
@@ -85,9 +86,10 @@ class Objective:
     def limit(self, pretraining: str, layered: bool) -> Objective:
         """Return the same for a training with that pretraining, of a row that is ``layered`` or not.
 
-        Layers by themselves, and modules of the user's own, are PyTorch's to compute, seed after seed.
+        Layers by themselves are trained seed after seed, and so are modules, which are PyTorch's to compute.
         """
-        return self if pretraining == "none" and layered else replace(self, plain=True, shared=False)
+        shared = self.shared and pretraining == "none" and layered
+        return replace(self, plain=self.plain or not layered, shared=shared)
 
     def find_misfit(self, row: Architecture) -> str:
         """Return why ``row`` cannot be trained so; empty where it can."""
@@ -270,24 +272,30 @@ def _contract(step: Step) -> StepLosses:
 
 
 def _drop(step: Step) -> StepLosses:
-    maps, switches = step.images, dict[int, "Tensor"]()
+    maps, switches, layers = step.images, dict[int, "Tensor"](), list["Stage"]()
     for stage in step.model.stages:
-        maps = step.model.activate(stage, step.model.preactivate(stage, maps, switches))
+        layers.append(stage)
         if stage.layer.kind == "linear" and stage.layer.activation != "none":
+            maps = step.model.run(layers, maps, switches)
             maps = maps * (step.draw_uniform(maps) >= step.strength) / (1 - step.strength)
-    return step.compare(maps.view(step.images.shape))
+            layers.clear()
+    return step.compare(step.model.run(layers, maps, switches).view(step.images.shape))
 
 
 def _match_maps(step: Step) -> StepLosses:
     maps, switches, encoded = step.images, dict[int, "Tensor"](), dict[int, "Tensor"]()
-    distance = maps.new_zeros(())
+    layers, distance = list["Stage"](), maps.new_zeros(())
     for stage in step.model.stages:
         if stage.unpool_level is not None:
+            maps = step.model.run(layers, maps, switches)
             distance = distance + (maps - encoded[stage.unpool_level]).square().sum()
-        maps = step.model.activate(stage, step.model.preactivate(stage, maps, switches))
+            layers.clear()
+        layers.append(stage)
         if stage.pool_level is not None:
-            encoded[stage.pool_level] = maps
-    return step.compare(maps.view(step.images.shape)).add(step.strength * distance / len(step.images))
+            maps = encoded[stage.pool_level] = step.model.run(layers, maps, switches)
+            layers.clear()
+    losses = step.compare(step.model.run(layers, maps, switches).view(step.images.shape))
+    return losses.add(step.strength * distance / len(step.images))
 
 
 def _explain_no_switches(row: Architecture) -> str:
@@ -392,7 +400,6 @@ _OBJECTIVES = (
         _drop,
         "Srivastava et al. (2014); strengths [ours]",
         code="without any dropped",
-        plain=True,
         layers=True,
     ),
     Objective(
@@ -413,7 +420,6 @@ _OBJECTIVES = (
         _match_maps,
         "Zhao et al. (2016); strengths [ours]",
         explain_misfit=_explain_no_switches,
-        plain=True,
         layers=True,
     ),
     Objective(

@@ -7,7 +7,7 @@ layers that mirror them. Layers that nothing mirrors singly, as the convolutions
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -36,17 +36,11 @@ class Block:
         """Return what a step minimises: the recipe's loss for images, half the squared error for what lies above."""
         switches: Switches = {}
         with torch.no_grad():
-            given = _run(step.model, self.below, step.images, switches)
-        found = _run(step.model, (*self.encoder, *self.decoder), given, switches).view(given.shape)
+            given = step.model.run(self.below, step.images, switches)
+        found = step.model.run((*self.encoder, *self.decoder), given, switches).view(given.shape)
         if not self.below:
             return step.compare(found).minimised
         return (found - given).square().sum() / (2 * len(given))
-
-
-def _run(model: Autoencoder, stages: Sequence[Stage], maps: Tensor, switches: Switches) -> Tensor:
-    for stage in stages:
-        maps = model.activate(stage, model.preactivate(stage, maps, switches))
-    return maps
 
 
 def list_blocks(model: Autoencoder) -> Iterator[Block]:

@@ -117,6 +117,29 @@ def test_every_pooling_unpooling_and_activation_equals_stock_layers(
 
 
 @pytest.mark.parametrize(
+    "row",
+    [*BUILT_IN.values(), with_variant(BUILT_IN["model_4"], pooling="average", unpooling="average")],
+    ids=lambda row: f"{row.name}-{row.pooling}",
+)
+def test_layers_one_by_one_equal_stock_layers(row: Architecture) -> None:
+    """Each ends with its own activation and pooling, whose derivatives are then the first of the way back."""
+    model, images, results = start(row), draw_images(7), []
+    for plain in (False, True):
+        model.plain = plain
+        maps, switches, layers = images.clone().requires_grad_(), dict[int, Tensor](), dict[str, Tensor]()
+        first = maps
+        for stage in model.stages:
+            maps = layers[stage.layer.name] = model.run([stage], maps, switches)
+        leaves = {"images": first, **layers, **dict(model.named_parameters())}
+        leaves.pop("output")
+        gradients = torch.autograd.grad(maps.square().sum(), list(leaves.values()))
+        slopes = {f"gradient of {each}": value for each, value in zip(leaves, gradients, strict=True)}
+        results.append({each: value.detach() for each, value in (layers | slopes).items()})
+    ours, stock = results
+    assert_same(ours, stock)
+
+
+@pytest.mark.parametrize(
     ("row", "side"),
     [
         pytest.param(ODD, 21, id="maps of odd sides and switches"),

@@ -34,7 +34,7 @@ def test_a_transformed_deconvolution_equals_conv_transpose2d(given: int, results
     parameters = [leaf.detach() for leaf in leaves[1:]]
     found = chain.forward(maps.detach(), parameters, phases, work)
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
-    of_parameters = chain.backward(direction, phases, work, to_input=True)
+    of_parameters = chain.backward(direction, found, phases, work, to_input=True)
     ours = [chain.view_array(work.input_gradient, given, side), *of_parameters]
     for mine, theirs in zip(ours, gradients, strict=True):
         torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-5 * float(theirs.abs().max()))

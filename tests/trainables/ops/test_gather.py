@@ -51,8 +51,8 @@ def test_every_size_of_tile_correlates_what_autograd_does(maps: int, kernel: int
     chain = Chain((operation,), 5)
     work = chain.borrow().work
     parameters, phases = [weight.detach(), bias], [chain.no_phases]
-    chain.forward(given, parameters, phases, work)
-    found = chain.backward(direction, phases, work, to_input=False)
+    made = chain.forward(given, parameters, phases, work)
+    found = chain.backward(direction, made, phases, work, to_input=False)
     torch.testing.assert_close(found[0], expected, rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(found[1], direction.sum((0, 2, 3)), rtol=1e-4, atol=1e-4)
 
@@ -69,7 +69,7 @@ def test_padded_images_add_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         result = chain.forward(padded, [weight, bias], [chain.no_phases], work)
         direction = torch.zeros_like(result)
         direction[:3] = 1
-        found.append(chain.backward(direction, [chain.no_phases], work, to_input=False))
+        found.append(chain.backward(direction, result, [chain.no_phases], work, to_input=False))
     for few, many in zip(*found, strict=True):
         torch.testing.assert_close(few, many)
 

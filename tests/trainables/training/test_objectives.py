@@ -12,7 +12,7 @@ from torch import Tensor
 from trainables.data.datasets import load_dataset
 from trainables.evaluation.reconstruction import measure_objective
 from trainables.models.architectures import BUILT_IN
-from trainables.models.autoencoder import Stage, Switches
+from trainables.models.autoencoder import Switches
 from trainables.training.objectives import (
     OBJECTIVES,
     RECONSTRUCTION,
@@ -89,6 +89,20 @@ def test_every_objective_trains_every_architecture_that_it_fits(name: str, objec
     base = train(make_trial_config(name), pixels)
     assert all(weight.isfinite().all() for weight in weights)
     assert not torch.equal(weights[0], base[0])
+
+
+@pytest.mark.parametrize(("name", "objective"), [pair for pair in FITTING if not OBJECTIVES[pair[1]].plain])
+def test_objectives_of_the_engine_are_those_of_stock_layers(name: str, objective: str, pixels: Tensor) -> None:
+    """The loss of a step with its noise, and the gradient of every parameter, at the strongest."""
+    found = []
+    for plain in (True, False):
+        trial_config = make_trial_config(name, objective, max(OBJECTIVES[objective].list_strengths(4)))
+        training, step = make_step(trial_config, pixels)
+        training.model.plain = plain
+        loss = training.objective.find_losses(step).minimised
+        found.append((loss, *torch.autograd.grad(loss, list(training.model.parameters()))))
+    for stock, ours in zip(*found, strict=True):
+        assert (ours - stock).abs().max() <= 2e-4 * stock.abs().max()
 
 
 def test_a_linear_model_of_masked_images_is_a_ridge_regression_with_a_diagonal_penalty() -> None:
@@ -255,15 +269,13 @@ def test_dropout_leaves_the_mean_of_a_unit_and_evaluation_has_none(
 ) -> None:
     """The code is linear in the units that are dropped before it: on average it is that of the whole model."""
     training, step = make_step(make_trial_config("model_4", "dropout", 0.5), pixels)
-    whole, codes, activate = training.model.encode(step.images), [], training.model.activate
+    whole, codes, read = training.model.encode(step.images), [], training.model.read_code
 
-    def watch(stage: Stage, preactivation: Tensor) -> Tensor:
-        maps = activate(stage, preactivation)
-        if stage.layer.name == "code":
-            codes.append(maps)
-        return maps
+    def watch(outputs: Tensor) -> Tensor:
+        codes.append(read(outputs))
+        return codes[-1]
 
-    monkeypatch.setattr(training.model, "activate", watch)
+    monkeypatch.setattr(training.model, "read_code", watch)
     with torch.no_grad():
         for _ in range(400):
             training.objective.find_losses(step)
