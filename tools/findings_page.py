@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-import pandas as pd
+from findings_training import (
+    count_range,
+    describe_protocol,
+    describe_rates,
+    describe_search,
+    describe_stability,
+    require_table,
+)
+from findings_verdicts import describe_whitening, list_limits, list_verdicts
 
 from analysis.claims.claims import PRIMARY_CODE_SIZE
-from analysis.claims.evidence import PUBLISHED_IMAGES, compute_published_share
-from analysis.claims.findings import RECIPES, findings
-from analysis.provenance import describe_looking, has_rounds
 from analysis.rendering.text import format_markdown
-from analysis.results import ResultsError, StudyResults, select_confirmed
+from analysis.results import StudyResults, select_confirmed
 from analysis.stats.aggregate import select_confirmed_scores
-from analysis.stats.contrasts import MINIMUM_SEEDS, SIGNIFICANCE
-from analysis.stats.headline import MARGIN
 from analysis.stats.metrics import (
     CROSS_ENTROPY,
     K_MEANS_ACCURACY,
@@ -25,20 +28,16 @@ from analysis.stats.metrics import (
     SQUARED_ERROR,
     Metric,
     select_metric,
-    settle_metrics,
 )
 from analysis.tables.ablations import ablations
 from analysis.tables.costs import search
-from analysis.tables.diagnostics import reliance, stability
-from analysis.tables.headline import describe_nearest, headline, join_words, select_headline
+from analysis.tables.diagnostics import reliance
+from analysis.tables.headline import headline, join_words
 from analysis.tables.models import architectures
-from analysis.tables.scores import CLUSTERING, RECONSTRUCTION, compare_recipes, score_table
-from analysis.tables.summary import CLASSIC, answers, summary
+from analysis.tables.scores import CLUSTERING, RECONSTRUCTION, score_table
+from analysis.tables.summary import answers, summary
 from analysis.tables.table import Absent, Column, Table
 
-VERDICTS = ("supported", "contradicted", "not decided", "not testable")
-AGAINST_CLASSIC = 7
-"""Number of the claim that compares with the classic auto-encoder."""
 CLUSTERED = (
     K_MEANS_ACCURACY,
     RAW_K_MEANS_ACCURACY,
@@ -124,70 +123,6 @@ def format_part(
     ).strip()
 
 
-def describe_protocol(results: StudyResults) -> str:
-    """Return a table of what was trained: cells, budget of the search, epochs and seeds by arm and code size."""
-    trials = results.trials.astype({"arm": "str", "architecture": "str"})
-    search_trials = trials[trials["phase"] == "search"]
-    confirmed = trials[(trials["phase"] == "confirm") & (trials["arm"] != "control")]
-    labels = [results.get_label(name) for name in results.models if name in {*confirmed["architecture"]}]
-    dataset = results.studies[0].manifest["dataset"]
-    searched = search_trials.groupby(["architecture", "code_size"])
-    rows = [
-        ("Data", f"{dataset['name']}: {dataset['train_images']:,} training and {dataset['test_images']:,} test images"),
-        ("Models", f"{join_words(labels)}, at {_name_sizes(confirmed)}"),
-        (
-            "Search",
-            f"{_count_range(searched['number'].nunique(), 'configurations')} and "
-            f"{_count_range(searched.size(), 'trainings per cell')}",
-        ),
-    ]
-    for arm in RECIPES:
-        own = confirmed[confirmed["arm"] == arm]
-        if len(own):
-            seeds = own.groupby(["architecture", "code_size"]).size()
-            epochs = join_words(_list(own["epochs_planned"]))
-            told = f"{_count_range(seeds, 'seeds per cell')}, {epochs} epochs, {_name_recipes(results, own)}"
-            rows.append((f"Arm `{arm}`", told))
-    hours = trials["device_seconds"].sum() / 3600
-    rows.append(("In all", f"{len(trials):,} trials, {trials['epochs'].sum():,} epochs, {hours:,.1f} core-hours"))
-    machines = trials["device"].value_counts()
-    rows.append(("Machines", "; ".join(f"{name} ({count} trials)" for name, count in machines.items())))
-    lines = ["| | |", "|---|---|", *(f"| {name} | {told} |" for name, told in rows)]
-    return "\n".join(lines)
-
-
-def _name_recipes(results: StudyResults, confirmed: pd.DataFrame) -> str:
-    """Return the recipe of the ranked models, and behind it each other one with the models that had it."""
-    models: dict[str, list[str]] = {}
-    for (name, recipe), _ in confirmed.groupby(["architecture", "recipe"], observed=True):
-        models.setdefault(str(recipe), []).append(str(name))
-    usual = max(models, key=lambda recipe: sum(results.models[name].ranked for name in models[recipe]))
-    others = "".join(
-        f"; {join_words(map(results.get_label, names))}: `{recipe}`"
-        for recipe, names in models.items()
-        if recipe != usual
-    )
-    return f"recipe `{usual}`{others}"
-
-
-def _name_sizes(trials: pd.DataFrame) -> str:
-    sizes = sorted(trials["code_size"].unique())
-    return f"code size{'s' if len(sizes) > 1 else ''} {join_words([str(size) for size in sizes])}"
-
-
-def describe_budget(results: StudyResults) -> str:
-    """Return in a sentence what the answer rests on: data, epochs, seeds and search of the tuned arm."""
-    tuned = select_confirmed(results.trials)
-    tuned = tuned[tuned["arm"] == "tuned"]
-    searched = results.trials[results.trials["phase"] == "search"]
-    cell = ["architecture", "code_size"]
-    name = results.studies[0].manifest["dataset"]["name"].replace("mnist", "MNIST")
-    epochs, sizes = (join_words(_list(tuned[column])) for column in ("epochs_planned", "code_size"))
-    seeds = _count_range(tuned.groupby(cell, observed=True).size(), "seeds")
-    tried = _count_range(searched.groupby(cell, observed=True)["number"].nunique(), "configurations searched")
-    return f"{name}, code size {sizes}, {epochs} epochs; per cell (one model at one code size) {seeds} and {tried}."
-
-
 def describe_published(results: StudyResults) -> str:
     """Return the summary's table of the authors' recipe at the primary code size; a sentence where none was run."""
     table = summary(results, "published")
@@ -199,7 +134,7 @@ def describe_published(results: StudyResults) -> str:
     seeds = shown.groupby("architecture", observed=True).size()
     planned = int(results.studies[0].manifest["config"]["seeds"])
     return (
-        text if seeds.min() >= planned else f"{text}\n\nSo far {_count_range(seeds, 'seeds')} of {planned} have ended."
+        text if seeds.min() >= planned else f"{text}\n\nSo far {count_range(seeds, 'seeds')} of {planned} have ended."
     )
 
 
@@ -214,24 +149,9 @@ def describe_pixels(results: StudyResults) -> str:
     return f"Raw pixels: {join_words(told)} (means over seeds)." if told else "Raw pixels were not evaluated."
 
 
-def describe_whitening(results: StudyResults) -> str:
-    """Return which verdicts would be others if k-means had the codes as they are: of rows without the others."""
-    kept = results.scores[results.scores["evaluator"] != K_MEANS_ACCURACY.evaluator]
-    raw = dataclasses.replace(results, scores=kept)
-    told = [
-        f"claim {ours.claim.number} in {RECIPES[arm]} {theirs.arms[arm]} ({ours.arms[arm]} with whitened ones)"
-        for ours, theirs in zip(findings(results), findings(raw), strict=True)
-        for arm in ours.arms
-        if theirs.arms[arm] != ours.arms[arm]
-    ]
-    if not told:
-        return "With codes as they are every verdict below would be the same."
-    return f"With codes as they are, not whitened, these verdicts would be others: {'; '.join(told)}."
-
-
 def tabulate_chosen(results: StudyResults) -> str:
     """Return what the search of each cell chose and by how much it is better than trial 0, with its parameters."""
-    table, confirmed = _require(search(results)), select_confirmed(results.trials)
+    table, confirmed = require_table(search(results)), select_confirmed(results.trials)
     cell = ["study", "architecture", "code_size"]
     tuned = confirmed[confirmed["arm"] == "tuned"].drop_duplicates(cell)[[*cell, "parameters"]]
     frame = table.frame.merge(tuned.astype({"study": "str", "architecture": "str"}), on=cell, how="left")
@@ -242,140 +162,6 @@ def tabulate_chosen(results: StudyResults) -> str:
     return format_part(table, {}, keep=(*shown, "best_filters_1/best_filters_2", "parameters"), drop=("code_size",))
 
 
-def describe_search(results: StudyResults) -> str:
-    """Return in how many cells the search found a better configuration than the published point, and by how much."""
-    frame = _require(search(results)).frame
-    gains = frame.loc[frame["winner_gain"] > 0, "winner_gain"]
-    found = f"In {len(gains)} of {len(frame)} cells the search found a better configuration than trial 0"
-    return (
-        f"{found}, by {gains.min():.2f} to {gains.max():.2f} nats per validation image." if len(gains) else f"{found}."
-    )
-
-
-def describe_stability(results: StudyResults) -> str:
-    """Return how many runs of each arm diverged, failed or collapsed."""
-    frame, runs = _require(stability(results)).frame, select_confirmed(results.trials)
-    runs = runs[(runs["status"] == "complete") & (runs["train_cross_entropy"] >= runs["mean_image_cross_entropy"])]
-    told = []
-    for arm in RECIPES:
-        own, bad = frame[frame["arm"] == arm], runs[runs["arm"] == arm]
-        ends = ", ".join(f"{own[name].sum()} {name}" for name in ("diverged", "failed", "collapsed"))
-        still = f"; {len(bad)} ended no better than the mean image does" if len(bad) else ""
-        told += [f"- Arm `{arm}`: of {own['runs'].sum()} trainings {ends}{still}."] if len(own) else []
-    return "\n".join([*told, "", "Collapsed: no better than the mean image, with a loss that has stopped falling."])
-
-
-def describe_rates(results: StudyResults) -> str:
-    """Return whether the levels of ablations had learning rates of their own."""
-    table = ablations(results)
-    if isinstance(table, Absent):
-        return "None was run in this study."
-    if table.frame["rates_tried"].astype(bool).any():
-        return "A level that changes what a learning rate means has the best of three."
-    return "In these rows every level has the learning rate of the confirmed configuration, which need not suit it."
-
-
-def list_verdicts(results: StudyResults) -> Iterator[str]:
-    """Yield the verdicts on the claims in either recipe, supported ones first, with the comparisons behind them."""
-    found, trained = findings(results), {*select_confirmed(results.trials)["arm"]}
-    unequal = ", by unequal recipes" if CLASSIC in compare_recipes(results) else ""
-    for arm, name in RECIPES.items():
-        yield f"**In {name}:**\n"
-        if arm not in trained:
-            yield "- *not testable*: no model was trained so; nothing here confirms or refutes the paper.\n"
-            continue
-        told = [(each, each.arms[arm]) for each in found if arm in each.arms]
-        for verdict in VERDICTS:
-            for each in (each for each, own in told if own == verdict):
-                caveat = unequal if (each.claim.number, arm) == (AGAINST_CLASSIC, "tuned") else ""
-                claim = f"claim {each.claim.number}{caveat}: {each.claim.statement}"
-                yield f"- *{verdict}*{each.apart[arm]}, {claim}. {each.reasons[arm][0].upper()}{each.reasons[arm][1:]}."
-        # Figures of too short a training would be read as if they were of the paper's.
-        for short in dict.fromkeys(own for _, own in told if own not in VERDICTS):
-            yield f"- *{short}*: claims {join_words(str(each.claim.number) for each, own in told if own == short)}."
-        yield ""
-
-
-def list_limits(results: StudyResults) -> list[str]:
-    """Return what limits the conclusions as far as rows tell it: training, seeds, search, machines, code."""
-    (study,) = results.studies
-    confirmed = select_confirmed(results.trials)
-    tuned = confirmed[confirmed["arm"] == "tuned"]
-    cell = ["architecture", "code_size"]
-    epochs, share = int(tuned["epochs_planned"].min()), compute_published_share(results.trials)
-    seeds = _count_range(tuned.groupby(cell, observed=True).size(), "seeds per cell")
-    searched = results.trials[results.trials["phase"] == "search"]
-    tried = _count_range(searched.groupby(cell, observed=True)["number"].nunique(), "configurations per cell")
-    limits = []
-    published = PUBLISHED_IMAGES // int(tuned["train_images"].max())
-    if epochs < published:
-        limits.append(
-            f"**Training.** Arm `tuned` has {epochs} epochs where the authors have {published}; the order of "
-            "the models may change with more."
-        )
-    if len(sizes := {*tuned["code_size"]}) == 1:
-        limits.append(f"**Code size.** Only {sizes.pop()}: nothing is said of other sizes.")
-    if share < 1:
-        limits.append(
-            f"**The authors' recipe** has had {100 * share:.2g} % of their training, so these results do not test it."
-        )
-    limits += [
-        f"**Seeds.** {seeds}: a difference that is small beside the spread of so many is not found, and a model that "
-        "is not found worse need not be as good.",
-        f"**Search.** {tried}: the best of so many need not be the best there is, and what "
-        "another search of the cell would have chosen is in no interval.",
-    ]
-    pairs = select_headline(results)[1]
-    pairs = pairs[pairs["arm"] == "tuned"]
-    if len(pairs) and (pairs["p_equivalent"] < SIGNIFICANCE).all():
-        limits.append(
-            f"**Margins.** No two ranked models differ by {100 * MARGIN:g} % of PCA's error, the margin of equivalence "
-            "and claim 8's limit for the spread of runs: claim 8 then says that runs converge, not that runs of one "
-            "model differ less than the models do."
-        )
-    if not has_rounds(study):
-        limits.append(
-            "**Early stopping.** The searches stopped trainings early by their losses so far, which favours a "
-            "configuration that learns fast at first; later versions give every training its whole schedule."
-        )
-    if settle_metrics(select_confirmed_scores(results), [K_MEANS_ACCURACY]) != (K_MEANS_ACCURACY,):
-        limits.append(
-            "**Clusters** are of the codes as they are, since these rows have none of whitened codes: an "
-            "invertible map of a code would change them."
-        )
-    for name, how in compare_recipes(results).items():
-        label = results.get_label(name)
-        limits.append(f"**Recipes.** {label} {how}: its distance from them may be the recipe's in part.")
-    if looked := describe_looking(results, study):
-        first = results.trials["phase"].ne("confirm") | results.trials["number"].le(MINIMUM_SEEDS)
-        nearest = describe_nearest(dataclasses.replace(results, trials=results.trials[first]), study.name)
-        then = f" By the first {MINIMUM_SEEDS} seeds of every model, {nearest}." if nearest else ""
-        limits.append(f"**Looking.** {looked}{then}")
-    devices, commits = confirmed["device"].nunique(), confirmed["git_commit"].nunique()
-    kinds = [(devices, "kinds of processor or GPU"), (commits, "states of the code")]
-    if several := [f"{count} {what}" for count, what in kinds if count > 1]:
-        limits.append(
-            f"**Machines and versions.** Confirmed runs are of {join_words(several)}, which may change rounding, and "
-            "with it a training as another seed would."
-        )
-    return limits
-
-
 def _drop_footnotes(table: Table | Absent) -> Table | Absent:
     """Return a table without what the page says elsewhere."""
     return table if isinstance(table, Absent) else dataclasses.replace(table, footnotes=())
-
-
-def _require(table: Table | Absent) -> Table:
-    if isinstance(table, Absent):
-        raise ResultsError(f"no table {table.name}: {table.reason}", "a study with its rows", "finish the study first")
-    return table
-
-
-def _list(values: pd.Series) -> list[str]:
-    return [str(value) for value in sorted(values.dropna().unique())]
-
-
-def _count_range(counts: pd.Series, what: str) -> str:
-    low, high = counts.min(), counts.max()
-    return f"{low} {what}" if low == high else f"{low} to {high} {what}"

@@ -24,6 +24,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import findings_page
+import findings_training
 import reference_page
 from PIL import Image
 
@@ -67,7 +68,7 @@ def make_parts(results: StudyResults) -> dict[str, str]:
     )
     return {
         "answer": "\n".join(f"- {sentence}" for sentence in answers(results)[:SENTENCES]),
-        "budget": findings_page.describe_budget(results),
+        "budget": findings_training.describe_budget(results),
         "summary": format_markdown(short).strip(),
     }
 
@@ -82,7 +83,7 @@ def make_page_parts(results: StudyResults) -> dict[str, str]:
         "summary": format_markdown(_get_summary(results)).strip(),
         "findings": format_markdown(dataclasses.replace(verdicts, caption="", columns=main, footnotes=())).strip(),
         "launches": reference_page.list_launches(results),
-        "protocol": findings_page.describe_protocol(results),
+        "protocol": findings_training.describe_protocol(results),
         "cost": reference_page.tabulate_cost(results),
         "aims": reference_page.tabulate_aims(results),
         "begun search": reference_page.tabulate_begun_search(load_study(BEGUN)),

@@ -20,6 +20,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import objectives_page
 from publish_reference import HERE, ROOT, ROWS, copy_rows, write_reference
 
 from analysis.results import ResultsError
@@ -56,7 +57,7 @@ PIECES = {
     "sizes": _reference(),
     "factorial": Piece("factorial-mnist", ("--preset", "factorial"), "factorial"),
     "ablations": _reference("--phase", "ablate", "--code-sizes", "10", "--architectures", "model_4", "model_1"),
-    "objectives": Piece("objectives-mnist", ("--preset", "objectives"), "objectives"),
+    "objectives": Piece("objectives-mnist", ("--preset", "objectives"), "objectives/rows"),
     "fashion": Piece(
         "reference-fashion-mnist",
         (
@@ -105,8 +106,9 @@ def run_piece(piece: Piece, flags: Sequence[str]) -> int:
         status = 130
     if any(folder.glob("trials/*.parquet")):
         copy_rows(folder, kept)
-        if kept == ROWS:
-            write_reference()
+        write_pages = {ROWS: write_reference, objectives_page.ROWS: objectives_page.write_objectives}.get(kept)
+        if write_pages is not None:
+            write_pages()
     return status
 
 

@@ -1,0 +1,74 @@
+"""The page of the study of objectives: what was expected, and what a study with known numbers says of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import objectives_page
+import pytest
+import scipy.stats
+
+from analysis.results import StudyResults, load_study
+from analysis.stats.metrics import LINEAR_ERROR, SQUARED_ERROR
+from tests.analysis.objectives.studies import expected, write_study
+from trainables.training.objectives import OBJECTIVES
+
+
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """What is said of a study in which denoising errs less, k-sparse more, and a variational model blurs."""
+    return [*objectives_page.list_outcomes(load_study(write_study(tmp_path_factory.mktemp("study") / "study")))]
+
+
+def test_every_expectation_is_a_sentence_with_what_came_out(outcomes: list[str]) -> None:
+    """Differences are those that the study was made with; whether they are shown is Welch's test, by Holm's method."""
+    denoising, sparse, variational, moments, what_where = outcomes
+    assert "Linear error (%) of Denoising minus Reconstruction -0.50 ± " in denoising
+    assert denoising.endswith("Contractive and Reconstruction have not both been trained yet.")
+    assert "Linear error (%) of k-sparse minus Denoising +2.50 ± " in sparse
+    assert "Squared error of Variational minus Reconstruction +3.00 ± " in variational
+    assert "Importance weighted and Variational have not both been trained yet" in variational
+    assert "have not both" in moments
+    assert "Here: Not decided whether the intermediate loss cures model 3" in what_where
+    pairs = [
+        ("denoising", "reconstruction", "linear_classifier", "error"),
+        ("k_sparse", "denoising", "linear_classifier", "error"),
+        ("variational", "reconstruction", "reconstruction", "squared_error"),
+    ]
+    p_values = [
+        scipy.stats.ttest_ind(
+            *(expected(name, "middle", evaluator, metric) for name in (first, second)), equal_var=False
+        ).pvalue
+        for first, second, evaluator, metric in pairs
+    ]
+    verdicts = dict.fromkeys(pairs, "not shown")
+    for rank, (p_value, pair) in enumerate(sorted(zip(p_values, pairs, strict=True))):
+        if p_value * (3 - rank) >= 0.05:
+            break
+        verdicts[pair] = "the opposite" if pair[0] == "k_sparse" else "as expected"
+    for sentence, pair in zip(outcomes, pairs, strict=False):
+        assert f", {verdicts[pair]}" in sentence
+    assert len({*verdicts.values()}) > 1
+
+
+def test_few_seeds_have_no_test(tmp_path: Path) -> None:
+    """Nor does one that has not been trained: both are said."""
+    study = load_study(write_study(tmp_path / "study", seeds=2))
+    assert "-0.50 (2 seeds: no test)" in next(objectives_page.list_outcomes(study))
+
+
+def test_expectations_are_of_objectives_and_metrics_that_there_are() -> None:
+    """Each is compared at its middle strength."""
+    comparisons = [each for expected_ in objectives_page.EXPECTED for each in expected_.comparisons]
+    assert {each.first for each in comparisons} | {each.second for each in comparisons} <= {*OBJECTIVES}
+    assert {each.metric for each in comparisons} == {LINEAR_ERROR, SQUARED_ERROR, objectives_page.BOUND}
+
+
+def test_the_page_has_the_table_and_what_was_trained(tmp_path: Path) -> None:
+    """Strengths and all, at code size 10."""
+    study: StudyResults = load_study(write_study(tmp_path / "study"))
+    parts = objectives_page.make_objectives_parts(study)
+    assert parts["objectives"].count("| Denoising |") == 3
+    assert "| Variational |" in parts["objectives"]
+    assert "| Arm `tuned` |" in parts["protocol"]
+    assert "| not decided |" in parts["bypass"]

@@ -1,0 +1,132 @@
+"""What docs/findings.md says of the trainings that its numbers rest on, in numbers and words."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from analysis.claims.findings import RECIPES
+from analysis.results import ResultsError, StudyResults, select_confirmed
+from analysis.tables.ablations import ablations
+from analysis.tables.costs import search
+from analysis.tables.diagnostics import stability
+from analysis.tables.headline import join_words
+from analysis.tables.table import Absent, Table
+
+
+def describe_protocol(results: StudyResults) -> str:
+    """Return a table of what was trained: cells, budget of the search, epochs and seeds by arm and code size."""
+    trials = results.trials.astype({"arm": "str", "architecture": "str"})
+    search_trials = trials[trials["phase"] == "search"]
+    confirmed = trials[(trials["phase"] == "confirm") & (trials["arm"] != "control")]
+    labels = [results.get_label(name) for name in results.models if name in {*confirmed["architecture"]}]
+    dataset = results.studies[0].manifest["dataset"]
+    searched = search_trials.groupby(["architecture", "code_size"])
+    rows = [
+        ("Data", f"{dataset['name']}: {dataset['train_images']:,} training and {dataset['test_images']:,} test images"),
+        ("Models", f"{join_words(labels)}, at {_name_sizes(confirmed)}"),
+        (
+            "Search",
+            f"{count_range(searched['number'].nunique(), 'configurations')} and "
+            f"{count_range(searched.size(), 'trainings per cell')}",
+        ),
+    ]
+    for arm in RECIPES:
+        own = confirmed[confirmed["arm"] == arm]
+        if len(own):
+            seeds = own.groupby(["architecture", "code_size"]).size()
+            epochs = join_words(list_values(own["epochs_planned"]))
+            told = f"{count_range(seeds, 'seeds per cell')}, {epochs} epochs, {_name_recipes(results, own)}"
+            rows.append((f"Arm `{arm}`", told))
+    hours = trials["device_seconds"].sum() / 3600
+    rows.append(("In all", f"{len(trials):,} trials, {trials['epochs'].sum():,} epochs, {hours:,.1f} core-hours"))
+    machines = trials["device"].value_counts()
+    rows.append(("Machines", "; ".join(f"{name} ({count} trials)" for name, count in machines.items())))
+    lines = ["| | |", "|---|---|", *(f"| {name} | {told} |" for name, told in rows)]
+    return "\n".join(lines)
+
+
+def _name_recipes(results: StudyResults, confirmed: pd.DataFrame) -> str:
+    """Return the recipe of the ranked models, and behind it each other one with the models that had it."""
+    models: dict[str, list[str]] = {}
+    for (name, recipe), _ in confirmed.groupby(["architecture", "recipe"], observed=True):
+        models.setdefault(str(recipe), []).append(str(name))
+    usual = max(models, key=lambda recipe: sum(results.models[name].ranked for name in models[recipe]))
+    others = "".join(
+        f"; {join_words(map(results.get_label, names))}: `{recipe}`"
+        for recipe, names in models.items()
+        if recipe != usual
+    )
+    return f"recipe `{usual}`{others}"
+
+
+def _name_sizes(trials: pd.DataFrame) -> str:
+    sizes = sorted(trials["code_size"].unique())
+    return f"code size{'s' if len(sizes) > 1 else ''} {join_words([str(size) for size in sizes])}"
+
+
+def describe_budget(results: StudyResults) -> str:
+    """Return in a sentence what the answer rests on: data, epochs, seeds and search of the tuned arm."""
+    tuned = select_confirmed(results.trials)
+    tuned = tuned[tuned["arm"] == "tuned"]
+    searched = results.trials[results.trials["phase"] == "search"]
+    cell = ["architecture", "code_size"]
+    name = results.studies[0].manifest["dataset"]["name"].replace("mnist", "MNIST")
+    epochs, sizes = (join_words(list_values(tuned[column])) for column in ("epochs_planned", "code_size"))
+    seeds = count_range(tuned.groupby(cell, observed=True).size(), "seeds")
+    tried = count_range(searched.groupby(cell, observed=True)["number"].nunique(), "configurations searched")
+    return f"{name}, code size {sizes}, {epochs} epochs; per cell (one model at one code size) {seeds} and {tried}."
+
+
+def describe_search(results: StudyResults) -> str:
+    """Return in how many cells the search found a better configuration than the published point, and by how much."""
+    frame = require_table(search(results)).frame
+    gains = frame.loc[frame["winner_gain"] > 0, "winner_gain"]
+    found = f"In {len(gains)} of {len(frame)} cells the search found a better configuration than trial 0"
+    return (
+        f"{found}, by {gains.min():.2f} to {gains.max():.2f} nats per validation image." if len(gains) else f"{found}."
+    )
+
+
+def describe_stability(results: StudyResults) -> str:
+    """Return how many runs of each arm diverged, failed or collapsed."""
+    frame, runs = require_table(stability(results)).frame, select_confirmed(results.trials)
+    runs = runs[(runs["status"] == "complete") & (runs["train_cross_entropy"] >= runs["mean_image_cross_entropy"])]
+    told = []
+    for arm in RECIPES:
+        own, bad = frame[frame["arm"] == arm], runs[runs["arm"] == arm]
+        ends = ", ".join(f"{own[name].sum()} {name}" for name in ("diverged", "failed", "collapsed"))
+        still = f"; {len(bad)} ended no better than the mean image does" if len(bad) else ""
+        told += [f"- Arm `{arm}`: of {own['runs'].sum()} trainings {ends}{still}."] if len(own) else []
+    return "\n".join([*told, "", "Collapsed: no better than the mean image, with a loss that has stopped falling."])
+
+
+def describe_rates(results: StudyResults) -> str:
+    """Return whether the levels of ablations had learning rates of their own."""
+    table = ablations(results)
+    if isinstance(table, Absent):
+        return "None was run in this study."
+    if table.frame["rates_tried"].astype(bool).any():
+        return "A level that changes what a learning rate means has the best of three."
+    return "In these rows every level has the learning rate of the confirmed configuration, which need not suit it."
+
+
+def require_table(table: Table | Absent) -> Table:
+    """Return a table of the report that the page cannot do without.
+
+    Raises:
+        ResultsError: it is not there.
+    """
+    if isinstance(table, Absent):
+        raise ResultsError(f"no table {table.name}: {table.reason}", "a study with its rows", "finish the study first")
+    return table
+
+
+def list_values(values: pd.Series) -> list[str]:
+    """Return the distinct values in order, without missing ones."""
+    return [str(value) for value in sorted(values.dropna().unique())]
+
+
+def count_range(counts: pd.Series, what: str) -> str:
+    """Return the least and the most of some counts, with the name of what is counted."""
+    low, high = counts.min(), counts.max()
+    return f"{low} {what}" if low == high else f"{low} to {high} {what}"

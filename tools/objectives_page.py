@@ -1,0 +1,145 @@
+"""What docs/reference/objectives says: scores by objective, and what was expected of the objectives and came out."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+from findings_page import format_part
+from findings_training import describe_protocol
+from publish_reference import HERE, ROOT, reduce_picture, replace_parts
+
+from analysis.claims.claims import PRIMARY_CODE_SIZE
+from analysis.objectives.bypass import judge_bypass
+from analysis.objectives.comparison import compare_objectives
+from analysis.objectives.runs import NO_STRENGTH, collect_scores
+from analysis.results import StudyResults, list_objectives, load_study
+from analysis.stats.contrasts import MINIMUM_SEEDS, SIGNIFICANCE, compare_means
+from analysis.stats.metrics import LINEAR_ERROR, SQUARED_ERROR, Metric, select_metric
+from analysis.stats.ranking import adjust_p_values
+from analysis.tables.table import Absent
+from trainables.training.objectives import RECONSTRUCTION
+
+FOLDER = HERE / "objectives"
+ROWS = FOLDER / "rows"
+PAGE = FOLDER / "README.md"
+PICTURES = ("objective_errors", "objective_strengths", "objective_codes", "prior_samples")
+SUBJECT = "model_4"
+BOUND = Metric("objective", "bound")
+
+
+class Comparison(NamedTuple):
+    """An objective is expected to be better than another one in a metric, or worse."""
+
+    first: str
+    second: str
+    metric: Metric
+    worse: bool = False
+
+
+class Expectation(NamedTuple):
+    """What the literature makes one expect, with its source, and the comparisons that say whether it came out."""
+
+    told: str
+    comparisons: tuple[Comparison, ...]
+
+
+EXPECTED = (
+    Expectation(
+        "Denoising (Vincent et al., 2008) and contractive auto-encoders (Rifai et al., 2011) were proposed for codes "
+        "that tell classes apart better than those of plain reconstruction do.",
+        tuple(Comparison(name, RECONSTRUCTION, LINEAR_ERROR) for name in ("denoising", "contractive")),
+    ),
+    Expectation(
+        "k-sparse codes were reported to classify better than those of denoising and of dropout (Makhzani and Frey, "
+        "2013), there with many more units.",
+        tuple(Comparison("k_sparse", name, LINEAR_ERROR) for name in ("denoising", "dropout")),
+    ),
+    Expectation(
+        "A variational code pays for its prior in pixels (Kingma and Welling, 2013: the divergence is a second term of "
+        "the loss), and weighting by importance makes the bound tighter (Burda et al., 2015).",
+        (
+            Comparison("variational", RECONSTRUCTION, SQUARED_ERROR, worse=True),
+            Comparison("importance_weighted", "variational", BOUND),
+        ),
+    ),
+    Expectation(
+        "Matching the moments of all codes together costs fewer pixels than drawing each code to the prior "
+        "(Tolstikhin et al., 2018).",
+        (Comparison("moment_matching", "variational", SQUARED_ERROR),),
+    ),
+)
+"""Written before any row of the study existed, as was the rule for what-where, which is the fifth."""
+
+
+def make_objectives_parts(results: StudyResults) -> dict[str, str]:
+    """Return the parts of the page by name; Markdown."""
+    table, bypass = compare_objectives(results), judge_bypass(results)
+    return {
+        "protocol": describe_protocol(results),
+        "objectives": format_part(table, {"code_size": [PRIMARY_CODE_SIZE]}, drop=("code_size",)),
+        "expectations": "\n".join(f"- {sentence}" for sentence in list_outcomes(results)),
+        "bypass": format_part(bypass, {}),
+    }
+
+
+def list_outcomes(results: StudyResults) -> Iterator[str]:
+    """Yield what was expected, in a sentence each, and what came out at the middle strength."""
+    tests = _compare(results)
+    for expected in EXPECTED:
+        told = [_describe(results, tests, comparison) for comparison in expected.comparisons]
+        yield f"{expected.told} Here: {'; '.join(told)}."
+    bypass = judge_bypass(results)
+    found = "it has not been trained yet." if isinstance(bypass, Absent) else " ".join(bypass.footnotes)
+    yield f"The intermediate loss of what-where (Zhao et al., 2016) is to make the decoder need the code. Here: {found}"
+
+
+def _compare(results: StudyResults) -> pd.DataFrame:
+    """Return one row a comparison, first, second and metric, with its test; p values by Holm's method over all."""
+    scores = collect_scores(results)
+    shown = scores["place"].isin([NO_STRENGTH, "middle"]) & (scores["code_size"] == PRIMARY_CODE_SIZE)
+    scores = scores[shown & (scores["model"] == SUBJECT)].astype({"objective": "str"})
+    rows = []
+    for first, second, metric, _ in (each for expected in EXPECTED for each in expected.comparisons):
+        values = select_metric(scores, metric)
+        own, other = (values[values["objective"] == name] for name in (first, second))
+        test = compare_means(own, other, ["study"], ["study"])
+        rows.append(test.assign(first=first, second=second, metric=metric.name))
+    tests = pd.concat(rows, ignore_index=True)
+    tests["p_value"] = tests["p_value"].mask(tests["n"] < MINIMUM_SEEDS)
+    tests["p_holm"] = adjust_p_values(tests, ["study"])
+    return tests
+
+
+def _describe(results: StudyResults, tests: pd.DataFrame, comparison: Comparison) -> str:
+    first, second, metric, worse = comparison
+    one, other = (list_objectives(results)[name].label for name in (first, second))
+    own = tests[(tests["first"] == first) & (tests["second"] == second) & (tests["metric"] == metric.name)]
+    if own.empty:
+        return f"{one} and {other} have not both been trained yet"
+    (row,) = own.to_dict("records")
+    told = f"{metric.header} of {one} minus {other} {row['difference']:+.{metric.digits}f}"
+    if not row["n"] >= MINIMUM_SEEDS:
+        return f"{told} ({int(row['n'])} seeds: no test)"
+    better = (row["difference"] > 0) == (metric.direction == "higher")
+    shown = "not shown" if not row["p_holm"] < SIGNIFICANCE else "as expected" if better != worse else "the opposite"
+    return f"{told} ± {row['half_width']:.{metric.digits}f}, {shown}"
+
+
+def write_objectives() -> None:
+    """Write the page's parts and pictures from the rows that are there."""
+    from analysis.drawing import drawing_processes, write_figures
+
+    with contextlib.chdir(ROOT):
+        results = load_study(os.path.relpath(ROWS, ROOT))
+    report: Path = ROOT / "results" / "objectives-report"
+    with drawing_processes():
+        write_figures(results, report)
+    for name in PICTURES:
+        if (drawn := report / "figures" / f"{name}.png").exists():
+            reduce_picture(drawn).save(FOLDER / f"{name}.png", optimize=True)
+    PAGE.write_text(replace_parts(PAGE.read_text(encoding="utf-8"), make_objectives_parts(results)), encoding="utf-8")
