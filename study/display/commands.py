@@ -21,9 +21,11 @@ def suggest_report(folder: Location, options: RunOptions) -> str:
     if folder.local is not None and options.report:
         return shlex.join([name_python(), "-m", "webbrowser", str(folder.local / "report" / "report.html")])
     script = Path(options.command[0] if options.command else "")
-    if script.suffix == ".py":  # study/launch.py, from wherever it was started
-        return shlex.join([name_python(), str(script.parent.parent / "analysis" / "report.py"), str(folder)])
-    starts = [_name_program(script), "report"] if options.command else [name_python(), "-m", "analysis.report"]
+    beside = script.parent.parent / "analysis" / "report.py"
+    if script.suffix == ".py" and beside.is_file():  # study/launch.py, from wherever it was started
+        return shlex.join([name_python(), str(beside), str(folder)])
+    installed = options.command and script.suffix != ".py"  # no script of the user's own
+    starts = [_name_program(script), "report"] if installed else [name_python(), "-m", "analysis.report"]
     return shlex.join([*starts, str(folder)])
 
 

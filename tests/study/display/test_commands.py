@@ -79,6 +79,8 @@ def test_the_report_of_a_study_is_proposed_by_what_is_there(tmp_path: Path) -> N
         done = subprocess.run([*words, "--no-tsne"], cwd=tmp_path, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         assert (tmp_path / "a study" / "report" / "report.html").exists()
+    own_script = RunOptions(command=(str(tmp_path / "mine" / "start.py"),), report=False)
+    assert suggest_report(folder, own_script) == shlex.join([name_python(), *words[1:]])
 
 
 def resuming(folder: Path, config: StudyConfig, typed: str = "study/launch.py", retry: bool = False) -> str:
