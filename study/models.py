@@ -227,9 +227,9 @@ def find_kept_trial(
 
 
 def _find_row(architecture: str | Architecture) -> Architecture:
-    if not isinstance(architecture, str):
+    if isinstance(architecture, Architecture):
         return architecture
-    if architecture not in BUILT_IN:
+    if not isinstance(architecture, str) or architecture not in BUILT_IN:
         raise InputError(
             f"model {architecture!r}"[:80], ", ".join(BUILT_IN), "choose one of these, or give a row of your own"
         )

@@ -112,7 +112,8 @@ def format_part(
         drop: names of the sections left out.
     """
     if isinstance(table, Absent):
-        return f"Not there yet: {table.reason}."
+        told, command, how = table.reason.partition(" To get it: ")
+        return f"Not there yet: {told}{f'{command}`{how}`' if how else ''}." if told else "Not there yet."
     frame = table.frame
     for name, values in rows.items():
         frame = frame[frame[name].isin(values)]
@@ -134,7 +135,9 @@ def describe_published(results: StudyResults) -> str:
     seeds = shown.groupby("architecture", observed=True).size()
     planned = int(results.studies[0].manifest["config"]["seeds"])
     return (
-        text if seeds.min() >= planned else f"{text}\n\nSo far {count_range(seeds, 'seeds')} of {planned} have ended."
+        text
+        if seeds.min() >= planned
+        else f"{text}\n\nSo far {count_range(seeds, '').strip()} of the {planned} planned seeds have ended."
     )
 
 

@@ -31,15 +31,19 @@ def describe_whitening(results: StudyResults) -> str:
     """Return which verdicts would be others if k-means had the codes as they are: of rows without the others."""
     kept = results.scores[results.scores["evaluator"] != K_MEANS_ACCURACY.evaluator]
     raw = dataclasses.replace(results, scores=kept)
-    told = [
-        f"claim {ours.claim.number} in {RECIPES[arm]} {theirs.arms[arm]} ({ours.arms[arm]} with whitened ones)"
-        for ours, theirs in zip(findings(results), findings(raw), strict=True)
-        for arm in ours.arms
-        if theirs.arms[arm] != ours.arms[arm]
-    ]
-    if not told:
+    if not (told := list_changed_verdicts(results, raw, "with whitened ones")):
         return "With codes as they are every verdict below would be the same."
     return f"With codes as they are, not whitened, these verdicts would be others: {'; '.join(told)}."
+
+
+def list_changed_verdicts(results: StudyResults, other: StudyResults, when: str) -> list[str]:
+    """Return how verdicts on the rows of ``other`` differ from those on ``results``, which hold ``when``."""
+    return [
+        f"claim {ours.claim.number} in {RECIPES[arm]} {theirs.arms[arm]} ({ours.arms[arm]} {when})"
+        for ours, theirs in zip(findings(results), findings(other), strict=True)
+        for arm in ours.arms
+        if arm in theirs.arms and theirs.arms[arm] != ours.arms[arm]
+    ]
 
 
 def list_verdicts(results: StudyResults) -> Iterator[str]:
@@ -115,8 +119,11 @@ def list_limits(results: StudyResults) -> list[str]:
         limits.append(f"**Recipes.** {label} {how}: its distance from them may be the recipe's in part.")
     if looked := describe_looking(results, study):
         first = results.trials["phase"].ne("confirm") | results.trials["number"].le(MINIMUM_SEEDS)
-        nearest = describe_nearest(dataclasses.replace(results, trials=results.trials[first]), study.name)
+        early = dataclasses.replace(results, trials=results.trials[first])
+        nearest = describe_nearest(early, study.name)
         then = f" By the first {MINIMUM_SEEDS} seeds of every model, {nearest}." if nearest else ""
+        if told := list_changed_verdicts(results, early, "now"):
+            then += f" By them these verdicts were others: {'; '.join(told)}."
         limits.append(f"**Looking.** {looked}{then}")
     devices, commits = confirmed["device"].nunique(), confirmed["git_commit"].nunique()
     kinds = [(devices, "kinds of processor or GPU"), (commits, "states of the code")]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +18,7 @@ from analysis.claims.claims import PRIMARY_CODE_SIZE
 from analysis.objectives.bypass import judge_bypass
 from analysis.objectives.comparison import compare_objectives
 from analysis.objectives.runs import NO_STRENGTH, collect_scores
-from analysis.results import StudyResults, list_objectives, load_study
+from analysis.results import ResultsError, StudyResults, list_objectives, load_study
 from analysis.stats.contrasts import MINIMUM_SEEDS, SIGNIFICANCE, compare_means
 from analysis.stats.metrics import LINEAR_ERROR, SQUARED_ERROR, Metric, select_metric
 from analysis.stats.ranking import adjust_p_values
@@ -29,7 +30,7 @@ ROWS = FOLDER / "rows"
 PAGE = FOLDER / "README.md"
 PICTURES = ("objective_errors", "objective_strengths", "objective_codes", "prior_samples")
 SUBJECT = "model_4"
-BOUND = Metric("objective", "bound")
+BOUND = Metric("objective", "bound", "nats/image")
 
 
 class Comparison(NamedTuple):
@@ -77,11 +78,18 @@ EXPECTED = (
 
 
 def make_objectives_parts(results: StudyResults) -> dict[str, str]:
-    """Return the parts of the page by name; Markdown."""
+    """Return the parts of the page by name; Markdown.
+
+    Raises:
+        ResultsError: no model has been confirmed by several objectives.
+    """
     table, bypass = compare_objectives(results), judge_bypass(results)
+    if isinstance(table, Absent):
+        raise ResultsError(f"{results.path}: no model by several objectives", "confirmed runs", "go on with the study")
+    at_primary: dict[str, Sequence[object]] = {"code_size": [PRIMARY_CODE_SIZE]}
     return {
         "protocol": describe_protocol(results),
-        "objectives": format_part(table, {"code_size": [PRIMARY_CODE_SIZE]}, drop=("code_size",)),
+        "objectives": format_part(dataclasses.replace(table, footnotes=()), at_primary, drop=("code_size",)),
         "expectations": "\n".join(f"- {sentence}" for sentence in list_outcomes(results)),
         "bypass": format_part(bypass, {}),
     }
@@ -120,26 +128,31 @@ def _describe(results: StudyResults, tests: pd.DataFrame, comparison: Comparison
     one, other = (list_objectives(results)[name].label for name in (first, second))
     own = tests[(tests["first"] == first) & (tests["second"] == second) & (tests["metric"] == metric.name)]
     if own.empty:
-        return f"{one} and {other} have not both been trained yet"
+        return f"{metric.header} of {one} and {other}: no runs of both to compare"
     (row,) = own.to_dict("records")
     told = f"{metric.header} of {one} minus {other} {row['difference']:+.{metric.digits}f}"
     if not row["n"] >= MINIMUM_SEEDS:
-        return f"{told} ({int(row['n'])} seeds: no test)"
+        return f"{told} (fewer than {MINIMUM_SEEDS} seeds: no test)"
     better = (row["difference"] > 0) == (metric.direction == "higher")
     shown = "not shown" if not row["p_holm"] < SIGNIFICANCE else "as expected" if better != worse else "the opposite"
-    return f"{told} ± {row['half_width']:.{metric.digits}f}, {shown}"
+    return f"{told} ± {row['half_width']:.{metric.digits}f} (n = {int(row['n'])}), {shown}"
 
 
 def write_objectives() -> None:
-    """Write the page's parts and pictures from the rows that are there."""
+    """Write the page's parts and pictures from the rows that are there.
+
+    Raises:
+        ResultsError: they cannot be read, or are too few for the page.
+    """
     from analysis.drawing import drawing_processes, write_figures
 
     with contextlib.chdir(ROOT):
         results = load_study(os.path.relpath(ROWS, ROOT))
+    written = make_objectives_parts(results)
     report: Path = ROOT / "results" / "objectives-report"
     with drawing_processes():
         write_figures(results, report)
     for name in PICTURES:
         if (drawn := report / "figures" / f"{name}.png").exists():
             reduce_picture(drawn).save(FOLDER / f"{name}.png", optimize=True)
-    PAGE.write_text(replace_parts(PAGE.read_text(encoding="utf-8"), make_objectives_parts(results)), encoding="utf-8")
+    PAGE.write_text(replace_parts(PAGE.read_text(encoding="utf-8"), written), encoding="utf-8")

@@ -210,7 +210,7 @@ def _give_reason(judged: Sequence[Evidence]) -> str:
         if named := [each for each in deciding if each.outcome == outcome]:
             parts.append(f"{outcome}: {_name_some(named)}")
     if beside := [each for each in judged if not each.decides and each.outcome == "fails"]:
-        parts.append(f"beside the rule fails: {_name_some(beside)}")
+        parts.append(f"not part of the claim, but failing as well: {_name_some(beside)}")
     return "; ".join(parts)
 
 

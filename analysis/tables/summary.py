@@ -54,7 +54,7 @@ ALIKE = 0.5
 
 _VARIED = {
     "code size": "code sizes",
-    "metric": "metrics (each beside squared error)",
+    "metric": "metrics (each against squared error)",
     "epochs": "epochs of the search's trainings",
     "arm": "recipes",
     "study": "studies",

@@ -56,6 +56,8 @@ def print_plan(
     _print_fact("trials", f"{plan.total} in all, {plan.done} done, to run: {planned or 'none'}")
     _print_fact("epochs", f"{sum(work.epochs.values()):,}{f': {epochs}' if epochs else ''}")
     _print_fact("search", describe_search(config))
+    if "ablate" in config.phases:
+        _print_fact("ablated", describe_ablated(config))
     if config.until_decided:
         _print_fact("looks", describe_looks(plan))
     each = f"{resources.gpus_per_trial:g} GPU each" if resources.gpus_per_trial else "one core each"
@@ -95,6 +97,15 @@ def describe_search(config: StudyConfig) -> str:
         for each in list_rounds(config)
     )
     return f"{config.trials} configurations a cell by {chosen}: {rounds}"
+
+
+def describe_ablated(config: StudyConfig) -> str:
+    """Return what phase ablate takes, and where others are asked for."""
+    cells = config.ablated_cells
+    taken = ", ".join(dict.fromkeys(cell.architecture for cell in cells)) or "none"
+    others = [name for name in config.searched_architectures if name not in config.ablated_architectures]
+    told = f"{taken} at code size {cells[0].code_size}" if cells else taken
+    return f"{told}; not {', '.join(others)}: ablated_architectures of a study file" if others else told
 
 
 def print_first_configurations(plan: Plan) -> None:

@@ -75,6 +75,7 @@ class TrialRecorder:
         self.plan, self.progress = plan, progress
         self._store, self._provenance = store, dict(provenance)
         self._running: dict[str, _Running] = {}
+        self._given_back: list[TrialBatch] = []
 
     def __reduce__(self) -> tuple[type[object], tuple[()]]:
         # Tune pickles what it is given, and what that holds, to a file that nothing reads.
@@ -82,11 +83,17 @@ class TrialRecorder:
 
     def take(self, at_once: int = 1) -> TrialBatch | None:
         """Return the next pending trials, of one group, as a worker needs them; None if none can start now."""
+        if self._given_back:
+            return self._given_back.pop(0)
         if (taken := self.plan.take(at_once)) is None:
             return None
         trials, trial_config = taken
         self._running |= {planned.trial_id: _Running(planned, trial_config) for planned in trials}
         return make_batch(trials, trial_config, self.plan.config)
+
+    def give_back(self, batch: TrialBatch) -> None:
+        """Let trials be taken again that were and have not begun."""
+        self._given_back.append(batch)
 
     def receive(self, report: Report) -> None:
         """Keep what a worker reports; commit the trial when it has ended.

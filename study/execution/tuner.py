@@ -101,6 +101,7 @@ class RowWriter(tune.Callback):
         self._heard: dict[str, float] = {}  # when each trial in Tune was heard of last
         self._node_deaths: Counter[str] = Counter()
         self._dead_starts, self._last_words = 0, ""
+        self._recovered = "", -1  # the last trial that Tune set to start again, and in which of its steps
 
     def setup(self, *_: Any, **__: Any) -> None:
         """Answer SIGUSR1 in Tune's place, which has just been made to cut off what runs."""
@@ -136,6 +137,7 @@ class RowWriter(tune.Callback):
 
         That is the death of a node, and of a worker that had not yet begun.
         """
+        self._recovered = trial.trial_id, iteration
         reason = self._reason(trial)
         if self._is_blameless(trial.trial_id, reason):
             trial.run_metadata.num_failures -= 1
@@ -144,7 +146,16 @@ class RowWriter(tune.Callback):
                 self._recorder.progress.attempt_failed(each.trial_id, reason)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
-        """Commit as failed what the trial had still to do, with the reason of its last attempt."""
+        """Commit as failed what the trial had still to do, with the reason of its last attempt.
+
+        A worker that dies while it is made ready for its next trial is two events in one to Tune: the actor's, after
+        which the trial is to start again, and that of its task, which ends it. It may be one that waited on a node that
+        died. Such a trial is handed out anew.
+        """
+        if self._recovered == (trial.trial_id, iteration):
+            self._recorder.give_back(trial.config["batch"])
+            self.on_trial_complete(iteration, trials, trial)
+            return
         for each in trial.config["batch"].trials:
             if self._recorder.holds(each.trial_id):
                 self._recorder.commit(each.trial_id, Outcome("failed", self._reason(trial)))

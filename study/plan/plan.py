@@ -109,7 +109,7 @@ class Plan:
             raise InputError(
                 f"phase ablate has no trial: factors {' '.join(config.factors)} of {' '.join(config.architectures)}",
                 f"a factor that changes something of one of {', '.join(config.ablated_architectures)}",
-                "give other --factors, --architectures or --arms",
+                "give other --factors, --architectures or --arms, or a study file with other ablated_architectures",
             )
         self._free.reverse()
         for cell, state in self._cells.items():

@@ -28,7 +28,7 @@ def call(*command):
 """
 SMALLER = {
     'RunOptions(results_dir="results")': 'RunOptions(results_dir="results", concurrency=1, report=False)',
-    "trials=2, seeds=2)": "trials=2, seeds=1, validation_seeds=1, epochs=4)",
+    'architectures=("model_4",))': 'architectures=("model_4",), trials=2, seeds=1, validation_seeds=1, epochs=4)',
 }
 
 

@@ -7,10 +7,12 @@ from pathlib import Path
 import objectives_page
 import pytest
 import scipy.stats
+from publish_reference import replace_parts
 
-from analysis.results import StudyResults, load_study
+from analysis.results import ResultsError, StudyResults, load_study
 from analysis.stats.metrics import LINEAR_ERROR, SQUARED_ERROR
 from tests.analysis.objectives.studies import expected, write_study
+from tests.synthetic import write_synthetic_study
 from trainables.training.objectives import OBJECTIVES
 
 
@@ -24,11 +26,11 @@ def test_every_expectation_is_a_sentence_with_what_came_out(outcomes: list[str])
     """Differences are those that the study was made with; whether they are shown is Welch's test, by Holm's method."""
     denoising, sparse, variational, moments, what_where = outcomes
     assert "Linear error (%) of Denoising minus Reconstruction -0.50 ± " in denoising
-    assert denoising.endswith("Contractive and Reconstruction have not both been trained yet.")
+    assert denoising.endswith("Linear error (%) of Contractive and Reconstruction: no runs of both to compare.")
     assert "Linear error (%) of k-sparse minus Denoising +2.50 ± " in sparse
     assert "Squared error of Variational minus Reconstruction +3.00 ± " in variational
-    assert "Importance weighted and Variational have not both been trained yet" in variational
-    assert "have not both" in moments
+    assert "of Importance weighted and Variational: no runs of both" in variational
+    assert "no runs of both" in moments
     assert "Here: Not decided whether the intermediate loss cures model 3" in what_where
     pairs = [
         ("denoising", "reconstruction", "linear_classifier", "error"),
@@ -47,14 +49,14 @@ def test_every_expectation_is_a_sentence_with_what_came_out(outcomes: list[str])
             break
         verdicts[pair] = "the opposite" if pair[0] == "k_sparse" else "as expected"
     for sentence, pair in zip(outcomes, pairs, strict=False):
-        assert f", {verdicts[pair]}" in sentence
+        assert f" (n = 3), {verdicts[pair]}" in sentence
     assert len({*verdicts.values()}) > 1
 
 
 def test_few_seeds_have_no_test(tmp_path: Path) -> None:
-    """Nor does one that has not been trained: both are said."""
+    """The difference is told."""
     study = load_study(write_study(tmp_path / "study", seeds=2))
-    assert "-0.50 (2 seeds: no test)" in next(objectives_page.list_outcomes(study))
+    assert "-0.50 (fewer than 3 seeds: no test)" in next(objectives_page.list_outcomes(study))
 
 
 def test_expectations_are_of_objectives_and_metrics_that_there_are() -> None:
@@ -64,10 +66,18 @@ def test_expectations_are_of_objectives_and_metrics_that_there_are() -> None:
     assert {each.metric for each in comparisons} == {LINEAR_ERROR, SQUARED_ERROR, objectives_page.BOUND}
 
 
+def test_a_study_of_one_objective_has_no_page(tmp_path: Path) -> None:
+    """Nor one that has searched alone: words, and its rows are kept."""
+    with pytest.raises(ResultsError, match="no model by several objectives"):
+        objectives_page.make_objectives_parts(load_study(write_synthetic_study(tmp_path / "study", code_sizes=(10,))))
+
+
 def test_the_page_has_the_table_and_what_was_trained(tmp_path: Path) -> None:
     """Strengths and all, at code size 10."""
     study: StudyResults = load_study(write_study(tmp_path / "study"))
     parts = objectives_page.make_objectives_parts(study)
+    page = replace_parts(objectives_page.PAGE.read_text(encoding="utf-8"), parts)
+    assert all(part in page for part in parts.values())
     assert parts["objectives"].count("| Denoising |") == 3
     assert "| Variational |" in parts["objectives"]
     assert "| Arm `tuned` |" in parts["protocol"]

@@ -39,13 +39,16 @@ def find_tiny_data() -> str:
     return str(write_tiny_data(folder))
 
 
-def small_study(seeds: int = 1) -> tuple[tuple[str, ...], StudyConfig]:
-    """Return the flags of a study of one cell that takes seconds and ends with its rows, and its configuration."""
-    data = find_tiny_data()
-    flags = ("--preset", "quick", "--dataset", data, "--architectures", "unpool_only", "--trials", "2", "--epochs", "2")
-    both = ("--arms", "tuned", "published", "--published-epochs", "2")
-    arms: dict[str, Any] = {"arms": ("tuned", "published"), "published_epochs": 2}
-    shared: dict[str, Any] = {"dataset": data, "architectures": ("unpool_only",), "trials": 2, "epochs": 2}
+def small_study(seeds: int = 1, epochs: int = 2) -> tuple[tuple[str, ...], StudyConfig]:
+    """Return the flags of a study of one cell that takes seconds and ends with its rows, and its configuration.
+
+    An epoch takes about 15 ms.
+    """
+    data, told = find_tiny_data(), str(epochs)
+    flags = ("--preset", "quick", "--dataset", data, "--architectures", "unpool_only", "--trials", "2")
+    both = ("--epochs", told, "--arms", "tuned", "published", "--published-epochs", told)
+    arms: dict[str, Any] = {"arms": ("tuned", "published"), "published_epochs": epochs}
+    shared: dict[str, Any] = {"dataset": data, "architectures": ("unpool_only",), "trials": 2, "epochs": epochs}
     config = study_config("quick", seeds=seeds, **shared, **arms)
     return (*flags, *both, "--seeds", str(seeds), "--concurrency", "1", "--no-report"), config
 
@@ -83,6 +86,7 @@ class Launch:
         self.results, self._mark = results, uuid.uuid4().hex
         self._log = results.parent / f"{self._mark}.log"
         environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+        results.parent.mkdir(parents=True, exist_ok=True)
         with open(self._log, "wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, *script, *flags, "--results-dir", str(results)],

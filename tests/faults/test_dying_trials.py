@@ -99,6 +99,18 @@ def test_a_trial_that_dies_starts_again_and_ends_as_if_nothing_had_happened(
         pd.testing.assert_frame_equal(trials, expected, check_exact=True)
 
 
+def test_a_worker_that_dies_between_two_trials_costs_neither(tmp_path: Path, tally: Tally) -> None:
+    """As one that waits on a node that dies: Tune would end the next trial at once, as if it had died every time."""
+    waiting = "confirm-pca-code10"
+    said = launch(tmp_path, {waiting: ("exit in reset", 1)}).finish()
+    assert (tmp_path / "attempts" / f"reset-{waiting}").exists()
+    assert f"{waiting} starts again: The actor is dead because its worker process has died" in said
+    found = damage(tmp_path / "results" / NAME, CONFIG)
+    tally.add("trial: worker exits before it begins", found)
+    assert found == Damage(), said
+    assert set(table(tmp_path / "results", "trials").status) == {"complete"}
+
+
 def test_trials_that_die_every_time_are_failed_with_their_reason_and_the_study_says_what_it_lacks(
     tmp_path: Path, tally: Tally, every_fault: bool
 ) -> None:

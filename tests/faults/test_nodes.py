@@ -48,10 +48,10 @@ def test_nodes_that_die_and_nodes_that_are_added_change_no_row(
     """A node is removed while it trains, and another takes its place."""
     if not every_fault:
         pytest.skip("make test-faults does it")
-    flags, config = small_study(seeds=6)
+    flags, config = small_study(seeds=6, epochs=100)
     nodes = [cluster.add_node(num_cpus=1) for _ in range(2)]
     cluster.wait_for_nodes()
-    launch = Launch(tmp_path / "results", *flags, "--address", cluster.address)
+    launch = Launch(tmp_path / "results", *flags, "--concurrency", "3", "--address", cluster.address)
     try:
         removed = 0
         for rows in (1, 4, 7):

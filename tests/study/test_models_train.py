@@ -89,6 +89,7 @@ def test_a_folder_without_a_model_is_refused_with_what_to_name(tmp_path: Path) -
     ("changes", "told"),
     [
         ({"architecture": "model_9"}, "model_4"),
+        ({"architecture": {"pooling": "max"}}, "or give a row of your own"),
         ({"recipe": "adam"}, "caffe, modern, muon"),
         ({"code_size": 0}, "1 to 784 units"),
         ({"epochs": 0}, "at least 1 epoch"),

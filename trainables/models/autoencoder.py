@@ -129,7 +129,7 @@ class Autoencoder(nn.Module):
         return maps
 
     def _run(self, stages: tuple[Stage, ...], maps: Tensor, switches: Switches) -> Tensor:
-        """Do that with layers of a half, whose end may be the outputs of the code layer as they are."""
+        """Return the same of layers of one half; the code layer's outputs are returned as they are."""
         if self._compiles(maps):
             switched = self.unpooling == "switches"
             pooled = [stage.pool_level for stage in stages if stage.pool_level is not None and switched]

@@ -7,6 +7,7 @@ images padded to whole vectors, so that all arithmetic runs over images.
 
 from __future__ import annotations
 
+import itertools
 import math
 import weakref
 from collections.abc import Sequence
@@ -361,6 +362,10 @@ class Chain:
         self.layers = [
             choose_form(op)(op, before, owner) for op, before in zip(operations, (None, *operations[:-1]), strict=True)
         ]
+        for before, op in itertools.pairwise(operations):
+            made, given = (before.out_maps, before.result_side), (op.in_maps, op.given_side)
+            if made != given:
+                raise ValueError(f"maps and side {made}, where the layer behind takes {given}")
         self.scratch = _make_aligned(max(layer.count_scratch() for layer in self.layers))
         self.free: list[_Workspace] = []
         self._arrays: dict[int, tuple[int, Floats]] = {}
@@ -441,6 +446,8 @@ class Chain:
     ) -> list[Tensor]:
         """Return the gradients of the parameters from ``given``, that of ``result``; the input's stays in ``work``."""
         pointwise, last = self.kernels.pointwise, self.operations[-1]
+        # Behind the last image lie zeros, which nothing else writes: not the NaN that a diverged training left there.
+        work.gradients[-1].reshape(-1, self.batch)[:, self.images :] = 0
         self.view_array(work.gradients[-1], last.out_maps, last.result_side).copy_(given)
         for sums in work.sums:
             sums.fill(0)
@@ -461,6 +468,8 @@ class Chain:
                 spread = phases[i]
             elif op.pooling != "none":
                 kind, side = op.pooling, op.result_side
+                if op.out_side % 2:
+                    work.spread[i].fill(0)  # the last row and column, which no window has
                 self._spread(gradient, phases[i], work.spread[i], side, op.out_side, op.out_maps, kind)
                 gradient = work.spread[i]
             if op.pooling == "average":
@@ -485,9 +494,9 @@ class Chain:
 
 
 def _find_derivative(op: Operation) -> int:
-    """Return the activation by whose derivative the gradient of what an operation returns is multiplied at once.
+    """Return the activation by whose derivative the gradient of an operation's result is multiplied first.
 
-    One that was averaged is spread before that.
+    It is NONE where the operation averages: that gradient is spread first, and multiplied then.
     """
     return NONE if op.pooling == "average" else ACTIVATIONS[op.activation]
 

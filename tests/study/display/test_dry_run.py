@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from study.display.dry_run import SHOWN, describe_search, format_size, format_work, print_first_configurations
+from study.display.dry_run import (
+    SHOWN,
+    describe_ablated,
+    describe_search,
+    format_size,
+    format_work,
+    print_first_configurations,
+)
 from study.plan.plan import Plan
 from tests.studies import row_of, small_config, take_one
 from trainables.models.architectures import STUDIED
@@ -67,6 +74,15 @@ def test_many_cells_are_shown_by_a_few(capsys: pytest.CaptureFixture[str]) -> No
     assert shown.count("search-model_") - shown.count("best of search-model_") == SHOWN
     assert "and 11 more like these" in shown
     assert "best of search-model_1-code10 with learning_rate" in shown
+
+
+def test_who_is_not_ablated_is_said() -> None:
+    """With the field that changes it: nothing is left out in silence."""
+    config = small_config(architectures=("model_1", "model_2"), ablated_architectures=("model_1", "model_4"))
+    assert describe_ablated(config) == "model_1 at code size 10; not model_2: ablated_architectures of a study file"
+    assert describe_ablated(small_config(architectures=("model_4",))) == "model_4 at code size 10"
+    none = describe_ablated(small_config(architectures=("model_2",)))
+    assert none == "none; not model_2: ablated_architectures of a study file"
 
 
 @pytest.mark.parametrize(

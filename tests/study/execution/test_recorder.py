@@ -118,6 +118,16 @@ def test_the_last_trial_of_a_group_without_a_result_is_told(store: Store) -> Non
     assert listener.told == [*[("failed", None)] * 4, ("lost", "the search of model_1-code10")]
 
 
+def test_what_is_given_back_is_handed_out_once_more(store: Store) -> None:
+    """Before what the plan has next, and once."""
+    recorder = TrialRecorder(Plan(small_config(), ()), store, Listener(), PROVENANCE)
+    batches = [recorder.take() for _ in range(2)]
+    assert batches[1] is not None
+    recorder.give_back(batches[1])
+    assert recorder.take() is batches[1]
+    assert recorder.take() not in batches
+
+
 def test_tune_may_pickle_a_recorder_while_rows_are_written(store: Store) -> None:
     """With the callbacks and the searcher that hold it, to a file that nothing reads."""
     recorder = TrialRecorder(Plan(small_config(), ()), store, Listener(), PROVENANCE)

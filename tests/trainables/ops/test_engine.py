@@ -172,6 +172,44 @@ def test_ten_steps_train_as_with_stock_layers(name: str, recipe: str) -> None:
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
 
 
+@pytest.mark.parametrize("name", ["model_4", "model_5"])
+def test_a_training_that_diverged_leaves_nothing_behind(name: str) -> None:
+    """A worker trains others after it with the same memory, of which images fill a part: 7 of a vector's lanes."""
+    model, found = start(BUILT_IN[name]), []
+    (stage,) = [stage for stage in model.stages if stage.layer.name == "fc_out"]
+    code, bias = torch.linspace(-1, 1, 70).view(7, 10), model.bias(stage.layer)
+    for value in (0.0, math.nan, 0.0):
+        with torch.no_grad():
+            bias.fill_(value)
+        found.append(torch.autograd.grad(model.run([stage], code, {}).sum(), [model.weight(stage.layer), bias]))
+    assert not found[1][1].isfinite().any()
+    for before, after in zip(found[0], found[2], strict=True):
+        assert torch.equal(before, after)
+
+
+def test_an_average_of_odd_maps_leaves_nothing_behind() -> None:
+    """No window has their last row and column, which are passed over on the way back."""
+    encoder = Encoder("uneven", kernels=(8, 4), pooled=True)  # 28 -> 21 -> 10 -> 7 -> 3
+    decoder = Decoder("uneven", kernels=(7, 13, 10), unpooled=False)
+    model = start(ConvolutionalAutoencoder("uneven", "Uneven", "()", encoder, decoder, (3, 2), pooling="average"))
+    images, found = draw_images(7), []
+    bias = model.get_parameter("conv1.bias")
+    for value in (0.0, math.nan, 0.0):
+        with torch.no_grad():
+            bias.fill_(value)
+        found.append(torch.autograd.grad(model(images).sum(), list(model.parameters())))
+    for before, after in zip(found[0], found[2], strict=True):
+        assert torch.equal(before, after)
+
+
+def test_layers_that_do_not_follow_each_other_are_refused() -> None:
+    """Kernels would read past the end of what they are given."""
+    model = start(BUILT_IN["model_4"])
+    stages = [stage for stage in model.decoder_stages if stage.layer.name != "deconv1"]
+    with pytest.raises(ValueError, match="where the layer behind takes"):
+        model.run(stages, torch.zeros(2, 10), {})
+
+
 def test_the_first_of_equal_maxima_counts_and_what_is_not_a_number_is_the_largest() -> None:
     """As in PyTorch's max pooling."""
     model = start(with_variant(BUILT_IN["model_3"], "relu"))
