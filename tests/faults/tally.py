@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import astuple, dataclass
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -34,6 +35,11 @@ class Tally:
         count.lost += damage.lost
         count.duplicated += damage.duplicated
         count.unreadable += damage.unreadable
+
+    def merge(self, counts: Mapping[str, Sequence[int]]) -> None:
+        """Add what another process has counted."""
+        for fault, (tried, *damage) in counts.items():
+            self.add(fault, Damage(*damage), tried)
 
     def table(self) -> str:
         """Return the table as Markdown."""
@@ -67,6 +73,19 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
     if marker and marker.args and report.when == "call" and not report.skipped:
         item.config.stash[TALLY].add(marker.args[0], Damage(lost=int(report.failed)))
     return report
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Hand the counts of a process of pytest-xdist to the one that prints the table."""
+    output: dict[str, object] | None = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["faults"] = {fault: astuple(count) for fault, count in session.config.stash[TALLY].counts.items()}
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take the counts of such a process, unless it died."""
+    node.config.stash[TALLY].merge(getattr(node, "workeroutput", {}).get("faults", {}))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
