@@ -149,7 +149,8 @@ def _run(config: StudyConfig, options: RunOptions, store: Store, dataset: Datase
 
 
 def _conclude(plan: Plan, store: Store, options: RunOptions) -> int:
-    """Print what is missing, write the report and return the exit status."""
+    """Print what is missing, write the report and return the exit status; nothing runs any more."""
+    plan.running.clear()  # What was cut off is pending.
     if (finished := store.read_trials()) and options.report:
         from analysis import report  # SciPy and matplotlib, which rows alone need not wait for
 

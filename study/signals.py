@@ -9,7 +9,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, NoReturn, Protocol
+from typing import Any, NoReturn, Protocol, TextIO
 
 STATUS = 130
 """Exit status of a launch that the user stopped."""
@@ -130,14 +130,15 @@ def answer_sigterm(handler: Any) -> None:
 
 
 @contextmanager
-def reader_may_leave() -> Iterator[None]:
-    """End quietly what only prints, once its reader has seen enough: `| head`."""
+def reader_may_leave(out: TextIO | None = None) -> Iterator[None]:
+    """End quietly what prints, to ``out`` or standard output, once its reader has seen enough: `| head`."""
+    out = out or sys.stdout
     try:
         yield
-        sys.stdout.flush()
+        out.flush()
     except BrokenPipeError:
-        # What is still in the buffer must not be written when Python ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # What is still in the buffer must not be written when Python ends, nor what is printed later.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), out.fileno())
 
 
 def count_on(plan: Counted, report: bool) -> None:

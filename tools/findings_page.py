@@ -158,9 +158,9 @@ def tabulate_chosen(results: StudyResults) -> str:
     cell = ["study", "architecture", "code_size"]
     tuned = confirmed[confirmed["arm"] == "tuned"].drop_duplicates(cell)[[*cell, "parameters"]]
     frame = table.frame.merge(tuned.astype({"study": "str", "architecture": "str"}), on=cell, how="left")
-    table = dataclasses.replace(
-        table, frame=frame, columns=(*table.columns, Column("parameters", "Parameters", "count"))
-    )
+    headers = {"best_number": "Winning trial", "winner_gain": "Gain (nats)"}
+    columns = tuple(dataclasses.replace(each, header=headers.get(each.name, each.header)) for each in table.columns)
+    table = dataclasses.replace(table, frame=frame, columns=(*columns, Column("parameters", "Parameters", "count")))
     shown = ("label", "best_number", "winner_gain", "best_learning_rate", "best_weight_decay")
     return format_part(table, {}, keep=(*shown, "best_filters_1/best_filters_2", "parameters"), drop=("code_size",))
 

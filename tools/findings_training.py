@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import pandas as pd
 
 from analysis.claims.findings import RECIPES
 from analysis.results import ResultsError, StudyResults, select_confirmed
+from analysis.stats.metrics import MEAN_CODE, SQUARED_ERROR, select_metric
 from analysis.tables.ablations import ablations
 from analysis.tables.costs import search
 from analysis.tables.diagnostics import stability
@@ -97,7 +101,20 @@ def describe_stability(results: StudyResults) -> str:
         ends = ", ".join(f"{own[name].sum()} {name}" for name in ("diverged", "failed", "collapsed"))
         still = f"; {len(bad)} ended no better than the mean image does" if len(bad) else ""
         told += [f"- Arm `{arm}`: of {own['runs'].sum()} trainings {ends}{still}."] if len(own) else []
+        told += [_describe_poor_run(results, run) for run in bad[~bad["collapsed"]].to_dict("records")]
     return "\n".join([*told, "", "Collapsed: no better than the mean image, with a loss that has stopped falling."])
+
+
+def _describe_poor_run(results: StudyResults, run: Mapping[Any, Any]) -> str:
+    """Return what became of a run that is no better than the mean image and does not count as collapsed."""
+    scores = results.scores[(results.scores["trial_id"] == run["trial_id"]) & (results.scores["split"] == "test")]
+    own, replaced = (select_metric(scores, metric)["value"].mean() for metric in (SQUARED_ERROR, MEAN_CODE))
+    return (
+        f"  - {results.get_label(run['architecture'])}, seed {run['number']}: training cross-entropy "
+        f"{run['train_cross_entropy']:.1f}, the mean image's is {run['mean_image_cross_entropy']:.1f}; squared error "
+        f"{own:.1f} by its own codes and {replaced:.1f} by the mean code. Its loss still fell in the last epoch, so "
+        "the rule, made before these rows, does not count it; tables and verdicts have it as any other run."
+    )
 
 
 def describe_rates(results: StudyResults) -> str:

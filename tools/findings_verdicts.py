@@ -39,10 +39,11 @@ def describe_whitening(results: StudyResults) -> str:
 def list_changed_verdicts(results: StudyResults, other: StudyResults, when: str) -> list[str]:
     """Return how verdicts on the rows of ``other`` differ from those on ``results``, which hold ``when``."""
     return [
-        f"claim {ours.claim.number} in {RECIPES[arm]} {theirs.arms[arm]} ({ours.arms[arm]} {when})"
+        f"claim {ours.claim.number} in {RECIPES[arm]} {theirs.arms[arm]}{theirs.apart[arm]}, "
+        f"{when} {ours.arms[arm]}{ours.apart[arm]}"
         for ours, theirs in zip(findings(results), findings(other), strict=True)
         for arm in ours.arms
-        if arm in theirs.arms and theirs.arms[arm] != ours.arms[arm]
+        if arm in theirs.arms and (theirs.arms[arm], theirs.apart[arm]) != (ours.arms[arm], ours.apart[arm])
     ]
 
 

@@ -34,6 +34,8 @@ from analysis.rendering.html import render_page
 from analysis.rendering.text import format_markdown
 from analysis.report import comparison_tables
 from analysis.results import ResultsError, StudyResults, load_study
+from analysis.stats.aggregate import select_confirmed_scores
+from analysis.stats.metrics import CLIPPED_SQUARED_ERROR, select_metric
 from analysis.tables.summary import answers, summary
 from analysis.tables.table import SWITCHES_FOOTNOTE, Table
 from study.storage.schema import TABLES
@@ -63,8 +65,12 @@ def make_parts(results: StudyResults) -> dict[str, str]:
     table = _get_summary(results)
     frame = table.frame[table.frame["code_size"] == PRIMARY_CODE_SIZE]
     columns = tuple(column for column in table.columns if column.kind != "counts")
+    clipped = select_metric(select_confirmed_scores(results), CLIPPED_SQUARED_ERROR)
+    clipped = clipped[clipped["code_size"] == PRIMARY_CODE_SIZE]
+    footnotes = [SWITCHES_FOOTNOTE]
+    footnotes += [f"PCA clipped to [0, 1]: {clipped['value'].mean():.2f}."] if len(clipped) else []
     short = dataclasses.replace(
-        table, caption="", frame=frame, columns=columns, sections=(), footnotes=(SWITCHES_FOOTNOTE,)
+        table, caption="", frame=frame, columns=columns, sections=(), footnotes=tuple(footnotes)
     )
     return {
         "answer": "\n".join(f"- {sentence}" for sentence in answers(results)[:SENTENCES]),

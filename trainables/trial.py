@@ -21,6 +21,9 @@ from trainables.errors import InputError
 from trainables.run_trial import TrialBatch, run_trial
 from trainables.training.devices import prepare
 
+START_LIMIT = 600.0
+"""Seconds after which a worker that is not ready is taken to hang: in a driver of a GPU, or at a lock of kernels."""
+
 
 class TrialError(Exception):
     """What a worker raised, in one line of plain text: kind, message and place; any process can read it."""
@@ -34,8 +37,9 @@ class BatchTrainable(tune.Trainable):
 
     def setup(self, config: dict[str, Any], dataset: Dataset, epoch_limit: float) -> None:  # type: ignore[override]
         """Keep the data, which stays in the node's object store, and prepare the first trial."""
-        prepare(find_device())
         self._dataset, self._epoch_limit = dataset, epoch_limit
+        with _ended_after(max(epoch_limit, START_LIMIT)):
+            prepare(find_device())
         self.reset_config(config)
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
@@ -44,21 +48,26 @@ class BatchTrainable(tune.Trainable):
         self._ended = 0
         held = self.trial_resources.required_resources if self.trial_resources else {}
         devices_held = held.get("GPU") or held.get("CPU", 1.0)
-        with _tell_in_one_line():
+        with _ended_after(self._epoch_limit), _tell_in_one_line():
             self._reports = run_trial(self._batch, self._dataset, find_device(), devices_held)
         return True
 
     def step(self) -> dict[str, Any]:
         """Return the next report, of an epoch and a seed."""
-        # A thread of C watches: it ends a process whose interpreter hangs as well.
-        faulthandler.dump_traceback_later(self._epoch_limit, exit=True)
-        try:
-            with _tell_in_one_line():
-                report = next(self._reports)
-        finally:
-            faulthandler.cancel_dump_traceback_later()
+        with _ended_after(self._epoch_limit), _tell_in_one_line():
+            report = next(self._reports)
         self._ended += report.outcome is not None
         return {"report": report, "done": self._ended == len(self._batch.trials)}
+
+
+@contextmanager
+def _ended_after(seconds: float) -> Iterator[None]:
+    """End this process where the block takes longer: by a thread of C, also where the interpreter hangs."""
+    faulthandler.dump_traceback_later(seconds, exit=True)
+    try:
+        yield
+    finally:
+        faulthandler.cancel_dump_traceback_later()
 
 
 @contextmanager

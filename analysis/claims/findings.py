@@ -207,11 +207,16 @@ def _give_reason(judged: Sequence[Evidence]) -> str:
     if len(holding) == len(deciding) and (tests := [each for each in holding if math.isfinite(each.p_value)]):
         parts.append(f"least certain: {max(tests, key=lambda each: each.p_value).sentence}")
     for outcome in ("fails", "open", "missing"):
-        if named := [each for each in deciding if each.outcome == outcome]:
+        if named := sorted((each for each in deciding if each.outcome == outcome), key=_lies_with_the_claim):
             parts.append(f"{outcome}: {_name_some(named)}")
     if beside := [each for each in judged if not each.decides and each.outcome == "fails"]:
         parts.append(f"not part of the claim, but failing as well: {_name_some(beside)}")
     return "; ".join(parts)
+
+
+def _lies_with_the_claim(each: Evidence) -> bool:
+    """Whether a difference is on the claim's side, as far as it goes; what speaks against it is named first."""
+    return (each.difference < 0) == (each.side == "lower")
 
 
 def _name_some(evidence: Sequence[Evidence]) -> str:

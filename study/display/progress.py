@@ -13,6 +13,7 @@ from study.config.options import Verbosity
 from study.plan.pace import Pace, format_duration
 from study.plan.plan import Plan
 from study.plan.planned_trial import Group
+from study.signals import reader_may_leave
 from trainables.training.training import EpochMetrics
 
 
@@ -53,8 +54,9 @@ class Progress:
         """Take notice that time goes by; called many times a second."""
 
     def say(self, text: str) -> None:
-        """Print a line at once."""
-        print(text, file=self._out, flush=True)
+        """Print a line at once, or no more where the reader of a pipe has left: the study goes on."""
+        with reader_may_leave(self._out):
+            print(text, file=self._out, flush=True)
 
     def epoch_ended(self, trial_id: str, epoch: EpochMetrics) -> None:
         """Take notice of an epoch of a trial that runs."""

@@ -115,7 +115,7 @@ class LocalRay:
         wait = partial(wait_for_port, given_up=self._gave_up.is_set)
         unused = (*UNUSED, *(() if options["log_to_driver"] else ("start_log_monitor",)))
         methods = dict.fromkeys(unused, lambda *_, **__: None) | {"start_ray_processes": start_and_wait}
-        with _replaced(Node, methods), _replaced(node_module, {"wait_for_persisted_port": wait}):
+        with replaced(Node, methods), replaced(node_module, {"wait_for_persisted_port": wait}):
             ray.init(
                 address="local",
                 num_cpus=concurrency,
@@ -259,7 +259,7 @@ class LocalRay:
 
 
 @contextmanager
-def _replaced(owner: Any, functions: dict[str, Any]) -> Iterator[None]:
+def replaced(owner: Any, functions: dict[str, Any]) -> Iterator[None]:
     """Give a class or a module of Ray other functions for the block; it has not all of them in every version."""
     usual = {name: getattr(owner, name) for name in functions if hasattr(owner, name)}
     try:

@@ -7,21 +7,26 @@ import os
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from ray import tune
+from ray.air.execution._internal.actor_manager import RayActorManager
+from ray.exceptions import RayActorError, RayTaskError
+from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
+from study.execution.local import replaced
 from study.execution.recorder import TrialRecorder
 from study.plan.pace import format_duration
 from study.signals import Drain
 from trainables.data.images import Dataset
 from trainables.errors import InputError
-from trainables.run_trial import Outcome, Report
+from trainables.run_trial import Outcome, Report, Trial
 from trainables.training.devices import SEEDS_AT_ONCE
 from trainables.trial import BatchTrainable, TrialError
 
@@ -84,21 +89,33 @@ class PlanSearcher(Searcher):
 
 
 class InOrder(FIFOScheduler):
-    """Trials in the order in which they were handed out."""
+    """Trials in the order in which they were handed out; after SIGUSR1 none of those that wait for a worker."""
+
+    def __init__(self, drain: Drain) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._drain = drain
 
     def choose_trial_to_run(self, tune_controller: Any) -> None:
         """Leave the order to the controller, which starts what waits; Tune's own choice goes through all trials ever.
 
         It is asked at every result, so that choice would take longer and longer.
         """
+        if self._drain.asked:
+            for trial in [each for each in tune_controller.get_live_trials() if each.status == TuneTrial.PENDING]:
+                tune_controller.stop_trial(trial)
 
 
 class RowWriter(tune.Callback):
-    """Takes the reports out of Tune's results and commits trials that end, in whichever way."""
+    """Takes the reports out of Tune's results and commits trials that end, in whichever way.
+
+    It counts by itself how often a trial has failed. Tune would count the death of a node like any other, end for good
+    a trial whose worker dies or raises as it is made ready for it, and take one event for two where a worker dies then.
+    """
 
     def __init__(self, recorder: TrialRecorder, epoch_limit: float, drain: Drain) -> None:
         self._recorder, self._epoch_limit, self._drain = recorder, epoch_limit, drain
-        self._heard: dict[str, float] = {}  # when each trial in Tune was heard of last
+        self._heard: dict[str, float] = {}  # when each trial in Tune that has begun was heard of last
+        self._failures: Counter[str] = Counter()  # attempts of each of our trials that count
         self._node_deaths: Counter[str] = Counter()
         self._dead_starts, self._last_words = 0, ""
         self._recovered = "", -1  # the last trial that Tune set to start again, and in which of its steps
@@ -125,6 +142,7 @@ class RowWriter(tune.Callback):
         """Note when an attempt begins: its worker has started."""
         self._dead_starts = 0
         self._heard[trial.trial_id] = time.monotonic()
+        trial.run_metadata.num_failures = self._count_failures(trial)
 
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any) -> None:
         """Pass the report on."""
@@ -133,56 +151,83 @@ class RowWriter(tune.Callback):
         self._recorder.receive(report)
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
-        """Say why an attempt ended; Tune starts the next, and is told what is no failure of the trial's.
-
-        That is the death of a node, and of a worker that had not yet begun.
-        """
+        """Say why an attempt ended; Tune starts the next, of what has not ended."""
         self._recovered = trial.trial_id, iteration
-        reason = self._reason(trial)
-        if self._is_blameless(trial.trial_id, reason):
-            trial.run_metadata.num_failures -= 1
-        for each in trial.config["batch"].trials:
-            if self._recorder.holds(each.trial_id):
-                self._recorder.progress.attempt_failed(each.trial_id, reason)
+        self._end_attempt(trial)
+        trial.run_metadata.num_failures = self._count_failures(trial)
+        trial.config["batch"] = replace(trial.config["batch"], trials=self._list_held(trial))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
-        """Commit as failed what the trial had still to do, with the reason of its last attempt.
+        """Commit a trial as failed, with the reason of its last attempt, or let it be handed out anew where it is not.
 
-        A worker that dies while it is made ready for its next trial is two events in one to Tune: the actor's, after
-        which the trial is to start again, and that of its task, which ends it. It may be one that waited on a node that
-        died. Such a trial is handed out anew.
+        Of several seeds the one that fails may be any: each gets attempts alone.
         """
-        if self._recovered == (trial.trial_id, iteration):
-            self._recorder.give_back(trial.config["batch"])
-            self.on_trial_complete(iteration, trials, trial)
-            return
-        for each in trial.config["batch"].trials:
-            if self._recorder.holds(each.trial_id):
-                self._recorder.commit(each.trial_id, Outcome("failed", self._reason(trial)))
-        self.on_trial_complete(iteration, trials, trial)
+        reason, told = self._reason(trial), self._recovered == (trial.trial_id, iteration)
+        again = told or self._end_attempt(trial)
+        held = self._list_held(trial)
+        self._heard.pop(trial.trial_id, None)
+        _empty(trial)
+        if again:
+            self._recorder.give_back(replace(trial.config["batch"], trials=held))
+        elif len(held) > 1:
+            for each in held:
+                del self._failures[each.trial_id]
+                self._recorder.give_back(replace(trial.config["batch"], trials=(each,)))
+        else:
+            for each in held:
+                self._recorder.commit(each.trial_id, Outcome("failed", reason))
+                self._forget(each.trial_id)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """Drop what was kept of the trial here, and its results in Tune, which keeps all trials to the end."""
         self._heard.pop(trial.trial_id, None)
-        self._node_deaths.pop(trial.trial_id, None)
-        trial.run_metadata.last_result = {"done": True}  # Where there is none, Tune asks the worker.
-        trial.run_metadata.metric_analysis.clear()
-        trial.run_metadata.metric_n_steps.clear()
+        for each in trial.config["batch"].trials:
+            self._forget(each.trial_id)
+        _empty(trial)
 
-    def _is_blameless(self, trial_id: str, reason: str) -> bool:
-        """Whether the attempt that just ended is no failure of the trial's, and count what is not."""
-        began = self._heard.pop(trial_id, None) is not None
-        if node_died(reason):
-            self._node_deaths[trial_id] += 1
-            return self._node_deaths[trial_id] <= NODE_DEATHS
-        if not began:
+    def _end_attempt(self, trial: Any) -> bool:
+        """Count the attempt that just ended and say why; return whether another may follow.
+
+        No failure of the trial's is the death of a node, nor that of a worker that had not yet begun.
+        """
+        reason, held = self._reason(trial), self._list_held(trial)
+        began = self._heard.pop(trial.trial_id, None) is not None
+        for each in held:
+            self._recorder.progress.attempt_failed(each.trial_id, reason)
+            if node_died(self._read_errors(trial)):
+                self._node_deaths[each.trial_id] += 1
+                self._failures[each.trial_id] += self._node_deaths[each.trial_id] > NODE_DEATHS
+            else:
+                self._failures[each.trial_id] += began
+        if not began and not node_died(self._read_errors(trial)):
             self._dead_starts, self._last_words = self._dead_starts + 1, reason
-        return not began
+        return self._count_failures(trial) <= RETRIES
+
+    def _count_failures(self, trial: Any) -> int:
+        return max((self._failures[each.trial_id] for each in self._list_held(trial)), default=0)
+
+    def _list_held(self, trial: Any) -> tuple[Trial, ...]:
+        """Return what the trial of Tune's has still to do."""
+        return tuple(each for each in trial.config["batch"].trials if self._recorder.holds(each.trial_id))
+
+    def _forget(self, trial_id: str) -> None:
+        self._failures.pop(trial_id, None)
+        self._node_deaths.pop(trial_id, None)
 
     def _reason(self, trial: Any) -> str:
         """Return why the attempt ended that just did."""
         silence = time.monotonic() - self._heard.get(trial.trial_id, time.monotonic())
-        return find_reason(Path(trial.error_file).read_text(), silence, self._epoch_limit)
+        return find_reason(self._read_errors(trial), silence, self._epoch_limit)
+
+    def _read_errors(self, trial: Any) -> str:
+        return Path(trial.error_file).read_text()
+
+
+def _empty(trial: Any) -> None:
+    """Drop the results of a trial of Tune's; where there is none, Tune asks the worker."""
+    trial.run_metadata.last_result = {"done": True}
+    trial.run_metadata.metric_analysis.clear()
+    trial.run_metadata.metric_n_steps.clear()
 
 
 def run_plan(
@@ -224,7 +269,7 @@ def run_plan(
             trainable,
             tune_config=tune.TuneConfig(
                 search_alg=PlanSearcher(recorder, SEEDS_AT_ONCE["cuda" if gpus else "cpu"], resources.at_once, drain),
-                scheduler=InOrder(),  # type: ignore[no-untyped-call]
+                scheduler=InOrder(drain),
                 num_samples=-1,
                 reuse_actors=True,
                 time_budget_s=time_budget,
@@ -241,15 +286,21 @@ def run_plan(
             ),
         )
         try:
-            tuner.fit()
+            with _losses_are_of_actors():
+                tuner.fit()
         finally:
             drain.end()
     return drain.asked
 
 
-def node_died(reason: str) -> bool:
-    """Whether Ray says that a node died, or can no longer be reached, rather than that a worker on it died."""
-    return "node has died" in reason or "node was terminated" in reason or "is unavailable" in reason
+_OF_NODES = ("node has died", "node was terminated", "is unavailable", "due to node failure")
+"""Ray's words where a node died, or can no longer be reached."""
+
+
+def node_died(errors: str) -> bool:
+    """Whether the last attempt ended because a node died, rather than a worker on it, by ``errors`` as below."""
+    raised, told = _read_last(errors)
+    return not raised and any(words in told for words in _OF_NODES)
 
 
 def find_reason(errors: str, silence: float, epoch_limit: float) -> str:
@@ -262,12 +313,33 @@ def find_reason(errors: str, silence: float, epoch_limit: float) -> str:
         silence: seconds since the trial was heard of.
         epoch_limit: seconds after which a silent worker ends itself.
     """
+    raised, told = _read_last(errors)
+    if not raised and silence >= epoch_limit and not node_died(errors):
+        return f"no report for {format_duration(silence)}; an epoch may take {format_duration(epoch_limit)}"
+    return raised or told or "its worker died without a word"
+
+
+def _read_last(errors: str) -> tuple[str, str]:
+    """Return what the worker of the last attempt raised, if it did, and Ray's own words, a line each."""
     last = errors.rpartition("Failure # ")[2]
     _, raised, told = last.rpartition(f"{TrialError.__name__}: ")
-    if raised:
-        return told.splitlines()[0]
-    if silence >= epoch_limit:
-        return f"no report for {format_duration(silence)}; an epoch may take {format_duration(epoch_limit)}"
-    # Ray's own words on a worker or a node that died: that it did, fields that are indented, and the cause.
+    # Ray's words on a worker or a node that died: that it did, fields that are indented, and the cause.
     lines = [line.strip() for line in last.splitlines()[1:] if line.strip() and not line.startswith("\t")]
-    return " ".join(lines[1:] or lines).partition(" Some common causes")[0][:500] or "its worker died without a word"
+    words = " ".join(lines[1:] or lines).partition(" Some common causes")[0][:500]
+    return told.splitlines()[0] if raised else "", words
+
+
+@contextmanager
+def _losses_are_of_actors() -> Iterator[None]:
+    """Let an attempt end as by the death of its worker where Ray ended it for want of memory, or lost its result.
+
+    Tune knows of errors of actors and of tasks alone, and ends as a whole at any other.
+    """
+    usual = RayActorManager._actor_task_failed
+
+    def fail(manager: RayActorManager, tracked_actor_task: Any, exception: Exception) -> None:
+        of_actor = isinstance(exception, RayActorError | RayTaskError)
+        usual(manager, tracked_actor_task, exception if of_actor else RayActorError(error_msg=str(exception)))
+
+    with replaced(RayActorManager, {"_actor_task_failed": fail}):
+        yield

@@ -230,10 +230,19 @@ class Store:
         thread.start()
         try:
             yield
-        finally:
-            self._waiting.put(None)
-            thread.join()
+        except Exception:
+            self._end_writing(thread)
+            self.check()  # Tune has wrapped what it was told of it in an error of its own.
+            raise
+        except BaseException:
+            self._end_writing(thread)
+            raise
+        self._end_writing(thread)
         self.check()
+
+    def _end_writing(self, thread: threading.Thread) -> None:
+        self._waiting.put(None)
+        thread.join()
 
     def hand_over(
         self, trial: Mapping[str, Any], others: Mapping[str, Sequence[dict[str, Any]]], weights: bytes | None

@@ -259,7 +259,7 @@ def test_the_page_says_which_verdicts_would_be_others_with_codes_that_are_not_wh
     values = study.scores["value"].mask(accuracy & (study.scores["evaluator"] == "k_means_whitened"), 0.5)
     alike = values.mask(accuracy, 0.5)
     for scores, told in (
-        (values, "claim 5 in our recipe contradicted (not decided with whitened ones)"),
+        (values, "claim 5 in our recipe contradicted, with whitened ones not decided"),
         (alike, "every verdict below would be the same"),
     ):
         changed = dataclasses.replace(study, scores=study.scores.assign(value=scores))

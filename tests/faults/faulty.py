@@ -19,6 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psutil
 import torch
 
 import study.execution.tuner
@@ -69,6 +70,10 @@ def meet(fault: str) -> None:
         raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
     if fault == "memory":
         run_out_of_memory()
+    if fault == "more than the machine has":
+        held = torch.ones(psutil.virtual_memory().total // 10 // 4)
+        time.sleep(60)
+        del held
     if fault == "killed":
         os.kill(os.getpid(), signal.SIGKILL)
     if fault == "exit":
@@ -87,13 +92,13 @@ class FaultyTrial(BatchTrainable):
     _begun: bool
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
-        """Note that the next step is the first of an attempt; a worker may die here, once for a trial."""
+        """Note that the next step is the first of an attempt; a worker may die or raise here, once for a trial."""
         trial_id = new_config["batch"].trials[0].trial_id
-        if (
-            PLANNED.get(trial_id, ("", 0))[0] == "exit in reset"
-            and not (met := ATTEMPTS / f"reset-{trial_id}").exists()
-        ):
+        fault, met = PLANNED.get(trial_id, ("", 0))[0], ATTEMPTS / f"reset-{trial_id}"
+        if fault.endswith("in reset") and not met.exists():
             met.touch()
+            if fault == "raise in reset":
+                raise OSError("injected in reset")
             os._exit(0)
         self._begun = False
         return super().reset_config(new_config)

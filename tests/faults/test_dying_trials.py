@@ -6,11 +6,13 @@ import itertools
 import json
 import os
 import random
+import re
 import signal
 import time
 from pathlib import Path
 
 import pandas as pd
+import psutil
 import pytest
 
 from study.execution.tuner import RETRIES
@@ -53,12 +55,12 @@ NAMES = {
 """What the table calls them."""
 
 
-def launch(folder: Path, faults: dict[str, tuple[str, int]], *flags: str) -> Launch:
+def launch(folder: Path, faults: dict[str, tuple[str, int]], *flags: str, **environment: str) -> Launch:
     """Start the study whose trials meet faults: of each trial, which and in how many attempts."""
     attempts = folder / "attempts"
     attempts.mkdir(parents=True, exist_ok=True)
     script = (str(FAULTY), json.dumps(faults))
-    return Launch(folder / "results", *STUDY, *flags, script=script, CAE_STUDY_ATTEMPTS=str(attempts))
+    return Launch(folder / "results", *STUDY, *flags, script=script, CAE_STUDY_ATTEMPTS=str(attempts), **environment)
 
 
 def attempts_of(folder: Path) -> dict[str, int]:
@@ -100,13 +102,31 @@ def test_a_trial_that_dies_starts_again_and_ends_as_if_nothing_had_happened(
 
 
 def test_a_worker_that_dies_between_two_trials_costs_neither(tmp_path: Path, tally: Tally) -> None:
-    """As one that waits on a node that dies: Tune would end the next trial at once, as if it had died every time."""
-    waiting = "confirm-pca-code10"
-    said = launch(tmp_path, {waiting: ("exit in reset", 1)}).finish()
-    assert (tmp_path / "attempts" / f"reset-{waiting}").exists()
-    assert f"{waiting} starts again: The actor is dead because its worker process has died" in said
+    """As one that waits on a node that dies, or that cannot be made ready: Tune would end the next trial at once."""
+    faults = {"confirm-pca-code10": ("exit in reset", 1), "confirm-raw_pixels-code784": ("raise in reset", 1)}
+    said = launch(tmp_path, faults).finish()
+    reasons = ("The actor is dead because its worker process has died", "OSError: injected in reset")
+    for trial_id, reason in zip(faults, reasons, strict=True):
+        assert (tmp_path / "attempts" / f"reset-{trial_id}").exists()
+        assert re.search(f"^{trial_id} starts again: .*{reason}", said, re.MULTILINE), said
     found = damage(tmp_path / "results" / NAME, CONFIG)
-    tally.add("trial: worker exits before it begins", found)
+    tally.add("trial: worker exits or raises before it begins", found, len(faults))
+    assert found == Damage(), said
+    assert set(table(tmp_path / "results", "trials").status) == {"complete"}
+
+
+def test_a_worker_that_ray_ends_for_want_of_memory_is_one_that_died(
+    tmp_path: Path, tally: Tally, every_fault: bool
+) -> None:
+    """Its monitor ends workers where the machine has little left, whoever uses it; Tune would end with them."""
+    if not every_fault:
+        pytest.skip("make test-faults does it: the memory of a machine that does other things goes up and down")
+    hungry, used = "confirm-pca-code10", psutil.virtual_memory().percent / 100
+    limits = {"RAY_memory_usage_threshold": f"{used + 0.07:.2f}", "RAY_memory_monitor_refresh_ms": "100"}
+    said = launch(tmp_path, {hungry: ("more than the machine has", 1)}, **limits).finish()
+    assert re.search(f"^{hungry} starts again: .*memory", said, re.MULTILINE), said
+    found = damage(tmp_path / "results" / NAME, CONFIG)
+    tally.add("trial: ended by Ray for want of memory", found)
     assert found == Damage(), said
     assert set(table(tmp_path / "results", "trials").status) == {"complete"}
 
@@ -169,7 +189,7 @@ def test_workers_killed_from_outside_lose_no_trial(tmp_path: Path, tally: Tally,
     """At random moments, each trial at most as often as there are retries."""
     if not every_fault:
         pytest.skip("make test-faults does it: a trial that kills its worker is the short version")
-    flags, config = small_study(seeds=8)
+    flags, config = small_study(seeds=8, epochs=100)
     running = Launch(tmp_path / "results", *flags)
     moments = random.Random(1)
     kills = 0

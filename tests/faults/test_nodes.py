@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from ray.cluster_utils import Cluster
 
+from study.plan.trials import plan_trials
 from tests.faults.invariants import Damage, damage
 from tests.faults.launches import NAME, Launch, children, small_study, table
 from tests.faults.tally import Tally
@@ -70,3 +72,27 @@ def test_nodes_that_die_and_nodes_that_are_added_change_no_row(
     trials = table(tmp_path / "results", "trials")
     assert set(trials.status) <= {"complete", "pruned"}
     assert "starts again: " in said
+
+
+def test_after_sigusr1_no_trial_starts_that_waits_for_a_node(
+    cluster: Cluster, tmp_path: Path, tally: Tally, every_fault: bool
+) -> None:
+    """Six are handed out to a node that holds one; of those that wait none begins, and all are said to be pending."""
+    if not every_fault:
+        pytest.skip("make test-faults does it; test_interruptions.py drains a launch on this machine")
+    flags, config = small_study(seeds=6, epochs=100)
+    launch = Launch(tmp_path / "results", *flags, "--concurrency", "6", "--address", cluster.address)
+    try:
+        launch.wait_for_rows(1)
+        launch.process.send_signal(signal.SIGUSR1)
+        rows = launch.rows()
+        said = launch.finish()
+    finally:
+        launch.kill()
+    done = len(table(tmp_path / "results", "trials"))
+    assert rows <= done <= rows + 2
+    planned = len(list(plan_trials(config)))
+    assert f"{planned - done} of {planned} trials are still pending; the same command goes on with them" in said
+    found = damage(tmp_path / "results" / NAME, config, complete=False)
+    tally.add("launcher: SIGUSR1 with trials that wait for a node", found)
+    assert found == Damage()

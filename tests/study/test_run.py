@@ -19,9 +19,14 @@ import torch
 from jupyter_client.manager import start_new_kernel
 
 from analysis.optuna_export import open_storage
+from study.config.options import RunOptions
 from study.config.presets import study_config
+from study.plan.plan import Plan
 from study.plan.trials import plan_trials
+from study.run import _conclude
+from study.storage.store import Store
 from tests.faults.launches import NAME, TIMES
+from tests.studies import small_config
 from tests.tiny import write_tiny_data
 from trainables.training.devices import name_engine
 
@@ -244,3 +249,15 @@ def test_a_study_runs_in_a_notebook(tmp_path: Path) -> None:
     assert "ended with 0 ['pca', 'raw_pixels', 'unpool_only']" in text
     assert "estimate:" in text and "confirm-unpool_only-code10-tuned-01" in text
     assert "--phase" not in text  # no command was typed
+
+
+def test_what_was_cut_off_is_pending(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A time budget may end while the last trials run; the next command is then the same one."""
+    plan = Plan(small_config(architectures=("model_1",), phases=("search",), trials=2), ())
+    while plan.take() is not None:
+        pass
+    with Store(tmp_path / "study") as store:
+        assert _conclude(plan, store, RunOptions(report=False, command=("study/launch.py",))) == 0
+    said = capsys.readouterr().out
+    assert f"{plan.total} of {plan.total} trials are still pending" in said
+    assert "study/launch.py\n" in said

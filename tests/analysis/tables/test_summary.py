@@ -159,10 +159,12 @@ def test_what_is_better_by_less_than_the_margin_is_said_to_be(tmp_path: Path) ->
     ("taus", "said"),
     [
         ((1.0, 1.0), "yes (1.00)"),
-        ((0.6, 0.8), "mostly (0.60 to 0.80)"),
+        ((0.8, 1.0), "mostly (0.80 to 1.00)"),
+        ((0.6, 0.8), "partly (0.60 to 0.80)"),
         ((-0.2, 0.8), "no (-0.20 to 0.80)"),
         ((-1.0, -0.2), "no (-1.00 to -0.20)"),
-        ((-1.0, -0.6), "no, rather the reverse (-1.00 to -0.60)"),
+        ((-1.0, -0.6), "no (-1.00 to -0.60)"),
+        ((-1.0, -0.8), "no, rather the reverse (-1.00 to -0.80)"),
     ],
 )
 def test_whether_the_order_holds_is_answered(taus: tuple[float, ...], said: str) -> None:

@@ -132,3 +132,14 @@ def test_a_search_trial_is_shown_with_its_cross_entropy_and_a_confirmed_one_with
     assert len(searched) == 14
     assert all("validation cross-entropy 111.1" in line and "squared" not in line for line in searched)
     assert all("test squared error 44.44" in line and "entropy" not in line for line in confirmed)
+
+
+def test_a_reader_that_has_left_ends_no_study() -> None:
+    """As `tee` that was killed: nothing more is written, and nothing raised, when Python ends neither."""
+    reading, writing = os.pipe()
+    with open(writing, "w", encoding="utf-8") as out:
+        progress = Progress(Plan(small_config(), ()), 1, out)
+        progress.say("heard")
+        os.close(reading)
+        for _ in range(2):
+            progress.say("not heard")

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from ray.air.execution._internal.actor_manager import RayActorManager
+from ray.exceptions import OutOfMemoryError, RayActorError
 
-from study.execution.tuner import DEAD_STARTS, NODE_DEATHS, RowWriter, find_reason, node_died
+from study.execution.tuner import (
+    DEAD_STARTS,
+    NODE_DEATHS,
+    RETRIES,
+    RowWriter,
+    _losses_are_of_actors,
+    find_reason,
+    node_died,
+)
 from study.signals import Drain
 from trainables.errors import InputError
-from trainables.run_trial import Trial
+from trainables.models.architectures import BUILT_IN
+from trainables.run_trial import Outcome, Trial, TrialBatch
 
 RAISED = """Failure # 1 (occurred at 2026-01-01_00-00-00)
 \x1b[36mray::Trial.train()\x1b[39m (pid=1, ip=127.0.0.1)
@@ -50,91 +64,164 @@ def test_an_error_without_words_still_has_a_reason() -> None:
         ("The actor 5cde is unavailable: RpcError: RPC error: Socket closed", True),
         ("The actor died because its node has died. Node Id: 1", True),
         ("The actor is dead because its worker process has died.", False),
-        ("RuntimeError: CUDA error (training.py:100)", False),
+        ("trainables.trial.TrialError: OSError: the disk is unavailable (files.py:1)", False),
     ],
 )
 def test_the_death_of_a_node_is_told_from_that_of_a_worker(words: str, expected: bool) -> None:
-    """Only the second is a failure of the trial."""
-    assert node_died(words) is expected
+    """By Ray's words, not by those of what a worker raised, and before it is called silent."""
+    errors = f"Failure # 1 (occurred at 2026-01-01)\n{words}\n"
+    assert node_died(errors) is expected
+    assert (words[:20] in find_reason(errors, 61, 60)) is expected
 
 
 class Recorder:
-    """What the callback asks of a recorder: holds every trial and keeps what it is told."""
+    """What the callback asks of a recorder: holds every trial but those that ended, and keeps what it is told."""
 
     def __init__(self) -> None:
         self.told: list[tuple[str, str]] = []
+        self.ended: list[str] = []
+        self.given_back: list[list[str]] = []
         self.progress = self
 
     def holds(self, trial_id: str) -> bool:
         """Whether the trial runs."""
-        return True
+        return trial_id not in self.ended
 
     def attempt_failed(self, trial_id: str, reason: str) -> None:
         """Keep the reason."""
         self.told.append((trial_id, reason))
 
+    def commit(self, trial_id: str, outcome: Outcome) -> None:
+        """Keep what ended."""
+        assert outcome.status == "failed"
+        self.ended.append(trial_id)
+
+    def give_back(self, batch: TrialBatch) -> None:
+        """Keep what is to be handed out anew."""
+        self.given_back.append([trial.trial_id for trial in batch.trials])
+
     def tick(self) -> None:
         """Let time go by."""
 
 
-def make_trial(folder: Path) -> SimpleNamespace:
-    """Return a trial of Tune's that holds none of ours, with its errors in ``folder``."""
-    return SimpleNamespace(
-        trial_id="tune-1",
-        error_file=str(folder / "error.txt"),
-        run_metadata=SimpleNamespace(num_failures=0),
-        config={"batch": SimpleNamespace(trials=())},
-    )
+NODE = "The actor died because its node has died."
+WORKER = "The actor is dead because its worker process has died."
+RAISES = "trainables.trial.TrialError: OSError: no space left (trainable.py:674)"
 
 
-@pytest.mark.parametrize(
-    ("words", "failures"), [("The node has died: the node was terminated unexpectedly.", 0), ("RuntimeError: bad", 1)]
-)
-def test_the_death_of_a_node_does_not_count_against_a_trial_and_its_own_failure_does(
-    words: str, failures: int, tmp_path: Path
-) -> None:
-    """Tune has counted one failure when it says that an attempt ended; every seed of the trial is told."""
-    (tmp_path / "error.txt").write_text(f"Failure # 1 (occurred at 2026-01-01)\n{words}\n")
-    recorder = Recorder()
-    writer = RowWriter(recorder, 60.0, Drain())  # type: ignore[arg-type]
-    trial = SimpleNamespace(
-        trial_id="tune-1",
-        error_file=str(tmp_path / "error.txt"),
-        run_metadata=SimpleNamespace(num_failures=1),
-        config={"batch": SimpleNamespace(trials=(Trial("a", 1), Trial("b", 2)))},
-    )
-    writer.on_trial_start(0, [], trial)
-    writer.on_trial_recover(0, [], trial)
-    assert trial.run_metadata.num_failures == failures
-    assert [trial_id for trial_id, _ in recorder.told] == ["a", "b"]
+class Tune:
+    """What Tune does to its trials when their attempts end, as its controller of this version does it."""
+
+    def __init__(self, folder: Path, *trial_ids: str) -> None:
+        self.recorder, self.folder = Recorder(), folder
+        self.writer = RowWriter(self.recorder, 60.0, Drain())  # type: ignore[arg-type]
+        self.step = 0
+        self.hand_out(trial_ids)
+
+    def hand_out(self, trial_ids: Sequence[str]) -> None:
+        """Make a new trial of Tune's of some of ours."""
+        batch = TrialBatch("confirm", BUILT_IN["model_1"], 2, None, tuple(Trial(each, 1) for each in trial_ids))
+        self.trial = SimpleNamespace(
+            trial_id=f"tune-{self.step}",
+            error_file=str(self.folder / "error.txt"),
+            run_metadata=SimpleNamespace(num_failures=0, metric_analysis={}, metric_n_steps={}),
+            config={"batch": batch},
+        )
+
+    def begin(self) -> None:
+        """Let a worker begin an attempt."""
+        self.writer.on_trial_start(self.step, [], self.trial)
+
+    def fail(self, words: str, begun: bool = True, twice: bool = False) -> None:
+        """Let an attempt end; what had not begun is only set to start again where the event is told of its actor."""
+        self.step += 1
+        Path(self.trial.error_file).write_text(f"Failure # 1 (occurred at 2026-01-01)\n{words}\n")
+        self.trial.run_metadata.num_failures += 1
+        recovers = (begun or twice) and self.trial.run_metadata.num_failures <= RETRIES
+        if recovers:
+            self.writer.on_trial_recover(self.step, [], self.trial)
+        if not recovers or twice:
+            self.writer.on_trial_error(self.step, [], self.trial)
+        if self.recorder.given_back:
+            self.hand_out(self.recorder.given_back.pop(0))
+
+
+def test_a_trial_has_two_attempts_more_and_its_node_may_die_between_them(tmp_path: Path) -> None:
+    """Whichever of its attempts it is that a node ends, or a worker that has not begun."""
+    tune = Tune(tmp_path, "a")
+    for _ in range(RETRIES):
+        tune.begin()
+        tune.fail(WORKER)
+        tune.begin()
+        tune.fail(NODE)
+    tune.fail(WORKER, begun=False, twice=True)
+    tune.fail(RAISES, begun=False)
+    assert tune.recorder.ended == []
+    tune.begin()
+    tune.fail(WORKER)
+    assert tune.recorder.ended == ["a"]
+    assert [reason for _, reason in tune.recorder.told][-3:] == [WORKER, RAISES.partition(": ")[2], WORKER]
 
 
 def test_node_deaths_count_once_there_were_many(tmp_path: Path) -> None:
     """A trial whose node dies again and again ends at last."""
-    (tmp_path / "error.txt").write_text("Failure # 1 (occurred at 2026-01-01)\nThe node has died.\n")
-    writer = RowWriter(Recorder(), 60.0, Drain())  # type: ignore[arg-type]
-    trial = make_trial(tmp_path)
-    writer.on_trial_start(0, [], trial)
-    for _ in range(NODE_DEATHS + 2):
-        trial.run_metadata.num_failures += 1
-        writer.on_trial_recover(0, [], trial)
-    assert trial.run_metadata.num_failures == 2
+    tune = Tune(tmp_path, "a")
+    for _ in range(NODE_DEATHS + RETRIES):
+        tune.begin()
+        tune.fail(NODE)
+    assert tune.recorder.ended == []
+    tune.begin()
+    tune.fail(NODE)
+    assert tune.recorder.ended == ["a"]
+
+
+def test_of_several_seeds_the_one_that_fails_fails_alone(tmp_path: Path) -> None:
+    """All have their attempts together, without what has ended, and then each by itself."""
+    tune = Tune(tmp_path, "a", "b", "c")
+    tune.begin()
+    tune.recorder.ended.append("a")
+    for _ in range(RETRIES):
+        tune.fail(WORKER)
+        assert [trial.trial_id for trial in tune.trial.config["batch"].trials] == ["b", "c"]
+        tune.begin()
+    tune.fail(WORKER)
+    assert [trial.trial_id for trial in tune.trial.config["batch"].trials] == ["b"]
+    assert tune.recorder.given_back.pop() == ["c"]
+    for _ in range(RETRIES + 1):
+        assert tune.recorder.ended == ["a"]
+        tune.begin()
+        tune.fail(WORKER)
+    assert tune.recorder.ended == ["a", "b"]
 
 
 def test_a_worker_that_never_began_is_no_failure_and_many_in_a_row_end_the_launch(tmp_path: Path) -> None:
     """One that begins in between shows that workers can."""
-    (tmp_path / "error.txt").write_text("Failure # 1 (occurred at 2026-01-01)\nThe actor died.\nKilled.\n")
-    writer = RowWriter(Recorder(), 60.0, Drain())  # type: ignore[arg-type]
-    trial = make_trial(tmp_path)
+    tune = Tune(tmp_path, "a")
     for _ in range(2):
         for _ in range(DEAD_STARTS - 1):
-            trial.run_metadata.num_failures += 1
-            writer.on_trial_recover(0, [], trial)
-        writer.on_step_end(0, [])
-        assert trial.run_metadata.num_failures == 0
-        writer.on_trial_start(0, [], trial)
-        writer._heard.clear()
+            tune.fail(WORKER, begun=False, twice=True)
+        assert len(tune.recorder.told) == DEAD_STARTS - 1
+        tune.recorder.told.clear()
+        tune.writer.on_step_end(0, [])
+        tune.begin()
+        tune.writer._heard.clear()
     for _ in range(DEAD_STARTS):
-        writer.on_trial_recover(0, [], trial)
-    with pytest.raises(InputError, match=f"{DEAD_STARTS} workers of Ray in a row ended while they started.*Killed"):
-        writer.on_step_end(0, [])
+        tune.fail(RAISES, begun=False)
+    with pytest.raises(InputError, match=f"{DEAD_STARTS} workers of Ray in a row ended while they started.*no space"):
+        tune.writer.on_step_end(0, [])
+    assert tune.recorder.ended == []
+
+
+def test_what_ray_ends_for_want_of_memory_is_an_error_of_its_actor_to_tune() -> None:
+    """Tune ends as a whole at an error that is neither an actor's nor a task's."""
+    heard: list[Exception] = []
+    actor: Any = SimpleNamespace(actor_id=1, _on_error=lambda _, error: heard.append(error))
+    manager: Any = SimpleNamespace(_failed_actor_ids=set(), _cleanup_actor=lambda tracked_actor: None)
+    task: Any = SimpleNamespace(_tracked_actor=actor, _on_error=None)
+    with suppress(RuntimeError), _losses_are_of_actors():
+        RayActorManager._actor_task_failed(
+            manager, tracked_actor_task=task, exception=OutOfMemoryError("low on memory")
+        )
+    assert [(type(error), str(error)) for error in heard] == [(RayActorError, "low on memory")]
+    with pytest.raises(RuntimeError, match="unexpected"):
+        RayActorManager._actor_task_failed(manager, tracked_actor_task=task, exception=OutOfMemoryError("the same"))

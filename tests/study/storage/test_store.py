@@ -217,6 +217,18 @@ def test_what_cannot_be_written_stops_the_driver_and_is_written_when_the_store_i
     assert finished(folder) == {"a", "b", "c"}
 
 
+def test_what_stopped_the_writing_is_told_in_the_place_of_what_followed_from_it(tmp_path: Path) -> None:
+    """As Tune's error, which has the text of ours; what has nothing to do with it comes through."""
+    store = Store(tmp_path)
+    with pytest.raises((StorageError, RuntimeError)) as raised, store.writing():
+        store._failure = StorageError("a disk that is full", "room", "make some")
+        raise RuntimeError("Tune's, with the traceback of it")
+    assert raised.value is store._failure
+    store._failure = None
+    with pytest.raises(RuntimeError, match="another"), store.writing():
+        raise RuntimeError("another")
+
+
 def test_a_mistake_in_a_row_is_raised_as_it_is(tmp_path: Path) -> None:
     """It is the program's, so it keeps its kind and its place."""
     store = opened(tmp_path / "study")
