@@ -66,6 +66,17 @@ def test_expectations_are_of_objectives_and_metrics_that_there_are() -> None:
     assert {each.metric for each in comparisons} == {LINEAR_ERROR, SQUARED_ERROR, objectives_page.BOUND}
 
 
+def test_the_page_says_what_the_rows_say() -> None:
+    """As far as they are there; before any is confirmed it says that nothing is."""
+    text = objectives_page.PAGE.read_text(encoding="utf-8")
+    try:
+        parts = objectives_page.make_objectives_parts(load_study(objectives_page.ROWS))
+    except ResultsError:
+        assert text.count("Not there yet.") == 4
+    else:
+        assert replace_parts(text, parts) == text
+
+
 def test_a_study_of_one_objective_has_no_page(tmp_path: Path) -> None:
     """Nor one that has searched alone: words, and its rows are kept."""
     with pytest.raises(ResultsError, match="no model by several objectives"):

@@ -14,7 +14,7 @@ from trainables.data.images import Dataset
 from trainables.errors import InputError
 from trainables.models.architectures import BUILT_IN
 from trainables.run_trial import Trial, TrialBatch
-from trainables.trial import BatchTrainable, TrialError
+from trainables.trial import START_LIMIT, BatchTrainable, TrialError
 from trainables.trial_config import RECIPES
 
 
@@ -53,6 +53,15 @@ def test_an_actor_is_used_again_and_knows_nothing_of_the_trial_before(actor: Bat
         ("t2", False),
         ("t2", True),
     ]
+
+
+def test_a_worker_that_hangs_is_ended_from_its_start_on(actor: BatchTrainable, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While it gets ready, which may take longer than an epoch, as it is given a trial, and in every step."""
+    limits: list[tuple[float, bool]] = []
+    monkeypatch.setattr(faulthandler, "dump_traceback_later", lambda limit, exit: limits.append((limit, exit)))
+    actor.setup({"batch": make_batch(1)}, actor._dataset, 60.0)
+    actor.step()
+    assert limits == [(START_LIMIT, True), (60.0, True), (60.0, True)]
 
 
 def test_what_goes_wrong_is_told_in_one_line_with_its_place(
