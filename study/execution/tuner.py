@@ -153,9 +153,11 @@ class RowWriter(tune.Callback):
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """Say why an attempt ended; Tune starts the next, of what has not ended."""
         self._recovered = trial.trial_id, iteration
+        self._say_again(trial, self._reason(trial))
         self._end_attempt(trial)
         trial.run_metadata.num_failures = self._count_failures(trial)
-        trial.config["batch"] = replace(trial.config["batch"], trials=self._list_held(trial))
+        if held := self._list_held(trial):  # A batch without trials would have nothing to report.
+            trial.config["batch"] = replace(trial.config["batch"], trials=held)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:
         """Commit a trial as failed, with the reason of its last attempt, or let it be handed out anew where it is not.
@@ -165,9 +167,11 @@ class RowWriter(tune.Callback):
         reason, told = self._reason(trial), self._recovered == (trial.trial_id, iteration)
         again = told or self._end_attempt(trial)
         held = self._list_held(trial)
+        if not told and (again or len(held) > 1):
+            self._say_again(trial, reason)
         self._heard.pop(trial.trial_id, None)
         _empty(trial)
-        if again:
+        if again and held:
             self._recorder.give_back(replace(trial.config["batch"], trials=held))
         elif len(held) > 1:
             for each in held:
@@ -186,14 +190,13 @@ class RowWriter(tune.Callback):
         _empty(trial)
 
     def _end_attempt(self, trial: Any) -> bool:
-        """Count the attempt that just ended and say why; return whether another may follow.
+        """Count the attempt that just ended; return whether another may follow.
 
         No failure of the trial's is the death of a node, nor that of a worker that had not yet begun.
         """
         reason, held = self._reason(trial), self._list_held(trial)
         began = self._heard.pop(trial.trial_id, None) is not None
         for each in held:
-            self._recorder.progress.attempt_failed(each.trial_id, reason)
             if node_died(self._read_errors(trial)):
                 self._node_deaths[each.trial_id] += 1
                 self._failures[each.trial_id] += self._node_deaths[each.trial_id] > NODE_DEATHS
@@ -202,6 +205,10 @@ class RowWriter(tune.Callback):
         if not began and not node_died(self._read_errors(trial)):
             self._dead_starts, self._last_words = self._dead_starts + 1, reason
         return self._count_failures(trial) <= RETRIES
+
+    def _say_again(self, trial: Any, reason: str) -> None:
+        for each in self._list_held(trial):
+            self._recorder.progress.attempt_failed(each.trial_id, reason)
 
     def _count_failures(self, trial: Any) -> int:
         return max((self._failures[each.trial_id] for each in self._list_held(trial)), default=0)

@@ -160,7 +160,7 @@ def test_a_trial_has_two_attempts_more_and_its_node_may_die_between_them(tmp_pat
     tune.begin()
     tune.fail(WORKER)
     assert tune.recorder.ended == ["a"]
-    assert [reason for _, reason in tune.recorder.told][-3:] == [WORKER, RAISES.partition(": ")[2], WORKER]
+    assert [reason for _, reason in tune.recorder.told][-3:] == [NODE, WORKER, RAISES.partition(": ")[2]]
 
 
 def test_node_deaths_count_once_there_were_many(tmp_path: Path) -> None:
@@ -192,6 +192,18 @@ def test_of_several_seeds_the_one_that_fails_fails_alone(tmp_path: Path) -> None
         tune.begin()
         tune.fail(WORKER)
     assert tune.recorder.ended == ["a", "b"]
+
+
+def test_what_has_ended_is_not_handed_out_anew(tmp_path: Path) -> None:
+    """Where a worker dies after its last report: it repeats what is ignored, or nothing is given back."""
+    tune = Tune(tmp_path, "a")
+    tune.begin()
+    tune.recorder.ended.append("a")
+    tune.fail(WORKER)
+    assert len(tune.trial.config["batch"].trials) == 1
+    tune.fail(WORKER, begun=False)
+    assert tune.recorder.given_back == []
+    assert tune.recorder.told == []
 
 
 def test_a_worker_that_never_began_is_no_failure_and_many_in_a_row_end_the_launch(tmp_path: Path) -> None:
