@@ -195,14 +195,14 @@ class RowWriter(tune.Callback):
         No failure of the trial's is the death of a node, nor that of a worker that had not yet begun.
         """
         reason, held = self._reason(trial), self._list_held(trial)
-        began = self._heard.pop(trial.trial_id, None) is not None
+        began, of_node = self._heard.pop(trial.trial_id, None) is not None, node_died(self._read_errors(trial))
         for each in held:
-            if node_died(self._read_errors(trial)):
+            if of_node:
                 self._node_deaths[each.trial_id] += 1
                 self._failures[each.trial_id] += self._node_deaths[each.trial_id] > NODE_DEATHS
             else:
                 self._failures[each.trial_id] += began
-        if not began and not node_died(self._read_errors(trial)):
+        if not began and not of_node:
             self._dead_starts, self._last_words = self._dead_starts + 1, reason
         return self._count_failures(trial) <= RETRIES
 

@@ -79,7 +79,7 @@ def test_after_sigusr1_no_trial_starts_that_waits_for_a_node(
 ) -> None:
     """Six are handed out to a node that holds one; of those that wait none begins, and all are said to be pending."""
     if not every_fault:
-        pytest.skip("make test-faults does it; test_interruptions.py drains a launch on this machine")
+        pytest.skip("make test-faults does it; test_tuner.py has what waits, test_interruptions.py a whole launch")
     flags, config = small_study(seeds=6, epochs=100)
     launch = Launch(tmp_path / "results", *flags, "--concurrency", "6", "--address", cluster.address)
     try:

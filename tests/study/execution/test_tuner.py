@@ -16,6 +16,7 @@ from study.execution.tuner import (
     DEAD_STARTS,
     NODE_DEATHS,
     RETRIES,
+    InOrder,
     RowWriter,
     _losses_are_of_actors,
     find_reason,
@@ -222,6 +223,17 @@ def test_a_worker_that_never_began_is_no_failure_and_many_in_a_row_end_the_launc
     with pytest.raises(InputError, match=f"{DEAD_STARTS} workers of Ray in a row ended while they started.*no space"):
         tune.writer.on_step_end(0, [])
     assert tune.recorder.ended == []
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_once_trials_are_to_end_none_that_waits_for_a_worker_begins(asked: bool) -> None:
+    """Those that run go on."""
+    drain, stopped = Drain(), list[str]()
+    drain.asked = asked
+    trials = [SimpleNamespace(status=status) for status in ("RUNNING", "PENDING", "PENDING")]
+    controller = SimpleNamespace(get_live_trials=lambda: trials, stop_trial=lambda trial: stopped.append(trial.status))
+    InOrder(drain).choose_trial_to_run(controller)
+    assert stopped == ["PENDING", "PENDING"] * asked
 
 
 def test_what_ray_ends_for_want_of_memory_is_an_error_of_its_actor_to_tune() -> None:
