@@ -93,6 +93,11 @@ def interruptible() -> Iterator[None]:
                 signal.signal(name, handler)
 
 
+def ends_process() -> bool:
+    """Return whether a process ends with the launch that it runs, if that is interrupted: a notebook does not."""
+    return isinstance(signal.getsignal(signal.SIGINT), _Stop)
+
+
 def interrupt() -> None:
     """Interrupt a launch as Ctrl-C does, from a thread, and end its process if the main thread cannot hear it."""
     answer = signal.getsignal(signal.SIGINT)

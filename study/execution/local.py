@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import secrets
 import shutil
@@ -34,7 +35,7 @@ from study.execution.processes import (
     wait_for_port,
     wait_for_raylet,
 )
-from study.signals import answer_sigterm, interrupt, left_behind
+from study.signals import answer_sigterm, ends_process, interrupt, left_behind
 from trainables.errors import InputError
 
 LONGEST_FOLDER = 42
@@ -44,6 +45,9 @@ SHARED_MEMORY = "/dev/shm"  # noqa: S108 - where Ray keeps objects, of which a s
 
 UNUSED = ("start_monitor", "start_api_server")
 """Of Ray's `Node`: a cluster's scaler and a dashboard's server, without which a launch starts seconds sooner."""
+
+HELD_BY = (PROCESS_TYPE_GCS_SERVER, PROCESS_TYPE_RAYLET)
+"""Processes that hold Ray together: without one of them it is of no use."""
 
 WATCH_SECONDS = 0.5
 
@@ -66,6 +70,7 @@ class LocalRay:
         self._others: set[Any] | None = None  # Ray's processes that were there before
         self._started: dict[Any, str] = {}  # those that were seen since, with their names
         self._gave_up = threading.Event()  # Ray did not start or a process of it has ended, which its logs may explain
+        self._ends_process = False  # as a command line does that gave up, a notebook not
         self._stopped = threading.Event()
         self._looks = threading.Lock()  # held while what was started is looked at, or ended to start it again
         self._watcher = threading.Thread(target=self._watch, daemon=True)
@@ -156,6 +161,9 @@ class LocalRay:
             raylets = [each for each, name in self._list_started().items() if name == PROCESS_TYPE_RAYLET]
             tell(raylets, "suspend")  # It starts the others: no more come.
             self._list_started()
+            if self._ends_process and self._node is not None and self._find_ended() is None:
+                self._leave_to_end()
+                return
             if not ray.is_initialized():  # Ray itself does not know yet what it has to end.
                 tell(self._started, "kill")
             tell(raylets, "resume")
@@ -163,6 +171,20 @@ class LocalRay:
         self._kill()
         if self._others is not None:
             left_behind.remove(self._kill)
+
+    def _leave_to_end(self) -> None:
+        """Let a Ray that has given up its raylet end with this process, which has to say first how to go on.
+
+        Its core ends the process without a word, and with status 1, as soon as that raylet goes: what was kept in its
+        memory is lost then, which the core writes down there. Linux ends a raylet with the process that started it.
+        """
+        # Tune asks the server of Ray for something when the process ends.
+        tell((each for each, name in self._started.items() if name not in HELD_BY), "kill")
+        atexit.unregister(ray.shutdown)
+        self._node.kill_all_processes = lambda *_, **__: None
+        left_behind.remove(self._kill)
+        if not sys.platform.startswith("linux"):
+            atexit.register(self._kill)
 
     def _kill(self) -> None:
         """End what is left: also those whose raylet was killed while they started, which are below nobody any more."""
@@ -201,6 +223,7 @@ class LocalRay:
             with self._looks:
                 trouble = None if self._stopped.is_set() else self._find_trouble()
                 if trouble:
+                    self._ends_process = ends_process()
                     self._gave_up.set()
             if trouble:
                 print(f"error: {trouble}", file=sys.stderr, flush=True)
@@ -243,10 +266,9 @@ class LocalRay:
             if PROCESS_TYPE_GCS_SERVER in ended:
                 return f"Ray's {PROCESS_TYPE_GCS_SERVER} has ended while Ray starts: {killed} {self._find_logs()}"
             return None
-        for name in (PROCESS_TYPE_GCS_SERVER, PROCESS_TYPE_RAYLET):
-            for info in self._node.all_processes.get(name, ()):
-                if (status := info.process.poll()) is not None:
-                    return f"Ray's {name} has ended (status {status}): {killed} {self._find_logs()}"
+        if (ended_one := self._find_ended()) is not None:
+            name, status = ended_one
+            return f"Ray's {name} has ended (status {status}): {killed} {self._find_logs()}"
         if not ray.is_initialized():  # To be asked, it would start another.
             return None
         try:
@@ -255,6 +277,14 @@ class LocalRay:
             return None
         if not alive:
             return "Ray gave this machine up for dead: it did not answer, as when it is suspended or out of memory"
+        return None
+
+    def _find_ended(self) -> tuple[str, int] | None:
+        """Return the name and the status of a process that held Ray together, once it has started."""
+        for name in HELD_BY:
+            for info in self._node.all_processes.get(name, ()):
+                if (status := info.process.poll()) is not None:
+                    return name, status
         return None
 
 

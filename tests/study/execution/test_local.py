@@ -217,6 +217,9 @@ def test_a_launch_whose_ray_dies_ends_in_words_and_goes_on(
         assert launch.process.returncode == 130, launch.said
         assert said in launch.said
         assert_ended_in_words(launch.said, ray_was_struck=True)
+        assert launch.said.count("the same command goes on") == 1
+        while left := launch.processes():  # Linux ends them with their parent, in its own time.
+            assert time.monotonic() - asked < 40, left
         for logs in re.findall(r"its logs are in (\S+)", launch.said):
             assert any(Path(logs).iterdir())
             shutil.rmtree(Path(logs).parent)
