@@ -17,7 +17,7 @@ import pytest
 from rich.console import Console
 
 from analysis.provenance import provenance
-from analysis.report import PRINTED, comparison_tables, main, print_report, write_report
+from analysis.report import PRINTED, choose_output, comparison_tables, main, print_report, write_report
 from analysis.results import ResultsError, StudyResults, load_study
 from analysis.tables.summary import answers
 from analysis.tables.table import Absent, Table
@@ -121,7 +121,7 @@ def test_a_partial_study_gives_a_partial_report_that_says_what_is_missing(
         for arm in ("tuned", "published"):
             (folder / "trials" / f"confirm-model_4-10-{arm}-{number}.parquet").unlink()
     (folder / "scores" / "confirm-model_1-10-tuned-1.parquet").write_bytes(b"damaged")
-    assert main([str(folder)]) == 0
+    assert main([str(folder), "--no-tsne"]) == 0
     printed = " ".join(capsys.readouterr().out.split())
     text = (folder / "report" / "report.md").read_text(encoding="utf-8")
     for sentence in (
@@ -215,6 +215,11 @@ def test_a_folder_that_cannot_be_written_is_an_error_of_results(
 
 
 @pytest.mark.slow
+def test_the_report_of_a_study_in_an_object_store_is_written_here() -> None:
+    """Where it would lie in a folder is a bucket, in which a reader of rows may not write."""
+    assert choose_output(["s3://bucket/studies/mine"]) == Path("report-mine")
+
+
 def test_two_studies_are_compared_in_a_folder_of_their_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -222,7 +227,7 @@ def test_two_studies_are_compared_in_a_folder_of_their_own(
     monkeypatch.chdir(tmp_path)
     for name in ("a", "b"):
         small(tmp_path / name, name=name)
-    assert main(["a", "b"]) == 0
+    assert main(["a", "b", "--no-tsne"]) == 0
     assert capsys.readouterr().out.endswith("report: report-a-b/report.md\n")
     with open(tmp_path / "report-a-b" / "tables" / "reconstruction.csv", newline="") as file:
         assert {row["study"] for row in csv.DictReader(file)} == {"a", "b"}

@@ -122,7 +122,7 @@ def test_a_wrong_address_is_refused(
 
 
 def test_a_missing_and_another_token_are_refused(short_path: Path, tmp_path: Path) -> None:
-    """And a process that does not know that there is one."""
+    """Missing where a process does not know that there is one."""
     token = short_path / "token"
     token.write_text("a" * 64)
     other = short_path / "other"
@@ -131,7 +131,6 @@ def test_a_missing_and_another_token_are_refused(short_path: Path, tmp_path: Pat
     home.mkdir()
     with head(short_path, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN_PATH=str(token)) as address:
         environments: dict[str, dict[str, str]] = {
-            "missing": {"RAY_AUTH_MODE": "token"},
             "another": {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(other)},
             "none": {"RAY_AUTH_MODE": "disabled"},
         }

@@ -27,6 +27,7 @@ from study.execution.recorder import make_batch
 from study.plan.plan import Plan
 from study.plan.planned_trial import make_trial_config
 from tests.documents import ROOT, write_shown_files
+from tests.tiny import write_tiny_data
 from trainables.data.datasets import load_dataset
 from trainables.errors import InputError
 from trainables.training.training import Training, scale_pixels
@@ -158,13 +159,18 @@ def test_the_example_runs_as_it_is_written(
 
 @pytest.mark.slow
 def test_the_module_of_the_page_is_searched_by_ray_and_goes_on_from_the_studys_own_file(tmp_path: Path) -> None:
-    """The search by the first command, what is left by the second, whose configuration is the search's winner."""
+    """The search by the first command, what is left by the second, whose configuration is the search's winner.
+
+    Of fewer and smaller images than on the page.
+    """
     write_shown_files("docs/extending.md", tmp_path)
+    data = str(write_tiny_data(tmp_path))
     environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
-    short = ["--architectures", "perceptron", "--trials", "4", "--epochs", "3", "--seeds", "1"]
+    short = ["--architectures", "perceptron", "--trials", "2", "--epochs", "3", "--seeds", "1", "--dataset", data]
     phases = [["search"], ["search", "confirm"]]
     for (program, script, *arguments), phase in zip(commands("A module"), phases, strict=True):
         assert (program, script) == ("python", "study/launch.py")
+        arguments = [word.replace("my_module-digits", "my_module-tiny") for word in arguments]
         arguments += [*short, "--phase", *phase, "--no-report", "--concurrency", "1"]
         done = subprocess.run(
             [sys.executable, str(ROOT / script), *arguments],
@@ -175,7 +181,7 @@ def test_the_module_of_the_page_is_searched_by_ray_and_goes_on_from_the_studys_o
             check=False,
         )
         assert done.returncode == 0, done.stdout + done.stderr
-    study = tmp_path / "results" / "my_module-digits"
+    study = tmp_path / "results" / "my_module-tiny"
     trials = pd.read_parquet(study / "trials")
     trained = trials[trials["arm"] == "tuned"]
     assert (trained["status"] == "complete").all()

@@ -137,14 +137,15 @@ def test_trials_that_die_every_time_are_failed_with_their_reason_and_the_study_s
     """Others start again and complete; the search, whose one trial diverges and the other fails, is named twice."""
     search, published = IDS[:4], [trial_id for trial_id in IDS if "-published-" in trial_id]
     always = RETRIES + 1
-    faults = {published[0]: ("evaluation", always)} | dict.fromkeys(search[:2], ("diverge", 1))
-    faults |= dict.fromkeys(search[2:], ("exception", always))
+    faults = {published[0]: ("evaluation", 1)} | dict.fromkeys(search[:3], ("diverge", 1))
+    faults |= {search[3]: ("exception", always)}
     faults |= {
         published[1]: ("killed", 1),
         "confirm-pca-code10": ("cuda", 1),
         "confirm-raw_pixels-code784": ("hang", 1),
     }
     if every_fault:
+        faults |= dict.fromkeys(search[2:], ("exception", always)) | {published[0]: ("evaluation", always)}
         faults |= {published[1]: ("hang_in_c", always), "confirm-pca-code10": ("memory", always)}
     said = launch(tmp_path, faults, "--concurrency", "2", *EPOCH_LIMIT).finish(status=1)
     found = damage(tmp_path / "results" / NAME, CONFIG, complete=False)

@@ -188,6 +188,8 @@ def test_a_name_that_is_not_ascii_where_names_are_ascii_is_refused_with_what_to_
     assert_ended_in_words(done.stderr)
     assert not list(tmp_path.rglob("study.json"))
     exported = done.stderr.partition("export ")[2].partition(",")[0].split()
+    if here != ".":
+        return
     mended = run("--dry-run", **dict(word.split("=") for word in exported))
     assert mended.returncode == 0, mended.stderr
 

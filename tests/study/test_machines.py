@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import subprocess
 import sys
@@ -70,22 +69,11 @@ except InputError as error:
 
 
 @pytest.mark.slow
-def test_macos_runs_a_study(tmp_path: Path) -> None:
-    """Without affinity, /proc/cpuinfo and /dev/shm, in the launcher and in the workers of Ray."""
-    environment = take_away(MACOS, tmp_path / "macos")
-    flags = ("--preset", "quick", "--dataset", str(write_tiny_data(tmp_path)), "--architectures", "unpool_only")
-    sizes = ("--name", "tiny", "--trials", "1", "--seeds", "1", "--epochs", "1", "--concurrency", "1")
-    done = run(environment, tmp_path, str(ROOT / "study" / "launch.py"), *flags, *sizes, "--no-report")
-    assert done.returncode == 0, done.stderr
-    trials = pd.read_parquet(tmp_path / "results" / "tiny" / "trials")
-    assert set(trials["status"]) == {"complete"} and trials["device"].notna().all()
+def test_a_study_runs_on_macos_and_where_a_newcomer_may_be(tmp_path: Path) -> None:
+    """Without affinity, /proc/cpuinfo and /dev/shm, in the launcher and in the workers of Ray.
 
-
-@pytest.mark.slow
-def test_a_study_runs_where_a_newcomer_may_be(tmp_path: Path) -> None:
-    """In a folder with spaces and letters beyond ASCII, with LANG=C, behind a proxy, with the ~/.ray of another Ray.
-
-    The file of images has such a name, too, from which a name is derived that a folder can have.
+    In a folder with spaces and letters beyond ASCII, with LANG=C, behind a proxy, with the ~/.ray of another Ray. The
+    file of images has such a name, too, from which a name is derived that a folder can have.
     """
     folder, home = tmp_path / "my d\u00f6cs (\u00e9)", tmp_path / "home"
     folder.mkdir()
@@ -93,12 +81,12 @@ def test_a_study_runs_where_a_newcomer_may_be(tmp_path: Path) -> None:
     (home / ".ray").mkdir(parents=True)
     (home / ".ray" / "auth_token").write_text("the token of another Ray\n")
     nowhere = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9")
-    kept = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
-    environment = kept | nowhere | {"HOME": str(home), "LANG": "C", "LC_ALL": "C", "PYTHONPATH": str(ROOT)}
+    environment = take_away(MACOS, tmp_path / "macos") | nowhere | {"HOME": str(home), "LANG": "C", "LC_ALL": "C"}
     flags = ("--preset", "quick", "--dataset", "meine Bilder \u00fc.npz", "--architectures", "unpool_only")
-    sizes = ("--trials", "1", "--seeds", "1", "--epochs", "1", "--phase", "search", "--concurrency", "1", "--no-report")
+    sizes = ("--trials", "1", "--seeds", "1", "--epochs", "1", "--concurrency", "1", "--no-report")
     done = run(environment, folder, str(ROOT / "study" / "launch.py"), *flags, *sizes)
     assert done.returncode == 0, done.stderr
-    assert set(pd.read_parquet(folder / "results" / "quick-meine-Bilder-u" / "trials")["status"]) == {"complete"}
+    trials = pd.read_parquet(folder / "results" / "quick-meine-Bilder-u" / "trials")
+    assert set(trials["status"]) == {"complete"} and trials["device"].notna().all()
     (proposed,) = (line for line in done.stdout.splitlines() if line.startswith("next:"))
     assert shlex.split(proposed)[-1] == str(folder / "results" / "quick-meine-Bilder-u")

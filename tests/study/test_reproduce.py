@@ -17,6 +17,7 @@ import torch
 from study import launch
 from study import reproduce as reproduction
 from study.config.search_space import Cell
+from study.config.study_file import read_config
 from study.storage import provenance
 from study.storage.schema import table_of
 from tests.faults.launches import find_tiny_data
@@ -97,7 +98,7 @@ def test_a_trial_comes_out_the_same_in_every_bit(
 
 @pytest.fixture(scope="module")
 def launched(tmp_path_factory: pytest.TempPathFactory, clean_checkout: None) -> Path:
-    """A real launch on the tiny data by every objective but reconstruction: two seeds, and what-where's strengths."""
+    """A study of the tiny data by every objective but reconstruction: two seeds, and what-where's strengths."""
     folder = tmp_path_factory.mktemp("objectives")
     file = folder / "by_objective.toml"
     others = [name for name in OBJECTIVES if name not in (RECONSTRUCTION, "what_where")]
@@ -115,8 +116,7 @@ seeds = 2
 epochs = 1
 '''
     )
-    assert launch.main(["--preset", str(file), "--results-dir", str(folder), "--no-report"]) == 0
-    return folder / "by_objective-tiny"
+    return run_here(read_config(str(file)), folder)
 
 
 @pytest.mark.parametrize("objective", [name for name in OBJECTIVES if name != RECONSTRUCTION])

@@ -21,6 +21,7 @@ from study.config.study_file import read_config
 from study.plan.rounds import list_rounds
 from study.plan.trials import plan_trials
 from tests.faults.launches import NAME, Launch
+from tests.studies import run_here
 from tests.tiny import write_tiny_data
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
@@ -53,11 +54,17 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "rounds.toml"
 
 
-def run_study(study: Path, results: Path, concurrency: int, kills: int = 0) -> pd.DataFrame:
-    """Run the study, killed so often on its way and continued, and return its trials; no word but the end is said."""
+def read_settings(folder: Path) -> pd.DataFrame:
+    """Return what was trained, and what came out, by trial."""
+    frame = pd.read_parquet(folder / "trials", dtype_backend="pyarrow")
+    return frame.set_index("trial_id").sort_index()[SETTINGS]
+
+
+def run_on_ray(study: Path, results: Path, kills: int) -> pd.DataFrame:
+    """Run the study, two trials at a time, killed so often on its way and continued; no word but the end is said."""
     results.parent.mkdir()
     total = len(list(plan_trials(read_config(str(study)))))
-    flags = ("--preset", str(study), "--concurrency", str(concurrency), "--quiet", "--no-report")
+    flags = ("--preset", str(study), "--concurrency", "2", "--quiet", "--no-report")
     for kill in range(1, kills + 1):
         launch = Launch(results, *flags)
         try:
@@ -67,14 +74,13 @@ def run_study(study: Path, results: Path, concurrency: int, kills: int = 0) -> p
             launch.kill()
     said = Launch(results, *flags).finish()
     assert re.fullmatch(r"rows:   .*\nnext:   \S*python \S*analysis/report\.py .*\n(then:   .*\n)?", said), said
-    frame = pd.read_parquet(results / NAME / "trials", dtype_backend="pyarrow")
-    return frame.set_index("trial_id").sort_index()[SETTINGS]
+    return read_settings(results / NAME)
 
 
 @pytest.fixture(scope="module")
 def undisturbed(study: Path, tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
-    """The study, one trial at a time."""
-    return run_study(study, tmp_path_factory.mktemp("undisturbed") / "one" / "results", 1)
+    """The study, one trial after the other, without Ray."""
+    return read_settings(run_here(read_config(str(study)), tmp_path_factory.mktemp("undisturbed")))
 
 
 def test_every_trial_of_the_plan_is_there_round_by_round(study: Path, undisturbed: pd.DataFrame) -> None:
@@ -104,7 +110,8 @@ def test_a_search_of_squared_error_is_decided_told_and_exported_by_it(study: Pat
     )
     text = functools.reduce(lambda text, change: text.replace(*change), changes, STUDY)
     (file := study.parent / "squared.toml").write_text(text)
-    trials = run_study(file, tmp_path / "squared" / "results", 2)
+    folder, url = run_here(read_config(str(file)), tmp_path), str(tmp_path / "study.log")
+    trials = read_settings(folder)
     first, last = (trials[trials["round"] == each] for each in (1, 3))
     best = first.set_index("number")["validation_squared_error"].sort_values().index
     assert set(last["number"]) == {0, next(number for number in best if number != 0)}
@@ -115,7 +122,6 @@ def test_a_search_of_squared_error_is_decided_told_and_exported_by_it(study: Pat
     assert confirmed["winner"] == winner
     entropies = means["validation_cross_entropy"].to_dict()
     assert confirmed["winner_gain"] == pytest.approx(entropies[0] - entropies[winner])
-    folder, url = tmp_path / "squared" / "results" / NAME, str(tmp_path / "study.log")
     results = load_study(folder)
     assert list_missing(results) == []
     table = search(results)
@@ -136,5 +142,5 @@ def test_concurrency_and_interruptions_change_no_suggestion_promotion_or_winner(
     """Two trials at a time, of which any ends first, and a launcher that is killed again and again."""
     if kills != 1 and not every_fault:
         pytest.skip("make test-faults does it; killed once is the short version")
-    trials = run_study(study, tmp_path / "again" / "results", 2, kills)
+    trials = run_on_ray(study, tmp_path / "again" / "results", kills)
     pd.testing.assert_frame_equal(trials, undisturbed, check_exact=True)

@@ -219,12 +219,12 @@ def test_the_report_judges_at_the_level_of_the_look_and_says_so(whole: tuple[Pat
 @pytest.mark.slow
 @pytest.mark.fault("launcher: SIGKILL between looks")
 def test_a_study_killed_on_ray_takes_its_looks(tmp_path: Path, every_fault: bool) -> None:
-    """Two models on a real Ray, killed before the first look and after it; one launch goes on from look to look."""
+    """Two models on a real Ray, also killed before the first look and after it; a launch goes from look to look."""
     results = tmp_path / "results"
     flags = [*("--preset", "quick", "--dataset", find_tiny_data(), "--architectures", "unpool_only", "model_4")]
     flags += ["--trials", "1", "--seeds", "3", "--epochs", "1", "--until-decided", "--no-report", "--quiet"]
     flags += ["--concurrency", "1"]
-    for rows in (4, 15) if every_fault else (15,):  # as test_rounds_on_ray.py is before anything is decided
+    for rows in (4, 15) if every_fault else ():  # test_rounds_on_ray.py is killed, too
         launched = Launch(results, *flags)
         try:
             launched.wait_for_rows(rows)
