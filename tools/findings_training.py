@@ -117,6 +117,29 @@ def _describe_poor_run(results: StudyResults, run: Mapping[Any, Any]) -> str:
     )
 
 
+def describe_last_third(results: StudyResults) -> str:
+    """Return in a sentence by how much models ranked by squared error still learned in the last third of epochs."""
+    runs = select_confirmed(results.trials)
+    names = [name for name, row in results.models.items() if row.ranked]
+    runs = runs[runs["architecture"].isin(names) & (runs["unpooling"] != "switches")]
+    runs = runs[(runs["status"] == "complete") & (runs["epochs"] >= 3)]
+    epochs = results.epochs.merge(runs[["trial_id", "arm", "architecture", "code_size", "epochs_planned"]])
+    cell = ["arm", "architecture", "code_size"]
+    ends = [(2 * epochs["epochs_planned"] / 3).round(), epochs["epochs_planned"]]
+    before, after = (
+        epochs[epochs["epoch"] == end].groupby(cell, observed=True)["train_squared_error"].mean() for end in ends
+    )
+    fell = before - after
+    told = []
+    for arm in RECIPES:
+        if arm in fell.index.get_level_values("arm"):
+            own = fell[arm]
+            low, high = (results.get_label(own.index[place()][0]) for place in (own.argmin, own.argmax))
+            told.append(f"by {own.min():.2f} ({low}) to {own.max():.2f} ({high}) in arm `{arm}`")
+    began = "In the last third of their epochs the models' squared error on training images still fell"
+    return f"{began} {join_words(told)}: longer training may order them otherwise." if told else ""
+
+
 def describe_rates(results: StudyResults) -> str:
     """Return whether the levels of ablations had learning rates of their own."""
     table = ablations(results)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 
-from findings_training import count_range
+from findings_training import count_range, describe_last_third
 
 from analysis.claims.evidence import PUBLISHED_IMAGES, compute_published_share
 from analysis.claims.findings import RECIPES, findings
@@ -85,6 +85,8 @@ def list_limits(results: StudyResults) -> list[str]:
             f"**Training.** Arm `tuned` has {epochs} epochs where the authors have {published}; the order of "
             "the models may change with more."
         )
+    if fell := describe_last_third(results):
+        limits.append(f"**Not at rest.** {fell}")
     if len(sizes := {*tuned["code_size"]}) == 1:
         limits.append(f"**Code size.** Only {sizes.pop()}: nothing is said of other sizes.")
     if share < 1:

@@ -12,6 +12,7 @@ import subprocess
 from pathlib import Path
 
 import findings_page
+import findings_training
 import findings_verdicts
 import numpy as np
 import pandas as pd
@@ -225,6 +226,21 @@ def test_a_study_is_published_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert published["launches"][0]["command"] == "study/launch.py --preset quick"
     made = {"report.html", *(f"{name}.png" for name in publish.PICTURES)}
     assert {path.name for path in publish.HERE.iterdir()} == made
+
+
+def test_the_page_says_how_much_was_still_learned_at_the_end(results: StudyResults) -> None:
+    """Between two thirds of the epochs and the last, mean of the seeds; the least and the most of the models."""
+    trials = results.trials.set_index("trial_id")
+    epochs = results.epochs.set_index(["trial_id", "epoch"])["train_squared_error"]
+    fell = {}
+    for name in ("model_1", "model_2", "model_4", "model_5", "unpool_only"):
+        own = trials[(trials["phase"] == "confirm") & (trials["arm"] == "tuned") & (trials["architecture"] == name)]
+        assert {*own["epochs"]} == {12}
+        fell[results.get_label(name)] = sum(epochs[each, 8] - epochs[each, 12] for each in own.index) / len(own)
+    (low, least), *_, (high, most) = sorted(fell.items(), key=lambda item: item[1])
+    told = findings_training.describe_last_third(results)
+    assert f"by {least:.2f} ({low}) to {most:.2f} ({high}) in arm `tuned`" in told
+    assert told in findings_page.make_findings_parts(results)["limits"]
 
 
 def test_a_study_without_the_authors_recipe_says_so_once(tmp_path: Path) -> None:
