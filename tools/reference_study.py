@@ -94,8 +94,8 @@ def run_piece(piece: Piece, flags: Sequence[str]) -> int:
     """Go on with a piece and keep its rows, however the launch ends; return its exit status.
 
     Raises:
-        ResultsError: the rows that are kept and those in results do not belong together, or are too large, or too few
-            for the pages.
+        ResultsError: the rows that are kept and those in results do not belong together, or are too large, or those
+            of a piece that has ended are too few for its page.
     """
     folder, kept = RESULTS / piece.study, HERE / piece.folder
     restore_rows(kept, folder)
@@ -107,8 +107,13 @@ def run_piece(piece: Piece, flags: Sequence[str]) -> int:
     if any(folder.glob("trials/*.parquet")):
         copy_rows(folder, kept)
         write_pages = {ROWS: write_reference, objectives_page.ROWS: objectives_page.write_objectives}.get(kept)
-        if write_pages is not None:
-            write_pages()
+        try:
+            if write_pages is not None:
+                write_pages()
+        except ResultsError as error:
+            if not status:
+                raise
+            print(f"the page of {kept.parent.name} waits for more rows ({error.received})", file=sys.stderr)
     return status
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import objectives_page
 import pandas as pd
 import pytest
 import reference_study as reference
@@ -14,7 +15,7 @@ from study.config.presets import PRESETS
 from study.launch import make_config, make_parser
 from study.plan.identity import make_identity
 from tests.faults.launches import NAME, find_tiny_data
-from tests.studies import run_here
+from tests.studies import run_here, write_rows
 
 
 @pytest.mark.slow
@@ -51,6 +52,25 @@ def test_rows_that_are_kept_are_never_replaced_by_fewer(
     trials.iloc[3:].to_parquet(tmp_path / "rows" / "trials" / "fewer.parquet")
     assert reference.main([]) == 2
     assert "lacks 3 trials" in capsys.readouterr().err
+
+
+def test_a_stopped_piece_whose_page_has_too_few_rows_keeps_them_and_says_that_it_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its launch ends early, here since a flag is refused; one search trial is no comparison of objectives."""
+    monkeypatch.setattr(reference, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(reference, "HERE", tmp_path / "reference")
+    kept = tmp_path / "reference" / "objectives" / "rows"
+    monkeypatch.setattr(objectives_page, "ROWS", kept)
+    piece = reference.Piece("quick-digits", ("--preset", "quick"), "objectives/rows")
+    monkeypatch.setattr(reference, "PIECES", {"objectives": piece})
+    config = make_config(make_parser().parse_args(piece.flags))
+    write_rows(config, tmp_path / "results", lambda planned, settings: 100.0, stop_after=1)
+    assert reference.main(["objectives", "--seeds", "-1"]) == 2
+    assert len(pd.read_parquet(kept / "trials")) == 1
+    said = capsys.readouterr().err
+    assert "the page of objectives waits for more rows" in said
+    assert "accepted" not in said
 
 
 def test_pieces_are_launches_and_those_of_a_study_are_one_study() -> None:
