@@ -28,7 +28,7 @@ coverage: $(DEVELOPS)
 	$(BIN)/coverage report
 
 test-faults: $(DEVELOPS)
-	$(BIN)/python -m pytest -m fault --every-fault -n auto --maxprocesses 4
+	$(BIN)/python -m pytest -m fault --every-fault -n auto --maxprocesses 4 --dist worksteal
 
 test-mutants: $(DEVELOPS)
 	$(BIN)/python tests/mutants/run.py

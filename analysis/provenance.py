@@ -155,10 +155,9 @@ def _facts(study: Study, trials: pd.DataFrame) -> dict[str, str]:
     config, dataset = manifest["config"], manifest["dataset"]
     launches: list[Mapping[str, Any]] = manifest["launches"]
     last: Mapping[str, Any] = launches[-1] if launches else {}
+    named = {"train": "training", "validation": "of them for validation in a search", "test": "test"}
     images = ", ".join(
-        f"{dataset[f'{split}_images']:,} {split}"
-        for split in ("train", "validation", "test")
-        if f"{split}_images" in dataset
+        f"{dataset[f'{split}_images']:,} {what}" for split, what in named.items() if f"{split}_images" in dataset
     )
     machines = [
         f"{launch.get('host', '?')}: " + ", ".join(f"{name} {launch[name]}" for name in _MACHINE if launch.get(name))

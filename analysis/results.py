@@ -490,8 +490,8 @@ def _add_flags(trials: pd.DataFrame, epochs: pd.DataFrame) -> pd.DataFrame:
     """Add ``collapsed`` and ``full_budget``.
 
     Collapsed: complete, the training cross-entropy is within 3 % of that of predicting the mean image, or above it, and
-    the curve is flat, as far as there is one. Full budget: complete, and no epoch short of those planned; a control
-    plans none.
+    the curve is flat, as far as there is one; nothing is said of a run of one epoch. Full budget: complete, and no
+    epoch short of those planned; a control plans none.
     """
     complete = trials["status"] == "complete"
     curves = epochs.sort_values("epoch").groupby("trial_id")["train_cross_entropy"]
@@ -500,4 +500,5 @@ def _add_flags(trials: pd.DataFrame, epochs: pd.DataFrame) -> pd.DataFrame:
     limit = (1 - COLLAPSE_TOLERANCE) * trials["mean_image_cross_entropy"]
     short = (trials["epochs"] < trials["epochs_planned"]).fillna(False).astype(bool)
     high = trials["train_cross_entropy"] >= limit
-    return trials.assign(collapsed=complete & high & flat, full_budget=complete & ~short)
+    several = (trials["epochs"] != 1).fillna(True).astype(bool)
+    return trials.assign(collapsed=complete & high & flat & several, full_budget=complete & ~short)

@@ -23,7 +23,7 @@ from analysis.figures.style import (
     spread_code_sizes,
     use_style,
 )
-from analysis.results import StudyResults, select_confirmed
+from analysis.results import StudyResults, select_confirmed, select_last_round
 from analysis.tables.table import Absent, make_absent
 
 SHOWN_EPOCHS = 200
@@ -76,8 +76,8 @@ def learning_curves(results: StudyResults) -> Drawing | Absent:
         "curves slope at the end. Hollow: the classic auto-encoder, a control. Cross-entropy per image after each "
         "epoch. Of confirmed runs: on the training images as they went, mean over seeds, with a band "
         "from the lowest seed to the highest; they train on the validation images too, so "
-        "there is no validation curve. Of the search: the best trial of each cell on the validation images, with its "
-        f"training curve thin and pale. Dotted: what predicting the mean image costs; first epochs "
+        "there is no validation curve. Of the search: the best trial of each cell's last round on the validation "
+        "images, with its training curve thin and pale. Dotted: what predicting the mean image costs; first epochs "
         f"far above it are cut. Each panel has its own vertical axis.{several}",
         figure,
     )
@@ -87,12 +87,12 @@ def average_curves(results: StudyResults) -> pd.DataFrame:
     """Return one row a curve and epoch: study, code_size, run, architecture, epoch, mean, minimum, maximum, validation.
 
     Mean, minimum and maximum are of the training cross-entropy over seeds. ``run`` is the arm of confirmed full-budget
-    runs, or search for the best complete search trial of a cell.
+    runs, or search for the best complete trial of the last round of a cell's search.
     """
     runs = select_confirmed(results.trials)
     runs = runs[runs["arm"] != "control"].assign(run=lambda frame: frame["arm"].astype("str"))
     searched = results.trials[(results.trials["phase"] == "search") & results.trials["full_budget"]]
-    searched = searched.dropna(subset="search_value").sort_values(["search_value", "number"])
+    searched = select_last_round(searched).dropna(subset="search_value").sort_values(["search_value", "number"])
     best = searched.drop_duplicates(["study", "code_size", "architecture"]).assign(run="search")
     chosen = pd.concat([runs, best])[["trial_id", *_CURVE]]
     chosen["run"] = pd.Categorical(chosen["run"], _RUNS, ordered=True)

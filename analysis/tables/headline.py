@@ -98,7 +98,7 @@ def headline_pairs(results: StudyResults) -> Table | Absent:
             Column("difference", "Difference", "difference", 2),
             Column("p_holm", "p different (Holm)", "general"),
             Column("p_equivalent", "p equivalent (Holm)", "general"),
-            Column("outcome", "Outcome"),
+            Column("outcome", "The other is"),
             Column("possible", "Possible", "fixed"),
             Column("seeds", "Seeds to decide", "count"),
         ),

@@ -78,6 +78,7 @@ def summary(results: StudyResults, arm: str = "tuned") -> Table | Absent:
     apart = [name for name, row in results.models.items() if row.fixed_code_size]
     frame = frame[frame["arm"].isin([arm, "control"]) & ~frame["architecture"].isin(apart)]
     frame = frame.drop(columns=["runs", "complete", "pruned", "converged"])
+    unranked = (frame.filter(regex="_mark$") == "unranked").any(axis=None)
     return Table(
         "summary",
         title,
@@ -92,7 +93,7 @@ def summary(results: StudyResults, arm: str = "tuned") -> Table | Absent:
             FAILURES,
         ),
         sections=(*list_study_sections(results), Column("code_size", "code size", "count")),
-        footnotes=(SWITCHES_FOOTNOTE, *describe_controls(results)),
+        footnotes=(*((SWITCHES_FOOTNOTE,) if unranked else ()), *describe_controls(results)),
     )
 
 

@@ -45,12 +45,12 @@ def print_plan(
     seconds = work.wall_seconds(resources.concurrency, resources.gpus_per_trial)
     cells = list_cells(config)
     objectives = {cell.objective for cell in cells}
-    what = f"{len(config.architectures)} architectures x {len(config.code_sizes)} code sizes"
+    what = f"{_count(len(config.architectures), 'architecture')} x {_count(len(config.code_sizes), 'code size')}"
     what += f", by {len(objectives)} objectives" if objectives != {RECONSTRUCTION} else ""
     unit = "GPU" if resources.gpus_per_trial else "core"
     planned = "; ".join(f"{count} {name_part(part, config)}" for part, count in work.trials.items())
     epochs = "; ".join(f"{count:,} {name_part(part, config)}" for part, count in work.epochs.items())
-    print(f"study {config.name} on {data_name(config.dataset)}: {len(cells)} cells ({what})")
+    print(f"study {config.name} on {data_name(config.dataset)}: {_count(len(cells), 'cell')} ({what})")
     for skipped in list_skipped_cells(config):
         _print_fact("left out", f"{skipped['architecture']} by {skipped['objective']}: {skipped['reason']}")
     _print_fact("trials", f"{plan.total} in all, {plan.done} done, to run: {planned or 'none'}")
@@ -81,6 +81,10 @@ def print_plan(
         )
 
 
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
 def _print_fact(name: str, fact: str) -> None:
     """Print a line of the plan, or several where it is long; paths in it stay whole."""
     lines = textwrap.TextWrapper(_WIDTH, f"  {name + ':':11}", " " * 13, break_long_words=False, break_on_hyphens=False)
@@ -92,11 +96,11 @@ def describe_search(config: StudyConfig) -> str:
     chosen = "a grid" if is_grid(config) else f"{config.sampler}, {config.generation_size} at a time"
     if config.search_metric != SEARCH_METRICS[0]:
         chosen += f", for the lowest validation {find_search_metric(config.search_metric).label}"
-    rounds = ", then ".join(
-        f"{each.trials} for {each.epochs} epochs" + (f" with {each.seeds} seeds each" if each.seeds > 1 else "")
-        for each in list_rounds(config)
-    )
-    return f"{config.trials} configurations a cell by {chosen}: {rounds}"
+    rounds = []
+    for each in list_rounds(config):
+        seeds = f" with {each.seeds} seeds each" if each.seeds > 1 else ""
+        rounds.append(f"{each.trials} for {_count(each.epochs, 'epoch')}{seeds}")
+    return f"{_count(config.trials, 'configuration')} a cell by {chosen}: {', then '.join(rounds)}"
 
 
 def describe_ablated(config: StudyConfig) -> str:

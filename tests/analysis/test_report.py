@@ -88,7 +88,7 @@ def test_the_report_says_where_its_figures_come_from(report: Path) -> None:
     """Data, code, versions, hardware, dates, seeds."""
     text = report.read_text(encoding="utf-8")
     for fact in (
-        "data: digits (1,077 train, 360 validation, 360 test images), SHA-256 dddddddddddd",
+        "data: digits (1,077 training, 360 of them for validation in a search, 360 test images), SHA-256 dddddddddddd",
         "seeds of confirmed trials: 1001, 1002, 1003",
         "code: cccccccccccc",
         "torch 2.13.0",

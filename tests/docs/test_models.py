@@ -81,7 +81,7 @@ def test_the_page_runs_from_top_to_bottom(tmp_path: Path) -> None:
         "study.db",
         "events",
         "trials.csv",
-        "unpool_only-code4",
+        "model_4-digits",
     }
     trials = pd.read_csv(tmp_path / "trials.csv")
     assert len(trials) == 2 + 1 + 2  # two finalists, one of them confirmed, and two controls

@@ -9,7 +9,7 @@ import objectives_page
 import pandas as pd
 import pytest
 import reference_study as reference
-from publish_reference import ROWS
+from publish_reference import ROWS, copy_rows
 
 from study.config.presets import PRESETS
 from study.launch import make_config, make_parser
@@ -28,7 +28,7 @@ def test_a_study_goes_on_on_another_machine(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(reference, "PIECES", {"tiny": reference.Piece(NAME, (*flags, *few), "begun")})
     kept = tmp_path / "reference" / "begun"
     begun = run_here(make_config(make_parser().parse_args([*flags, *few, "--seeds", "1"])), tmp_path / "elsewhere")
-    reference.copy_rows(begun, kept)
+    copy_rows(begun, kept)
     first = pd.read_parquet(kept / "trials").set_index("trial_id")
     assert not (kept / "weights").exists()
     assert reference.main(["--seeds", "2"]) == 0

@@ -245,6 +245,7 @@ def test_a_raylet_that_dies_while_it_starts_is_started_again(deaths: int, tmp_pa
     assert found == Damage()
 
 
+@pytest.mark.slow(minutes=15)
 def test_interrupted_at_every_stage_and_at_random_moments_the_same_command_ends_with_the_same_tables(
     tmp_path: Path, tally: Tally, every_fault: bool
 ) -> None:

@@ -151,5 +151,6 @@ def _download(file: RemoteFile, folder: Path, mirrors: Sequence[str], stall_seco
     raise InputError(
         "\n    ".join([f"{file.name} could not be downloaded from any mirror", *reasons]),
         f"{file.bytes:,} bytes with SHA-256 {file.sha256}",
-        f"try again when the network is back, or download the file elsewhere and place it as {folder / file.name}",
+        "try again when the network is back, give a folder that has it (flag --data-dir, variable CAE_STUDY_DATA), or "
+        f"download the files of the data elsewhere and place this one as {folder / file.name}",
     )

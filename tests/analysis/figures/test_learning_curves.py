@@ -67,6 +67,17 @@ def test_the_curve_of_a_search_is_that_of_the_lowest_value_of_what_it_minimised(
         assert curve["validation"].tolist() == own["validation_cross_entropy"].tolist()
 
 
+def test_the_curve_of_a_search_by_rounds_is_one_of_its_last_round(results: StudyResults) -> None:
+    """Trials of earlier rounds have fewer epochs, in which their loss may be lower by luck."""
+    search = results.trials.query("phase == 'search' and full_budget and architecture == 'model_4' and code_size == 10")
+    first, second = search.nsmallest(2, "search_value")["trial_id"]
+    rounds = results.trials["trial_id"].map({first: 1, second: 3}).astype("Int8")
+    curves = average_curves(dataclasses.replace(results, trials=results.trials.assign(round=rounds)))
+    curve = curves.query("run == 'search' and architecture == 'model_4' and code_size == 10").sort_values("epoch")
+    own = results.epochs[results.epochs["trial_id"] == second].sort_values("epoch")
+    assert curve["validation"].tolist() == own["validation_cross_entropy"].tolist()
+
+
 def test_long_curves_are_thinned_and_keep_their_last_epoch() -> None:
     """The eye sees no more points than that, and the file stays small."""
     epochs = np.arange(1, 5_001)

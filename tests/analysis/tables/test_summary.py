@@ -318,3 +318,12 @@ def test_without_the_tuned_arm_it_says_what_is_missing(tmp_path: Path) -> None:
     results = study(tmp_path, architectures=("model_4", "model_5"), arms=("published",))
     assert isinstance(summary(results), Absent)
     assert answers(results) == []
+
+
+def test_switches_are_explained_where_a_model_has_them(tmp_path: Path) -> None:
+    """A mark that no row has needs no footnote."""
+    for models, explained in ((("model_3", "model_4"), True), (("model_1", "model_4"), False)):
+        study = write_synthetic_study(tmp_path / models[0], architectures=models, code_sizes=(10,), mishaps={})
+        table = summary(load_study(study))
+        assert isinstance(table, Table)
+        assert any("switches carry the image past the code" in note for note in table.footnotes) == explained

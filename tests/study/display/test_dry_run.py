@@ -65,6 +65,8 @@ def test_a_search_says_what_it_minimises_where_it_is_not_cross_entropy() -> None
     told = "3 configurations a cell by a grid, for the lowest validation squared error: 3 for 2 epochs, then"
     assert describe_search(small_config(search_metric="squared_error")).startswith(told)
     assert describe_search(small_config()).startswith("3 configurations a cell by a grid: 3 for 2 epochs, then")
+    one = describe_search(small_config(trials=1, epochs=1))
+    assert one.startswith("1 configuration a cell by a grid: 1 for 1 epoch")
 
 
 def test_many_cells_are_shown_by_a_few(capsys: pytest.CaptureFixture[str]) -> None:
