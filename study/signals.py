@@ -178,8 +178,8 @@ def leave(status: int) -> NoReturn:
 
 
 def _end() -> None:
+    say_how_to_go_on()  # first, since Ray's core may end the process as soon as its raylet is gone
     for end in left_behind:
         with suppress(Exception):  # The process ends in any case.
             end()
-    say_how_to_go_on()
     os._exit(STATUS)

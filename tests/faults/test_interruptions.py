@@ -251,7 +251,7 @@ def test_interrupted_at_every_stage_and_at_random_moments_the_same_command_ends_
 ) -> None:
     """Signals, also twice, and processes killed beneath it, in turn, from the first moment to the last."""
     if not every_fault:
-        pytest.skip("make test-faults does it; test_study.py goes on after SIGKILL")
+        pytest.skip("make test-faults does it; test_rounds_on_ray.py goes on after SIGKILL")
     undisturbed = tmp_path / "undisturbed" / "results"
     undisturbed.parent.mkdir()
     started = time.monotonic()

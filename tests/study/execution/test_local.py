@@ -230,6 +230,39 @@ def test_a_launch_whose_ray_dies_ends_in_words_and_goes_on(
     assert kept == Damage()
 
 
+GIVEN_UP = """
+import logging, signal, time
+from study.execution.local import LocalRay
+from study.signals import interruptible, leave
+
+with interruptible():
+    local = LocalRay()
+    local.start(1, {"log_to_driver": False, "logging_level": logging.ERROR})
+    try:
+        local._find_trouble = lambda: "given up"
+        while True:
+            time.sleep(0.1)  # Another thread may be given the signal, which then wakes nobody.
+    except KeyboardInterrupt:
+        local.stop(signal.getsignal(signal.SIGTERM))
+raylet = next(each for each, name in local._started.items() if name == "raylet")
+print(raylet.pid, raylet.status(), flush=True)
+leave(130)
+"""
+
+
+def test_a_raylet_that_was_given_up_ends_after_the_words_to_the_user() -> None:
+    """It stays as it is until the process has ended: Ray's core ends that without a word once a raylet has gone."""
+    done = subprocess.run([sys.executable, "-c", GIVEN_UP], capture_output=True, text=True, cwd=ROOT, timeout=120)
+    assert done.returncode == 130, done.stderr
+    assert "error: given up" in done.stderr
+    pid, status = done.stdout.split()
+    assert status == psutil.STATUS_STOPPED
+    deadline = time.monotonic() + 10
+    while psutil.pid_exists(int(pid)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not psutil.pid_exists(int(pid))
+
+
 def test_workers_that_die_while_they_start_are_no_failure_of_trials(
     tmp_path: Path, tally: Tally, every_fault: bool
 ) -> None:
