@@ -133,7 +133,8 @@ def answers(results: StudyResults) -> list[str]:
 
 def _say_which(results: StudyResults, study: Study, models: pd.DataFrame) -> str:
     """Say who reconstructs best, by how much from the paper's best, and where the control stands that is not ranked."""
-    best = models[models["mark"] != ""]
+    best = models[models["mark"] != ""].sort_values("share")
+    names = [results.get_label(name) for name in best.index]
     shares = [f"{100 * row['share']:.1f} ± {100 * row['half_width']:.1f}" for _, row in best.iterrows()]
     code_sizes = str(models["code_sizes"].iloc[0])
     nearest = describe_nearest(results, study.name)
@@ -145,7 +146,7 @@ def _say_which(results: StudyResults, study: Study, models: pd.DataFrame) -> str
     else:
         verb = "have the lowest squared errors and are not shown to differ"
     which = (
-        f"{_name_all(results, best.index)} {verb}: on {study.manifest['dataset']['test_images']:,} test images {it_is} "
+        f"{join_words(names)} {verb}: on {study.manifest['dataset']['test_images']:,} test images {it_is} "
         f"{join_words(shares)} % of {describe_reference(results, study.name, code_sizes)}, {describe_sizes(code_sizes)}"
     )
     control = _say_classic(results, study.name, code_sizes, best["share"])

@@ -49,6 +49,9 @@ UNUSED = ("start_monitor", "start_api_server")
 HELD_BY = (PROCESS_TYPE_GCS_SERVER, PROCESS_TYPE_RAYLET)
 """Processes that hold Ray together: without one of them it is of no use."""
 
+BOUND = HELD_BY if sys.platform.startswith("linux") else ()
+"""Of these, those that the system ends with the process that started them."""
+
 WATCH_SECONDS = 0.5
 
 LONGEST_ANSWER = 2.0
@@ -91,7 +94,7 @@ class LocalRay:
             options = options | {"_plasma_directory": tempfile.gettempdir()}
         self._earlier = {*self._list_sessions()}
         self._others = {*list_ray_processes()}
-        left_behind.append(self._kill)
+        left_behind.append(self._kill_at_once)
         self._watcher.start()
         for further in reversed(range(STARTS)):
             try:
@@ -170,28 +173,38 @@ class LocalRay:
         shut_down(on_sigterm)
         self._kill()
         if self._others is not None:
-            left_behind.remove(self._kill)
+            left_behind.remove(self._kill_at_once)
 
     def _leave_to_end(self) -> None:
         """Let a Ray that has given up its raylet end with this process, which has to say first how to go on.
 
         Its core ends the process without a word, and with status 1, as soon as that raylet goes: what was kept in its
-        memory is lost then, which the core writes down there. Linux ends a raylet with the process that started it.
+        memory is lost then, which the core writes down there.
         """
-        # Tune asks the server of Ray for something when the process ends.
-        tell((each for each, name in self._started.items() if name not in HELD_BY), "kill")
+        self._kill(but=HELD_BY)  # Tune asks the server of Ray for something when the process ends.
         atexit.unregister(ray.shutdown)
         self._node.kill_all_processes = lambda *_, **__: None
-        left_behind.remove(self._kill)
-        if not sys.platform.startswith("linux"):
+        left_behind.remove(self._kill_at_once)
+        if not BOUND:
             atexit.register(self._kill)
 
-    def _kill(self) -> None:
-        """End what is left: also those whose raylet was killed while they started, which are below nobody any more."""
-        tell([*self._started], "kill")
+    def _kill(self, but: tuple[str, ...] = ()) -> None:
+        """End what is left: also those whose raylet was killed while they started, which are below nobody any more.
+
+        Args:
+            but: names of processes that stay; a raylet of them is suspended, which would end after its agents.
+        """
+        tell((each for each, name in self._started.items() if name == PROCESS_TYPE_RAYLET in but), "suspend")
+        tell((each for each, name in self._started.items() if name not in but), "kill")
         if (session := self._find_session()) is not None:
-            commands = ((each, read_command(each)) for each in psutil.process_iter())
+            named = (each for each in psutil.process_iter() if get_name(each) not in but)
+            commands = ((each, read_command(each)) for each in named)
             tell((each for each, words in commands if is_rays(words) and session.name in " ".join(words)), "kill")
+
+    def _kill_at_once(self) -> None:
+        """End, as the last act of this process, what would outlive it; see `_leave_to_end` for what it must not end."""
+        self._list_started()
+        self._kill(but=BOUND)
 
     def clear(self, keep_logs: bool) -> None:
         """Remove the folder of a Ray that was stopped, also while it started, or say where its logs are."""

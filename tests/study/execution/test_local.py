@@ -156,7 +156,7 @@ def test_what_a_raylet_starts_while_it_is_ended_is_ended_too(tmp_path: Path) -> 
     raylet.chmod(0o755)
     local = LocalRay()
     local._others = {*list_ray_processes()}
-    left_behind.append(local._kill)
+    left_behind.append(local._kill_at_once)
     mark = {"CAE_STUDY_RAYLET": str(tmp_path)}
     starter = subprocess.Popen([raylet, ray.__file__], env=os.environ | mark)
     time.sleep(0.5)
@@ -231,30 +231,41 @@ def test_a_launch_whose_ray_dies_ends_in_words_and_goes_on(
 
 
 GIVEN_UP = """
-import logging, signal, time
+import logging, signal, sys, time
+import psutil
+from study import signals
 from study.execution.local import LocalRay
-from study.signals import interruptible, leave
 
-with interruptible():
+def show():
+    raylet = next(each for each in psutil.Process().children() if each.name() == "raylet")
+    print(raylet.pid, raylet.status(), flush=True)
+
+signals.STOP_SECONDS = 1.0
+with signals.interruptible():
     local = LocalRay()
     local.start(1, {"log_to_driver": False, "logging_level": logging.ERROR})
+    signals.left_behind.append(show)
     try:
         local._find_trouble = lambda: "given up"
         while True:
             time.sleep(0.1)  # Another thread may be given the signal, which then wakes nobody.
     except KeyboardInterrupt:
+        while sys.argv[1] == "lingers":
+            time.sleep(0.1)
         local.stop(signal.getsignal(signal.SIGTERM))
-raylet = next(each for each, name in local._started.items() if name == "raylet")
-print(raylet.pid, raylet.status(), flush=True)
-leave(130)
+show()
+signals.leave(130)
 """
 
 
-def test_a_raylet_that_was_given_up_ends_after_the_words_to_the_user() -> None:
+@pytest.mark.parametrize("launch", ["stops", "lingers"])
+def test_a_raylet_that_was_given_up_ends_after_the_words_to_the_user(launch: str) -> None:
     """It stays as it is until the process has ended: Ray's core ends that without a word once a raylet has gone."""
-    done = subprocess.run([sys.executable, "-c", GIVEN_UP], capture_output=True, text=True, cwd=ROOT, timeout=120)
+    command = [sys.executable, "-c", GIVEN_UP, launch]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=120)
     assert done.returncode == 130, done.stderr
     assert "error: given up" in done.stderr
+    assert ("the same command goes on" in done.stderr) == (launch == "lingers"), "who stops leaves it to who asked"
     pid, status = done.stdout.split()
     assert status == psutil.STATUS_STOPPED
     deadline = time.monotonic() + 10
