@@ -13,12 +13,22 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import importlib.util
 import io
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
+
+if importlib.util.find_spec("analysis") is None:
+    print(
+        f"error: cae-study is not installed for {sys.executable}\n"
+        "  accepted: the Python of an environment that it is installed in\n"
+        "  to do:    `make study` makes one: .venv/bin/python analysis/report.py results/NAME",
+        file=sys.stderr,
+    )
+    sys.exit(2)
 
 import pyarrow.fs
 from rich.console import Console

@@ -9,12 +9,22 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import importlib.util
 import os
 import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+if importlib.util.find_spec("study") is None:
+    print(
+        f"error: cae-study is not installed for {sys.executable}\n"
+        "  accepted: the Python of an environment that it is installed in\n"
+        "  to do:    `make study` makes one: .venv/bin/python study/launch.py",
+        file=sys.stderr,
+    )
+    sys.exit(2)
 
 from study.config.ablations import FACTORS
 from study.config.options import RunOptions

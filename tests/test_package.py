@@ -121,3 +121,13 @@ def test_the_installed_command_says_its_version_and_completes(command: Callable[
     assert "complete" in command("_CAE_STUDY_COMPLETE=bash_source cae-study")
     completed = command("COMP_WORDS='cae-study tr' COMP_CWORD=1 _CAE_STUDY_COMPLETE=bash_complete cae-study")
     assert completed.split() == ["plain,train"]
+
+
+@pytest.mark.parametrize("script", ["study/launch.py", "analysis/report.py"])
+def test_a_python_without_the_package_is_told_which_one_has_it(script: str) -> None:
+    """As where nobody activated the environment: `-S` leaves out what is installed, `-E` what PYTHONPATH names."""
+    done = subprocess.run([sys.executable, "-ES", ROOT / script], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: cae-study is not installed for {sys.executable}\n")
+    assert f".venv/bin/python {script}" in done.stderr
+    assert "Traceback" not in done.stderr
