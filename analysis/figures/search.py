@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,8 +26,8 @@ from analysis.figures.style import (
     use_style,
     wrap_title,
 )
-from analysis.results import SEARCHED, StudyResults, average_finalists, select_last_round
-from analysis.stats.importance import MINIMUM_TRIALS, TARGET_QUANTILE, compute_importances
+from analysis.results import StudyResults, average_finalists, select_last_round
+from analysis.stats.importance import HYPERPARAMETERS, MINIMUM_TRIALS, TARGET_QUANTILE, compute_importances
 from analysis.stats.metrics import list_search_metrics
 from analysis.tables.table import Absent, make_absent
 
@@ -141,8 +141,9 @@ def hyperparameter_importance(results: StudyResults) -> Drawing | Absent:
     panels = list_keys(frame, ["study"])
     styles = choose_styles(results, results.trials[results.trials["architecture"].isin(frame["architecture"])])
     figure, (row,) = make_grid(1, len(panels), 6.4 if len(panels) == 1 else 4.6, 3.2, sharey="row")
+    names = [each for each in HYPERPARAMETERS if (frame["hyperparameter"] == each).any()]
     for axes, key in zip(row, panels, strict=True):
-        draw_importance(axes, select_rows(frame, key), styles)
+        draw_importance(axes, select_rows(frame, key), styles, names)
         axes.set_title(make_heading(results, key))
         axes.label_outer()
     together = frame.loc[frame["architecture"] == "", "n"]
@@ -168,18 +169,20 @@ def hyperparameter_importance(results: StudyResults) -> Drawing | Absent:
     )
 
 
-def draw_importance(axes: Axes, frame: pd.DataFrame, styles: Mapping[str, ModelStyle]) -> Axes:
+def draw_importance(
+    axes: Axes, frame: pd.DataFrame, styles: Mapping[str, ModelStyle], hyperparameters: Sequence[str]
+) -> Axes:
     """Draw rows of `compute_importances` (architecture, empty for all; hyperparameter; importance), return ``axes``."""
     bars = [(name, style.colour) for name, style in styles.items()] + [("", _ALL_COLOUR)]
     bars = [(name, colour) for name, colour in bars if (frame["architecture"] == name).any()]
     thickness = 0.8 / len(bars)
     for number, (name, colour) in enumerate(bars):
-        rows = frame[(frame["architecture"] == name) & frame["hyperparameter"].isin(SEARCHED)]
-        places = np.array([SEARCHED.index(each) for each in rows["hyperparameter"]])
+        rows = frame[frame["architecture"] == name]
+        places = np.array([hyperparameters.index(each) for each in rows["hyperparameter"]])
         axes.barh(places + (number + 0.5) * thickness - 0.4, rows["importance"], 0.9 * thickness, color=colour)
     axes.grid(visible=False, axis="y")
-    axes.set_yticks(range(len(SEARCHED)), SEARCHED)
-    axes.set_ylim(len(SEARCHED) - 0.5, -0.5)
+    axes.set_yticks(range(len(hyperparameters)), [each.replace("_", " ").capitalize() for each in hyperparameters])
+    axes.set_ylim(len(hyperparameters) - 0.5, -0.5)
     axes.set_xlim(0, 1)
     axes.set_xlabel("Importance (share of 1)")
     axes.set_ylabel("Hyperparameter")

@@ -10,6 +10,7 @@ and so is a grid: a single good point beside draws would make important whatever
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -24,6 +25,9 @@ MAXIMUM_TRIALS = 500
 
 TARGET_QUANTILE = 0.2
 
+HYPERPARAMETERS = (SEARCHED[0], "weight_decay", *SEARCHED[1:])
+"""Those that may have an importance; the weight decay where it was searched, which depends on the recipe."""
+
 _CELL = ["study", "architecture", "code_size"]
 _PLACE_OF_STATUS = {"complete": 0, "pruned": 1, "diverged": 2}
 
@@ -37,9 +41,10 @@ def compute_importances(trials: pd.DataFrame) -> pd.DataFrame:
     ranked = rank_in_cell(trials)
     rows = []
     for study, of_study in ranked.groupby("study", observed=True):
+        names = [name for name in HYPERPARAMETERS if name in SEARCHED or of_study[name].min() < of_study[name].max()]
         for architecture, group in [("", of_study), *of_study.groupby("architecture", observed=True)]:
             if len(group) >= MINIMUM_TRIALS:
-                for hyperparameter, importance in ped_anova(group).items():
+                for hyperparameter, importance in ped_anova(group, names).items():
                     rows.append((study, str(architecture), hyperparameter, importance, len(group)))
     return pd.DataFrame(rows, columns=["study", "architecture", "hyperparameter", "importance", "n"])
 
@@ -49,7 +54,8 @@ def rank_in_cell(trials: pd.DataFrame) -> pd.DataFrame:
 
     Complete trials come first, by ``search_value``; then those stopped early, the ones that went further first; then
     those that diverged. A trial that failed says nothing of its settings. Each hyperparameter is given as its place in
-    the range that was tried for its model, from 0 to 1 on a logarithmic scale: models differ in their ranges.
+    the range that was tried for its model, from 0 to 1 on a logarithmic scale: models differ in their ranges. A weight
+    decay of 0 is at its lower end.
     """
     searched = trials[(trials["phase"] == "search") & trials["status"].isin(list(_PLACE_OF_STATUS))]
     drawn = (searched["number"] > 0) & (searched["sampler"].fillna("") != "grid") & (searched["round"].fillna(1) == 1)
@@ -64,30 +70,30 @@ def rank_in_cell(trials: pd.DataFrame) -> pd.DataFrame:
     )[~unknown].sort_values(["_status", "_epochs", "_loss", "number"])
     cells = searched.groupby(_CELL, observed=True)
     ranked = searched[_CELL].assign(rank=cells.cumcount() / (cells["number"].transform("size") - 1).clip(lower=1))
-    for name in SEARCHED:
-        values = searched[name].astype("float64").map(math.log)
+    for name in HYPERPARAMETERS:
+        values = searched[name].astype("float64").where(searched[name] > 0).map(math.log, na_action="ignore")
         of_model = values.groupby([searched["study"], searched["architecture"]], observed=True)
         low, high = of_model.transform("min"), of_model.transform("max")
-        ranked[name] = ((values - low) / (high - low)).where(high > low, 0.5)
+        ranked[name] = ((values - low) / (high - low)).where(high > low, 0.5).fillna(0.0)
     return ranked
 
 
-def ped_anova(ranked: pd.DataFrame) -> dict[str, float]:
-    """Return the importance of each hyperparameter over the trials ``ranked``, which sum to 1."""
+def ped_anova(ranked: pd.DataFrame, names: Sequence[str]) -> dict[str, float]:
+    """Return the importance of the hyperparameters ``names`` over the trials ``ranked``, which sum to 1."""
     import optuna
 
     if len(ranked) > MAXIMUM_TRIALS:
         places = np.linspace(0, len(ranked) - 1, MAXIMUM_TRIALS).round().astype(int)
         ranked = ranked.sort_values("rank").iloc[places]
     distributions: dict[str, optuna.distributions.BaseDistribution] = {
-        name: optuna.distributions.FloatDistribution(0.0, 1.0) for name in SEARCHED
+        name: optuna.distributions.FloatDistribution(0.0, 1.0) for name in names
     }
     verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
         optuna_study = optuna.create_study()
-        for *values, rank in ranked[[*SEARCHED, "rank"]].itertuples(index=False):
-            params = dict(zip(SEARCHED, map(float, values), strict=True))
+        for *values, rank in ranked[[*names, "rank"]].itertuples(index=False):
+            params = dict(zip(names, map(float, values), strict=True))
             optuna_study.add_trial(
                 optuna.trial.create_trial(params=params, distributions=distributions, value=float(rank))
             )
@@ -95,4 +101,4 @@ def ped_anova(ranked: pd.DataFrame) -> dict[str, float]:
         optuna.logging.set_verbosity(verbosity)
     evaluator = optuna.importance.PedAnovaImportanceEvaluator(target_quantile=TARGET_QUANTILE)
     found = optuna.importance.get_param_importances(optuna_study, evaluator=evaluator)
-    return {name: float(found[name]) for name in SEARCHED}
+    return {name: float(found[name]) for name in names}

@@ -58,4 +58,4 @@ def test_importance_draws_a_bar_a_model(results: StudyResults) -> None:
     assert sorted(bar.get_width() for bar in bars) == pytest.approx(sorted(frame["importance"]))
     assert {round(bar.get_y() + bar.get_height() / 2) for bar in bars} == {0, 1, 2}
     assert len({bar.get_y() for bar in bars}) == len(bars)
-    assert [label.get_text() for label in axes.get_yticklabels()] == ["learning_rate", "filters_1", "filters_2"]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["Learning rate", "Filters 1", "Filters 2"]

@@ -25,6 +25,7 @@ def test_importance_finds_what_decides() -> None:
             "status": "complete",
             "epochs": 5,
             "learning_rate": 10 ** rng.uniform(-3, -1, count),
+            "weight_decay": 0.0,
             "filters_1": rng.integers(2, 64, count),
             "filters_2": rng.integers(2, 64, count),
         }
@@ -35,6 +36,7 @@ def test_importance_finds_what_decides() -> None:
         assert shares[architecture].sum() == pytest.approx(1)
         assert shares[architecture].idxmax() == "filters_1"
         assert shares[architecture]["filters_1"] > 0.8
+        assert "weight_decay" not in shares[architecture], "it was not searched"
     assert compute_importances(trials.head(19)).empty
 
 
@@ -53,6 +55,7 @@ def test_trial_0_a_grid_and_later_rounds_are_left_out() -> None:
             "epochs": 2,
             "search_value": [1.0, 3.0, 2.0, 1.0, 1.0],
             "learning_rate": [0.001, 0.01, 0.1, 0.1, 0.1],
+            "weight_decay": 0.1,
             "filters_1": 4,
             "filters_2": 4,
         }
@@ -75,6 +78,7 @@ def test_trials_are_ranked_within_their_cell() -> None:
             "epochs": [1, 9, 1, 3, 9, 1],
             "search_value": [50.0, 90.0, np.nan, 70.0, 80.0, np.nan],
             "learning_rate": [0.001, 0.01, 0.1, 0.01, 0.01, 0.01],
+            "weight_decay": [0.0, 0.01, 0.1, 0.001, 0.1, 0.1],
             "filters_1": 4,
             "filters_2": 4,
         }
@@ -82,4 +86,33 @@ def test_trials_are_ranked_within_their_cell() -> None:
     ranked = rank_in_cell(trials)
     assert ranked["rank"].to_dict() == {4: 0.0, 1: 0.25, 3: 0.5, 0: 0.75, 2: 1.0}
     assert ranked["learning_rate"].round(6).to_dict() == {4: 0.5, 1: 0.5, 3: 0.5, 0: 0.0, 2: 1.0}
+    assert ranked["weight_decay"].round(6).to_dict() == {4: 1.0, 1: 0.5, 3: 0.0, 0: 0.0, 2: 1.0}
     assert (ranked["filters_1"] == 0.5).all()  # nothing varied
+
+
+def test_a_weight_decay_that_was_searched_has_its_importance() -> None:
+    """Of one study it decides all; beside it one whose recipe has a fixed one, which has none."""
+    rng = np.random.default_rng(0)
+    count = 200
+    trials = pd.DataFrame(
+        {
+            "study": np.repeat(["decays", "fixed"], count // 2),
+            "phase": "search",
+            "architecture": "model_1",
+            "code_size": 10,
+            "number": range(1, count + 1),
+            "round": 1,
+            "sampler": "tpe",
+            "status": "complete",
+            "epochs": 5,
+            "learning_rate": 10 ** rng.uniform(-3, -1, count),
+            "weight_decay": np.where(np.arange(count) < count // 2, 10 ** rng.uniform(-2, -0.7, count), 0.1),
+            "filters_1": rng.integers(2, 64, count),
+            "filters_2": rng.integers(2, 64, count),
+        }
+    )
+    trials["search_value"] = abs(np.log(trials["weight_decay"] / 0.05)) + 0.01 * rng.random(count)
+    shares = compute_importances(trials).set_index(["study", "architecture", "hyperparameter"])["importance"]
+    assert [*shares["decays"]["model_1"].index] == ["learning_rate", "weight_decay", "filters_1", "filters_2"]
+    assert shares["decays"]["model_1"]["weight_decay"] > 0.8
+    assert [*shares["fixed"]["model_1"].index] == ["learning_rate", "filters_1", "filters_2"]
