@@ -54,6 +54,7 @@ class _Stop:
     def __call__(self, *_: Any) -> None:
         for name in _SIGNALS:
             signal.signal(name, signal.SIG_IGN)
+        sys.unraisablehook = _pass_over
         self.linger()
         raise KeyboardInterrupt
 
@@ -66,6 +67,10 @@ class _Stop:
         """End the process after `STOP_SECONDS`, whatever it does."""
         if self._begun.acquire(blocking=False):  # A signal and the thread that sent it ask for it at the same time.
             self._lingering.start()
+
+
+def _pass_over(_: object) -> None:
+    """Say nothing of what Python cannot raise: an object that was interrupted while it was made does not end well."""
 
 
 @contextmanager

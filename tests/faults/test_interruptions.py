@@ -278,7 +278,7 @@ def test_interrupted_at_every_stage_and_at_random_moments_the_same_command_ends_
         if faults and struck:
             fault = faults.pop(0)
             if fault in KILLED:
-                kill_beneath(launch, fault)
+                kill_beneath(launch, fault, 60 + 3 * duration)  # It may start Ray again, and go on to its end.
             else:
                 interrupt(launch, fault, moments.random() < 0.5, moment)
             found = damage(results / NAME, CONFIG, before, complete=False)

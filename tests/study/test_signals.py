@@ -106,6 +106,28 @@ def test_who_ends_at_once_leaves_nothing_behind() -> None:
     assert not child.exists() or not child.read_bytes()
 
 
+def test_what_was_interrupted_while_it_was_made_is_no_word_to_the_user() -> None:
+    """Python tells on standard error what it cannot raise, as where a library's object lacks what its end needs."""
+    script = (
+        "import os, signal; from study import signals\n"
+        "class Half:\n"
+        "    def __del__(self):\n"
+        "        del self.never_set\n"
+        "def make():\n"
+        "    half = Half()\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "with signals.interruptible():\n"
+        "    try:\n"
+        "        make()\n"
+        "    except KeyboardInterrupt:\n"
+        "        signals.say_how_to_go_on()\n"
+        "signals.leave(signals.STATUS)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 130
+    assert done.stderr == "\nstopped; the same command goes on\n"
+
+
 def test_an_error_without_an_interrupt_keeps_its_traceback() -> None:
     """It is a fault of ours."""
     done = launch(0)
