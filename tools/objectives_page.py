@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 from findings_page import format_part
@@ -22,13 +22,21 @@ from analysis.results import ResultsError, StudyResults, list_objectives, load_s
 from analysis.stats.contrasts import MINIMUM_SEEDS, SIGNIFICANCE, compare_means
 from analysis.stats.metrics import LINEAR_ERROR, SQUARED_ERROR, Metric, select_metric
 from analysis.stats.ranking import adjust_p_values
-from analysis.tables.table import Absent
+from analysis.tables.table import Absent, Column, Table
 from trainables.training.objectives import RECONSTRUCTION
 
 FOLDER = HERE / "objectives"
 ROWS = FOLDER / "rows"
 PAGE = FOLDER / "README.md"
-PICTURES = ("objective_errors", "objective_strengths", "objective_codes", "prior_samples")
+MODELS_PAGE = ROOT / "docs" / "models.md"
+PICTURES = {
+    "objective_errors": "Squared error against linear error by objective",
+    "objective_strengths": "Scores against the strength of each objective",
+    "objective_codes": "Codes of two units by objective",
+    "prior_samples": "Digits decoded from draws of the prior",
+}
+"""Figures of the report that the page shows, with what stands in the place of one that cannot be seen."""
+NOT_YET = "Not there yet."
 SUBJECT = "model_4"
 BOUND = Metric("objective", "bound", "nats/image")
 
@@ -87,12 +95,44 @@ def make_objectives_parts(results: StudyResults) -> dict[str, str]:
     if isinstance(table, Absent):
         raise ResultsError(f"{results.path}: no model by several objectives", "confirmed runs", "go on with the study")
     at_primary: dict[str, Sequence[object]] = {"code_size": [PRIMARY_CODE_SIZE]}
+    shown = [f"![{told}]({name}.png)" for name, told in PICTURES.items() if (FOLDER / f"{name}.png").exists()]
     return {
         "protocol": describe_protocol(results),
         "objectives": format_part(dataclasses.replace(table, footnotes=()), at_primary, drop=("code_size",)),
         "expectations": "\n".join(f"- {sentence}" for sentence in list_outcomes(results)),
         "bypass": format_part(bypass, {}),
+        "pictures": "\n\n".join(shown) or NOT_YET,
     }
+
+
+def describe_measured(results: StudyResults) -> dict[str, str]:
+    """Return the parts of docs/models.md: what each objective came to at its middle strength, beside none."""
+    table = compare_objectives(results)
+    if isinstance(table, Absent):
+        return {}
+    frame = table.frame.astype({"model": "str", "objective": "str", "place": "str"})
+    frame = frame[(frame["code_size"] == PRIMARY_CODE_SIZE) & frame["place"].isin([NO_STRENGTH, "middle"])]
+    own, plain = frame[frame["objective"] != RECONSTRUCTION], frame[frame["objective"] == RECONSTRUCTION]
+    parts = {}
+    for run in own.to_dict("records"):
+        (beside,) = plain[plain["model"] == run["model"]].to_dict("records")
+        where = f"Measured on MNIST at code size {PRIMARY_CODE_SIZE}, {run['label']} at the middle strength"
+        parts[f"measured {run['objective']}"] = f"{where} (in brackets without): {_list_scores(table, run, beside)}."
+    return parts
+
+
+def _list_scores(table: Table, run: Mapping[Hashable, Any], plain: Mapping[Hashable, Any]) -> str:
+    """Return the scores that a run has, with those of plain reconstruction in brackets where that has them."""
+
+    def format_score(column: Column, of: Mapping[Hashable, Any]) -> str:
+        return f"{of[column.name]:.{column.digits}f} ± {of[f'{column.name}_half_width']:.{column.digits}f}"
+
+    shown = [column for column in table.columns if column.kind == "estimate" and pd.notna(run[column.name])]
+    return "; ".join(
+        f"{column.header} {format_score(column, run)}"
+        + (f" ({format_score(column, plain)})" if pd.notna(plain[column.name]) else "")
+        for column in shown
+    )
 
 
 def list_outcomes(results: StudyResults) -> Iterator[str]:
@@ -148,11 +188,12 @@ def write_objectives() -> None:
 
     with contextlib.chdir(ROOT):
         results = load_study(os.path.relpath(ROWS, ROOT))
-    written = make_objectives_parts(results)
+    make_objectives_parts(results)  # Before anything is drawn: where it cannot be, nothing is.
     report: Path = ROOT / "results" / "objectives-report"
     with drawing_processes():
         write_figures(results, report)
     for name in PICTURES:
         if (drawn := report / "figures" / f"{name}.png").exists():
             reduce_picture(drawn).save(FOLDER / f"{name}.png", optimize=True)
-    PAGE.write_text(replace_parts(PAGE.read_text(encoding="utf-8"), written), encoding="utf-8")
+    for page, parts in ((PAGE, make_objectives_parts(results)), (MODELS_PAGE, describe_measured(results))):
+        page.write_text(replace_parts(page.read_text(encoding="utf-8"), parts), encoding="utf-8")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
+import numpy as np
 import objectives_page
 import pytest
 import scipy.stats
@@ -13,7 +15,9 @@ from analysis.results import ResultsError, StudyResults, load_study
 from analysis.stats.metrics import LINEAR_ERROR, SQUARED_ERROR
 from tests.analysis.objectives.studies import expected, write_study
 from tests.synthetic import write_synthetic_study
-from trainables.training.objectives import OBJECTIVES
+from trainables.training.objectives import OBJECTIVES, RECONSTRUCTION
+
+PLAIN = {RECONSTRUCTION}
 
 
 @pytest.fixture(scope="module")
@@ -72,9 +76,27 @@ def test_the_page_says_what_the_rows_say() -> None:
     try:
         parts = objectives_page.make_objectives_parts(load_study(objectives_page.ROWS))
     except ResultsError:
-        assert text.count("Not there yet.") == 4
+        assert text.count(objectives_page.NOT_YET) == 5
     else:
         assert replace_parts(text, parts) == text
+        models = objectives_page.MODELS_PAGE.read_text(encoding="utf-8")
+        assert replace_parts(models, objectives_page.describe_measured(load_study(objectives_page.ROWS))) == models
+
+
+def test_what_each_objective_came_to_is_told_beside_plain_reconstruction(tmp_path: Path) -> None:
+    """By the names of the marks in docs/models.md: means and t intervals of the middle strength, of model 4 or 3."""
+    parts = objectives_page.describe_measured(load_study(write_study(tmp_path / "study")))
+    assert {*parts} == {f"measured {name}" for name in ("denoising", "variational", "k_sparse", "what_where")}
+    models = objectives_page.MODELS_PAGE.read_text(encoding="utf-8")
+    assert {*re.findall("<!-- (measured .+) -->", models)} == {f"measured {name}" for name in {*OBJECTIVES} - PLAIN}
+    assert all(part in replace_parts(models, parts) for part in parts.values())
+    told = parts["measured variational"]
+    for place, form in (("middle", "Squared error {} ("), ("none", " ({}); Linear error (%)")):
+        values = expected("variational", place, "reconstruction", "squared_error")
+        half = scipy.stats.t.ppf(0.975, 2) * scipy.stats.sem(values)
+        assert form.format(f"{np.mean(values):.2f} ± {half:.2f}") in told
+    assert re.search(r"; Bound \S+ ± \S+\.$", told), "plain reconstruction has none"
+    assert ", Model 3 at " in parts["measured what_where"]
 
 
 def test_a_study_of_one_objective_has_no_page(tmp_path: Path) -> None:
