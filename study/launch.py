@@ -138,7 +138,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--models",
         type=_parse_path,
         metavar="FILE",
-        help="Python file of your own, see docs/extending.md",
+        help="Python file with models or objectives of your own",
     )
     what.add_argument("--objectives", nargs="+", metavar="NAME", help="what is minimised, as docs/models.md lists")
     what.add_argument("--code-sizes", nargs="+", type=_parse_whole, metavar="UNITS", help="sizes of the code layer")
@@ -177,7 +177,7 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="FOLDER",
         help="folder of mnist/ (default: CAE_STUDY_DATA or download)",
     )
-    where.add_argument("--address", help="of a Ray, or 'auto' (default: RAY_ADDRESS)")
+    where.add_argument("--address", help="of a Ray that runs, or 'auto' (default: RAY_ADDRESS)")
     where.add_argument(
         "--concurrency",
         type=_parse_number(
@@ -197,10 +197,10 @@ def make_parser() -> argparse.ArgumentParser:
         "--epoch-limit",
         type=positive,
         metavar="MINUTES",
-        help="start a trial again whose epoch takes longer (default: 30, and 20 times the estimate)",
+        help="restart a trial whose epoch takes longer (default: 30 plus 20 times the estimate)",
     )
     where.add_argument("--yes", action="store_true", help="start a long study on a terminal without being asked")
-    where.add_argument("--retry-failed", action="store_true", help="try trials anew that failed in earlier launches")
+    where.add_argument("--retry-failed", action="store_true", help="retry trials that failed in earlier launches")
     where.add_argument(
         "--optuna-storage",
         metavar="URL",
@@ -226,10 +226,10 @@ def make_parser() -> argparse.ArgumentParser:
         nargs="?",
         const=HERE,
         metavar="DIR",
-        help="what is done and missing of the study in DIR, or of that of the flags, and who runs it",
+        help="what is done and missing of the study in DIR, or of the flags, and who runs it",
     )
     instead.add_argument(
-        "--missing", nargs="?", const=HERE, metavar="DIR", help="the trials that its rows lack, an id a line"
+        "--missing", nargs="?", const=HERE, metavar="DIR", help="ids of the trials that its rows lack, one per line"
     )
     instead.add_argument(
         "--reproduce",

@@ -253,7 +253,7 @@ def make_pages(folder: Path) -> dict[Path, dict[str, str]]:
     first = calls[min(cells, key=lambda cell: cell.rpartition("-code")[2] != "10")]
     readme = (
         f"`{first}` of `study.models` gives a trained model "
-        "([all of them](docs/models.md#trained-models-of-the-package))."
+        "([cards and scores](docs/models.md#trained-models-of-the-package))."
     )
     names = list(dict.fromkeys(name for cell in cells for name in read_figures(cards[cell])))
     header = ["Model", *names, "Card"]

@@ -35,7 +35,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
             "epochs": 8,
             "batch_size": 32,
         },
-        # Two to three hours on two cores. The classic auto-encoder keeps `modern`: to orthogonalise its weights takes
+        # Three to four hours on two cores. The classic auto-encoder keeps `modern`: to orthogonalise its weights takes
         # many times as long as its training step.
         "sample": {
             **_MNIST,
