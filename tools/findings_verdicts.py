@@ -50,7 +50,7 @@ def list_changed_verdicts(results: StudyResults, other: StudyResults, when: str)
 def list_verdicts(results: StudyResults) -> Iterator[str]:
     """Yield the verdicts on the claims in either recipe, supported ones first, with the comparisons behind them."""
     found, trained = findings(results), {*select_confirmed(results.trials)["arm"]}
-    unequal = ", by unequal recipes" if CLASSIC in compare_recipes(results) else ""
+    unequal = ", by unequal recipes" if CLASSIC in compare_recipes(results, results.studies[0].name) else ""
     for arm, name in RECIPES.items():
         yield f"**In {name}:**\n"
         if arm not in trained:
@@ -117,7 +117,7 @@ def list_limits(results: StudyResults) -> list[str]:
             "**Clusters** are of the codes as they are, since these rows have none of whitened codes: an "
             "invertible map of a code would change them."
         )
-    for name, how in compare_recipes(results).items():
+    for name, how in compare_recipes(results, study.name).items():
         label = results.get_label(name)
         limits.append(f"**Recipes.** {label} {how}: its distance from them may be the recipe's in part.")
     if looked := describe_looking(results, study):

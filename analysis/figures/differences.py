@@ -170,7 +170,7 @@ def ablation_differences(results: StudyResults) -> Drawing | Absent:
         "One factor changed from the confirmed configuration: scores on the test images minus those of the confirmed "
         "runs: mean with the 95 % interval, which a single seed does not have. Left of 0 is better. "
         "Filled: differs from 0 at 5 % (test of the table, Holm-adjusted over the measure); hollow: not shown to "
-        "differ. Squared errors with and without switches are not compared. "
+        "differ. Squared errors with switches are not compared with those without, and left out. "
         f"An axis whose largest difference is more than {_LINEAR_UP_TO} times the median is compressed away from 0.",
         figure,
     )
@@ -182,7 +182,8 @@ def draw_differences(axes: Axes, frame: pd.DataFrame, column: str, styles: Mappi
     names = [name for name in styles if (frame["architecture"] == name).any()]
     for offset, name in zip(dodge(len(names), 0.5), names, strict=True):
         style = styles[name]
-        rows = frame[(frame["architecture"] == name) & frame[column].notna()]
+        drawn = frame[column].notna() & (frame[f"{column}_mark"] != "unranked")
+        rows = frame[(frame["architecture"] == name) & drawn]
         places = [levels.index((factor, level)) for factor, level in zip(rows["factor"], rows["level"], strict=True)]
         for place, row in zip(places, rows.to_dict("records"), strict=True):
             half_width = row[f"{column}_half_width"]
@@ -202,7 +203,7 @@ def draw_differences(axes: Axes, frame: pd.DataFrame, column: str, styles: Mappi
     axes.grid(visible=False, axis="y")
     axes.set_yticks(range(len(levels)), [_format_level(factor, level) for factor, level in levels])
     axes.set_ylim(len(levels) - 0.5, -0.5)
-    sizes = frame[column].abs().dropna()
+    sizes = frame.loc[frame[f"{column}_mark"] != "unranked", column].abs().dropna()
     if len(sizes) and sizes.max() > _LINEAR_UP_TO * max(sizes.median(), 1e-9):
         # A power of ten, below which the axis has no tick but 0: they would lie upon each other.
         axes.set_xscale("symlog", linthresh=10.0 ** math.ceil(math.log10(max(2 * sizes.median(), 1e-6))))

@@ -68,11 +68,16 @@ def ablations(results: StudyResults) -> Table | Absent:
         alike = rows.merge(paired, on=_LEVEL)
         apart = rows[~rows["trial_id"].isin(alike["trial_id"])]
         parts = compare_pairs(alike, others, pair, _LEVEL), compare_means(apart, others, CELL, _LEVEL)
-        tests = pd.concat([part for part in parts if len(part)], ignore_index=True)
+        parts = [part for part in parts if len(part)]
+        if not parts:  # Their base did not end, or is of a version that did not measure it.
+            continue
+        tests = pd.concat(parts, ignore_index=True)
+        effects = tests["effect_size"] if "effect_size" in tests else float("nan")  # Only pairs have one.
+        unequal = _changes_switches(results, tests) if metric.past_code else pd.Series(False, tests.index)
+        tests = tests.assign(effect_size=effects, p_value=tests["p_value"].mask(unequal))
         tests = tests.assign(p_holm=adjust_p_values(tests, ["study"]), mark="")
         tests.loc[tests["p_holm"] < SIGNIFICANCE, "mark"] = "significant"
-        if metric.past_code:
-            tests.loc[tests["level"] == "switches", "mark"] = "unranked"
+        tests.loc[unequal, "mark"] = "unranked"
         name = f"{metric.name}_difference"
         renamed = {part: f"{name}_{part}" for part in tests.columns if part not in (*_LEVEL, "difference")}
         frame = frame.merge(tests.rename(columns={"difference": name} | renamed), on=_LEVEL, how="left")
@@ -80,6 +85,10 @@ def ablations(results: StudyResults) -> Table | Absent:
         if place < _MAIN:
             columns.append(Column(f"{name}_p_holm", "p (Holm)", "general", 2, main=False))
             columns.append(Column(f"{name}_effect_size", "d", "general", 2, main=False))
+    if not columns:
+        return make_absent(
+            results, "ablations", title, "no confirmed run is there to compare ablations with", "confirm"
+        )
     # Levels such as 0.1, 16 or x0.3 in the order of their numbers, strengths in their own.
     numbers = pd.to_numeric(frame["level"].str.lstrip("x"), errors="coerce")
     frame = frame.assign(_number=numbers.fillna(frame["level"].map({"weak": 0, "middle": 1, "strong": 2})))
@@ -110,10 +119,16 @@ def ablations(results: StudyResults) -> Table | Absent:
             Column("arm", "arm"),
         ),
         footnotes=(
-            *((SWITCHES_FOOTNOTE,) if (frame["level"] == "switches").any() else ()),
+            *((SWITCHES_FOOTNOTE,) if _changes_switches(results, frame).any() else ()),
             *(note for study in results.studies for note in _describe_left_out(study.manifest)),
         ),
     )
+
+
+def _changes_switches(results: StudyResults, levels: pd.DataFrame) -> pd.Series[bool]:
+    """Return of which levels either they or what they are compared with has switches, and the other has not."""
+    past_code = levels["architecture"].map(lambda name: not results.models[str(name)].through_code).astype("bool")
+    return (levels["factor"] == "unpooling") & ((levels["level"] == "switches") != past_code)
 
 
 @lru_cache(maxsize=2)  # a table and a figure show it

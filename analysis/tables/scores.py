@@ -9,7 +9,7 @@ from functools import lru_cache
 
 import pandas as pd
 
-from analysis.results import StudyResults
+from analysis.results import StudyResults, select_confirmed
 from analysis.stats.aggregate import (
     CELL,
     GROUP,
@@ -70,9 +70,13 @@ CONTROLS_FOOTNOTE = (
 )
 
 
-def compare_recipes(results: StudyResults) -> dict[str, str]:
-    """Say of models that are not ranked, by name, by which recipe each was trained where the ranked ones had others."""
-    tuned = results.trials[(results.trials["arm"] == "tuned") & results.trials["recipe"].notna()]
+def compare_recipes(results: StudyResults, study: str) -> dict[str, str]:
+    """Say of models that are not ranked, by name, by which recipe each was trained where the ranked ones had others.
+
+    Of the confirmed runs of ``study``: an ablation may try any recipe.
+    """
+    trials = select_confirmed(results.trials)
+    tuned = trials[(trials["study"] == study) & (trials["arm"] == "tuned") & trials["recipe"].notna()]
     recipes = tuned.astype({"architecture": "str"}).groupby("architecture")["recipe"].agg(set)
     known = {str(name): set(found) for name, found in recipes.items() if name in results.models}
     usual = {recipe for name, found in known.items() if results.models[name].ranked for recipe in found}
@@ -86,7 +90,12 @@ def compare_recipes(results: StudyResults) -> dict[str, str]:
 
 def describe_controls(results: StudyResults) -> tuple[str, ...]:
     """Return the footnotes of a table with controls: what they are, and by which recipe, where it is another one."""
-    told = (f"{results.get_label(name)} {how}." for name, how in compare_recipes(results).items())
+    several = len(results.studies) > 1
+    told = (
+        f"{results.get_label(name)}{f' of {study.name}' if several else ''} {how}."
+        for study in results.studies
+        for name, how in compare_recipes(results, study.name).items()
+    )
     supervised = [name for name, row in results.models.items() if isinstance(row, Control) and row.supervised]
     seen = [name for name in supervised if (results.trials["architecture"] == name).any()]
     labels = (

@@ -162,7 +162,7 @@ def _say_classic(results: StudyResults, study: str, code_sizes: str, best: pd.Se
     share, width = measured
     place = "lower" if share < 100 * best.min() else "higher" if share > 100 * best.max() else "between theirs"
     parameters = results.trials.loc[results.trials["architecture"] == CLASSIC, "parameters"].median()
-    how = compare_recipes(results).get(CLASSIC)
+    how = compare_recipes(results, study).get(CLASSIC)
     recipe = f" It {how}, so this does not compare architectures." if how else ""
     return (
         f"The classic auto-encoder (fully connected, {parameters / 1e6:.1f} million parameters) is a control and not "

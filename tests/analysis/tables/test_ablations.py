@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import scipy.stats
 
+from analysis.rendering.text import format_markdown
 from analysis.results import StudyResults
 from analysis.tables.ablations import ablations
 from analysis.tables.table import Absent
@@ -17,7 +18,7 @@ from tests.synthetic import LEVELS, level_effect
 
 
 def test_ablations_are_differences_to_the_base_paired_by_seed(tables: Tables) -> None:
-    """Mean of the levels' effects, worked out by hand; Holm over the seven levels."""
+    """Mean of the levels' effects, worked out by hand; Holm over the levels that are tested."""
     frame = shown(tables["ablations"]).frame.set_index("level")
     name = "reconstruction_squared_error_difference"
     levels = [level for group in LEVELS.values() for level in group]
@@ -29,8 +30,10 @@ def test_ablations_are_differences_to_the_base_paired_by_seed(tables: Tables) ->
         test = scipy.stats.ttest_1samp(effects, 0.0)
         assert frame.loc[level, f"{name}_low"] == pytest.approx(test.confidence_interval().low)
         p_values[level] = test.pvalue
+    del p_values["switches"]  # Reconstructions with switches and without are not compared, so it is no test of them.
     smallest = min(p_values, key=lambda level: p_values[level])
-    assert frame.loc[smallest, f"{name}_p_holm"] == pytest.approx(7 * p_values[smallest])
+    assert frame.loc[smallest, f"{name}_p_holm"] == pytest.approx(6 * p_values[smallest])
+    assert np.isnan(frame.loc["switches", f"{name}_p_holm"])
     assert frame.loc["tile", f"{name}_mark"] == "significant"
     assert frame.loc["switches", f"{name}_mark"] == "unranked"
     assert any("its decoder has no unpooling" in note for note in shown(tables["ablations"]).footnotes)
@@ -100,3 +103,30 @@ def test_an_ablated_code_size_is_compared_with_the_cell_that_it_was_taken_from(r
     assert (row["code_size"], row["factor"]) == (10, "code_size")
     effects = [level_effect("tile", number) for number in (1, 2, 3)]
     assert row["reconstruction_squared_error_difference"] == pytest.approx(np.mean(effects))
+
+
+def test_levels_without_switches_of_a_model_with_them_are_not_tested(results: StudyResults) -> None:
+    """As model 3 with its pooled values put into the corner: its own error is what the switches draw."""
+    of_model_4 = results.trials["architecture"] == "model_4"
+    names = (
+        results.trials["architecture"]
+        .astype("str")
+        .mask(of_model_4, "model_3")
+        .where(of_model_4, results.trials["architecture"].astype("str").replace("model_3", "model_4"))
+    )
+    switched = dataclasses.replace(results, trials=results.trials.assign(architecture=names))
+    frame = shown(ablations(switched)).frame.set_index("level")
+    marks = frame["reconstruction_squared_error_difference_mark"]
+    assert marks[["tile", "average"]].tolist() == ["unranked"] * 2
+    assert "unranked" not in marks[["relu", "x3", "switches"]].tolist(), "these have what their base has"
+
+
+def test_levels_that_all_have_other_weights_are_a_table(results: StudyResults) -> None:
+    """Then nothing pairs, and no test has an effect size; where no base ended there is no table."""
+    ablated = results.trials["phase"] == "ablate"
+    apart = results.trials["starting_weights"].astype("str").mask(ablated, "data_scaled")
+    table = shown(ablations(dataclasses.replace(results, trials=results.trials.assign(starting_weights=apart))))
+    assert set(table.frame["test"]) == {"Welch"}
+    assert "| relu |" in format_markdown(table)
+    without = results.trials[(results.trials["phase"] != "confirm") | (results.trials["arm"] == "control")]
+    assert isinstance(ablations(dataclasses.replace(results, trials=without)), Absent)

@@ -259,6 +259,28 @@ def test_a_recipe_of_a_controls_own_is_said(tmp_path: Path) -> None:
         assert isinstance(table, Table)
         told = "Classic auto-encoder was trained by recipe modern, the ranked models by muon."
         assert table.footnotes.count(told) == said
+    # An ablation that tries the control's recipe on a ranked model makes no confirmed run of it.
+    tried = trials[trials["architecture"] == "model_4"].head(1)
+    tried = tried.assign(trial_id="ablate", phase="ablate", arm="tuned", recipe="modern", full_budget=True)
+    table = summary(dataclasses.replace(results, trials=pd.concat([trials, tried], ignore_index=True)))
+    assert isinstance(table, Table)
+    assert table.footnotes.count(told) == 1
+
+
+def test_recipes_are_compared_within_a_study(tmp_path: Path) -> None:
+    """The other's are not its own, and where there are several each sentence names its study."""
+    folders = [
+        write_synthetic_study(tmp_path / name, name=name, architectures=("model_4", "classic_autoencoder"), mishaps={})
+        for name in ("a", "b")
+    ]
+    results = load_studies([str(folder) for folder in folders])
+    of_b = (results.trials["study"] == "b") & (results.trials["arm"] == "tuned")
+    control = results.trials["architecture"] == "classic_autoencoder"
+    recipe = results.trials["recipe"].astype("str").mask(of_b & ~control, "muon")
+    table = summary(dataclasses.replace(results, trials=results.trials.assign(recipe=recipe)))
+    assert isinstance(table, Table)
+    told = [footnote for footnote in table.footnotes if "recipe" in footnote]
+    assert told == ["Classic auto-encoder of b was trained by recipe modern, the ranked models by muon."]
 
 
 def test_umap_stands_beside_pca_without_a_reconstruction(tmp_path: Path) -> None:
