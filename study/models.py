@@ -28,7 +28,7 @@ import torch
 
 from study.config.search_space import Cell
 from study.config.study_config import rebuild_config
-from study.plan.planned_trial import complete_id, get_cell
+from study.plan.planned_trial import complete_id, get_cell, keep_latest
 from study.plan.trials import find_confirmed
 from study.storage import provenance
 from study.storage.location import Location, parse_location
@@ -110,7 +110,7 @@ def train(
             partial.unlink()
     dataset = load_dataset(str(data), data_dir)
     if isinstance(row, ModuleAutoencoder):
-        measure_module(row, code_size, row.settings)
+        measure_module(row, code_size, row.settings, dataset.training.pixels.shape[1])
     else:
         list_layers(row, code_size, image_size=dataset.training.pixels.shape[1])  # refuses others, layer by layer
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
@@ -185,7 +185,7 @@ def find_model(
 ) -> tuple[Mapping[str, Any], TrainedModel]:
     """Return the row of a trial and its model; as `load_model`."""
     config, rows = rebuild_config(store.require_study()), store.read_trials()
-    confirmed = find_confirmed(config, {each["trial_id"]: each for each in rows}) if config else {}
+    confirmed = find_confirmed(config, keep_latest(rows)) if config else {}
     row = find_kept_trial(rows, which, str(store.folder), confirmed)
     received = f"{store.folder}/weights/{row['trial_id']}.safetensors"
     return row, TrainedModel(*unpack_weights(store.read_weights(row["trial_id"]), received, objectives, models))

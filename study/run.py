@@ -22,6 +22,7 @@ from study.display.commands import make_command, suggest_report
 from study.plan.identity import check_study, digest_of, next_manifest
 from study.plan.pace import Pace, format_duration
 from study.plan.plan import Plan
+from study.plan.trials import plan_trials
 from study.signals import count_on
 from study.storage.location import parse_location
 from study.storage.store import Store
@@ -166,8 +167,9 @@ def _conclude(plan: Plan, store: Store, options: RunOptions) -> int:
         print(f"next:   {make_command(options) or 'the same call of run'}")
     elif not plan.find_lost_groups():
         print(f"next:   {suggest_report(store.folder, options)}")
-        if options.command and "ablate" not in plan.config.phases and plan.config.ablated_cells:
-            ablations = Plan(dataclasses.replace(plan.config, phases=("ablate",)), finished)
+        ablating = dataclasses.replace(plan.config, phases=("ablate",))
+        if options.command and "ablate" not in plan.config.phases and any(plan_trials(ablating, finished)):
+            ablations = Plan(ablating, finished)
             seconds = Pace(finished).estimate_seconds(ablations.count_left())
             takes = f"  # about {format_duration(seconds)} of a core or GPU" if seconds else ""
             print(f"then:   {make_command(options, 'ablate')}{takes}")

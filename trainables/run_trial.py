@@ -9,7 +9,7 @@ import math
 import platform
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -202,8 +202,8 @@ def _measure_test(training: Training, batch: TrialBatch, trial: Trial, dataset: 
         decoder_layer=test.decoder_layer,
         with_umap=batch.with_umap,
     )
-    if wrong := [score for score in scores if not math.isfinite(score.value)]:
-        return Outcome("diverged", f"{wrong[0].metric} of {wrong[0].evaluator} on {wrong[0].split} is not finite")
+    if diverged := _find_infinite(scores):
+        return diverged
     pictures: list[Picture] = []
     if trial.keep_codes:
         ends = list(choose_ends(dataset.test.labels, len(test_pixels)))
@@ -217,6 +217,14 @@ def _measure_test(training: Training, batch: TrialBatch, trial: Trial, dataset: 
         pictures=pictures,
         weights=pack_weights(model, training.trial_config, trial.trial_id) if batch.phase == "confirm" else None,
     )
+
+
+def _find_infinite(scores: Iterable[Score]) -> Outcome | None:
+    """Return the outcome of a trial of which a score is not finite; None where all are."""
+    for score in scores:
+        if not math.isfinite(score.value):
+            return Outcome("diverged", f"{score.metric} of {score.evaluator} on {score.split} is not finite")
+    return None
 
 
 def _run_control(row: Control, batch: TrialBatch, trial: Trial, dataset: Dataset, clock: _Clock) -> Iterator[Report]:
@@ -281,6 +289,8 @@ def _measure_control(control: ControlCodes, batch: TrialBatch, trial: Trial, dat
         whitened=not batch.row.lossless,
         with_umap=batch.with_umap,
     )
+    if diverged := _find_infinite(scores):
+        return diverged
     # Lossless codes are the images, which stand beside the reconstructions in figures; a few are enough.
     codes = control.test_codes[:KEPT_RECONSTRUCTIONS] if batch.row.lossless else control.test_codes
     kept = _keep_codes(codes, control.reconstructions, dataset) if trial.keep_codes else None

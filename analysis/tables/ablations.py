@@ -67,8 +67,8 @@ def ablations(results: StudyResults) -> Table | Absent:
         others, pair = select_metric(base, metric), [*CELL, "seed"]
         alike = rows.merge(paired, on=_LEVEL)
         apart = rows[~rows["trial_id"].isin(alike["trial_id"])]
-        parts = compare_pairs(alike, others, pair, _LEVEL), compare_means(apart, others, CELL, _LEVEL)
-        parts = [part for part in parts if len(part)]
+        compared = compare_pairs(alike, others, pair, _LEVEL), compare_means(apart, others, CELL, _LEVEL)
+        parts = [part for part in compared if len(part)]
         if not parts:  # Their base did not end, or is of a version that did not measure it.
             continue
         tests = pd.concat(parts, ignore_index=True)

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from trainables.errors import FieldError
+from trainables.errors import InputError
 from trainables.models.architectures import Architecture
+from trainables.models.layers import list_layers
 from trainables.training.objectives import OBJECTIVES, RECONSTRUCTION, Objective
 from trainables.trial_config import LAYERWISE, RECIPES, Optimizer, TrialConfig
 
@@ -52,6 +53,8 @@ def _set_optimizer(name: Optimizer, momentum: float, second: float | None, learn
     def change(base: TrialConfig) -> TrialConfig:
         # Muon's weight decay is a share of the weights; as the others' L2 penalty the same number would be another.
         decay = 0.0 if base.optimizer == "muon" else base.weight_decay
+        if (base.optimizer, base.momentum, base.second_moment_decay) == (name, momentum, second):
+            return base  # It has its own learning rate, as models with tanh do.
         values: dict[str, Any] = {"momentum": momentum, "second_moment_decay": second, "learning_rate": learning_rate}
         return dataclasses.replace(base, optimizer=name, weight_decay=decay, **values)
 
@@ -163,6 +166,8 @@ def explain_skip(
         return ""
     try:
         variant = changed.variant(row)
-    except FieldError as error:
+        if variant.layered:
+            list_layers(variant, changed.code_size, changed.filters)
+    except InputError as error:
         return error.received
     return objectives[changed.objective].find_misfit(variant) or None

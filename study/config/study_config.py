@@ -207,12 +207,13 @@ class StudyConfig:
                 f"the arm tuned, from {LOOKS[0]} to {LOOKS[-1] - 1} seeds",
                 "choose other --seeds or --arms, or leave --until-decided out",
             )
-        if self.until_decided and len({*self.objectives}.union(*(names for _, names in self.objectives_at))) > 1:
+        planned = {*self.objectives}.union(*(names for _, names in self.objectives_at))
+        if self.until_decided and planned != {RECONSTRUCTION}:
             raise FieldError(
                 "until_decided",
                 f"until_decided with objectives {' '.join(self.objectives)}",
-                "one objective: looks compare models, which several would train",
-                "study each objective under a --name of its own, or leave --until-decided out",
+                f"objective {RECONSTRUCTION} alone, of which looks compare the models",
+                "leave --until-decided out, or the other objectives",
             )
         if self.weight_decay is not None and self.recipe == PUBLISHED_RECIPE:
             raise FieldError(
@@ -228,6 +229,7 @@ class StudyConfig:
                 check_objective(each)
             except InputError as error:
                 raise FieldError("own_objectives", error.received, error.accepted, error.remedy) from None
+        self._check_batch_size()
         for name in dict.fromkeys(objective for _, objective in self.list_combinations()):
             rows = [self.architecture(each) for each, objective in self.list_combinations() if objective == name]
             reasons = [self.find_objective(name).find_misfit(row) for row in rows]
@@ -244,6 +246,19 @@ class StudyConfig:
                     choose_filters(row, max(self.code_sizes), 1.0, 1.0, self.multiply_adds_budget, outputs)
                 except InputError as error:
                     raise FieldError("code_sizes", error.received, error.accepted, error.remedy) from None
+
+    def _check_batch_size(self) -> None:
+        """Refuse batches of one image where what is minimised compares images with each other."""
+        names = [name for _, name in self.list_combinations()]
+        names += [row.objective for row in self.list_controls() if row.trained]
+        compared = [name for name in names if self.find_objective(name).compares_images]
+        if compared and self.batch_size == 1:
+            raise FieldError(
+                "batch_size",
+                f"batch_size 1 with objective {compared[0]}",
+                "batches of two images or more, which that objective compares",
+                "choose a larger batch_size, or another objective",
+            )
 
     def _check_row(self, row: Architecture) -> None:
         """Refuse a row of the user's own whose published filter counts the search could not try."""

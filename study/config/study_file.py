@@ -71,6 +71,8 @@ def read_config(preset: str, **changes: Any) -> StudyConfig:
     if "models" in values:
         values["models"] = _read_rows(path, text, values["models"])
     given = {name: value for name, value in changes.items() if value is not None}
+    for name in given.keys() & {"seeds", "objectives"}:
+        values.pop(f"{name}_at", None)  # As in a preset: asked for are so many everywhere, and these of every model.
     if "space" in values:
         holder = given if "models" in given else values
         holder["models"] = _set_spaces(path, text, values.pop("space"), holder.get("models", ()))

@@ -21,6 +21,7 @@ from study.storage.schema import SCHEMA_VERSION
 from trainables.data.datasets import data_name
 from trainables.data.images import Dataset
 from trainables.errors import InputError
+from trainables.training.objectives import TRAINED_BY
 from trainables.trial_config import RECIPES, Recipe
 
 KEPT = ("rules_sha256",)
@@ -32,8 +33,8 @@ def make_identity(config: StudyConfig, dataset_sha256: str) -> dict[str, Any]:
 
     Trials, finalists, seeds, cells, arms and phases may grow: trials keep their ids, which say what is confirmed.
     """
-    recipes = [config.tuned_recipe, RECIPES[PUBLISHED_RECIPE]]
-    recipes += [RECIPES[config.control_recipe]] if config.control_recipe else []
+    controls = [RECIPES[config.control_recipe]] if config.control_recipe else []
+    recipes = [*controls, config.tuned_recipe, RECIPES[PUBLISHED_RECIPE]]  # Of one name what is searched counts.
     identity = {
         "dataset": data_name(config.dataset),
         "dataset_sha256": dataset_sha256,
@@ -126,7 +127,10 @@ def check_study(config: StudyConfig, dataset_sha256: str, earlier: dict[str, Any
         InputError: it belongs to a study of another identity, or has another model of one of these names.
     """
     check_identity(make_identity(config, dataset_sha256), earlier, folder)
-    _check_models(earlier.get("models", []), config.as_dict()["models"], folder)
+    now = config.as_dict()
+    _check_own("model", earlier.get("models", []), now["models"], folder)
+    began = earlier.get("config", {}).get("own_objectives", [])
+    _check_own("objective", _list_trained_by(began), _list_trained_by(now["own_objectives"]), folder)
 
 
 def check_identity(identity: dict[str, Any], earlier: dict[str, Any], folder: Location) -> None:
@@ -143,8 +147,12 @@ def check_identity(identity: dict[str, Any], earlier: dict[str, Any], folder: Lo
         )
 
 
-def _check_models(earlier: list[dict[str, Any]], now: list[dict[str, Any]], folder: Location) -> None:
-    """Refuse a row of the user's own that has changed; new ones may join.
+def _list_trained_by(objectives: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{name: each[name] for name in ("name", *TRAINED_BY)} for each in objectives]
+
+
+def _check_own(what: str, earlier: list[dict[str, Any]], now: list[dict[str, Any]], folder: Location) -> None:
+    """Refuse a row of the user's own that has changed, as far as a row says what it does; new ones may join.
 
     They are no part of the identity, since cells may grow.
     """
@@ -152,9 +160,9 @@ def _check_models(earlier: list[dict[str, Any]], now: list[dict[str, Any]], fold
     for row in now:
         if changes := _list_differences(known.get(row["name"], row), row):
             raise InputError(
-                f"{folder} has another model called {row['name']}: {'; '.join(changes)}",
-                "the row that the study began with",
-                "give the changed row another name, or choose another --name for the study",
+                f"{folder} has another {what} called {row['name']}: {'; '.join(changes)}",
+                f"the {what} that the study began with",
+                f"give the changed {what} another name, or choose another --name for the study",
             )
 
 

@@ -23,9 +23,10 @@ from study.execution.estimate import Estimate
 from study.execution.recorder import TrialRecorder
 from study.execution.tuner import Resources, run_plan
 from study.plan.plan import Plan
+from study.run import _conclude
 from study.signals import NotStarted
 from study.storage.store import Store
-from tests.studies import row_of, small_config, take_one
+from tests.studies import row_of, small_config, take_one, write_rows
 from trainables.data.datasets import load_dataset
 
 
@@ -184,3 +185,15 @@ def test_a_stop_tells_of_the_plan_of_its_launch(
     kept = 1 + ended * plans[0].total
     said = capsys.readouterr().err.splitlines()[-1]
     assert said == f"stopped: {kept} of {plans[-1].total} trials are kept; the same command goes on"
+
+
+@pytest.mark.parametrize(("arms", "told"), [(("published",), False), (("tuned", "published"), True)])
+def test_an_ablation_is_proposed_where_there_would_be_one(
+    arms: tuple[str, ...], told: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A study that has nothing to ablate ends as well, with status 0."""
+    config = small_config(arms=arms, architectures=("model_4",), validation_seeds=1)
+    store = Store(write_rows(config, tmp_path, lambda planned, _: 100.0 + planned.number))
+    options = RunOptions(results_dir=str(tmp_path), report=False, command=("study/launch.py",))
+    assert _conclude(Plan(config, store.read_trials()), store, options) == 0
+    assert ("then:   " in capsys.readouterr().out) == told

@@ -10,11 +10,11 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from study import codes
+from study import codes, models
 from study.config.search_space import Cell
 from study.models import find_kept_trial, load_model
 from study.storage.store import Store
-from tests.studies import run_here, small_config, tuned_id
+from tests.studies import run_here, small_config, tuned_id, write_rows
 from trainables.data.datasets import load_dataset
 from trainables.data.images import Dataset
 from trainables.errors import InputError
@@ -153,3 +153,27 @@ def test_a_folder_without_a_study_is_refused(tmp_path: Path, capsys: pytest.Capt
     assert codes.main([str(tmp_path / "nowhere"), "model_4-code10"]) == 2
     assert "there is no such folder" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_best_of_a_cell_is_that_of_the_search_with_what_was_tried_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A finalist failed, so another was confirmed; tried anew it won, and its confirmation counts."""
+    config = small_config(architectures=("model_4",), arms=("tuned",), validation_seeds=1, seeds=1)
+    store = Store(write_rows(config, tmp_path, lambda planned, _: 100.0 - planned.number))
+    rows = store.read_trials()
+    finals = [row for row in rows if row["phase"] == "search" and row["round"] == 3]
+    (winner,) = [row for row in finals if row["number"] > 0]
+    (confirmed,) = [row for row in rows if row["phase"] == "confirm" and row["arm"] == "tuned"]
+    assert confirmed["configuration"] == winner["configuration"]
+    failed = winner | {"status": "failed", "validation_cross_entropy": None}
+    (first,) = [row for row in finals if row["number"] == 0]
+    before = confirmed | {"trial_id": "confirm-before", "configuration": first["configuration"]}
+    confirmed, before = confirmed | {"train_cross_entropy": 90.0}, before | {"train_cross_entropy": 80.0}
+    kept = [row for row in rows if row["trial_id"] not in (winner["trial_id"], confirmed["trial_id"])]
+    again = winner | {"trial_id": f"{winner['trial_id']}-retry1"}
+    monkeypatch.setattr(Store, "read_trials", lambda _: [*kept, failed, again, before, confirmed])
+    monkeypatch.setattr(Store, "read_weights", lambda _, trial_id: b"")
+    monkeypatch.setattr(models, "unpack_weights", lambda *_: (torch.nn.Identity(), None))
+    row, _ = models.find_model(store, "model_4-code10")
+    assert row["trial_id"] == confirmed["trial_id"]

@@ -174,3 +174,11 @@ def test_one_of_it_is_trained_without_a_study(config: StudyConfig, tmp_path: Pat
     assert isinstance(again, TrainedModel)
     np.testing.assert_array_equal(again.encode(images), model.encode(images))
     assert again.settings.settings == {"width": 64, "depth": 1, "dropout": 0.1}
+
+
+def test_images_that_do_not_fit_it_are_refused_before_it_is_trained(config: StudyConfig, tmp_path: Path) -> None:
+    """By what its own code says of them."""
+    pixels = np.zeros((80, 32, 32), np.uint8)
+    np.savez(tmp_path / "large.npz", train_images=pixels[:60], test_images=pixels[60:])
+    with pytest.raises(InputError, match=r"perceptron with .*: encode"):
+        train(config.models[0], code_size=5, data=tmp_path / "large.npz", epochs=1)

@@ -17,14 +17,22 @@ from tests.trainables.evaluation.blobs import CLASSES, blobs, by_name
 from trainables.checkpoint import unpack_weights
 from trainables.data.datasets import load_dataset
 from trainables.data.images import Dataset, LabelledImages
-from trainables.evaluation.baselines import embed_pixels
+from trainables.evaluation.baselines import embed_pixels, pca
 from trainables.evaluation.clustering import score_umap_gmm
 from trainables.evaluation.evaluate import evaluate_codes
 from trainables.inference import encode
 from trainables.models.architectures import BUILT_IN, CONTROLS, with_variant
 from trainables.models.layers import count_multiply_adds, count_parameters
 from trainables.models.pictures import draw_samples, take_pictures
-from trainables.run_trial import KEPT_RECONSTRUCTIONS, KEPT_SAMPLES, Report, Trial, TrialBatch, run_trial
+from trainables.run_trial import (
+    KEPT_RECONSTRUCTIONS,
+    KEPT_SAMPLES,
+    Report,
+    Trial,
+    TrialBatch,
+    _measure_control,
+    run_trial,
+)
 from trainables.training.batched import BatchedTraining
 from trainables.training.devices import name_engine
 from trainables.training.objectives import OBJECTIVES
@@ -495,3 +503,15 @@ def test_a_trial_has_the_scores_of_its_objective_and_weights_that_say_how_codes_
     outputs = OBJECTIVES[objective].outputs_per_unit
     assert report.columns["parameters"] == count_parameters(BUILT_IN["model_4"], 4, (3, 2), outputs)
     assert report.columns["multiply_adds"] == count_multiply_adds(BUILT_IN["model_4"], 4, (3, 2)) + 1000 * (outputs - 1)
+
+
+def test_a_control_with_an_error_that_is_not_finite_has_diverged() -> None:
+    """Of a row no figure may be infinite: the store would refuse it, and the study stop there every time."""
+    dataset = few_digits()
+    batch = TrialBatch("confirm", CONTROLS["pca"], 4, None, (Trial("control", None),))
+    control = pca(dataset.training.pixels, dataset.test.pixels, 4)
+    errors = {name: np.full_like(values, np.inf) for name, values in control.errors.items()}
+    outcome = _measure_control(dataclasses.replace(control, errors=errors), batch, batch.trials[0], dataset)
+    assert outcome.status == "diverged"
+    assert "of reconstruction on test is not finite" in str(outcome.reason)
+    assert _measure_control(control, batch, batch.trials[0], dataset).status == "complete"

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from trainables.errors import InputError
-from trainables.evaluation.clustering import require_umap
+from trainables.evaluation.clustering import SEEDS, require_umap
 
 _BLOCK = 10_000
 """Images that are widened to float64 at a time."""
@@ -91,7 +91,7 @@ def embed_pixels(
         # It warns on import that it has no TensorFlow, and of few images that they are fewer than its neighbours.
         warnings.simplefilter("ignore")
         umap = importlib.import_module("umap")
-        embedding = umap.UMAP(n_components=code_size, random_state=seed, n_jobs=1)
+        embedding = umap.UMAP(n_components=code_size, random_state=seed % SEEDS, n_jobs=1)
         train_codes = embedding.fit_transform(_flatten(train_pixels)).astype(np.float32)
         test_codes = embedding.transform(_flatten(test_pixels)).astype(np.float32)
     return ControlCodes(train_codes, test_codes, np.zeros((0, *test_pixels.shape[1:]), np.float32), {})

@@ -86,15 +86,17 @@ class ModuleSize(NamedTuple):
     multiply_adds: int
 
 
-def measure_module(row: ModuleAutoencoder, code_size: int, settings: Mapping[str, Any]) -> ModuleSize:
-    """Build a module, let two images through it and back, and return its size.
+def measure_module(
+    row: ModuleAutoencoder, code_size: int, settings: Mapping[str, Any], image_size: int = IMAGE_SIZE
+) -> ModuleSize:
+    """Build a module, let two images of ``image_size`` through it and back, and return its size.
 
     Raises:
         InputError: it raises, gives other shapes or kinds, or has parameters that no gradient reaches.
     """
     model = OwnModule(row, code_size, settings)
     what = f"{row.name} with {', '.join([f'code_size={code_size}', *_name_values(settings)])}"
-    images = torch.rand(2, 1, IMAGE_SIZE, IMAGE_SIZE, generator=torch.Generator().manual_seed(0))
+    images = torch.rand(2, 1, image_size, image_size, generator=torch.Generator().manual_seed(0))
     with seeded(0, torch.device("cpu")):
         with _explaining(f"{what}: encode"):
             codes = model.compute_outputs(images)[0]

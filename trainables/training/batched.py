@@ -155,10 +155,11 @@ class BatchedTraining:
 
     def _step(self) -> None:
         """Change the weights of every seed by its next batch and add its losses to the sums."""
-        rate = self._rates[self._position].squeeze()
+        position = self._position % self.steps_per_epoch  # A capture warms up by more steps than a short epoch has.
+        rate = self._rates[position].squeeze()
         for group in self.optimizer.groups:
             group.rate = rate * group.factor
-        chosen = self._orders[:, self._position].squeeze(1)
+        chosen = self._orders[:, position].squeeze(1)
         images = self._pixels[chosen].transpose(0, 1).float().div_(255)  # (batch, seeds, side, side)
         logits = self.model(images)
         losses = _compute_losses(logits, images)

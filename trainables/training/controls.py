@@ -81,6 +81,7 @@ CONTROL_OBJECTIVES: Mapping[str, Objective] = MappingProxyType(
                 "Hadsell, Chopra and LeCun (2006); margin of Caffe's example siamese",
                 labelled=True,
                 decodes=False,
+                compares_images=True,
             ),
             Objective(
                 "linear_reconstruction",

@@ -61,6 +61,7 @@ class Objective:
         labelled: whether a step needs the labels of its images.
         decodes: whether there is a decoder.
         linear: whether what it gives is the image itself, not its logits.
+        compares_images: whether it compares the images of a batch with each other, so that one is too few.
     """
 
     name: str
@@ -82,6 +83,7 @@ class Objective:
     labelled: bool = False
     decodes: bool = True
     linear: bool = False
+    compares_images: bool = False
 
     def limit(self, pretraining: str, layered: bool) -> Objective:
         """Return the same for a training with that pretraining, of a row that is ``layered`` or not.
@@ -149,6 +151,9 @@ def check_objective(objective: Objective) -> None:
 
 
 _DUMPED = ("name", "label", "formula", "strengths", "source", "code", "outputs_per_unit", "plain")
+
+TRAINED_BY = ("strengths", "outputs_per_unit")
+"""What of a dumped objective decides how a trial is trained; its functions do, too, and are in no dump."""
 
 
 def dump_objective(objective: Objective, rows: Iterable[Architecture]) -> dict[str, Any]:
@@ -432,6 +437,7 @@ _OBJECTIVES = (
         "Tolstikhin et al. (2018): the adversarial auto-encoder's aim without an adversary; strengths [ours]",
         measure_outputs=_measure_moments,
         prior=True,
+        compares_images=True,
     ),
 )
 

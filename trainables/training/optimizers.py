@@ -80,6 +80,8 @@ class StochasticGradientDescent(Optimizer):
     def step(self) -> None:
         """Change every parameter."""
         for group, averages in zip(self.groups, self._averages, strict=True):
+            if not group.parameters:  # A module may have weights or biases alone.
+                continue
             torch._fused_sgd_(
                 group.parameters,
                 group.gradients,
@@ -115,6 +117,8 @@ class Adam(Optimizer):
         for group, averages, squares, steps in zip(
             self.groups, self._averages, self._squares, self._steps, strict=True
         ):
+            if not group.parameters:
+                continue
             torch._foreach_add_(steps, 1)
             torch._fused_adam_(
                 group.parameters,

@@ -9,7 +9,8 @@ import pytest
 
 from study.config.ablations import FACTORS, USUAL, explain_skip
 from study.plan.planned_trial import hash_configuration
-from trainables.models.architectures import BUILT_IN, ModuleAutoencoder
+from trainables.models.architectures import BUILT_IN, ConvolutionalAutoencoder, ModuleAutoencoder
+from trainables.models.layers import list_layers
 from trainables.trial_config import RECIPES, TrialConfig
 
 
@@ -138,3 +139,24 @@ def test_of_a_module_its_own_layers_and_starting_weights_are_left_as_they_are() 
     assert (caffe.recipe, caffe.optimizer, caffe.starting_weights) == ("caffe", "sgd", "module")
     other = dataclasses.replace(base, module_settings='{"width": 4}')
     assert hash_configuration(other) != hash_configuration(base)
+
+
+def test_a_level_whose_layers_do_not_meet_is_skipped_with_their_sizes() -> None:
+    """Switches of an encoder with maps of 8 and 4, for a decoder that unpools to others."""
+    model_4 = BUILT_IN["model_4"]
+    assert isinstance(model_4, ConvolutionalAutoencoder)
+    decoder = dataclasses.replace(model_4.decoder, kernels=(3, 7, 5))
+    row = dataclasses.replace(model_4, name="mine", decoder=decoder, unpooling="tile")
+    list_layers(row, 10)
+    (level,) = [level for level in FACTORS["unpooling"] if level.label == "switches"]
+    base = RECIPES["modern"].trial_config(row, 10, 33)
+    assert "unpool2 takes maps of" in (explain_skip("unpooling", level, base, row) or "")
+    assert explain_skip("unpooling", level, make_base(), BUILT_IN["model_4"]) is None
+
+
+def test_the_optimizer_that_a_base_has_is_no_level_of_it() -> None:
+    """Models with tanh have a learning rate of their own by the same optimizer."""
+    (adam,) = [level for level in FACTORS["optimizer"] if level.label == "adam"]
+    base = make_base("model_5")
+    assert adam.apply(base) == base
+    assert explain_skip("optimizer", adam, base, BUILT_IN["model_5"]) == ""

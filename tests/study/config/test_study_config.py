@@ -109,3 +109,12 @@ def test_every_trial_of_a_search_has_a_seed_of_its_own_and_none_is_that_of_a_con
     confirmed = [config.confirm_seed(number) for number in range(1, 6)]
     assert len(set(searched + confirmed)) == 14
     assert not {other.search_seed(number) for number in range(9)} & set(searched + confirmed)
+
+
+@pytest.mark.parametrize("changes", [{"objectives": ("moment_matching",)}, {"architectures": ("model_4", "siamese")}])
+def test_batches_of_one_image_are_refused_where_images_are_compared(changes: dict[str, Any]) -> None:
+    """A discrepancy of one code, and a pair of one image, are nothing that could be learned."""
+    with pytest.raises(FieldError, match="batch_size 1 with objective"):
+        study_config("quick", batch_size=1, **changes)
+    assert study_config("quick", batch_size=2, **changes).batch_size == 2
+    assert study_config("quick", batch_size=1).batch_size == 1

@@ -146,3 +146,15 @@ def test_the_store_keeps_the_file_and_takes_it_for_its_own(tmp_path: Path) -> No
     manifest = store.read_manifest()
     assert manifest is not None and manifest["name"] == "quick-digits"
     assert read_config(str(tmp_path / "quick-digits" / "study.toml")) == study_config("quick")
+
+
+def test_flags_are_for_every_cell_also_of_a_file_that_tells_them_apart(tmp_path: Path) -> None:
+    """As with a preset: asked for are so many seeds everywhere, and these objectives of every model."""
+    cases: list[tuple[str, dict[str, Any], str]]
+    cases = [("reference", {"seeds": 12}, "seeds_at"), ("objectives", {"objectives": ("denoising",)}, "objectives_at")]
+    for preset, flag, table in cases:
+        path = tmp_path / f"{preset}.toml"
+        path.write_text(format_study_file(study_config(preset)))
+        assert getattr(read_config(str(path)), table)
+        changed = read_config(str(path), **flag)
+        assert getattr(changed, table) == () == getattr(study_config(preset, **flag), table)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from typing import Any
 
 import pytest
 
 from study.config.presets import study_config
-from study.config.study_config import rebuild_config
-from study.plan.identity import check_identity, digest_of, make_identity
+from study.config.study_config import StudyConfig, rebuild_config
+from study.plan.identity import check_identity, check_study, digest_of, make_identity, next_manifest
 from study.storage.location import parse_location
+from trainables.data.datasets import load_dataset
 from trainables.errors import InputError
+from trainables.training.objectives import OBJECTIVES, Objective
 
 OTHERS = (
     {"published_epochs": 2},
@@ -57,3 +60,26 @@ def test_a_study_that_was_begun_before_searches_had_a_metric_goes_on_by_cross_en
     other = make_identity(study_config("sample", search_metric="squared_error"), mnist)
     with pytest.raises(InputError, match="there belongs to another study: search_metric was None, is squared_error"):
         check_identity(other, begun, parse_location("there"))
+
+
+def test_a_weight_decay_of_the_study_counts_also_where_controls_have_the_recipes_own() -> None:
+    """The two recipes have one name."""
+    configs = [study_config("quick", weight_decay=decay, control_recipe="modern") for decay in (None, 0.1, 0.2)]
+    assert len({digest_of(make_identity(config, "sha")) for config in configs}) == 3
+
+
+def test_an_objective_of_ones_own_that_trains_otherwise_is_refused() -> None:
+    """Of a resumed study; other words for it are not, nor are more objectives."""
+
+    def configure(**changes: Any) -> StudyConfig:
+        own = Objective("mine", "Mine", "as it is", (0.1, 1.0, 10.0), OBJECTIVES["denoising"].find_losses)
+        return study_config("quick", own_objectives=(dataclasses.replace(own, **changes),))
+
+    config = configure()
+    there = parse_location("there")
+    earlier = json.loads(json.dumps(next_manifest(config, load_dataset("digits"), None, there)))
+    data = earlier["identity"]["dataset_sha256"]
+    for same in (config, configure(label="Ours", formula="otherwise told"), study_config("quick")):
+        check_study(same, data, earlier, there)
+    with pytest.raises(InputError, match="another objective called mine: strengths was"):
+        check_study(configure(strengths=(0.5, 5.0, 50.0)), data, earlier, there)

@@ -67,6 +67,8 @@ def test_what_cannot_be_looked_at_is_refused(changes: dict[str, Any]) -> None:
     assert raised.value.accepted == "the arm tuned, from 3 to 11 seeds"
     with pytest.raises(FieldError, match="until_decided with objectives"):
         small_config(until_decided=True, seeds=3, objectives=("reconstruction", "denoising"))
+    with pytest.raises(FieldError, match="until_decided with objectives variational"):
+        small_config(until_decided=True, seeds=3, objectives=("variational",))
 
 
 def test_looks_are_declared_before_confirmed_runs_and_never_changed() -> None:

@@ -15,6 +15,7 @@ from trainables.evaluation.clustering import (
     measure_silhouette,
     require_umap,
     score_k_means,
+    score_umap_gmm,
 )
 from trainables.evaluation.evaluate import evaluate_codes
 
@@ -68,3 +69,15 @@ def test_umap_without_the_extra_is_a_clear_error(monkeypatch: pytest.MonkeyPatch
         evaluate_codes(*blobs(50), *blobs(50), seed=0, with_umap=True)
     with pytest.raises(InputError):
         require_umap()
+
+
+def test_seeds_of_any_study_are_accepted() -> None:
+    """They go to a thousand million millions; the libraries tell 2^32 apart."""
+    codes = np.random.default_rng(0).normal(size=(40, 3))
+    labels = np.arange(40) % 2
+    seed = 10**15 + 7
+    for score in (
+        lambda seed: score_k_means("k_means", codes, labels, 2, seed),
+        lambda seed: score_umap_gmm(np.zeros((40, 3)), labels, 2, seed),  # Of a point UMAP is left out.
+    ):
+        assert score(seed) == score(seed % 2**32)

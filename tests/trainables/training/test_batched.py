@@ -141,3 +141,11 @@ def test_a_step_reads_everything_from_tensors_that_stay(pixels: Tensor) -> None:
     before = [tensor.data_ptr() for tensor in batch._list_changed()]
     batch.train_epoch()
     assert [tensor.data_ptr() for tensor in batch._list_changed()] == before
+
+
+def test_more_steps_than_an_epoch_has_stay_within_its_batches(pixels: Tensor) -> None:
+    """A capture warms up by three, whatever the data: two batches of an epoch are trained by in turn."""
+    batched = together(make_trial_config("unpool_only", batch_size=40), pixels)
+    assert batched.steps_per_epoch == 2
+    for _ in range(3):
+        batched._step()

@@ -11,7 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from tests.documents import ROOT
+from trainables.models.architectures import ModuleAutoencoder
 from trainables.training.optimizers import Adam, Group, Optimizer, StochasticGradientDescent
+from trainables.training.training import Training
+from trainables.trial_config import RECIPES
 
 RATES = (0.01, 0.02, 0.005)
 SHAPES = ((4, 3, 5, 5), (4,), (7, 9))
@@ -71,3 +74,29 @@ assert "torch._dynamo" not in sys.modules
 """
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("biases", [False, True], ids=["weights alone", "biases alone"])
+def test_parameters_of_one_kind_alone_are_stepped(recipe: str, biases: bool) -> None:
+    """As a module of one's own may have them."""
+
+    class Own(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            shape = (784,) if biases else (4, 784)
+            self.own = nn.Parameter(torch.full(shape, 0.01))
+
+        def encode(self, images: Tensor) -> Tensor:
+            return (images.flatten(1) * self.own).view(-1, 4, 196).sum(2) if biases else images.flatten(1) @ self.own.T
+
+        def decode(self, codes: Tensor) -> Tensor:
+            logits = codes.repeat(1, 196) * self.own if biases else codes @ self.own
+            return logits.view(-1, 1, 28, 28)
+
+    row = ModuleAutoencoder("own", "Own", "(own <-> own)", lambda code_size: Own(), {})
+    settings = RECIPES[recipe].trial_config(row, 4, 1, batch_size=20)
+    training = Training(settings, 1, torch.arange(40 * 784).view(40, 28, 28).to(torch.uint8), row=row)
+    before = [parameter.clone() for parameter in training.model.parameters()]
+    assert training.train_epoch().finite
+    assert not any(map(torch.equal, before, training.model.parameters()))
