@@ -21,6 +21,9 @@ from analysis.results import SEARCHED, StudyResults, load_study
 from study.storage.schema import LOSSES
 from trainables.errors import InputError
 
+SETTINGS = (*SEARCHED, "weight_decay", "module_settings")
+"""What a search may choose of a trial, as its event files say it."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Write what was asked for; return the exit status: 0 done, 2 bad input."""
@@ -81,7 +84,7 @@ def write_tensorboard(results: StudyResults, folder: str) -> str:
                     tag = f"{score['split']}_{score['evaluator']}/{score['metric']}"
                     writer.add_scalar(tag, score["value"], last, time)
                 settings = {name: row[name] for name in ("phase", "arm", "architecture", "code_size", "status")}
-                settings |= {name: row[name] for name in SEARCHED if pd.notna(row[name])}
+                settings |= {name: row[name] for name in SETTINGS if pd.notna(row[name])}
                 for summary in hparams(settings, {name: row[name] for name in LOSSES if pd.notna(row[name])}):
                     writer.file_writer.add_summary(summary)
     except OSError as error:

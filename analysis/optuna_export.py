@@ -106,7 +106,8 @@ def _distributions(trials: pd.DataFrame, manifest: Mapping[str, Any]) -> dict[st
     """
     from optuna.distributions import FloatDistribution, IntDistribution
 
-    identity, recipe = manifest.get("identity", {}), manifest["config"].get("recipe")
+    # A control may have a recipe of its own.
+    identity, recipe = manifest.get("identity", {}), next(iter(trials["recipe"].dropna()), None)
     of_recipe = identity.get("recipes", {}).get(recipe, {})
     limits = {name: of_recipe.get(f"{name}_range", []) for name in ("learning_rate", "weight_decay")}
     limits |= {name: identity.get(f"{name}_range", []) for name in COORDINATES}

@@ -26,6 +26,7 @@ from analysis.claims.rules import describe_age
 from analysis.claims.verdicts import decide_verdict, judge
 from analysis.provenance import format_command
 from analysis.results import Study, StudyResults
+from analysis.tables.scores import compare_recipes
 from analysis.tables.table import Absent, Column, Table, list_study_sections
 
 FINDINGS, MATRIX, COMPARISONS = "findings", "finding_matrix", "finding_comparisons"
@@ -72,7 +73,7 @@ class Finding:
     def holding(self) -> str:
         """How many of the deciding comparisons hold, over all code sizes, arm by arm."""
         counts = []
-        for arm in self.arms:
+        for arm in RECIPES if self.arms else ():
             deciding = [each for each in self.evidence if each.arm == arm and each.decides]
             held = f"{sum(each.outcome == 'holds' for each in deciding)} of {len(deciding)}"
             counts.append("—" if all(each.outcome == "missing" for each in deciding) else held)
@@ -87,7 +88,8 @@ def findings(results: StudyResults) -> list[Finding]:
         planned = study.manifest.get("config", {}).get("architectures", ())
         if {*trials.unique(), *planned} & {*DEFINED}:
             rows = collect_rows(results, study)
-            found += [_judge_claim(study, claim, rows) for claim in CLAIMS]
+            unequal = {results.get_label(name): how for name, how in compare_recipes(results, study.name).items()}
+            found += [_judge_claim(study, claim, rows, unequal) for claim in CLAIMS]
     return found
 
 
@@ -100,7 +102,8 @@ def tabulate_findings(results: StudyResults) -> tuple[Table | Absent, Table | Ab
     return _tabulate_verdicts(results, found), _tabulate_matrix(results, found), _tabulate_comparisons(results, found)
 
 
-def _judge_claim(study: Study, claim: Claim, rows: Rows) -> Finding:
+def _judge_claim(study: Study, claim: Claim, rows: Rows, unequal: Mapping[str, str]) -> Finding:
+    """Return the finding; ``unequal`` says of controls by which recipe they were trained where it is another one."""
     if claim.evidence is None:
         return Finding(study.name, claim, "not testable", {}, claim.rule)
     found = list(claim.evidence(rows))
@@ -135,7 +138,16 @@ def _judge_claim(study: Study, claim: Claim, rows: Rows) -> Finding:
         claim,
         arms[claim.arm],
         arms,
-        _say_plainly(claim, arms, apart, evidence, rows),
+        " ".join(
+            (
+                _say_plainly(claim, arms, apart, evidence, rows),
+                *(
+                    f"{label} {how}."
+                    for label, how in unequal.items()
+                    if any(label == each.reference for each in found)
+                ),
+            )
+        ),
         apart,
         reasons,
         tuple(evidence),

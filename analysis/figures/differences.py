@@ -82,7 +82,8 @@ def model_differences(results: StudyResults) -> Drawing | Absent:
         axes.set_title(f"{contrast[0].upper()}{contrast[1:]}")
         axes.set_xlabel("Worse → (% of PCA's error)")
         axes.set_ylabel(make_heading(results, {"study": study}) or "The answer")
-        captions.append(f"{contrast}: {describe_nearest(results, study)}")
+        where = f"{study}, " if len(studies) > 1 else ""
+        captions.append(f"{where}{contrast}: {describe_nearest(results, study)}")
     for row, key in zip(panels[len(studies) :], keys, strict=True):
         for axes, (metric, part) in zip(row, shown.items(), strict=True):
             draw_model_differences(axes, select_rows(part, key), styles, metric)
@@ -91,9 +92,7 @@ def model_differences(results: StudyResults) -> Drawing | Absent:
             axes.set_xlabel(f"Worse → ({unit})" if row is panels[-1] else "")
         key.pop("arm")
         row[0].set_ylabel(make_heading(results, key))
-    above = (
-        f"On top the answer's contrast with its intervals, of 95 % each: {'; '.join(captions)}. " if captions else ""
-    )
+    above = f"On top the answer's contrast with its intervals: {'; '.join(captions)}. " if captions else ""
     return Drawing(
         name,
         title,

@@ -203,7 +203,7 @@ def score_table(results: StudyResults, spec: ScoreTable) -> Table | Absent:
     ranked = settle_metrics(scores, spec.main)
     metrics = list_metrics(scores, spec.evaluators, ranked)
     if not metrics:
-        if not any(study.labelled for study in results.studies):
+        if spec is CLASSIFICATION and not any(study.labelled for study in results.studies):
             return Absent(spec.name, spec.title, NO_LABELS)
         what = f"no confirmed run has scores of {' or '.join(spec.evaluators)}"
         return make_absent(results, spec.name, spec.title, what)
@@ -287,7 +287,7 @@ def differences(results: StudyResults) -> Table | Absent:
         frame,
         (
             Column("metric", "Metric"),
-            Column("evaluator", "Evaluator", main=False),
+            Column("evaluator", "Evaluator"),
             Column("label", "Model"),
             Column("other_label", "Other"),
             Column("difference", "Difference", "difference", 3),

@@ -14,7 +14,7 @@ import pandas as pd
 from analysis.provenance import describe_looking
 from analysis.results import Study, StudyResults, select_confirmed
 from analysis.stats.aggregate import select_confirmed_scores
-from analysis.stats.contrasts import MINIMUM_SEEDS, MOST_SEEDS, SIGNIFICANCE
+from analysis.stats.contrasts import MINIMUM_SEEDS, MOST_SEEDS
 from analysis.stats.headline import MARGIN
 from analysis.stats.metrics import CROSS_ENTROPY, SQUARED_ERROR, SUMMARY, select_metric, settle_metrics
 from analysis.stats.ranking import METRIC, select_ranked
@@ -43,6 +43,7 @@ from analysis.tables.table import (
     make_absent,
 )
 from trainables.models.architectures import BUILT_IN
+from trainables.training.objectives import RECONSTRUCTION
 
 CLASSIC = "classic_autoencoder"
 """The control that the paper's authors compare convolutional models with."""
@@ -113,12 +114,12 @@ def answers(results: StudyResults) -> list[str]:
         of_study = models[(models["study"] == study.name) & (models["arm"] == "tuned")].set_index("architecture")
         said = [
             _say_which(results, study, of_study),
-            _say_loss(results, study.name, of_study.index[of_study["mark"] != ""]),
+            _say_loss(results, study, of_study.index[of_study["mark"] != ""]),
             _say_trial_run(results, study.name),
             _say_better(results, own),
             _say_equivalent(results, own),
             _say_undecided(results, own),
-            _say_left_out(results, of_study),
+            _say_left_out(results, study.name, of_study),
             _say_columns(results, study.name),
             _say_order(orders.frame[orders.frame["study"] == study.name]) if isinstance(orders, Table) else "",
             _say_training(results, study.name, int(of_study["n"].min())),
@@ -140,7 +141,8 @@ def _say_which(results: StudyResults, study: Study, models: pd.DataFrame) -> str
     nearest = describe_nearest(results, study.name)
     it_is = "it is" if len(best) == 1 else "they are"
     if len(best) == 1:
-        verb = f"{'has' if best['mark'].iloc[0] == 'best' else 'may have'} the lowest squared error"
+        certain = best["mark"].iloc[0] == "best" and not _list_absent(results, study.name, models)
+        verb = f"{'has' if certain else 'may have'} the lowest squared error"
     elif len(best) == models["share"].notna().sum():
         verb = "are not shown to differ in their squared errors"
     else:
@@ -170,19 +172,22 @@ def _say_classic(results: StudyResults, study: str, code_sizes: str, best: pd.Se
     )
 
 
-def _say_loss(results: StudyResults, study: str, first: Iterable[str]) -> str:
-    """Say at which code sizes another model than the ``first`` by squared error is first by the loss of training."""
-    ranked = (CROSS_ENTROPY,)
-    frame = tabulate_scores(results, select_confirmed_scores(results), ranked, ranked).astype({"architecture": "str"})
+def _say_loss(results: StudyResults, study: Study, first: Iterable[str]) -> str:
+    """Say at which code sizes another model than the ``first`` by squared error is first by cross-entropy alone."""
+    ranked, metrics = (CROSS_ENTROPY,), (CROSS_ENTROPY, SQUARED_ERROR)
+    frame = tabulate_scores(results, select_confirmed_scores(results), metrics, ranked).astype({"architecture": "str"})
     name = CROSS_ENTROPY.name
-    frame = frame[(frame["study"] == study) & (frame["arm"] == "tuned") & (frame["architecture"] != CLASSIC)]
-    frame = frame[frame[f"{name}_mark"].notna() & (frame[f"{name}_mark"] != "unranked") & frame[name].notna()]
+    frame = frame[(frame["study"] == study.name) & (frame["arm"] == "tuned") & (frame["architecture"] != CLASSIC)]
+    frame = frame[frame[f"{name}_mark"].notna() & (frame[f"{name}_mark"] != "unranked")]
+    frame = frame[frame[name].notna() & (frame[f"{name}_n"] >= MINIMUM_SEEDS)]
     tests = compare_ranked(results, ranked)
-    tests = tests[(tests["study"] == study) & (tests["arm"] == "tuned")].astype({"architecture": "str", "other": "str"})
+    tests = tests[(tests["study"] == study.name) & (tests["arm"] == "tuned")]
+    tests = tests.astype({"architecture": "str", "other": "str"})
     told = []
     for size, own in frame.sort_values(name).groupby("code_size"):
         lowest, best = own.iloc[0], own[own["architecture"].isin([*first])].head(1)
-        if best.empty or lowest["architecture"] == best["architecture"].iloc[0]:
+        both = own.sort_values(SQUARED_ERROR.name).iloc[0]["architecture"] == lowest["architecture"]
+        if both or best.empty or lowest["architecture"] == best["architecture"].iloc[0]:
             continue
         pair = tests[(tests["code_size"] == size) & (tests["architecture"] == best["architecture"].iloc[0])]
         pair = pair[pair["other"] == lowest["architecture"]]
@@ -200,10 +205,18 @@ def _say_loss(results: StudyResults, study: str, first: Iterable[str]) -> str:
         told.append(f"at code size {size} {ours}, {compared} {other} nats per test image{''.join(by)}")
     if not told:
         return ""
-    return (
-        "By cross-entropy, which all were trained by and the search chose by, another model is first: "
-        f"{'; '.join(told)}."
-    )
+    return f"By cross-entropy{_explain_loss(results, study)}another model comes first: {'; '.join(told)}."
+
+
+def _explain_loss(results: StudyResults, study: Study) -> str:
+    """Return what cross-entropy was to the tuned arm of a study, between commas."""
+    trials = select_confirmed(results.trials)
+    trials = trials[(trials["study"] == study.name) & (trials["arm"] == "tuned")].astype({"objective": "object"})
+    plain = (trials["objective"].fillna(RECONSTRUCTION) == RECONSTRUCTION) & (trials["loss"] == "cross_entropy")
+    searched = study.search_metric == "cross_entropy"
+    if plain.all():
+        return f", the loss that all were trained by{' and the search minimised' if searched else ''}, "
+    return ", which the search minimised, " if searched else " "
 
 
 def _say_better(results: StudyResults, pairs: pd.DataFrame) -> str:
@@ -214,8 +227,8 @@ def _say_better(results: StudyResults, pairs: pd.DataFrame) -> str:
     found = pairs[pairs["outcome"] == "better"]
     if found.empty:
         return "No model is shown to be better than another."
-    slight = found["p_equivalent"] < SIGNIFICANCE
-    near_all = bool((pairs["p_equivalent"] < SIGNIFICANCE).all())
+    slight = found["p_equivalent"] < found["level"]
+    near_all = bool((pairs["p_equivalent"] < pairs["level"]).all())
     beaten = {
         str(name): frozenset(map(str, group)) for name, group in found.groupby("other", sort=False)["architecture"]
     }
@@ -232,8 +245,15 @@ def _say_better(results: StudyResults, pairs: pd.DataFrame) -> str:
                 told.append(f"than {_name_all(results, names)}{but}{by}")
         verb = "are each better" if len(better) > 1 else "is better"
         parts.append(f"{_name_all(results, better)} {verb} {', and '.join(told)}")
-    all_near = f"All ranked models lie within {WITHIN} of PCA's error of one another. " if near_all else ""
-    return f"{all_near}In percentage points of PCA's error, {'; '.join(parts)} (95 % intervals)."
+    all_near = f"All compared models lie within {WITHIN} of PCA's error of one another. " if near_all else ""
+    return (
+        f"{all_near}In percentage points of PCA's error, {'; '.join(parts)} ({_list_confidences(pairs)} % intervals)."
+    )
+
+
+def _list_confidences(pairs: pd.DataFrame) -> str:
+    """Return the confidence of intervals in percent: that of the look by which each pair was judged."""
+    return join_words(f"{100 * (1 - level):.3g}" for level in sorted({*pairs["level"]}))
 
 
 def _say_equivalent(results: StudyResults, pairs: pd.DataFrame) -> str:
@@ -245,16 +265,30 @@ def _say_equivalent(results: StudyResults, pairs: pd.DataFrame) -> str:
 def _say_undecided(results: StudyResults, pairs: pd.DataFrame) -> str:
     found = pairs[pairs["outcome"] == "undecided"]
     told = [
-        f"{_name_pair(results, row)} (up to {100 * row['possible']:.1f} % is possible; "
-        + (f"over {MOST_SEEDS:,}" if pd.isna(row["seeds"]) else f"about {row['seeds']}")
-        + " seeds per model would decide)"
+        f"{_name_pair(results, row)} (up to {100 * row['possible']:.1f} % is possible; {_say_what_decides(row)})"
         for _, row in found.iterrows()
     ]
     return f"Neither better nor equivalent is shown of {'; '.join(told)}." if told else ""
 
 
-def _say_left_out(results: StudyResults, models: pd.DataFrame) -> str:
-    absent = models.index[models["share"].isna()]
+def _say_what_decides(pair: pd.Series[Any]) -> str:
+    if min(pair["p_holm"], pair["p_equivalent"]) < pair["level"]:
+        return "no look has judged it yet"
+    seeds = f"over {MOST_SEEDS:,}" if pd.isna(pair["seeds"]) else f"about {pair['seeds']}"
+    return f"{seeds} seeds per model would decide"
+
+
+def _list_absent(results: StudyResults, study: str, models: pd.DataFrame) -> list[str]:
+    """Return the models that are ranked and cannot be compared, those without any complete run among them."""
+    trials = results.trials[(results.trials["study"] == study) & (results.trials["phase"] == "confirm")]
+    begun = trials.loc[trials["arm"] == "tuned", "architecture"].astype("str").unique()
+    rows = {name: results.models[name] for name in begun if name in results.models}
+    lost = [name for name, row in rows.items() if row.ranked and row.through_code and name not in models.index]
+    return [*models.index[models["share"].isna()], *lost]
+
+
+def _say_left_out(results: StudyResults, study: str, models: pd.DataFrame) -> str:
+    absent = _list_absent(results, study, models)
     return f"Not compared for want of {MINIMUM_SEEDS} seeds: {_name_all(results, absent)}." if len(absent) else ""
 
 
@@ -332,8 +366,10 @@ def _say_lowest(results: StudyResults, study: Study) -> list[str]:
     best = models["mean"].idxmin()
     mean, seeds = models.loc[best]
     prefix = f"{study.name}: " if len(results.studies) > 1 else ""
+    enough = (models["count"] >= MINIMUM_SEEDS).sum() > 1
+    takes = "PCA's error, which is not there" if enough else f"two ranked models with {MINIMUM_SEEDS} seeds each"
     return [
-        f"{prefix}Nothing is compared: that takes two ranked models with {MINIMUM_SEEDS} seeds each. The lowest mean "
+        f"{prefix}Nothing is compared: that takes {takes}. The lowest mean "
         f"squared error per test image is that of {results.get_label(best)}, {mean:.2f} from {seeds:.0f} "
         f"seed{'s' if seeds > 1 else ''} at code size {size}."
     ]

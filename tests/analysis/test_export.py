@@ -17,9 +17,12 @@ from optuna.trial import TrialState
 from tensorboardX.proto.event_pb2 import Event
 
 from analysis import export
-from analysis.optuna_export import open_storage
+from analysis.optuna_export import _distributions, open_storage
 from analysis.results import SEARCHED, StudyResults, load_study
+from study.config.presets import study_config
+from study.plan.identity import make_identity
 from tests.synthetic import write_synthetic_study
+from trainables.trial_config import RECIPES
 
 
 @pytest.fixture(scope="module")
@@ -193,3 +196,15 @@ def test_nothing_to_write_is_a_mistake(study: Path, capsys: pytest.CaptureFixtur
         export.main([str(study)])
     assert stopped.value.code == 2
     assert "--tensorboard or --csv" in capsys.readouterr().err
+
+
+def test_a_control_has_the_ranges_of_its_own_recipe() -> None:
+    """The classic auto-encoder of preset sample has no weight decay to search, where the models' is on a log scale."""
+    manifest = {"config": {"recipe": "muon"}, "identity": make_identity(study_config("sample"), "sha")}
+    trials = pd.DataFrame(
+        {"recipe": "modern", "learning_rate": [0.01, 0.02], "weight_decay": 0.0, "budget_share": None}
+    )
+    trials = trials.assign(filters_ratio=None, filters_1=None, filters_2=None)
+    assert {*_distributions(trials, manifest)} == {"learning_rate"}
+    found = _distributions(trials.assign(recipe="muon", weight_decay=[0.02, 0.1]), manifest)
+    assert (found["weight_decay"].low, found["weight_decay"].high) == RECIPES["muon"].weight_decay_range

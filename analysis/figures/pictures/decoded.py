@@ -23,10 +23,11 @@ def code_walk(results: StudyResults) -> Drawing | Absent:
         return explain_absence(results, name, title)
     switched = [name for name, row in results.models.items() if not row.through_code]
     notes = dict.fromkeys(kept.loc[kept["architecture"].isin(switched), "trial_id"], "switches\nkept")
+    other = "first one of another class" if any(study.labelled for study in results.studies) else "second one"
     return Drawing(
         name,
         title,
-        "Decoded codes in equal steps from that of the first test image to that of the first one of another class, of "
+        f"Decoded codes in equal steps from that of the first test image to that of the {other}, of "
         "one confirmed run a model (the first seed); on top, one image faded into the other, which is what a code of "
         "pixels does. A code that has learned the shapes of the data passes through shapes of their kind, where fading "
         "shows two at once. Models with switches keep those of the first image: what stays of it did not come through "

@@ -89,7 +89,7 @@ def draw_panels(
         for axes, key in zip(row, columns, strict=True):
             trials = _select_shown_trials(results, kept, key, size)
             shown = [pictures.get(trials.get(name, ""), blank) for name in names]
-            told = [notes.get(trials[name], "") if name in trials else "no run" for name in names]
+            told = [notes.get(trials[name], "") if name in trials else "not kept" for name in names]
             draw_pictures(axes, [each[:SHOWN_IMAGES] for each in shown], labels, told)
             axes.set_title(make_heading(results, key | {"code_size": size}), loc="left")
     return figure

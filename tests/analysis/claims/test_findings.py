@@ -242,3 +242,14 @@ def test_the_authors_training_is_33_epochs_of_mnist(epochs: int, share: float) -
     values = {"phase": "confirm", "arm": "published", "epochs_planned": epochs, "train_images": 60_000}
     assert compute_published_share(pd.DataFrame([values])) == pytest.approx(share)
     assert compute_published_share(pd.DataFrame([values | {"arm": "tuned"}])) == 1.0
+
+
+def test_a_control_by_another_recipe_is_no_comparison_of_architectures_alone(rows: StudyResults) -> None:
+    """The verdict on the classic auto-encoder says so; others, which do not compare it, do not."""
+    control = rows.trials["architecture"] == "classic_autoencoder"
+    recipe = rows.trials["recipe"].astype("str").mask(~control & (rows.trials["arm"] == "tuned"), "muon")
+    unequal = dataclasses.replace(rows, trials=rows.trials.assign(recipe=recipe))
+    told = " Classic auto-encoder was trained by recipe modern, the ranked models by muon."
+    assert finding(unequal, 7).sentence == finding(rows, 7).sentence + told
+    assert finding(unequal, 5).sentence == finding(rows, 5).sentence
+    assert finding(rows, 7).holding.startswith("—; "), "the authors' recipe has no such comparison"

@@ -19,7 +19,7 @@ from analysis.report import format_report
 from analysis.results import StudyResults, load_studies, load_study
 from analysis.stats.metrics import SQUARED_ERROR
 from analysis.tables.scores import CLUSTERING, reconstruction, score_table
-from analysis.tables.summary import _say_order, answers, summary
+from analysis.tables.summary import _list_confidences, _say_order, _say_what_decides, answers, summary
 from analysis.tables.table import Absent, Table
 from tests.synthetic import true_score, write_synthetic_study
 
@@ -160,7 +160,9 @@ def test_what_is_better_by_less_than_the_margin_is_said_to_be(tmp_path: Path) ->
     assert re.match(r"Model 2 is better than Model 1, by 10\.9 ± 0\.\d \(95 % intervals\)\.$", second)
     assert not any("quivalent" in sentence for sentence in others)
     _, _, better, *_ = answers(having_squared_errors(results, **errors | {"model_1": (10.2, 10.21, 10.22)}))
-    assert better.startswith("All ranked models lie within 5 % of PCA's error of one another. In percentage points of ")
+    assert better.startswith(
+        "All compared models lie within 5 % of PCA's error of one another. In percentage points of "
+    )
     assert "by less than" not in better
 
 
@@ -209,6 +211,65 @@ def test_who_is_first_by_the_loss_of_training_is_said_where_it_is_another(
     assert f"(difference {80.1 - np.mean(values):.2f} ± {width:.2f}, Holm-adjusted p " in loss
     without = answers(having(results, "cross_entropy", model_5=(99.0,) * 3))
     assert not any(sentence.startswith("By cross-entropy") for sentence in without)
+
+
+def test_what_cross_entropy_was_to_a_study_is_said_as_it_was(tmp_path: Path) -> None:
+    """Its search may have minimised another metric, its trainings another loss or objective."""
+    results = having(study(tmp_path, seeds=3), "squared_error", model_4=(9.0, 9.1, 9.2))
+    results = having(results, "cross_entropy", model_5=(70.0, 70.1, 70.2), model_4=(80.0, 80.1, 80.2))
+    (plain,) = results.studies
+    identity = {**plain.manifest.get("identity", {}), "search_metric": "squared_error"}
+    searched = dataclasses.replace(plain, manifest={**plain.manifest, "identity": identity})
+    by_both = results.trials.assign(loss="both")
+    denoised = results.trials.assign(objective="denoising")
+    for changes, told in (
+        ({}, "By cross-entropy, the loss that all were trained by and the search minimised, another model"),
+        ({"studies": (searched,)}, "By cross-entropy, the loss that all were trained by, another model"),
+        ({"trials": by_both}, "By cross-entropy, which the search minimised, another model comes first: at code size"),
+        ({"trials": denoised}, "By cross-entropy, which the search minimised, another model"),
+        ({"trials": by_both, "studies": (searched,)}, "By cross-entropy another model comes first: at code size 10 "),
+    ):
+        assert answers(dataclasses.replace(results, **changes))[1].startswith(told)
+
+
+def test_a_model_that_leads_by_both_metrics_at_a_code_size_is_none_by_the_loss_alone(tmp_path: Path) -> None:
+    """Over both code sizes model 4 has less squared error; at 10 model 5 leads, whichever of the two is asked for."""
+    results = study(tmp_path, seeds=3, architectures=("model_4", "model_5"), code_sizes=(10, 30))
+    for metric in ("squared_error", "cross_entropy"):
+        results = having(results, metric, model_4=(12.0, 12.1, 12.2), model_5=(11.0, 11.1, 11.2))
+    scores = results.scores
+    at_30 = scores["trial_id"].str.contains("model_5-30") & scores["metric"].isin(["squared_error", "cross_entropy"])
+    worse = dataclasses.replace(results, scores=scores.assign(value=scores["value"].mask(at_30, scores["value"] + 20)))
+    which, *others = answers(worse)
+    assert which.startswith("Model 4 ")
+    assert not any(sentence.startswith("By cross-entropy") for sentence in others)
+
+
+def test_a_model_without_a_run_to_its_end_is_named_and_leaves_nobody_best(tmp_path: Path) -> None:
+    """As one with too few: all of its seeds diverged."""
+    lost = {("model_1", 10, "tuned", number): "diverged" for number in range(1, 6)}
+    results = study(tmp_path, architectures=("model_1", "model_4", "model_5"), mishaps=lost)
+    sentences = answers(results)
+    assert sentences[0].startswith("Model 5 may have the lowest squared error: ")
+    assert "Not compared for want of 3 seeds: Model 1." in sentences
+
+
+def test_without_the_error_of_pca_that_is_what_is_missing(tmp_path: Path) -> None:
+    """Not seeds: a study that was stopped before its controls has them all."""
+    results = study(tmp_path)
+    pca = results.scores["trial_id"].str.startswith("confirm-pca")
+    (said,) = answers(dataclasses.replace(results, scores=results.scores[~pca]))
+    assert said.startswith("Nothing is compared: that takes PCA's error, which is not there. The lowest mean ")
+
+
+def test_intervals_and_undecided_pairs_are_told_by_their_look() -> None:
+    """Of a first look intervals are of 99.9 %; before it nobody reckons how many seeds a clear difference needs."""
+    pairs = pd.DataFrame({"level": [0.001, 0.001]})
+    assert _list_confidences(pairs) == "99.9"
+    assert _list_confidences(pairs.assign(level=[0.05, 0.011])) == "98.9 and 95"
+    pair = pd.Series({"p_holm": 1e-9, "p_equivalent": 0.9, "level": 0.05, "seeds": pd.NA})
+    assert _say_what_decides(pair) == "no look has judged it yet"
+    assert _say_what_decides(pd.Series({**pair, "p_holm": 0.2})) == "over 1,000 seeds per model would decide"
 
 
 def having_squared_errors(results: StudyResults, **errors: tuple[float, ...]) -> StudyResults:
