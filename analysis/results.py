@@ -29,7 +29,7 @@ from study.config.search_space import RATE_FACTORS, Cell
 from study.config.study_config import SEARCH_METRICS, rebuild_config
 from study.plan.planned_trial import keep_latest
 from study.plan.rates import get_loss
-from study.plan.trials import find_confirmed
+from study.plan.trials import find_confirmed, plan_search
 from study.storage.location import parse_location
 from study.storage.manifest import require_manifest
 from study.storage.parquet import read_table
@@ -188,7 +188,7 @@ def load_study(path: str | Path) -> StudyResults:
             if count := int(retried.sum()):
                 problems.append(f"trials: {count} failed and were tried anew; left out")
             replaced = find_superseded(trials[~retried], manifest).reindex(trials.index, fill_value=False)
-            problems += _describe_superseded(trials[replaced])
+            problems += _describe_superseded(trials[replaced & (trials["phase"] != "search")])
             superseded = retried | replaced
             committed = pa.array(trials.loc[~superseded, "trial_id"], pa.string())
         if name == "scores":  # No mean may contain what is not finite; a writer that keeps to the schema writes none.
@@ -259,6 +259,7 @@ def find_retried(trials: pd.DataFrame) -> pd.Series[bool]:
 def find_superseded(trials: pd.DataFrame, manifest: Mapping[str, Any]) -> pd.Series[bool]:
     """Return which trials confirm, or ablate, another configuration than the one that their cell's search ended with.
 
+    With them go those of rounds that they entered in a shorter search, and do not in the longer one that has ended.
     While a search that grew goes on, what was confirmed last still counts. Of a level that has its own learning rate
     those are superseded, too, that were trained at another.
 
@@ -272,8 +273,16 @@ def find_superseded(trials: pd.DataFrame, manifest: Mapping[str, Any]) -> pd.Ser
     )
     config = rebuild_config(manifest)
     rows: list[Any] = trials[trials["phase"] == "search"].astype({"status": "str"}).to_dict("records")
-    confirmed = find_confirmed(config, keep_latest(rows)) if config else {}
+    by_id = keep_latest(rows)
+    confirmed = find_confirmed(config, by_id) if config else {}
     superseded = pd.Series(False, trials.index)
+    if config and "generation_size" in manifest.get("identity", {}):  # Searches of earlier versions had no rounds.
+        entered = {each.trial_id for cell in confirmed for each in plan_search(config, cell, by_id)}
+        search = trials[trials["phase"] == "search"]
+        names = zip(search["architecture"], search["code_size"], _list_cell_objectives(search), strict=True)
+        ended = [Cell(str(name), int(size), str(objective)) in confirmed for name, size, objective in names]
+        current = {by_id[trial_id]["trial_id"] for trial_id in entered if trial_id in by_id}
+        superseded[search.index] = pd.Series(ended, search.index, dtype="bool") & ~search["trial_id"].isin(current)
     for key, group in cells:
         cell = Cell(*key)  # type: ignore[arg-type]
         known = group.dropna(subset="configuration")
@@ -376,7 +385,10 @@ def average_finalists(search: pd.DataFrame) -> pd.DataFrame:
     """
     last, loss = select_last_round(search), "search_value"
     complete = last[last["full_budget"] & last[loss].notna()]
-    key = ["study", "code_size", "architecture", "number"]
+    # While a search that grew goes on, two of its finalists may have one number.
+    key = ["study", "code_size", "architecture", "number", "configuration"]
+    last = last.astype({"configuration": "object"}).fillna({"configuration": ""})
+    complete = complete.astype({"configuration": "object"}).fillna({"configuration": ""})
     counts = last.groupby(key, observed=True).size().rename("runs").reset_index()
     means = complete.groupby(key, observed=True)[loss].agg(["mean", "size"]).reset_index()
     rows = complete.drop_duplicates(key).drop(columns=loss).merge(means, on=key).merge(counts, on=key)

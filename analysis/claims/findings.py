@@ -144,7 +144,7 @@ def _judge_claim(study: Study, claim: Claim, rows: Rows, unequal: Mapping[str, s
                 *(
                     f"{label} {how}."
                     for label, how in unequal.items()
-                    if any(label == each.reference for each in found)
+                    if any(label in each.reference for each in found)
                 ),
             )
         ),

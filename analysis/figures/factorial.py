@@ -38,11 +38,15 @@ def factorial_effects(results: StudyResults) -> Drawing | Absent:
     for place, each in enumerate(found):
         frame = table.frame
         effects = frame[(frame["study"] == each.study) & (frame["code_size"] == each.code_size)]
+        effects = effects[effects["first"] == results.get_label(each.first)]
         for above, below, metric in zip(rows[2 * place], rows[2 * place + 1], shown, strict=True):
             draw_cells(above, collect_cells(results, each, metric), each, metric)
             draw_effects(below, effects, metric, named=below is rows[2 * place + 1][0])
         study = f"{each.study}, " if len(results.studies) > 1 else ""
-        rows[2 * place][0].set_title(f"{study}Code size {each.code_size}".replace("$", r"\$"), loc="left")
+        same = [(other.study, other.code_size) for other in found].count((each.study, each.code_size))
+        shared = f", models as {results.get_label(each.first)}" if same > 1 else ""
+        title_of_row = f"{study}Code size {each.code_size}{shared}"
+        rows[2 * place][0].set_title(title_of_row.replace("$", r"\$"), loc="left")
     lines = [
         Line2D([], [], color="#333333", marker=marker, linestyle="", label=kind)
         for kind, marker in _FACTORS.items()

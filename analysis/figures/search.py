@@ -40,6 +40,7 @@ _DRAWN = [
     "architecture",
     "code_size",
     "number",
+    "configuration",
     "round",
     "status",
     "full_budget",

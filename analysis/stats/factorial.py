@@ -13,7 +13,7 @@ from typing import Any, get_args
 
 import pandas as pd
 
-from analysis.results import StudyResults, select_confirmed
+from analysis.results import StudyResults, select_confirmed, split_model
 from analysis.stats.aggregate import select_confirmed_scores
 from analysis.stats.intervals import half_width, p_value
 from analysis.stats.metrics import Metric, select_metric
@@ -40,6 +40,11 @@ class Factorial:
     cells: Mapping[Combination, str]
     beside: Mapping[Combination, str]
 
+    @property
+    def first(self) -> str:
+        """The first of the models, which tells crossings of one code size apart: by other objectives, of other rows."""
+        return next(iter(self.cells.values()))
+
 
 @dataclass(frozen=True, slots=True)
 class Effect:
@@ -53,8 +58,8 @@ class Effect:
 def find_factorials(results: StudyResults) -> list[Factorial]:
     """Return every complete crossing of two or more poolings and unpoolings among the confirmed models, by code size.
 
-    Of several models with one combination, as a built-in one and its like in a preset, the later in the order of tables
-    counts. Models that were not trained alike are no factorial.
+    Of several models with one combination and objective, as a built-in one and its like in a preset, the later in the
+    order of tables counts. Models that were not trained alike are no factorial.
     """
     trials = select_confirmed(results.trials)
     trials = trials[trials["arm"] == "tuned"]
@@ -67,7 +72,8 @@ def find_factorials(results: StudyResults) -> list[Factorial]:
             if name not in names or not isinstance(row, ConvolutionalAutoencoder):
                 continue
             if "none" not in (row.pooling, row.unpooling):
-                shape = (row.encoder, row.decoder, row.activation, row.published_filters)
+                _, objective = split_model(results.models, name)
+                shape = (row.encoder, row.decoder, row.activation, row.published_filters, objective)
                 shapes.setdefault(shape, {})[row.pooling, row.unpooling] = name
         for models in shapes.values():
             cells = {each: name for each, name in models.items() if each[1] != "switches"}

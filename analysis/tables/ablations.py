@@ -142,6 +142,7 @@ def factorial(results: StudyResults) -> Table | Absent:
         if SQUARED_ERROR not in parts:
             continue
         frame = parts[SQUARED_ERROR][["factor", "effect"]].assign(study=found.study, code_size=found.code_size)
+        frame["first"] = results.get_label(found.first)
         for metric, part in parts.items():
             tests = part.assign(study=found.study)
             switches = tests["factor"] == "switches"
@@ -158,6 +159,8 @@ def factorial(results: StudyResults) -> Table | Absent:
     if not frames:
         return Absent("factorial", title, "")
     frame = pd.concat(frames, ignore_index=True)
+    crossings = frame.drop_duplicates(["study", "code_size", "first"])
+    several = bool(crossings.duplicated(["study", "code_size"]).any())
     return Table(
         "factorial",
         title,
@@ -168,7 +171,11 @@ def factorial(results: StudyResults) -> Table | Absent:
         "with maxima alone, so they stand beside the crossing.",
         frame,
         (Column("factor", "Factor"), Column("effect", "Effect"), *dict.fromkeys(columns)),
-        sections=(*list_study_sections(results), Column("code_size", "code size", "count")),
+        sections=(
+            *list_study_sections(results),
+            Column("code_size", "code size", "count"),
+            *((Column("first", "models as"),) if several else ()),
+        ),
         footnotes=(SWITCHES_FOOTNOTE,) if (frame["factor"] == "switches").any() else (),
     )
 

@@ -174,6 +174,10 @@ def test_a_longer_search_leaves_what_it_replaced_out_of_every_table(tmp_path: Pa
     assert len(set(tuned["configuration"])) == 1
     assert [problem for problem in grown.problems if "a longer search has replaced" in problem] == list(grown.problems)
     assert "model_4-code10 (2)" in grown.problems[0]
+    searched_now = grown.trials[grown.trials["phase"] == "search"]
+    assert set(searched_now["sampler"]) == {"multivariate_tpe"}, "the grid's finalists are none of this search's"
+    best = average_finalists(searched_now).iloc[0]
+    assert best["configuration"] == tuned["configuration"].iloc[0]
     # Asked for the short search again, its own winner counts, although the other was confirmed later.
     write_rows(searched(3), tmp_path, find_value)
     again = load_study(tmp_path / "quick-digits").trials
@@ -233,7 +237,7 @@ def test_seeds_that_did_not_complete_put_a_finalist_behind() -> None:
             (1, "failed", None),
         )
     ]
-    cell = {"study": "s", "code_size": 10, "architecture": "model_4", "round": 3}
+    cell = {"study": "s", "code_size": 10, "architecture": "model_4", "round": 3, "configuration": None}
     found = average_finalists(pd.DataFrame([cell | row for row in rows]))
     assert found[["number", "search_value", "lost"]].to_numpy().tolist() == [[0, 10.0, 0], [1, 1.0, 1]]
 

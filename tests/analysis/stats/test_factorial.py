@@ -14,9 +14,11 @@ import scipy.stats
 from analysis.results import StudyResults, load_study
 from analysis.stats.factorial import collect_cells, estimate_effects, find_factorials, list_effects
 from analysis.stats.metrics import SQUARED_ERROR
+from analysis.tables.ablations import factorial
+from analysis.tables.table import Table
 from study.config.factorial import POOLINGS, UNPOOLINGS, make_factorial
 from tests.synthetic import write_synthetic_study
-from trainables.models.architectures import BUILT_IN, CONTROLS
+from trainables.models.architectures import BUILT_IN, CONTROLS, ConvolutionalAutoencoder
 
 POOLING = {"max": 0.0, "average": 2.0, "stride": 5.0}
 UNPOOLING = {"corner": 0.0, "tile": -1.0, "average": 1.5}
@@ -130,6 +132,31 @@ def test_of_two_models_with_one_combination_the_later_counts(results: StudyResul
         models = {"model_4": BUILT_IN["model_4"], **results.models}
         (found,) = find_factorials(dataclasses.replace(results, trials=trials, models=models))
         assert found.cells["max", "corner"] == "max_corner"
+
+
+def test_models_by_another_objective_are_a_crossing_of_their_own(results: StudyResults) -> None:
+    """Neither replaces the other, nor stands among its cells; tables and figures tell them apart."""
+    added = {name: getattr(results, name).astype({"trial_id": "str"}) for name in ("trials", "scores")}
+    denoised = {name: frame.assign(trial_id=frame["trial_id"] + "-denoising") for name, frame in added.items()}
+    architectures = denoised["trials"]["architecture"].astype("str")
+    denoised["trials"] = denoised["trials"].assign(architecture=architectures + "-denoising", objective="denoising")
+    scores = denoised["scores"]["value"] + 1.0
+    denoised["scores"] = denoised["scores"].assign(value=scores)
+    both = {name: pd.concat([added[name], denoised[name]], ignore_index=True) for name in added}
+    rows = {name: row for name, row in results.models.items() if isinstance(row, ConvolutionalAutoencoder)}
+    named = {
+        f"{name}-denoising": dataclasses.replace(row, name=f"{name}-denoising", label=f"{row.label} (denoising)")
+        for name, row in rows.items()
+    }
+    study = dataclasses.replace(results, models={**results.models, **named}, **both)
+    plain, other = find_factorials(study)
+    assert {*plain.cells.values()} == {f"{pooling}_{unpooling}" for pooling in POOLINGS for unpooling in UNPOOLINGS}
+    assert other.cells == {each: f"{name}-denoising" for each, name in plain.cells.items()}
+    table = factorial(study)
+    assert isinstance(table, Table)
+    assert table.sections[-1].header == "models as"
+    assert table.frame["first"].nunique() == 2
+    assert not factorial(results).frame.duplicated().any()  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize("change", ["a cell is missing", "filters differ"])
