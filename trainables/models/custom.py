@@ -122,7 +122,7 @@ def field_error(error: ValidationError, kind: type, received: str = "") -> Field
         holder = "name" if name == path[0] else path[0]
         return FieldError(holder, f"{prefix}no {name}", ", ".join(fields), f"give it {name}")
     value = f"{prefix}{name} {first['input']!r:.60}"
-    return FieldError(path[0], value, _describe(fields[name]), f"correct {name}")
+    return FieldError(path[0], value, _describe(fields[name]), f"give {name} another value")
 
 
 def find_wrong_call(error: BaseException, kinds: Iterable[type]) -> FieldError | None:

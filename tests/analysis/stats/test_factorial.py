@@ -149,7 +149,9 @@ def test_models_by_another_objective_are_a_crossing_of_their_own(results: StudyR
         for name, row in rows.items()
     }
     study = dataclasses.replace(results, models={**results.models, **named}, **both)
-    plain, other = find_factorials(study)
+    found = find_factorials(study)
+    assert len(found) == 2
+    plain, other = found
     assert {*plain.cells.values()} == {f"{pooling}_{unpooling}" for pooling in POOLINGS for unpooling in UNPOOLINGS}
     assert other.cells == {each: f"{name}-denoising" for each, name in plain.cells.items()}
     table = factorial(study)
