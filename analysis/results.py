@@ -17,7 +17,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -95,11 +95,21 @@ _LABELS = {
 
 @dataclass(frozen=True)
 class Study:
-    """One study among the results: its name there, where it lies, and its study.json."""
+    """One study among the results: its name there, where it lies, and its study.json.
+
+    Models of its own that have the name of another study's are called otherwise in the frames: ``renamed`` by the names
+    that the study has for them.
+    """
 
     name: str
     path: str
     manifest: Mapping[str, Any]
+    renamed: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def architectures(self) -> list[str]:
+        """What it was asked to study, as the frames call it."""
+        return [self.renamed.get(name, name) for name in self.manifest["config"].get("architectures", ())]
 
     @property
     def labelled(self) -> bool:
@@ -232,10 +242,7 @@ def load_studies(paths: Sequence[str | Path]) -> StudyResults:
                 models[other[name]] = replace(row, name=other[name], label=f"{row.label} ({study})")
             elif name not in CONTROLS:
                 models[name] = row
-        config = dict(part.manifest["config"])
-        if "architectures" in config:
-            config["architectures"] = [other.get(name, name) for name in config["architectures"]]
-        studies.append(Study(study, part.path, {**part.manifest, "config": config}))
+        studies.append(Study(study, part.path, part.manifest, other))
         architectures = part.trials["architecture"].astype("str").replace(other)
         renamed = replace(part, trials=part.trials.assign(study=study, architecture=architectures))
         for name in TABLES:
@@ -354,8 +361,9 @@ def _name_older_classifiers(frames: dict[str, pd.DataFrame]) -> list[str]:
 
 
 def list_trials(results: StudyResults, study: Study) -> list[dict[Any, Any]]:
-    """Return the rows of a study's trials as its plan knows them: plain values, ids without the name of the study."""
-    trials = results.trials[results.trials["study"] == study.name]
+    """Return the rows of a study's trials as its plan knows them: plain values, ids and models by their names there."""
+    trials = results.trials[results.trials["study"] == study.name].astype({"architecture": "str"})
+    trials["architecture"] = trials["architecture"].replace({called: name for name, called in study.renamed.items()})
     rows: list[dict[Any, Any]] = trials.astype({"phase": "str", "arm": "str", "status": "str"}).to_dict("records")
     for row in rows:
         row["trial_id"] = row["trial_id"].removeprefix(f"{study.name}:")

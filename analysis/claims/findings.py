@@ -85,8 +85,7 @@ def findings(results: StudyResults) -> list[Finding]:
     found = []
     for study in results.studies:
         trials = results.trials.loc[results.trials["study"] == study.name, "architecture"]
-        planned = study.manifest.get("config", {}).get("architectures", ())
-        if {*trials.unique(), *planned} & {*DEFINED}:
+        if {*trials.unique(), *study.architectures} & {*DEFINED}:
             rows = collect_rows(results, study)
             unequal = {results.get_label(name): how for name, how in compare_recipes(results, study.name).items()}
             found += [_judge_claim(study, claim, rows, unequal) for claim in CLAIMS]

@@ -47,7 +47,7 @@ def sizes(results: StudyResults) -> Table:
     rows: dict[tuple[Any, ...], dict[str, Any]] = {}
     for study in results.studies:
         config = study.manifest["config"]
-        for name, code_size in itertools.product(config.get("architectures", ()), config.get("code_sizes", ())):
+        for name, code_size in itertools.product(study.architectures, config.get("code_sizes", ())):
             row = results.models.get(name)
             if row is not None and not isinstance(row, Control):
                 arm = "published" if row.published_filters else "tuned"
@@ -128,6 +128,6 @@ def _format_layer(layer: Layer) -> str:
 
 def _list_names(results: StudyResults) -> list[str]:
     """Return the models that the studies were asked for or have rows of, in the order of tables."""
-    asked = {name for study in results.studies for name in study.manifest["config"].get("architectures", ())}
+    asked = {name for study in results.studies for name in study.architectures}
     asked |= set(results.trials["architecture"].astype("str"))
     return [name for name in results.models if name in asked] + sorted(asked - set(results.models))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,15 @@ from typing import Any
 import pytest
 
 from analysis.provenance import describe_looking, list_missing, provenance
-from analysis.results import load_study
+from analysis.results import load_studies, load_study
 from analysis.tables.headline import headline, headline_pairs
 from analysis.tables.scores import differences
 from analysis.tables.summary import answers
 from analysis.tables.table import Table
 from study.config.ablations import FACTORS
+from tests.studies import small_config, write_rows
 from tests.synthetic import write_synthetic_study
+from trainables.models.architectures import BUILT_IN, ConvolutionalAutoencoder
 
 
 def write(folder: Path, **config: Any) -> Path:
@@ -106,3 +109,19 @@ def test_seeds_that_were_added_when_results_could_be_seen_are_told(
         assert isinstance(table, Table)
         assert (told in table.footnotes) == bool(said)
     assert (told in answers(results)) == bool(said)
+
+
+def test_what_is_missing_of_a_study_whose_model_is_called_otherwise_is_said(tmp_path: Path) -> None:
+    """Beside a study with another model of the same name: both are asked what they lack, by their own plans."""
+    folders = []
+    for name, filters in (("a", (6, 8)), ("b", (7, 8))):
+        model_4 = BUILT_IN["model_4"]
+        assert isinstance(model_4, ConvolutionalAutoencoder)
+        row = dataclasses.replace(model_4, name="own", label="Own", published_filters=filters)
+        config = small_config(models=(row,), architectures=("own",), arms=("tuned",), name=name, trials=1, seeds=1)
+        folders.append(write_rows(config, tmp_path, lambda *_: 100.0, stop_after=1 if name == "b" else 100))
+    results = load_studies([str(folder) for folder in folders])
+    assert "own (b)" in results.models
+    (said,) = list_missing(results)
+    assert said.startswith("b: ")
+    assert "of phase confirm are not there: own at code size 10" in said

@@ -443,7 +443,7 @@ def test_two_models_of_one_name_are_compared_as_two(tmp_path: Path) -> None:
     }
     assert names["a"] == names["c"] == {"model_4", "own", "pca", "raw_pixels"}
     assert names["b"] == {"model_4", "own (b)", "pca", "raw_pixels"}
-    assert results.studies[1].manifest["config"]["architectures"] == ["model_4", "own (b)"]
+    assert results.studies[1].architectures == ["model_4", "own (b)"]
     (frame,) = [table.frame for table in comparison_tables(results) if table.name == "reconstruction"]  # type: ignore[union-attr]
     assert set(frame.loc[frame["study"] == "b", "label"]) == {"Model 4", "Own model (b)", "PCA"}
     assert [compute_size(results, name, 10)["filters_1"] for name in ("own", "own (b)")] == [6, 7]
