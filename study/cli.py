@@ -43,6 +43,8 @@ def status(folder: str, flags: tuple[str, ...]) -> None:
     """Say what of the study in FOLDER is done and missing, and who runs it."""
     from study import launch
 
+    if folder.startswith("-") and "--help" not in (folder, *flags):
+        raise click.UsageError(f"{folder} in the place of a folder: cae-study status FOLDER [flag ...]")
     sys.exit(launch.main(["--status", folder, *flags]))
 
 

@@ -80,9 +80,12 @@ def _run(arguments: argparse.Namespace) -> int:
         trial_id, results = arguments.reproduce
         models, objectives = read_models(arguments.models) if arguments.models else ((), ())
         return reproduce(trial_id, results, arguments.dataset, arguments.data_dir, objectives, models)
-    if arguments.json and not arguments.status:
+    if arguments.json and arguments.status is None:
         raise InputError("--json without --status", "--status --json", "add --status, or leave --json out")
-    if asked := arguments.status or arguments.missing:
+    asked = arguments.missing if arguments.status is None else arguments.status
+    if asked == "":  # As of a variable of the shell that is not set: a question must not start a study.
+        raise InputError("a folder without a name", "the folder of a study", "name it, or give the study's flags")
+    if asked is not None:
         from study.display import status
         from study.storage.location import parse_location
 
@@ -92,7 +95,7 @@ def _run(arguments: argparse.Namespace) -> int:
         else:
             config, folder = status.read_config_of(asked)
         with reader_may_leave():
-            if arguments.missing:
+            if arguments.missing is not None:
                 status.print_missing(config, folder, arguments.retry_failed)
             elif arguments.json:
                 status.print_status_as_json(config, folder, arguments.retry_failed)

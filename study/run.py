@@ -22,6 +22,7 @@ from study.display.commands import make_command, suggest_report
 from study.plan.identity import check_study, digest_of, next_manifest
 from study.plan.pace import Pace, format_duration
 from study.plan.plan import Plan
+from study.plan.rounds import is_search_over
 from study.plan.trials import plan_trials
 from study.signals import count_on
 from study.storage.location import parse_location
@@ -82,6 +83,7 @@ def describe(config: StudyConfig, options: RunOptions) -> None:
     if (begun := store.read_manifest()) is not None:
         check_study(config, dataset.sha256, begun, store.folder)
     plan = make_plan(config, store, begun, options.retry_failed)
+    _require_search(plan)
     print_estimate(plan, options, dataset, store)
 
 
@@ -130,13 +132,7 @@ def _run(config: StudyConfig, options: RunOptions, store: Store, dataset: Datase
         manifest[DIGEST] = digest_rules()
     plan = make_plan(config, store, earlier, options.retry_failed)
     count_on(plan, options.report)
-    if "search" not in config.phases and (unsearched := plan.list_cells_without_result()):
-        raise InputError(
-            f"phase {' '.join(config.phases)} without a finished search of {config.trials} configurations of "
-            f"{unsearched[0]}",
-            "phase search first, or a folder that holds its rows",
-            "add search to --phase, or give the --trials that were searched",
-        )
+    _require_search(plan)
     if plan.exhausted:
         if earlier is None or digest_of(manifest | {"launches": []}) != digest_of(earlier | {"launches": []}):
             store.open(manifest, format_study_file(config))
@@ -147,6 +143,23 @@ def _run(config: StudyConfig, options: RunOptions, store: Store, dataset: Datase
 
         plan = run_pending(plan, options, store, dataset, manifest)
     return _conclude(plan, store, options)
+
+
+def _require_search(plan: Plan) -> None:
+    """Refuse what follows from a search that is neither planned nor over; one that is over without a result is told.
+
+    Raises:
+        InputError: with the first of its cells.
+    """
+    config, cells = plan.config, plan.list_cells_without_result()
+    unsearched = [cell for cell in cells if not is_search_over(config, cell, plan.rows)]
+    if "search" not in config.phases and unsearched:
+        raise InputError(
+            f"phase {' '.join(config.phases)} without a finished search of {config.trials} configurations of "
+            f"{unsearched[0]}",
+            "phase search first, or a folder that holds its rows",
+            "add search to --phase, or give the --trials that were searched",
+        )
 
 
 def _conclude(plan: Plan, store: Store, options: RunOptions) -> int:

@@ -17,6 +17,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -100,10 +101,11 @@ def run_piece(piece: Piece, flags: Sequence[str]) -> int:
     folder, kept = RESULTS / piece.study, HERE / piece.folder
     restore_rows(kept, folder)
     command = [sys.executable, str(ROOT / "study" / "launch.py"), *piece.flags, "--results-dir", str(RESULTS), *flags]
-    try:
-        status = subprocess.run(command, cwd=ROOT).returncode
-    except KeyboardInterrupt:  # The launch has been told, too, and ends by itself.
-        status = 130
+    with subprocess.Popen(command, cwd=ROOT) as launch:
+        while launch.returncode is None:
+            with suppress(KeyboardInterrupt):  # The launch has been told, too, and ends by itself.
+                launch.wait()
+    status = launch.returncode
     if any(folder.glob("trials/*.parquet")):
         copy_rows(folder, kept)
         write_pages = {ROWS: write_reference, objectives_page.ROWS: objectives_page.write_objectives}.get(kept)

@@ -133,7 +133,7 @@ def change_preset(
 
     A file of data of one's own is looked for from ``folder`` on.
     """
-    values = {"preset": called} | dict(preset) | dict(changes)
+    values = {"preset": _derive_name(called)} | dict(preset) | dict(changes)
     if "models" in preset and "models" in changes:
         values["models"] = (*preset["models"], *(row for row in changes["models"] if row not in preset["models"]))
     if "seeds" in changes and "seeds_at" not in changes:

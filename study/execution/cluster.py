@@ -71,7 +71,8 @@ def find_local_resources(gpus_per_trial: float | None, concurrency: int | None) 
     share = choose_gpus(gpus_per_trial, gpus)
     # GPUs are what trials share out; their cores are counted where there is none.
     cores = MOST_TRIALS_AT_ONCE if share else count_cores()
-    return Resources(share, concurrency or count_slots({"CPU": cores, "GPU": gpus}, share))
+    slots = count_slots({"CPU": cores, "GPU": gpus}, share)
+    return Resources(share, min(concurrency or slots, slots) if share else concurrency or slots)
 
 
 def count_cores() -> int:
@@ -99,9 +100,16 @@ def connect(
 
     Raises:
         NoClusterError: no Ray answers at the address.
-        InputError: it refuses this driver, its nodes have other versions, or it lacks the GPUs asked for; or the
-            working directory or a word of the command line, which Ray is told, is no UTF-8.
+        InputError: the process is connected to a Ray already; the one that it joins refuses this driver, its nodes have
+            other versions, or it lacks the GPUs asked for; or the working directory or a word of the command line,
+            which Ray is told, is no UTF-8.
     """
+    if ray.is_initialized():  # To leave it in the end would end what else the process does there.
+        raise InputError(
+            "this process has begun a Ray of its own, or joined one",
+            "a process that is connected to none: a launch starts or joins its own and leaves it in the end",
+            "call ray.shutdown() first, or launch the study in another process",
+        )
     for name in (os.getcwd(), *sys.argv):
         require_utf8(name)
     options: dict[str, Any] = {

@@ -85,7 +85,7 @@ class Plan:
         self.rows = keep_latest(finished)
         self._retries: dict[str, int] = {}  # by the id that the plan has
         for planned_id, row in list(self.rows.items()) if retry_failed else ():
-            if row["status"] == "failed":
+            if row["status"] == "failed" and row["phase"] in config.phases:
                 self._retries[planned_id] = split_retry(row["trial_id"])[1] + 1
                 del self.rows[planned_id]
         self.done = 0

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
+import threading
 from pathlib import Path
 
 import objectives_page
@@ -82,3 +85,20 @@ def test_pieces_are_launches_and_those_of_a_study_are_one_study() -> None:
         assert config.preset in PRESETS
         identity = make_identity(config, "of the data")
         assert identities.setdefault(piece.study, identity) == identity
+
+
+def test_an_interrupted_piece_waits_for_the_end_of_its_launch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which writes what waits, says how to go on and stops Ray: seconds, in which nobody may kill it."""
+    script = tmp_path / "study" / "launch.py"
+    script.parent.mkdir()
+    ended = tmp_path / "ended"
+    script.write_text(
+        f"import pathlib, sys, time; time.sleep(1.5); pathlib.Path({str(ended)!r}).touch(); sys.exit(130)"
+    )
+    monkeypatch.setattr(reference, "ROOT", tmp_path)
+    monkeypatch.setattr(reference, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(reference, "HERE", tmp_path / "reference")
+    timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    assert reference.run_piece(reference.Piece("none", (), "none"), ()) == 130
+    assert ended.exists()

@@ -86,3 +86,11 @@ def test_who_trains_another_model_into_a_folder_reads_so_before(tmp_path: Path) 
     note = f"note: {tmp_path / 'model'} holds the model of another training (code_size 10, not 4; seed 1, not 2)"
     assert note in told and told.index(note) < told.index("epoch 1 of 1")
     assert load_model(tmp_path / "model").settings.code_size == 4
+
+
+def test_status_wants_its_folder_first(tmp_path: Path) -> None:
+    """Else a flag, or the value of one, would be taken for it, or another study be told of."""
+    for words in (["--json", str(tmp_path)], ["--json"], ["--retry-failed", str(tmp_path)]):
+        done = CliRunner().invoke(cli.main, ["status", *words])
+        assert done.exit_code == 2
+        assert "in the place of a folder: cae-study status FOLDER" in done.output

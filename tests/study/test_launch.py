@@ -288,3 +288,20 @@ def test_help_fits_a_screen(capsys: pytest.CaptureFixture[str]) -> None:
     shown = capsys.readouterr().out
     assert "--preset" in shown
     assert len(shown.splitlines()) <= 64
+
+
+@pytest.mark.parametrize("flag", ["--status", "--missing"])
+def test_a_question_about_a_folder_without_a_name_starts_nothing(
+    flag: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As where a variable of the shell is not set."""
+    monkeypatch.setattr(run, "run", lambda *_: pytest.fail("a study was started"))
+    assert "a folder without a name" in refused(capsys, flag, "")
+
+
+def test_a_dry_run_refuses_what_follows_from_a_search_that_is_not_over(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As the launch does."""
+    flags = ["--preset", "quick", "--phase", "ablate", "--results-dir", str(tmp_path), "--dry-run"]
+    assert "phase ablate without a finished search" in refused(capsys, *flags)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 
 import pytest
@@ -119,3 +120,11 @@ def test_a_study_of_a_file_with_any_name_gets_one_that_a_folder_can_have(file: s
     assert study_config("quick", dataset=str(tmp_path / file)).name == name
     with pytest.raises(InputError, match="name 'my study'"):
         study_config("quick", name="my study")
+
+
+def test_a_study_file_may_have_any_name() -> None:
+    """What is derived of it is what rows and folder are called by."""
+    for called in ("my study", "\u00e9tude"):
+        config = change_preset(PRESETS["quick"], {}, called)
+        assert re.fullmatch("(my-study|etude)", config.preset)
+        assert config.name == f"{config.preset}-digits"

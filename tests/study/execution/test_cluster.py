@@ -9,8 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import ray
 
 from study.execution import cluster
+from study.execution.tuner import Resources
 from tests.documents import ROOT
 from trainables.errors import InputError
 
@@ -96,3 +98,24 @@ def test_a_file_that_ray_up_did_not_leave_is_not_followed(tmp_path: Path, monkey
     assert cluster._read_cluster_file() is None
     (tmp_path / "cluster.yaml").write_text("max_workers: 3")
     assert cluster._read_cluster_file() is None
+
+
+def test_no_more_trials_are_at_once_than_the_gpus_here_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    """More that are asked for would only wait, and be counted in every estimate."""
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    assert cluster.find_local_resources(None, 4) == Resources(1, 1)
+    assert cluster.find_local_resources(0.25, 3) == Resources(0.25, 3)
+    assert cluster.find_local_resources(0.25, 9) == Resources(0.25, 4)
+    assert cluster.find_local_resources(0, 4) == Resources(0, 4)
+
+
+def test_a_process_with_a_ray_of_its_own_keeps_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is refused before anything of Ray is called, and told what to do."""
+    monkeypatch.setattr(ray, "is_initialized", lambda: True)
+    monkeypatch.setattr(ray, "shutdown", lambda: pytest.fail("the user's Ray was ended"))
+    for address in ("local", "127.0.0.1:1"):
+        with (
+            pytest.raises(InputError, match=r"call ray\.shutdown\(\) first"),
+            cluster.connect(address, None, None, "quiet"),
+        ):
+            pytest.fail("it was begun")

@@ -504,3 +504,16 @@ def test_what_is_planned_only_is_counted() -> None:
         assert planned == ended.total() == count
         planned, ended = plan.count_trials(part)
         assert planned == ended.total() == sum(count for (of, _), count in expected.items() if of == part)
+
+
+def test_trials_of_phases_that_are_not_planned_are_not_tried_anew() -> None:
+    """An ablation needs the winner of its search, whatever of that search failed."""
+    plan = Plan(small_config(architectures=("model_4",), arms=("tuned",), validation_seeds=1), ())
+    first = take_one(plan)
+    assert first is not None
+    plan.finish(row_of(*first, status="failed"))
+    run_all(plan)
+    config = dataclasses.replace(plan.config, phases=("ablate",), factors=("activation",))
+    ablations = Plan(config, plan.rows.values(), retry_failed=True)
+    assert ablations.list_cells_without_result() == []
+    assert Plan(plan.config, plan.rows.values(), retry_failed=True).count_left()
