@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 
 from trainables.data.images import Dataset
-from trainables.evaluation.scores import Score, make_scores
+from trainables.evaluation.scores import LARGEST_HALF, Score, make_scores
 from trainables.models.architectures import Architecture, Control
 from trainables.models.pictures import Picture, blend_images, choose_ends, draw_samples, take_pictures
 from trainables.training.batched import BatchedTraining
@@ -300,12 +300,18 @@ def _measure_control(control: ControlCodes, batch: TrialBatch, trial: Trial, dat
     return Outcome("complete", scores=scores, kept=kept, pictures=pictures)
 
 
+def _halve(values: NDArray[np.floating[Any]]) -> NDArray[np.float16]:
+    """Return values in half precision, those beyond its range at its ends."""
+    halved: NDArray[np.float16] = np.clip(values, -LARGEST_HALF, LARGEST_HALF).astype(np.float16)
+    return halved
+
+
 def _keep_codes(codes: NDArray[np.float32], reconstructions: NDArray[np.floating[Any]], dataset: Dataset) -> KeptCodes:
     labels = dataset.test.labels
     kept = count_kept_codes(codes.shape[1])
     return KeptCodes(
-        codes[:kept].astype(np.float16),
-        reconstructions[:KEPT_RECONSTRUCTIONS].reshape(-1, dataset.test.pixels[0].size).astype(np.float16),
+        _halve(codes[:kept]),
+        _halve(reconstructions[:KEPT_RECONSTRUCTIONS].reshape(-1, dataset.test.pixels[0].size)),
         None if labels is None else labels[:kept],
     )
 

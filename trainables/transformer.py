@@ -74,7 +74,7 @@ class CodeTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             self.model_, self._range = self.model, None
             return self
         self._check_parameters()
-        self._range = _find_range(given)
+        self._range, self._pixels = _find_range(given), given.dtype == np.uint8
         pixels = torch.from_numpy(_make_images(given, self._range))
         row = BUILT_IN[self.model] if isinstance(self.model, str) else self.model
         settings = RECIPES[self.recipe].trial_config(
@@ -106,7 +106,11 @@ class CodeTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         """
         check_is_fitted(self)
         given = self._check(X, reset=False)
-        return self._find_model().encode(_make_images(given, getattr(self, "_range", None)))
+        span = getattr(self, "_range", None)
+        whole = np.issubdtype(given.dtype, np.integer) and given.dtype != np.uint8
+        if getattr(self, "_pixels", False) and (whole or _find_range(given)):  # The same numbers in another type.
+            span = (0.0, 255.0)
+        return self._find_model().encode(_make_images(given, span))
 
     def _find_model(self) -> TrainedModel:
         return self.model if isinstance(self.model, TrainedModel) else self.model_

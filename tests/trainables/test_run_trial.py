@@ -20,6 +20,7 @@ from trainables.data.images import Dataset, LabelledImages
 from trainables.evaluation.baselines import embed_pixels, pca
 from trainables.evaluation.clustering import score_umap_gmm
 from trainables.evaluation.evaluate import evaluate_codes
+from trainables.evaluation.scores import make_scores
 from trainables.inference import encode
 from trainables.models.architectures import BUILT_IN, CONTROLS, with_variant
 from trainables.models.layers import count_multiply_adds, count_parameters
@@ -30,6 +31,7 @@ from trainables.run_trial import (
     Report,
     Trial,
     TrialBatch,
+    _halve,
     _measure_control,
     run_trial,
 )
@@ -515,3 +517,12 @@ def test_a_control_with_an_error_that_is_not_finite_has_diverged() -> None:
     assert outcome.status == "diverged"
     assert "of reconstruction on test is not finite" in str(outcome.reason)
     assert _measure_control(control, batch, batch.trials[0], dataset).status == "complete"
+
+
+def test_what_half_precision_does_not_hold_is_kept_at_its_end() -> None:
+    """Of codes and reconstructions; of an image's score nothing is kept then, and the mean stays as it is."""
+    assert _halve(np.array([7e4, -1e9, 1.5])).tolist() == [65504.0, -65504.0, 1.5]
+    (large,) = make_scores("reconstruction", {"squared_error": np.array([1e5, 3e5])})
+    assert (large.value, large.per_image) == (2e5, None)
+    (usual,) = make_scores("reconstruction", {"squared_error": np.array([1.0, 3.0])})
+    assert usual.per_image is not None

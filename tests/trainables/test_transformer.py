@@ -132,3 +132,12 @@ def test_one_that_is_trained_already_passes_the_checks_that_bring_no_other_data(
     found = check_estimator(estimator, expected_failed_checks=EXCEPTIONS, on_fail=None, on_skip=None)
     assert {each["check_name"] for each in found if each["status"] == "xfail"} == set(EXCEPTIONS)
     assert {each["status"] for each in found} == {"passed", "xfail", "skipped"}
+
+
+def test_pixels_are_read_alike_whatever_the_type_of_their_numbers() -> None:
+    """Fitted on uint8, then given what a list or a table of the same pixels becomes."""
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 784), np.uint8)
+    transformer = CodeTransformer("unpool_only", code_size=2, epochs=1).fit(pixels)
+    expected = transformer.transform(pixels)
+    for kind in (np.int64, np.float64):
+        np.testing.assert_array_equal(transformer.transform(pixels.astype(kind)), expected)

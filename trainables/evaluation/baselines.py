@@ -13,6 +13,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from trainables.errors import InputError
 from trainables.evaluation.clustering import SEEDS, require_umap
+from trainables.evaluation.sparsity import ROUNDING
 
 _BLOCK = 10_000
 """Images that are widened to float64 at a time."""
@@ -109,13 +110,18 @@ def _flatten(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def _compute_components(pixels: NDArray[np.float32], count: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the mean, (pixels,), and the components, (pixels, count), in the order of falling variance."""
+    """Return the mean, (pixels,), and the components, (pixels, count), in the order of falling variance.
+
+    One along which the images do not vary, as of fewer images than components, is 0: there is nothing to encode.
+    """
     mean = pixels.mean(axis=0, dtype=np.float64)
     covariance = np.zeros((len(mean), len(mean)))
     for start in range(0, len(pixels), _BLOCK):
         centred = pixels[start : start + _BLOCK] - mean
         covariance += centred.T @ centred
-    components: NDArray[np.float64] = np.linalg.eigh(covariance).eigenvectors[:, ::-1][:, :count]
+    variances, directions = np.linalg.eigh(covariance)
+    varies = variances > ROUNDING**2 * variances[-1]
+    components: NDArray[np.float64] = (directions * varies)[:, ::-1][:, :count]
     largest = np.abs(components).argmax(axis=0)
     components = components * np.sign(components[largest, np.arange(count)])
     return mean.astype(np.float32), components.astype(np.float32)

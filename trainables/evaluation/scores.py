@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 
 Direction = Literal["lower", "higher", "none"]
 
+LARGEST_HALF = float(np.finfo(np.float16).max)
+"""What is kept in half precision goes no further: 65,504."""
+
 METRICS: Mapping[str, tuple[str, Direction]] = MappingProxyType(
     {
         "cross_entropy": ("nats/image", "lower"),
@@ -79,6 +82,7 @@ def make_scores(evaluator: str, values: Mapping[str, float | NDArray[Any]]) -> l
 
 def _make_score(evaluator: str, metric: str, value: float | NDArray[Any]) -> Score:
     mean = float(np.mean(value, dtype=np.float64))
-    # Half precision rounds an image's value by a two-thousandth at most, up as often as down.
-    per_image = value.astype(np.float16) if isinstance(value, np.ndarray) else None
+    # Half precision rounds an image's value by a two-thousandth at most, up as often as down; larger ones it has not.
+    held = isinstance(value, np.ndarray) and np.abs(value).max(initial=0) <= LARGEST_HALF
+    per_image = value.astype(np.float16) if isinstance(value, np.ndarray) and held else None
     return Score("test", evaluator, metric, mean, *METRICS[metric], per_image)

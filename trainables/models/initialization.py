@@ -9,6 +9,9 @@ from torch import Tensor
 
 from trainables.models.autoencoder import Autoencoder, Switches
 
+CONSTANT = 1e-6
+"""A deviation up to which a map is taken for a constant one."""
+
 PREACTIVATION_DEVIATION = {"sigmoid": 1.5, "tanh": 1.0, "relu": 1.0, "none": 1.0}
 """Standard deviation that `draw_data_scaled` gives to what an activation is applied to; ``none``: code and output."""
 
@@ -59,10 +62,10 @@ def draw_data_scaled(model: Autoencoder, generator: torch.Generator, images: Ten
         before = model.preactivate(stage, maps, switches)
         axes = tuple(axis for axis in range(before.dim()) if axis != 1)
         # Around each map's own mean, since the bias takes the mean away. A constant map has nothing to scale.
-        deviation = before.var(axes).mean().sqrt().clamp_min(1e-6)
+        deviation = before.var(axes).mean().sqrt()
         linear = model.linear and stage.layer.name == "output"
         wanted = images.var(0).mean().sqrt() if linear else PREACTIVATION_DEVIATION[stage.layer.activation]
-        scale = wanted / deviation
+        scale = wanted / deviation if deviation > CONSTANT else torch.ones_like(deviation)
         weight.mul_(scale)
         # Convolutions, products and maxima scale with their weights.
         before = before * scale

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import threading
 import weakref
 from collections.abc import Sequence
 from functools import lru_cache
@@ -517,8 +518,13 @@ def _read(tensor: Tensor) -> Floats:
     return tensor.detach().reshape(-1).numpy()
 
 
-find_chain = lru_cache(maxsize=16)(Chain)
-"""Return the chain of operations for a number of images; those used last are kept."""
+@lru_cache(maxsize=16)
+def find_chain(operations: tuple[Operation, ...], images: int, thread: int) -> Chain:
+    """Return the chain of operations for a number of images and a thread; those used last are kept.
+
+    A chain has buffers that are its own during a pass, and other threads run while its kernels compute.
+    """
+    return Chain(operations, images)
 
 
 class Layers(torch.autograd.Function):
@@ -537,7 +543,7 @@ class Layers(torch.autograd.Function):
 
         ``switches`` are phases for every operation that unpools with them, ``parameters`` weight and bias of each.
         """
-        ctx.chain = chain = find_chain(operations, len(maps))
+        ctx.chain = chain = find_chain(operations, len(maps), threading.get_ident())
         ctx.lease = lease = chain.borrow()
         memory = [torch.from_numpy(phases) for phases in lease.work.phases]
         if switched:  # They outlive the workspace.

@@ -142,6 +142,12 @@ def check_objective(objective: Objective) -> None:
             "a function that returns the losses of a step",
             "see docs/extending.md",
         )
+    if objective.labelled or objective.linear or not objective.decodes:
+        raise InputError(
+            f"{objective.name}: labelled {objective.labelled}, linear {objective.linear}, decodes {objective.decodes}",
+            "an objective without labels, of models that decode to logits; the others are of controls",
+            "leave these out",
+        )
     if objective.shared or not 1 <= objective.outputs_per_unit <= 2:
         raise InputError(
             f"{objective.name}: shared {objective.shared}, outputs_per_unit {objective.outputs_per_unit}",
@@ -233,8 +239,11 @@ def _measure_posterior(outputs: Tensor, strength: float) -> Mapping[str, float]:
     }
 
 
-def _weigh(step: Step, count: int) -> StepLosses:
-    """Return the bound by ``count`` codes of each image, and the mean errors of their reconstructions."""
+def _weigh(step: Step, count: int, likelihood: bool = False) -> StepLosses:
+    """Return the bound by ``count`` codes of each image, and the mean errors of their reconstructions.
+
+    Of the ``likelihood`` an image's error is its cross-entropy, whatever loss the recipe minimises.
+    """
     outputs, switches = step.model.compute_outputs(step.images)
     mean, log_variance = outputs.repeat(count, 1).chunk(2, dim=1)
     noise = step.draw_normal(mean)
@@ -243,7 +252,8 @@ def _weigh(step: Step, count: int) -> StepLosses:
     each = step.compare_each(step.model.decode(code, many), count)
     # Of posterior over prior; the constants of both densities are the same.
     log_ratio = 0.5 * (code.square() - noise.square() - log_variance).sum(1)
-    bound = find_bound(-(each.minimised + log_ratio).view(count, -1))
+    error = each.cross_entropy if likelihood else each.minimised
+    bound = find_bound(-(error + log_ratio).view(count, -1))
     return each._replace(
         minimised=-bound, cross_entropy=each.cross_entropy.mean(), squared_error=each.squared_error.mean()
     )
@@ -264,7 +274,7 @@ BOUND_SAMPLES = 10
 
 
 def _measure_bound(step: Step) -> Mapping[str, Tensor]:
-    return {"bound": _weigh(step, BOUND_SAMPLES).minimised}
+    return {"bound": _weigh(step, BOUND_SAMPLES, likelihood=True).minimised}
 
 
 def _contract(step: Step) -> StepLosses:

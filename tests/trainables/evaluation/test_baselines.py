@@ -10,6 +10,7 @@ import pytest
 from trainables.data.datasets import load_dataset
 from trainables.errors import InputError
 from trainables.evaluation.baselines import pca, raw_pixels
+from trainables.evaluation.whitening import whiten
 
 
 def test_pca_of_two_pixels_agrees_with_hand_worked_values() -> None:
@@ -73,3 +74,14 @@ def test_raw_pixels_are_their_own_reconstruction() -> None:
     assert control.train_codes.dtype == np.float32
     assert control.errors["squared_error"].tolist() == control.errors["clipped_squared_error"].tolist() == [0.0]
     assert np.array_equal(control.reconstructions[0].ravel(), control.test_codes[0])
+
+
+def test_components_along_which_images_do_not_vary_are_nothing() -> None:
+    """Of fewer images than units: what rounding makes of them would be whitened to the size of the others."""
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 28, 28), np.uint8)
+    codes = pca(pixels, pixels[:10], 64)
+    assert np.all(codes.train_codes[:, 39:] == 0)
+    assert np.all(codes.train_codes[:, :39].std(axis=0) > 1e-3)
+    train, test = whiten(codes.train_codes, codes.test_codes)
+    assert np.abs(test).max() < 10
+    assert np.linalg.matrix_rank(train) == 39

@@ -56,3 +56,10 @@ def test_data_scaled_weights_centre_and_scale_every_preactivation(name: str) -> 
         centre = torch.logit(IMAGES.mean()).item() if stage.layer.name == "output" else 0.0
         torch.testing.assert_close(before.mean(axes), torch.full((before.shape[1],), centre), rtol=0, atol=1e-3)
         maps = model.activate(stage, before)
+
+
+def test_weights_of_a_constant_layer_are_not_scaled() -> None:
+    """Images that are all alike leave nothing to scale by: codes of any other would be millions."""
+    model = Autoencoder(BUILT_IN["model_4"], 10)
+    initialization.draw_data_scaled(model, torch.Generator().manual_seed(0), torch.zeros(20, 1, 28, 28))
+    assert all(parameter.abs().max() < 100 for parameter in model.parameters())

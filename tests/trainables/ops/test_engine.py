@@ -7,6 +7,7 @@ import math
 import subprocess
 import sys
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -364,3 +365,21 @@ def test_memory_of_a_model_that_is_gone_is_freed_at_once() -> None:
         assert not [memory for memory in held if memory() is not None]
     finally:
         gc.enable()
+
+
+def test_threads_compute_at_the_same_time_what_each_does_alone() -> None:
+    """Kernels let other threads run, whose passes have buffers of their own."""
+    model = start(BUILT_IN["model_4"])
+    batches = [draw_images(20) * share for share in (1.0, 0.5)]
+
+    def repeat(images: Tensor, times: int = 30) -> list[Tensor]:
+        with torch.no_grad():
+            return [model(images) for _ in range(times)]
+
+    alone = [repeat(images, 1)[0] for images in batches]
+    find_chain.cache_clear()
+    with ThreadPoolExecutor(2) as pool:
+        together = [*pool.map(repeat, batches)]
+    assert find_chain.cache_info().currsize == 4, "a chain for each half of the model and thread"
+    for expected, found in zip(alone, together, strict=True):
+        assert all(torch.equal(each, expected) for each in found)

@@ -321,3 +321,14 @@ def test_every_objective_learns_the_digits_with_every_architecture_that_it_fits(
     print(f"{name} {objective}: {errors[0]:.1f} to {errors[-1]:.1f}, {epochs[-1].seconds:.1f} s an epoch")
     assert all(each.finite for each in epochs)
     assert errors == sorted(errors, reverse=True)
+
+
+@pytest.mark.parametrize("loss", ["euclidean", "both"])
+@pytest.mark.parametrize("name", ["variational", "importance_weighted"])
+def test_a_bound_is_of_the_likelihood_whatever_loss_is_minimised(name: str, loss: str, pixels: Tensor) -> None:
+    """Another error would be no logarithm of a probability, and its bound beside the others' none at all."""
+    bounds = []
+    for each in ("cross_entropy", loss):
+        training = Training(dataclasses.replace(make_trial_config("model_4", name), loss=each), 1, pixels)  # type: ignore[arg-type]
+        bounds.append([score.value for score in measure_objective(training, pixels) if score.metric == "bound"])
+    assert bounds[0] == bounds[1] != []
