@@ -268,9 +268,8 @@ def tabulate_scores(
 def differences(results: StudyResults) -> Table | Absent:
     """Return the tests behind the marks: every pair of ranked models of a code size and arm."""
     scores = select_confirmed_scores(results)
-    frame = pd.concat(
-        [compare_ranked(results, settle_metrics(scores, spec.main)) for spec in SCORE_TABLES], ignore_index=True
-    )
+    compared = [settle_metrics(scores, spec.main) for spec in SCORE_TABLES]
+    frame = pd.concat([compare_ranked(results, metrics) for metrics in compared], ignore_index=True)
     title = "Differences between models"
     if frame.empty:
         return make_incomparable(results, "differences", title, "no two confirmed models can be compared")
@@ -278,6 +277,9 @@ def differences(results: StudyResults) -> Table | Absent:
     frame = add_labels(results, frame).assign(other_label=frame["other"].astype("str").map(results.get_label))
     frame = frame.rename(columns={part: f"difference_{part}" for part in ("half_width", "low", "high", "n")})
     frame["difference_mark"] = frame["worse"].map({True: "significant", False: ""})
+    headers = {metric.key: metric.header for metrics in compared for metric in metrics}
+    keys = zip(frame["evaluator"].astype("str"), frame["metric"].astype("str"), strict=True)
+    frame["measure"] = [headers[key] for key in keys]
     return Table(
         "differences",
         title,
@@ -286,8 +288,9 @@ def differences(results: StudyResults) -> Table | Absent:
         "this code size and arm. * worse at 5 %. Under 3 seeds there is no test.",
         frame,
         (
-            Column("metric", "Metric"),
-            Column("evaluator", "Evaluator"),
+            Column("measure", "Measure"),
+            Column("metric", "Metric", main=False),
+            Column("evaluator", "Evaluator", main=False),
             Column("label", "Model"),
             Column("other_label", "Other"),
             Column("difference", "Difference", "difference", 3),
