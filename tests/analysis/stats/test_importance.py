@@ -9,27 +9,30 @@ import pytest
 from analysis.stats.importance import compute_importances, rank_in_cell
 
 
+def draw_trials(rng: np.random.Generator, count: int, **changes: object) -> pd.DataFrame:
+    """Return search trials of one cell with random settings, but for ``changes`` of columns; nothing is lost yet."""
+    values: dict[str, object] = {
+        "study": "s",
+        "phase": "search",
+        "architecture": "model_1",
+        "code_size": 10,
+        "number": range(1, count + 1),
+        "round": 1,
+        "sampler": "tpe",
+        "status": "complete",
+        "epochs": 5,
+        "learning_rate": 10 ** rng.uniform(-3, -1, count),
+        "weight_decay": 0.0,
+        "filters_1": rng.integers(2, 64, count),
+        "filters_2": rng.integers(2, 64, count),
+    }
+    return pd.DataFrame(values | changes)
+
+
 def test_importance_finds_what_decides() -> None:
     """Shares of 1, highest for the hyperparameter that makes the loss."""
-    rng = np.random.default_rng(0)
-    count = 200
-    trials = pd.DataFrame(
-        {
-            "study": "s",
-            "phase": "search",
-            "architecture": np.repeat(["model_1", "model_2"], count // 2),
-            "code_size": 10,
-            "number": range(1, count + 1),
-            "round": 1,
-            "sampler": "tpe",
-            "status": "complete",
-            "epochs": 5,
-            "learning_rate": 10 ** rng.uniform(-3, -1, count),
-            "weight_decay": 0.0,
-            "filters_1": rng.integers(2, 64, count),
-            "filters_2": rng.integers(2, 64, count),
-        }
-    )
+    rng, count = np.random.default_rng(0), 200
+    trials = draw_trials(rng, count, architecture=np.repeat(["model_1", "model_2"], count // 2))
     trials["search_value"] = abs(np.log(trials["filters_1"] / 20)) + 0.01 * rng.random(count)
     shares = compute_importances(trials).set_index(["architecture", "hyperparameter"])["importance"]
     for architecture in ("", "model_1", "model_2"):
@@ -92,25 +95,9 @@ def test_trials_are_ranked_within_their_cell() -> None:
 
 def test_a_weight_decay_that_was_searched_has_its_importance() -> None:
     """Of one study it decides all; beside it one whose recipe has a fixed one, which has none."""
-    rng = np.random.default_rng(0)
-    count = 200
-    trials = pd.DataFrame(
-        {
-            "study": np.repeat(["decays", "fixed"], count // 2),
-            "phase": "search",
-            "architecture": "model_1",
-            "code_size": 10,
-            "number": range(1, count + 1),
-            "round": 1,
-            "sampler": "tpe",
-            "status": "complete",
-            "epochs": 5,
-            "learning_rate": 10 ** rng.uniform(-3, -1, count),
-            "weight_decay": np.where(np.arange(count) < count // 2, 10 ** rng.uniform(-2, -0.7, count), 0.1),
-            "filters_1": rng.integers(2, 64, count),
-            "filters_2": rng.integers(2, 64, count),
-        }
-    )
+    rng, count = np.random.default_rng(0), 200
+    decays = np.where(np.arange(count) < count // 2, 10 ** rng.uniform(-2, -0.7, count), 0.1)
+    trials = draw_trials(rng, count, study=np.repeat(["decays", "fixed"], count // 2), weight_decay=decays)
     trials["search_value"] = abs(np.log(trials["weight_decay"] / 0.05)) + 0.01 * rng.random(count)
     shares = compute_importances(trials).set_index(["study", "architecture", "hyperparameter"])["importance"]
     assert [*shares["decays"]["model_1"].index] == ["learning_rate", "weight_decay", "filters_1", "filters_2"]
