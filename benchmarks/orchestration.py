@@ -36,6 +36,7 @@ from study.execution import cluster
 from study.execution.recorder import TrialRecorder, make_provenance_columns
 from study.execution.tuner import run_plan
 from study.plan.plan import Plan
+from study.signals import Drain
 from study.storage import provenance
 from study.storage.schema import SCHEMA_VERSION
 from study.storage.store import Store
@@ -118,7 +119,7 @@ def run_ours(trials: int, dataset: Dataset, slots: int) -> Waits:
             started, busy = time.perf_counter(), _busy_seconds()
             with store.writing():
                 recorder = TrialRecorder(plan, store, Progress(plan, slots, io.StringIO()), columns)
-                run_plan(recorder, dataset, resources, 3600, None)
+                run_plan(recorder, dataset, resources, 3600, None, Drain())
             seconds, busy = time.perf_counter() - started, _busy_seconds() - busy
         spans = [
             (row["started_at"].timestamp(), row["started_at"].timestamp() + row["seconds"])

@@ -38,6 +38,7 @@ from study.execution.tuner import Resources, run_plan
 from study.plan.plan import Plan
 from study.plan.search import CellSearch
 from study.plan.trials import plan_trials
+from study.signals import Drain
 from study.storage import provenance
 from study.storage.schema import SCHEMA_VERSION
 from study.storage.store import Store
@@ -172,7 +173,7 @@ def measure_scale(slots: int, trials: int, folder: Path) -> tuple[Meter, int, in
         columns = make_provenance_columns(config.name, "0" * 64, dataset, provenance.versions(), (None, None))
         with store.writing(), installed(slots, counted):
             recorder = TrialRecorder(plan, store, Progress(plan, slots, io.StringIO()), columns)
-            run_plan(recorder, dataset, Resources(0, slots), 3600, None)
+            run_plan(recorder, dataset, Resources(0, slots), 3600, None, Drain())
         meter.close()
     assert plan.exhausted, f"{len(plan.list_pending())} trials were not run"
     return meter, plan.done, sum(path.is_file() for path in (folder / "study").rglob("*"))

@@ -20,7 +20,7 @@ from study.execution.recorder import TrialRecorder, make_provenance_columns
 from study.execution.tuner import Resources, run_plan
 from study.plan.pace import format_duration, format_range
 from study.plan.plan import Plan
-from study.signals import NotStarted, count_on
+from study.signals import Drain, NotStarted, count_on
 from study.storage import provenance
 from study.storage.store import Store
 from trainables.data.images import Dataset
@@ -68,7 +68,9 @@ def print_estimate(plan: Plan, options: RunOptions, dataset: Dataset, store: Sto
     print_first_configurations(plan)
 
 
-def run_pending(plan: Plan, options: RunOptions, store: Store, dataset: Dataset, manifest: Mapping[str, Any]) -> Plan:
+def run_pending(
+    plan: Plan, options: RunOptions, store: Store, dataset: Dataset, manifest: Mapping[str, Any], drain: Drain
+) -> Plan:
     """Run the plan's pending trials and write their rows, and those that looks at them add.
 
     Return the plan as it stands then: with nothing pending, or when the time is up or a drain was asked for.
@@ -79,6 +81,7 @@ def run_pending(plan: Plan, options: RunOptions, store: Store, dataset: Dataset,
         store: of the study, locked.
         dataset: that the plan names.
         manifest: study.json of this launch, written when the cluster is known to take the study.
+        drain: whether to let running trials end and start no other.
 
     Raises:
         InputError: the cluster cannot be joined, or lacks what was asked for; nothing was written.
@@ -90,17 +93,20 @@ def run_pending(plan: Plan, options: RunOptions, store: Store, dataset: Dataset,
         started = time.monotonic()
         end = None if options.time_budget is None else started + options.time_budget * 3600
         work, expected = estimate_plan(config, plan, dataset, resources), 0.0
-        while True:
+        while not drain.asked:
             expected += work.wall_seconds(resources.concurrency, resources.gpus_per_trial)
             epoch_limit = _choose_epoch_limit(options, work)
             if options.verbosity != "quiet" and not shown:
                 print_plan(config, plan, dataset, work, resources, epoch_limit, store.folder)
-            if not _run_planned(plan, options, store, dataset, manifest, resources, epoch_limit, end):
+            _run_planned(plan, options, store, dataset, manifest, resources, epoch_limit, end, drain)
+            if not plan.exhausted or not config.until_decided:
                 break
-            if not config.until_decided or (looked := make_plan(config, store, manifest)).exhausted:
+            if (looked := make_plan(config, store, manifest)).exhausted:
                 break
-            plan, shown = looked, False
+            plan, shown = looked, False  # of which something is pending, also where nobody may run it any more
             count_on(plan, options.report)
+            if end is not None and time.monotonic() >= end:
+                break
             work = estimate_plan(config, plan, dataset, resources)
         taken = time.monotonic() - started
     store.compact()
@@ -139,8 +145,9 @@ def _run_planned(
     resources: Resources,
     epoch_limit: float,
     end: float | None,
-) -> bool:
-    """Run what ``plan`` has pending; return whether that is done and nobody wants the launch to end."""
+    drain: Drain,
+) -> None:
+    """Run what ``plan`` has pending, until it is done, time is up or a drain was asked for."""
     finished = list(plan.rows.values())
     columns = make_provenance_columns(
         plan.config.name, manifest["study_sha256"], dataset, provenance.versions(), provenance.git_state()
@@ -151,8 +158,7 @@ def _run_planned(
     with store.writing(), progress, mirror:
         recorder = TrialRecorder(plan, store, progress, columns)
         seconds = None if end is None else max(1.0, end - time.monotonic())
-        drained = run_plan(recorder, dataset, resources, epoch_limit, seconds, options.verbosity == "verbose")
-    return plan.exhausted and not drained and (end is None or time.monotonic() < end)
+        run_plan(recorder, dataset, resources, epoch_limit, seconds, drain, options.verbosity == "verbose")
 
 
 def _choose_epoch_limit(options: RunOptions, work: Estimate) -> float:

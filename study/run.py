@@ -24,7 +24,7 @@ from study.plan.pace import Pace, format_duration
 from study.plan.plan import Plan
 from study.plan.rounds import is_search_over
 from study.plan.trials import plan_trials
-from study.signals import count_on
+from study.signals import Drain, count_on
 from study.storage.location import parse_location
 from study.storage.store import Store
 from trainables.data.datasets import load_dataset
@@ -119,11 +119,11 @@ def run(config: StudyConfig, options: RunOptions) -> Launched:
         check_resources(options)  # refuses before anything is written
     if options.optuna_storage:
         check_storage(options.optuna_storage)
-    with store:
-        return Launched(_run(config, options, store, dataset), str(store.folder))
+    with store, Drain() as drain:
+        return Launched(_run(config, options, store, dataset, drain), str(store.folder))
 
 
-def _run(config: StudyConfig, options: RunOptions, store: Store, dataset: Dataset) -> int:
+def _run(config: StudyConfig, options: RunOptions, store: Store, dataset: Dataset, drain: Drain) -> int:
     from study.execution.looks import make_plan
 
     earlier = store.read_manifest()
@@ -141,7 +141,7 @@ def _run(config: StudyConfig, options: RunOptions, store: Store, dataset: Datase
     else:
         from study.driver import run_pending
 
-        plan = run_pending(plan, options, store, dataset, manifest)
+        plan = run_pending(plan, options, store, dataset, manifest, drain)
     return _conclude(plan, store, options)
 
 

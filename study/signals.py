@@ -112,21 +112,28 @@ def interrupt() -> None:
 
 
 class Drain:
-    """Whether SIGUSR1 has asked, between `listen` and `end`, to let running trials end and start no other."""
+    """Whether SIGUSR1 has asked, while this is entered, to let running trials end and start no other."""
 
     def __init__(self) -> None:
         self.asked = False
         self._before: Any = None
 
-    def listen(self) -> None:
-        """Answer the signal from here on; outside the main thread, and where there is no such signal, nobody asks."""
-        if hasattr(signal, "SIGUSR1") and threading.current_thread() is threading.main_thread():
-            self._before = signal.signal(signal.SIGUSR1, self._ask)
+    def __enter__(self) -> Drain:
+        self._before = self.listen()
+        return self
 
-    def end(self) -> None:
-        """Answer it as before."""
+    def __exit__(self, *_: object) -> None:
         if self._before is not None:
             signal.signal(signal.SIGUSR1, self._before)
+
+    def listen(self) -> Any:
+        """Answer the signal from here on; return what did before.
+
+        Outside the main thread, and where there is no such signal, nobody asks.
+        """
+        if hasattr(signal, "SIGUSR1") and threading.current_thread() is threading.main_thread():
+            return signal.signal(signal.SIGUSR1, self._ask)
+        return None
 
     def _ask(self, *_: Any) -> None:
         self.asked = True

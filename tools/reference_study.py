@@ -25,6 +25,8 @@ import objectives_page
 from publish_reference import HERE, ROOT, ROWS, copy_rows, write_reference
 
 from analysis.results import ResultsError
+from study.display.status import read_config_of
+from study.execution.looks import make_plan
 from study.storage.location import parse_location
 from study.storage.store import Store
 
@@ -119,8 +121,15 @@ def run_piece(piece: Piece, flags: Sequence[str]) -> int:
     return status
 
 
+def is_whole(folder: Path) -> bool:
+    """Return whether nothing is pending of what the last launch in a study's folder planned."""
+    config, location = read_config_of(str(folder))
+    store = Store(location)
+    return make_plan(config, store, store.require_study()).exhausted
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run pieces one after the other until one does not end well; return the exit status."""
+    """Run pieces one after the other until one does not end well, or not whole; return the exit status."""
     parser = argparse.ArgumentParser(description="Go on with the published study; flags go to study/launch.py.")
     parser.add_argument("pieces", nargs="*", metavar="PIECE", help=f"of {', '.join(PIECES)} (default: all)")
     given = sys.argv[1:] if argv is None else argv
@@ -131,6 +140,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         for name in names or PIECES:
             if status := run_piece(PIECES[name], given[len(names) :]):
                 return status
+            if not is_whole(RESULTS / PIECES[name].study):  # Its time was up, or it was drained.
+                return 0
     except ResultsError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import shlex
 import shutil
 import sys
@@ -56,9 +57,10 @@ _NO_REPORT_FLAG = tuple("--no-report"[:length] for length in range(len("--no"), 
 def make_resuming_command(
     config: StudyConfig, folder: Location, manifest: Mapping[str, Any], typed: Sequence[str], retry_failed: bool
 ) -> str:
-    """Return the command that goes on with the study in ``folder``, whichever it was begun with.
+    """Return the command that goes on with the study in ``folder``, whichever it was begun with; nothing if none does.
 
-    Where study.toml cannot be given again, as in an object store, it is that of the last launch.
+    Where study.toml cannot be given again, as in an object store, it is that of the last launch. Else what stands in no
+    study file is taken from that, as it was typed: where data, models and a Ray are.
 
     Args:
         config: of the last launch.
@@ -68,16 +70,26 @@ def make_resuming_command(
         retry_failed: whether trials that failed are to be tried anew.
     """
     retried = ["--retry-failed"] if retry_failed else []
+    begun = shlex.split(manifest["launches"][-1]["command"]) if manifest["launches"] else []
+    if begun and Path(begun[0]).name != "launch.py" and begun[1:2] != ["run"]:
+        begun = []  # a notebook, or a script that calls `run`, has flags of its own
     if folder.local is None or not (folder.local / STUDY_FILE).is_file():
-        begun = shlex.split(manifest["launches"][-1]["command"]) if manifest["launches"] else []
         return make_command(RunOptions(command=(*begun, *retried))) if begun else ""
     script, local = Path(typed[0]), folder.local
     starts = [*_name_script(script), *([] if script.suffix == ".py" else ["run"])]
     flags = ["--preset", _shorten(local / STUDY_FILE)]
     flags += ["--name", local.name] if local.name != config.name else []
     flags += ["--results-dir", _shorten(local.parent)] if local.parent != Path("results").absolute() else []
+    where = {flag: value for flag, value in vars(_WHERE.parse_known_args(begun[1:])[0]).items() if value is not None}
+    flags += [word for flag, value in where.items() for word in (f"--{flag.replace('_', '-')}", value)]
     own = config.own_objectives or any(isinstance(row, ModuleAutoencoder) for row in config.models)
-    return shlex.join([*starts, *flags, *retried]) + (" --models FILE  # the file of your own" if own else "")
+    missing = " --models FILE  # the file of your own" if own and "models" not in where else ""
+    return shlex.join([*starts, *flags, *retried]) + missing
+
+
+_WHERE = argparse.ArgumentParser(add_help=False)
+for _flag in ("--data-dir", "--models", "--address"):
+    _WHERE.add_argument(_flag)
 
 
 def _name_script(script: Path) -> list[str]:

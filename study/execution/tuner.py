@@ -121,7 +121,7 @@ class RowWriter(tune.Callback):
         self._recovered = "", -1  # the last trial that Tune set to start again, and in which of its steps
 
     def setup(self, *_: Any, **__: Any) -> None:
-        """Answer SIGUSR1 in Tune's place, which has just been made to cut off what runs."""
+        """Answer SIGUSR1 in Tune's place, which has just taken it, to cut off what runs."""
         self._drain.listen()
 
     def on_step_end(self, iteration: int, trials: list[Any], **_: Any) -> None:
@@ -243,11 +243,10 @@ def run_plan(
     resources: Resources,
     epoch_limit: float,
     time_budget: float | None,
+    drain: Drain,
     verbose: bool = False,
-) -> bool:
+) -> None:
     """Run what is pending in the recorder on the Ray that this process is connected to, until it is done or time is up.
-
-    Return whether it was asked to let running trials end and start no other.
 
     Args:
         recorder: what is planned.
@@ -255,6 +254,7 @@ def run_plan(
         resources: of a trial.
         epoch_limit: seconds that an epoch, with the measuring after the last, may take before its worker is ended.
         time_budget: seconds after which no trial goes on, or None; a trial that is cut off is pending again.
+        drain: whether to let running trials end and start no other.
         verbose: let Tune log what it does.
     """
     os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # Rows are written by RowWriter alone.
@@ -266,7 +266,7 @@ def run_plan(
     logging.getLogger("ray.tune").setLevel(logging.INFO if verbose else logging.CRITICAL)
     # Every trial that is handed out waits in Ray, where a cluster that can grow sees it; by default one would.
     os.environ["TUNE_MAX_PENDING_TRIALS_PG"] = str(MOST_TRIALS_AT_ONCE)
-    gpus, drain = resources.gpus_per_trial, Drain()
+    gpus = resources.gpus_per_trial
     trainable = tune.with_resources(
         tune.with_parameters(BatchTrainable, dataset=dataset, epoch_limit=epoch_limit),
         {"cpu": 1, "gpu": gpus} if gpus else {"cpu": 1},
@@ -292,12 +292,8 @@ def run_plan(
                 checkpoint_config=tune.CheckpointConfig(checkpoint_at_end=False),
             ),
         )
-        try:
-            with _losses_are_of_actors():
-                tuner.fit()
-        finally:
-            drain.end()
-    return drain.asked
+        with _losses_are_of_actors():
+            tuner.fit()
 
 
 _OF_NODES = ("node has died", "node was terminated", "is unavailable", "due to node failure")

@@ -18,7 +18,7 @@ from study.config.presets import PRESETS
 from study.launch import make_config, make_parser
 from study.plan.identity import make_identity
 from tests.faults.launches import NAME, find_tiny_data
-from tests.studies import run_here, write_rows
+from tests.studies import run_here, small_config, write_rows
 
 
 @pytest.mark.slow
@@ -39,6 +39,21 @@ def test_a_study_goes_on_on_another_machine(tmp_path: Path, monkeypatch: pytest.
     added = second.drop(index=first.index)
     assert sorted(added["architecture"]) == ["pca", "raw_pixels", "unpool_only"]
     pd.testing.assert_series_equal(second.loc[first.index, "finished_at"], first["finished_at"])
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_piece_whose_time_is_up_is_the_last(whole: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next one would begin before it; a launch that its time budget ends has exit status 0, too."""
+    run: list[str] = []
+    pieces = {name: reference.Piece(name, ("--preset", "quick"), name) for name in ("first", "second")}
+    monkeypatch.setattr(reference, "PIECES", pieces)
+    monkeypatch.setattr(reference, "RESULTS", tmp_path)
+    monkeypatch.setattr(reference, "run_piece", lambda piece, _: run.append(piece.study) or 0)
+    for name in pieces:
+        config = small_config(name=name, arms=("tuned",))
+        write_rows(config, tmp_path, lambda planned, settings: 100.0, stop_after=100_000 if whole else 3)
+    assert reference.main(["--time-budget", "1"]) == 0
+    assert run == list(pieces)[: 1 + whole]
 
 
 def test_rows_that_are_kept_are_never_replaced_by_fewer(

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import inspect
-import io
 import json
+import os
+import signal
 import time
-from collections.abc import Mapping
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,6 @@ from analysis.claims.rules import DIGEST, digest_rules
 from study import driver, launch
 from study.config.options import RunOptions
 from study.config.study_config import StudyConfig
-from study.display.progress import Progress
 from study.driver import EPOCH_LIMIT_FACTOR, LEAST_EPOCH_LIMIT, LONG
 from study.execution import cluster
 from study.execution.estimate import Estimate
@@ -103,35 +102,50 @@ def test_limits_reach_the_tuner_in_seconds(
     assert seen["time_budget"] == (time_budget and pytest.approx(time_budget, abs=5))
 
 
-@pytest.mark.parametrize(("drained", "flags", "looks"), [(False, [], 1), (True, [], 0), (False, ["0.0001"], 0)])
+@pytest.mark.parametrize(
+    ("drained", "flags", "runs", "pending"), [(None, [], 2, 0), (1, [], 1, 4), (0, [], 0, 14), (None, ["0.0001"], 1, 4)]
+)
 def test_a_drain_ends_a_study_before_its_next_look(
-    drained: bool,
+    drained: int | None,
     flags: list[str],
-    looks: int,
+    runs: int,
+    pending: int,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
     seen: dict[str, object],
 ) -> None:
-    """As the end of its time does, though nothing is pending by then; otherwise it looks until nobody needs more."""
-    looked: list[StudyConfig] = []
-    looked_at: list[Mapping[str, object]] = []
+    """Or before it has begun; as the end of its time does. What the look would add is pending then, and said to be."""
+    ended: list[dict[str, object]] = []
+    ran = []
 
-    def run_all(recorder: TrialRecorder, *_: object) -> bool:
+    def run_all(recorder: TrialRecorder, *arguments: object) -> None:
+        ran.append(recorder.plan.total)
         while (taken := take_one(recorder.plan)) is not None:
-            recorder.plan.finish(row_of(*taken))
+            ended.append(row_of(*taken))
+            recorder.plan.finish(ended[-1])
         time.sleep(0.5 * len(flags))
-        return drained
+        if len(ran) == drained:
+            os.kill(os.getpid(), signal.SIGUSR1)
+
+    def look(config: StudyConfig, *_: object) -> Plan:
+        return Plan(config, ended, extended={"model_1": 5, "model_4": 5} if ran else {})
+
+    def connect(*_: object, **__: object) -> AbstractContextManager[Resources]:
+        if drained == 0:  # while Ray starts
+            os.kill(os.getpid(), signal.SIGUSR1)
+        return nullcontext(Resources(0, 1))
 
     monkeypatch.setattr(driver, "run_plan", run_all)
-    monkeypatch.setattr(driver, "make_plan", lambda config, *_: looked.append(config) or Plan(config, looked_at))
-    config = small_config(trials=1, seeds=3, until_decided=True)
-    plan = Plan(config, ())
-    run_all(TrialRecorder(plan, Store(tmp_path), Progress(plan, 1, io.StringIO()), {}))
-    looked_at += plan.rows.values()
+    monkeypatch.setattr(cluster, "connect", connect)
+    monkeypatch.setattr(driver, "make_plan", look)
     command = ["--preset", "quick", "--quiet", "--results-dir", str(tmp_path / "results"), "--no-report"]
     command += ["--architectures", "model_1", "model_4", "--trials", "1", "--epochs", "5", "--until-decided"]
+    before = signal.getsignal(signal.SIGUSR1)
     assert launch.main([*command, *(["--time-budget", *flags] if flags else [])]) == 0
-    assert len(looked) == looks
+    assert len(ran) == runs
+    assert (f"{pending} of " in capsys.readouterr().out) is (pending > 0)
+    assert signal.getsignal(signal.SIGUSR1) is before
 
 
 def test_the_rules_of_judging_are_declared_when_a_study_begins_and_at_no_later_launch(

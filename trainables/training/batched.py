@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from trainables.models.autoencoder import Autoencoder, Stage, Switches
 from trainables.models.layers import Layer
-from trainables.ops.pooling import unpool_tile
+from trainables.ops.pooling import pool_with_phases, unpool, unpool_tile
 from trainables.training.cuda_graphs import StepRunner
 from trainables.training.training import EpochMetrics, Training, make_optimizer, schedule_learning_rate, select_loss
 
@@ -65,9 +65,9 @@ class BatchedAutoencoder(nn.Module):
         if layer.kind == "conv":
             maps = F.conv2d(maps, weight.flatten(0, 1), bias.flatten(), stride=layer.stride, groups=self.seeds)
             if stage.pool_level is not None and plan.pooling == "max":
-                maps, position = F.max_pool2d(maps, 2, return_indices=True)
-                if plan.unpooling == "switches":
-                    switches[stage.pool_level] = position
+                # Positions in maps of an odd side are not those in what is unpooled, a row and a column less.
+                pool = pool_with_phases if maps.shape[-1] % 2 else _pool_with_positions
+                maps, switches[stage.pool_level] = pool(maps)
             return maps
         if layer.in_size == 1 and stage.unpool_level is None:
             return self._product(layer, maps, weight.flatten(2), bias)
@@ -76,7 +76,8 @@ class BatchedAutoencoder(nn.Module):
             if plan.unpooling == "corner":
                 stride, padding = 2, 1  # Unpooling to the corner and this deconvolution are one of stride 2.
             elif plan.unpooling == "switches":
-                maps = F.max_unpool2d(maps, switches[stage.unpool_level], [2, 2])
+                switch = switches[stage.unpool_level]
+                maps = unpool(maps, switch) if switch.dtype == torch.uint8 else F.max_unpool2d(maps, switch, [2, 2])
             else:
                 maps = unpool_tile(maps if plan.unpooling == "tile" else 0.25 * maps)
         return F.conv_transpose2d(
@@ -175,6 +176,11 @@ class BatchedTraining:
 
     def _list_changed(self) -> list[Tensor]:
         return [self._position, self._sums, *self._parameters, *self.optimizer.list_state()]
+
+
+def _pool_with_positions(maps: Tensor) -> tuple[Tensor, Tensor]:
+    pooled, position = F.max_pool2d(maps, 2, return_indices=True)
+    return pooled, position
 
 
 def _compute_losses(logits: Tensor, images: Tensor) -> Tensor:

@@ -124,4 +124,16 @@ def test_a_study_without_a_file_goes_on_by_the_command_that_launched_it(tmp_path
     folder, config = parse_location(tmp_path), study_config("quick")
     told = make_resuming_command(config, folder, LAUNCHED, ("study/launch.py", "--status", "x"), True)
     assert told == f"{name_python()} study/launch.py --preset quick --seeds 2 --retry-failed"
-    assert make_resuming_command(config, folder, {"launches": []}, ("study/launch.py",), False) == ""
+    for began in ([], [{"command": "/lib/ipykernel_launcher.py -f kernel.json"}]):
+        assert make_resuming_command(config, folder, {"launches": began}, ("study/launch.py",), False) == ""
+
+
+def test_where_data_models_and_a_ray_are_is_said_as_the_last_launch_had_it(tmp_path: Path) -> None:
+    """They stand in no study file."""
+    own = ModuleAutoencoder(name="own", label="Own", notation="(own)", build=None)
+    config = study_config("quick", models=(own,))
+    typed = "study/launch.py --dataset digits --data-dir='my data' --seeds 2 --models own.py --addr 10.0.0.1:6379"
+    (tmp_path / "study.toml").write_text(format_study_file(config))
+    launched = {"launches": [{"command": typed}]}
+    told = make_resuming_command(config, parse_location(tmp_path), launched, ("cae-study", "status", "x"), False)
+    assert told.endswith(" --data-dir 'my data' --models own.py --address 10.0.0.1:6379")

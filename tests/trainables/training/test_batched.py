@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from trainables.models.architectures import BUILT_IN
+from trainables.models.architectures import BUILT_IN, ConvolutionalAutoencoder, Decoder, Encoder
 from trainables.training.batched import BatchedTraining
 from trainables.training.cuda_graphs import StepRunner
 from trainables.training.training import EpochMetrics, Training
@@ -91,6 +91,24 @@ def test_each_seed_is_trained_as_it_is_alone(
             assert ours.train_cross_entropy == pytest.approx(training.train_epoch().train_cross_entropy, rel=2e-3)
     assert len({figure.train_cross_entropy for figure in figures}) == len(SEEDS)
     assert all(training.done for training in batch.trainings)
+
+
+def test_switches_of_maps_of_an_odd_side_are_those_of_a_seed_alone(pixels: Tensor) -> None:
+    """Pooling drops their last row and column, which unpooling does not bring back."""
+    odd = ConvolutionalAutoencoder(
+        name="odd",
+        label="Odd",
+        notation="(odd)",
+        encoder=Encoder("odd", kernels=(4, 2), pooled=True),  # 28 -> 25 -> 12 -> 11 -> 5
+        decoder=Decoder("odd", kernels=(5, 3, 5), unpooled=True),  # 1 -> 5 -> 10 -> 12 -> 24 -> 28
+        published_filters=(3, 2),
+        pooling="max",
+        unpooling="switches",
+    )
+    trial_config = RECIPES["modern"].trial_config(odd, 4, 3, batch_size=20)
+    batch = BatchedTraining([Training(trial_config, seed, pixels[:20], None, odd) for seed in SEEDS])
+    for ours, seed in zip(batch.train_epoch(), SEEDS, strict=True):
+        assert_close(ours, Training(trial_config, seed, pixels[:20], None, odd).train_epoch())
 
 
 def test_a_seed_that_diverges_disturbs_no_other(pixels: Tensor) -> None:
