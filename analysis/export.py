@@ -100,7 +100,8 @@ def write_csv(results: StudyResults, file: str) -> str:
     Raises:
         InputError: the file cannot be written.
     """
-    names = results.scores[["split", "evaluator", "metric"]].astype("str").agg("_".join, axis="columns")
+    split, evaluator, metric = (results.scores[name].astype("str") for name in ("split", "evaluator", "metric"))
+    names = split + "_" + evaluator + "_" + metric
     wide = results.scores.assign(name=names).pivot_table(index="trial_id", columns="name", values="value")
     frame = results.trials.merge(wide, on="trial_id", how="left")
     try:

@@ -18,6 +18,9 @@ from study.storage.location import Location, parse_location
 DIGEST, SHOWN = "report.sha256", "report.txt"
 """Files in a report's folder: the digest of what it was made of, and what the terminal showed."""
 
+REPORT, PAGE = "report.md", "report.html"
+"""The report itself, in the same folder."""
+
 PACKAGES = Path(__file__).resolve().parents[1]
 LIBRARIES = ("pandas", "pyarrow", "numpy", "scipy", "scikit-learn", "matplotlib", "rich", "Jinja2")
 
@@ -47,7 +50,8 @@ def read_current(output: str | Path, digest: str) -> str | None:
     """Return what the terminal showed of the report in ``output``, or None unless it was made of the same inputs."""
     folder = parse_location(output)
     try:
-        if _read(folder / DIGEST).decode() == digest:
+        there = all(folder.filesystem.get_file_info((folder / page).path).is_file for page in (REPORT, PAGE))
+        if there and _read(folder / DIGEST).decode() == digest:
             return _read(folder / SHOWN).decode()
     except (OSError, UnicodeDecodeError):
         pass  # there is none, or it was not written to its end: it is made again
@@ -72,6 +76,8 @@ def write_current(output: str | Path, shown: str, digest: str) -> None:
 def _list_files(study: Location, report: Location) -> Iterator[bytes]:
     selector = pyarrow.fs.FileSelector(study.path, recursive=True, allow_not_found=True)
     inside = report.path if type(report.filesystem) is type(study.filesystem) else None
+    if inside is not None and f"{study.path}/".startswith(f"{inside}/"):
+        inside = None  # It lies among the rows: what is beside it counts, and it is made anew each time.
     yield f"{study}\n".encode()
     try:
         files = sorted(study.filesystem.get_file_info(selector), key=lambda info: str(info.path))

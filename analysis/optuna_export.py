@@ -62,6 +62,14 @@ def write_optuna(results: StudyResults, url: str) -> str:
                 load_if_exists=True,
             )
             optuna_study.set_user_attr("metric", column)
+            began = optuna_study.user_attrs.get("study_sha256", results.manifest.get("study_sha256"))
+            if began != results.manifest.get("study_sha256"):
+                raise InputError(
+                    f"Optuna storage {url}: has trials of another study called {results.studies[0].name}",
+                    "a storage of this study's, or one without a study of that name",
+                    "give another storage, or delete that study from it",
+                )
+            optuna_study.set_user_attr("study_sha256", began)
             there = {trial.user_attrs.get("trial_id") for trial in optuna_study.get_trials(deepcopy=False)}
             distributions = _distributions(trials, results.manifest)
             own = _make_own_distributions(results.models.get(str(architecture)))

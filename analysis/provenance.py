@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -27,8 +29,12 @@ def format_command(study: Study, phase: str, options: str = "") -> str:
         options: flags that stand in the place of those of the last launch.
     """
     launches = study.manifest["launches"] or [{}]
-    launched = str(launches[-1].get("command") or f"study/launch.py --name {study.name}")
-    launched = launched if launched.startswith("python") else f"python {launched}"
+    launched = str(launches[-1].get("command") or "").removeprefix("python ")
+    first, *words = shlex.split(launched) or [""]
+    if words[:1] != ["run"]:  # of the installed command
+        # A notebook, or a script that calls `run`, has flags of its own.
+        begun = launched if Path(first).name == "launch.py" else f"study/launch.py --preset {study.path}/study.toml"
+        launched = f"python {begun}"
     start, *flags = re.split(r" (?=--)", launched)
     asked = re.split(r" (?=--)", f"--phase {phase}{options and ' ' + options}")
     replaced = {flag.split()[0] for flag in asked}
@@ -88,16 +94,48 @@ def describe_looking(results: StudyResults, study: Study) -> str:
     """Return a sentence on the looks of ``study``, planned ones or not; nothing where it was not looked at.
 
     A launch that added seeds when confirmed runs could be seen has looked: who goes on until something is found finds
-    it too often. So may one have that asked for fewer. Launches of earlier versions do not say their seeds.
+    it too often. So may one have that asked for fewer. An arm at a code size may have seeds of its own.
     """
     if looks := take_looks(results).get(study.name):
         return describe_looks(looks)
     trials = results.trials[(results.trials["study"] == study.name) & (results.trials["phase"] == "confirm")]
-    seen = trials.loc[trials["arm"] != "control", "finished_at"].min()
+    trials, launches = trials[trials["arm"] != "control"], study.manifest["launches"]
+    lowered, grown = list[str](), list[str]()
+    for place in (None, *dict.fromkeys((*own,) for launch in launches for *own, _ in launch.get("seeds_at", ()))):
+        there = trials if place is None else trials[(trials["arm"] == place[0]) & (trials["code_size"] == place[1])]
+        known, fewer = _follow_seeds(launches, place, there["finished_at"].min())
+        where = "" if place is None else f" {place[0]} at code size {place[1]}"
+        grown += [", then ".join(map(str, known)) + where] if len(known) > 1 else []
+        lowered += [f"{fewer} seeds in the place of {known[-1]}{where}"] if fewer else []
+    sentences = []
+    if grown:
+        sentences.append(
+            f"Seeds were added after confirmed runs had ended ({'; '.join(grown)}): p values are after looking, so "
+            "chance is called a difference more often than they say."
+        )
+    if lowered:
+        sentences.append(
+            f"After confirmed runs had ended a launch asked for {' and '.join(lowered)}, so results could be seen with "
+            "fewer than were planned."
+        )
+    return " ".join(sentences)
+
+
+def _follow_seeds(
+    launches: Sequence[Mapping[str, Any]], place: tuple[Any, ...] | None, seen: pd.Timestamp
+) -> tuple[list[int], int]:
+    """Return how many seeds ``place`` had, each time it got more after ``seen``, and fewer that were asked for then.
+
+    It is an arm at a code size, or None for all that have no seeds of their own. Launches of earlier versions do not
+    say who has, or no seeds at all.
+    """
     counts: list[int] = []
     lowered = 0
-    for launch in study.manifest["launches"]:
+    for launch in launches:
         seeds = launch.get("seeds", 0)
+        if place is not None:
+            own = {(*rest,): count for *rest, count in launch.get("seeds_at", ())}
+            seeds = own.get(place, seeds) if "seeds_at" in launch else 0
         late = bool(seeds) and seen < pd.Timestamp(launch["started_at"])
         if late and seeds < max(counts, default=0):
             lowered = seeds
@@ -105,20 +143,7 @@ def describe_looking(results: StudyResults, study: Study) -> str:
             counts[-1] = seeds
         elif not counts or seeds > counts[-1]:
             counts.append(seeds)
-    known = [str(count) for count in counts if count]
-    fewer = (
-        f"After confirmed runs had ended a launch asked for {lowered} seeds in the place of {known[-1]}, so results "
-        "could be seen with fewer than were planned."
-        if lowered
-        else ""
-    )
-    more = (
-        f"Seeds were added after confirmed runs had ended ({', then '.join(known)}): p values are after looking, so "
-        "chance is called a difference more often than they say."
-        if len(known) > 1
-        else ""
-    )
-    return " ".join(filter(None, (more, fewer)))
+    return [count for count in counts if count], lowered
 
 
 def describe_looks(looks: Looks) -> str:

@@ -185,7 +185,8 @@ def load_study(path: str | Path) -> StudyResults:
             "read it with the version that wrote it",
         )
     models = _read_models(manifest, str(path))
-    own = {"study": manifest["name"], "study_sha256": manifest.get("study_sha256")}
+    # A study that goes on in a folder of another name keeps its rows; of versions without a digest the name tells.
+    own = {"study_sha256": manifest["study_sha256"]} if manifest.get("study_sha256") else {"study": manifest["name"]}
     problems: list[str] = []
     frames: dict[str, pd.DataFrame] = {}
     # Trials first: what a trial's row commits is written before it, so a study that still runs is read consistently.
@@ -209,7 +210,7 @@ def load_study(path: str | Path) -> StudyResults:
         frames[name] = _type_columns(table.filter(pc.is_in(table["trial_id"], value_set=committed)), name, models)
     flagged = _add_flags(frames["trials"], frames["epochs"])
     flagged = flagged.assign(search_value=flagged[f"validation_{study.search_metric}"])
-    frames["trials"], models = _tell_objectives_apart(flagged, models, manifest)
+    frames["trials"], models = _tell_objectives_apart(flagged.assign(study=study.name), models, manifest)
     problems += _name_older_classifiers(frames)
     return StudyResults((study,), models, **frames, problems=tuple(problems))
 
@@ -323,7 +324,7 @@ def _refuse_mixture(where: str, trials: pd.DataFrame) -> None:
             )
             raise ResultsError(
                 f"{where} has trials of phase {group['phase'].iloc[0]} with {len(settings)} configurations ({told})",
-                "one configuration a cell: a mean over two would be neither's",
+                "one configuration per cell: a mean over two would be neither's",
                 "take the rows of all but one of them out of folder trials, or run the study again under another name",
             )
 
@@ -469,7 +470,7 @@ def list_objectives(results: StudyResults) -> dict[str, Objective]:
 
 
 def _read_objectives(manifest: Mapping[str, Any]) -> dict[str, Objective]:
-    own = map(load_objective, manifest["config"].get("own_objectives", ()))
+    own = map(load_objective, manifest.get("objectives") or manifest["config"].get("own_objectives", ()))
     return {**OBJECTIVES, **{each.name: each for each in own}}
 
 
@@ -488,17 +489,18 @@ def _tell_objectives_apart(
     So that no table takes a mean over two of them, and all compare them as they compare models. They come after the
     model in the order of tables and figures.
     """
-    known = _read_objectives(manifest)
+    labels = {name: each.label for name, each in _read_objectives(manifest).items()}
     objectives = _list_cell_objectives(trials)
     other = objectives != RECONSTRUCTION
     apart = {*zip(trials["architecture"].astype("str")[other], objectives[other], strict=True)}
     if not apart:
         return trials, dict(models)
+    labels |= {each: each for _, each in sorted(apart) if each not in labels}  # of a launch that nothing tells of
     named: dict[str, Architecture | Control] = {}
     for name, row in models.items():
         named[name] = row
-        for objective in (each for each in known if (name, each) in apart):
-            label = f"{row.label}, {known[objective].label.lower()}"
+        for objective in (each for each in labels if (name, each) in apart):
+            label = f"{row.label}, {labels[objective].lower()}"
             called = name_model(Cell(name, 1, objective))
             named[called] = replace(row, name=called, label=label)
     architectures = trials["architecture"].astype("str")

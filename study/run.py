@@ -136,6 +136,7 @@ def _run(config: StudyConfig, options: RunOptions, store: Store, dataset: Datase
     if plan.exhausted:
         if earlier is None or digest_of(manifest | {"launches": []}) != digest_of(earlier | {"launches": []}):
             store.open(manifest, format_study_file(config))
+        store.tidy()
         blocked = f", {len(plan.list_blocked())} cannot run" if plan.list_blocked() else ""
         print(f"study {config.name}: {plan.done} of {plan.total} trials are done already{blocked}")
     else:
@@ -173,7 +174,7 @@ def _conclude(plan: Plan, store: Store, options: RunOptions) -> int:
         report.main([str(store.folder), "--output", str(store.folder / "report"), *first])
     if options.optuna_storage and any(row["phase"] == "search" for row in finished):
         write_optuna(load_study(str(store.folder)), options.optuna_storage)
-    print(f"rows:   {store.folder}")
+    print(f"results: {store.folder}")
     blocked = {planned.trial_id for planned in plan.list_blocked()}
     if planned := [planned for planned in plan.list_pending() if planned.trial_id not in blocked]:
         print(f"{len(planned)} of {plan.total} trials are still pending; the same command goes on with them")

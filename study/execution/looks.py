@@ -30,6 +30,8 @@ def make_plan(
     from analysis.results import load_study
     from analysis.stats.headline import take_looks
 
+    # Analysis leaves out what cannot be read, and a look at part of the scores would be another look.
+    store.check_table("scores")
     results = load_study(str(store.folder))
     (study,) = results.studies
     asked = dataclasses.replace(study, manifest={**study.manifest, "config": config.as_dict()})

@@ -92,15 +92,17 @@ def next_manifest(
         "skipped_cells": list_skipped_cells(config),
         "skipped_levels": list_skipped_levels(config),
         "models": config.as_dict()["models"],
+        "objectives": config.as_dict()["own_objectives"],
     }
-    if looks := declare_looks(config):
+    if looks := (earlier or {}).get(DECLARED) or declare_looks(config):
         manifest[DECLARED] = looks
     launches: list[dict[str, Any]] = []
     commit, dirty = provenance.git_state()
     if earlier is not None:
         check_study(config, dataset.sha256, earlier, folder)
         manifest |= {name: earlier[name] for name in KEPT if name in earlier}
-        manifest["models"] = _join_models(earlier.get("models", []), manifest["models"])
+        manifest["models"] = _join_rows(earlier.get("models", []), manifest["models"])
+        manifest["objectives"] = _join_rows(_list_objectives(earlier), manifest["objectives"])
         launches = earlier["launches"]
         if launches and launches[-1]["git_commit"] != commit:
             print(
@@ -112,6 +114,7 @@ def next_manifest(
         "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
         "command": shlex.join(sys.argv),
         "seeds": config.seeds,
+        "seeds_at": config.as_dict()["seeds_at"],
         "git_commit": commit,
         "git_dirty": dirty,
         "versions": provenance.versions(),
@@ -129,8 +132,8 @@ def check_study(config: StudyConfig, dataset_sha256: str, earlier: dict[str, Any
     check_identity(make_identity(config, dataset_sha256), earlier, folder)
     now = config.as_dict()
     _check_own("model", earlier.get("models", []), now["models"], folder)
-    began = earlier.get("config", {}).get("own_objectives", [])
-    _check_own("objective", _list_trained_by(began), _list_trained_by(now["own_objectives"]), folder)
+    began = _list_trained_by(_list_objectives(earlier))
+    _check_own("objective", began, _list_trained_by(now["own_objectives"]), folder)
 
 
 def check_identity(identity: dict[str, Any], earlier: dict[str, Any], folder: Location) -> None:
@@ -145,6 +148,12 @@ def check_identity(identity: dict[str, Any], earlier: dict[str, Any], folder: Lo
             "the data, splits, recipe, space, epochs and seed that the study began with",
             "choose another --name for this study, or repeat the earlier settings",
         )
+
+
+def _list_objectives(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the user's own objectives in study.json; earlier versions kept those of the last launch alone."""
+    known: list[dict[str, Any]] = manifest.get("objectives") or manifest.get("config", {}).get("own_objectives", [])
+    return known
 
 
 def _list_trained_by(objectives: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -166,8 +175,8 @@ def _check_own(what: str, earlier: list[dict[str, Any]], now: list[dict[str, Any
             )
 
 
-def _join_models(earlier: list[dict[str, Any]], now: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the rows of the user's own that the study has had so far, and has now."""
+def _join_rows(earlier: list[dict[str, Any]], now: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the models, or objectives, of the user's own that the study has had so far, and has now."""
     return list({row["name"]: row for row in (*earlier, *now)}.values())
 
 

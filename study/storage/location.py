@@ -66,12 +66,12 @@ def parse_location(text: str | Path) -> Location:
             "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE",
         )
     try:
-        if uri.scheme == "file":
+        if uri.scheme == "file" and not uri.fragment:
             filesystem, path = pyarrow.fs.FileSystem.from_uri(received)
             require_utf8(path)
             return Location(filesystem, path, path)
         opener = {"s3": _s3, "gs": _gcs}.get(uri.scheme)
-        if opener is None or not uri.netloc or uri.query:
+        if opener is None or not uri.netloc or uri.query or uri.fragment:
             raise InputError(
                 f"{received}: names no folder that rows can be written to",
                 ACCEPTED,

@@ -7,6 +7,7 @@ the store raises the first, since what a study plans must not be guessed from ha
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -28,6 +29,8 @@ _PARQUET = ds.ParquetFileFormat(
     default_fragment_scan_options=ds.ParquetFragmentScanOptions(page_checksum_verification=True)
 )
 _WRITTEN = "the files as the study wrote them"
+_OF_STORES = ("AWS Error", "google::cloud", "When ", "Could not")
+"""How Arrow's errors of object stores begin; those of a file's content have neither these nor a number."""
 
 
 def read_table(
@@ -53,7 +56,7 @@ def read_table(
     """
     told = {name: value for name, value in own.items() if value and name in TABLES[table].names}
     wanted = columns or TABLES[table].names
-    for _ in range(_ATTEMPTS):
+    for attempt in range(1, _ATTEMPTS + 1):
         try:
             files = list_files(Storage(folder).names(table)) if names is None else names
             with ThreadPoolExecutor(_FILES_AT_ONCE) as pool:
@@ -61,6 +64,9 @@ def read_table(
         except FileNotFoundError as error:
             gone = error  # Files are being compacted: what this one held is in another by now.
         except OSError as error:
+            if attempt < _ATTEMPTS and folder.local is None:
+                time.sleep(2**attempt)
+                continue
             raise InputError(
                 f"{folder / table} cannot be read: {describe_error(error)}",
                 "a folder of Parquet files that this user may read",
@@ -107,7 +113,11 @@ def _read_file(
     except FileNotFoundError:
         raise
     except (pa.ArrowException, OSError, ValueError) as error:
-        remedy = "remove or restore the damaged file; the trial will run again"
+        if isinstance(error, OSError) and (error.errno is not None or str(error).startswith(_OF_STORES)):
+            raise  # the disk's or the network's, of which the file knows nothing
+        remedy = f"restore it, or move it away: its trials then have no {table}"
+        if table == "trials":
+            remedy = "restore it, or move it away: its trials then run again"
         return None, InputError(f"{file}: cannot be read ({describe_error(error)})", _WRITTEN, remedy)
     refuse_newer(version, folder / file)
     if holds != table:

@@ -31,6 +31,7 @@ def git_state() -> tuple[str | None, bool | None]:
     git does not trust the checkout because it is another user's, as one that a container mounts, a warning says so.
     """
     try:
+        _git("ls-files", "--error-unmatch", "pyproject.toml")  # not somebody's repository that this lies in
         commit = _git("rev-parse", "HEAD")
         return commit, bool(_git("status", "--porcelain", "--untracked-files=no", "--", *_MADE_BY))
     except (OSError, subprocess.CalledProcessError) as error:

@@ -107,13 +107,19 @@ class Store:
         manifest = read_manifest(self.folder)
         if manifest is not None:
             self._study_sha256 = manifest.get("study_sha256")
-        elif any(not name.startswith(".") for name in self._storage.names()):
+        elif any(not name.startswith(".") for name in self._list_names()):
             raise InputError(
                 f"{self.folder} holds files but no {MANIFEST}",
                 "a folder of a study, an empty one, or one that does not exist",
                 "choose another --results-dir or --name",
             )
         return manifest
+
+    def _list_names(self) -> list[str]:
+        try:
+            return self._storage.names()
+        except OSError as error:
+            raise self._make_refusal(error) from error
 
     def require_study(self) -> dict[str, Any]:
         """Return study.json.
@@ -274,6 +280,26 @@ class Store:
             except Exception as error:
                 self._failure = self._failure or error
 
+    def tidy(self) -> None:
+        """Remove what a stopped writer left, and join files, where nothing else is to be done.
+
+        Raises:
+            InputError: as `compact`, or the folder cannot be written.
+        """
+        try:
+            self._clean()
+        except OSError as error:
+            raise self._make_refusal(error) from error
+        self.compact()
+
+    def check_table(self, table: str) -> None:
+        """Refuse a table of which rows cannot be read.
+
+        Raises:
+            InputError: as `read_trials`.
+        """
+        self._read(table)
+
     def compact(self) -> None:
         """Join the many small files of each table; a reader in between sees a row twice, never not at all.
 
@@ -331,7 +357,8 @@ class Store:
     def _clean(self) -> None:
         """Remove half-written files, rows of trials that were not committed, and files that were compacted already.
 
-        A file that is not ours, by its name or by its schema, stays where it is.
+        Rows of a trial that was not committed stand in a joined file where one of `trials` was taken away: the trial
+        runs again. A file that is not ours, by its name or by its schema, stays where it is.
         """
         committed = self._find_committed()
         leftovers = [name for name in self._storage.names() if _is_half_written(name)]
@@ -342,9 +369,15 @@ class Store:
             single = [name for name in files if not name.startswith(_COMPACTED)]
             joined = {
                 name: set(self._read(table, [name], ["trial_id"])["trial_id"].to_pylist())
-                for name in (files if len(files) > 1 else ())
+                for name in files
                 if name.startswith(_COMPACTED)
             }
+            for name, trial_ids in joined.items():
+                if trial_ids - committed:
+                    rows = self._read(table, [name])
+                    kept = rows.filter(pc.is_in(rows["trial_id"], value_set=pa.array(committed, pa.string())))
+                    self._storage.write(f"{table}/{name}", _encode(kept))
+                    trial_ids &= committed
             compacted: set[str] = set()
             for name in sorted(joined, key=lambda name, joined=joined: -len(joined[name])):  # type: ignore[misc]
                 if joined[name] <= compacted:

@@ -7,6 +7,7 @@ import json
 import shutil
 import struct
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from optuna.trial import TrialState
 from tensorboardX.proto.event_pb2 import Event
 
 from analysis import export
+from analysis.export import write_csv
 from analysis.optuna_export import _distributions, open_storage
 from analysis.results import SEARCHED, StudyResults, load_study
 from study.config.presets import study_config
@@ -108,6 +110,10 @@ def test_the_same_command_adds_what_has_ended_since(
     assert "12 of 24 search trials added" in capsys.readouterr().out
     with optuna_studies(url) as studies:
         assert [len(one.trials) for one in studies.values()] == [12, 12]
+    manifest = json.loads((fewer / "study.json").read_text())
+    (fewer / "study.json").write_text(json.dumps(manifest | {"study_sha256": None}))
+    assert export.main([str(fewer), "--optuna", url]) == 2
+    assert "has trials of another study called synthetic" in capsys.readouterr().err
 
 
 def scalars(folder: Path) -> dict[str, dict[int, float]]:
@@ -153,6 +159,8 @@ def test_the_table_has_a_row_a_trial_and_a_column_a_score(study: Path, results: 
     name = f"{score['split']}_{score['evaluator']}_{score['metric']}"
     assert frame[name][score["trial_id"]] == pytest.approx(score["value"])
     assert frame.filter(regex="^(train|test)_.*").notna().to_numpy().sum() >= len(results.scores)
+    write_csv(replace(results, scores=results.scores[:0]), str(file))  # as while only a search has ended
+    assert sorted(pd.read_csv(file)["trial_id"]) == sorted(frame.index)
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,9 @@ def test_a_report_that_was_not_finished_is_made_again(study: Path, monkeypatch: 
     assert freshness.read_current(output, digest) is None
     output.mkdir()
     freshness.write_current(output, "told", digest)
+    for page in (freshness.REPORT, freshness.PAGE):
+        assert freshness.read_current(output, digest) is None, "its page was taken away"
+        (output / page).touch()
     assert freshness.read_current(output, digest) == "told"
     assert freshness.read_current(output, "of other rows") is None
 
@@ -83,3 +86,12 @@ def test_everything_that_a_report_is_made_of_counts(
         (tmp_path / "analysis" / "report.py").write_text(text)
         seen.add(digest("a"))
     assert len(seen) == 6
+
+
+@pytest.mark.parametrize("output", ["study", "."])
+def test_a_report_among_the_rows_is_made_anew_with_them(study: Path, output: str) -> None:
+    """In the study's own folder, or in one above: what is there is no part of the report alone."""
+    folder = study if output == "study" else study.parent
+    before = freshness.digest_inputs([study], folder)
+    (study / "trials" / "more.parquet").write_bytes(b"")
+    assert freshness.digest_inputs([study], folder) != before

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from analysis.provenance import describe_looking, list_missing, provenance
-from analysis.results import load_studies, load_study
+from analysis.provenance import describe_looking, format_command, list_missing, provenance
+from analysis.results import Study, load_studies, load_study
 from analysis.tables.headline import headline, headline_pairs
 from analysis.tables.scores import differences
 from analysis.tables.summary import answers
@@ -111,6 +111,42 @@ def test_seeds_that_were_added_when_results_could_be_seen_are_told(
     assert (told in answers(results)) == bool(said)
 
 
+TUNED, PUBLISHED = ("tuned", 10), ("published", 10)
+
+
+@pytest.mark.parametrize(
+    ("launches", "said"),
+    [
+        (
+            [(3, {}), (3, {TUNED: 8})],
+            "Seeds were added after confirmed runs had ended (3, then 8 tuned at code size 10)",
+        ),
+        ([(3, {TUNED: 5}), (5, {})], "(3, then 5): p values"),
+        ([(3, {TUNED: 5, PUBLISHED: 3}), (5, {})], "(3, then 5; 3, then 5 published at code size 10)"),
+        ([(3, {TUNED: 8}), (3, {})], "asked for 3 seeds in the place of 8 tuned at code size 10, so results"),
+        ([(3, {TUNED: 8}), (3, {TUNED: 8})], ""),
+        ([(3, {}), (3, {("tuned", 30): 8})], ""),  # of which no run could be seen
+        ([(3, None), (3, {TUNED: 8})], ""),  # nobody knows which it had
+    ],
+)
+def test_seeds_that_one_arm_and_code_size_got_later_are_told(
+    launches: list[tuple[int, dict[tuple[str, int], int] | None]], said: str, tmp_path: Path
+) -> None:
+    """The first launch was before confirmed runs ended in March 2026, the second after that."""
+    folder = write_synthetic_study(tmp_path, architectures=("model_1", "model_4"), code_sizes=(10,), search_trials=1)
+    manifest = json.loads((folder / "study.json").read_text())
+    manifest["launches"] = [
+        {"started_at": f"{year}-01-01T00:00:00+00:00", "seeds": seeds}
+        | ({} if own is None else {"seeds_at": [[*place, count] for place, count in own.items()]})
+        for year, (seeds, own) in zip((2026, 2027), launches, strict=True)
+    ]
+    (folder / "study.json").write_text(json.dumps(manifest))
+    results = load_study(folder)
+    told = describe_looking(results, results.studies[0])
+    assert said in told
+    assert bool(told) == bool(said)
+
+
 def test_what_is_missing_of_a_study_whose_model_is_called_otherwise_is_said(tmp_path: Path) -> None:
     """Beside a study with another model of the same name: both are asked what they lack, by their own plans."""
     folders = []
@@ -125,3 +161,20 @@ def test_what_is_missing_of_a_study_whose_model_is_called_otherwise_is_said(tmp_
     (said,) = list_missing(results)
     assert said.startswith("b: ")
     assert "of phase confirm are not there: own at code size 10" in said
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        ("cae-study run --preset quick --seeds 2", "cae-study run --preset quick --seeds 2 --phase confirm"),
+        (
+            "/lib/ipykernel_launcher.py -f /tmp/kernel.json",
+            "python study/launch.py --preset {}/study.toml --phase confirm",
+        ),
+        ("", "python study/launch.py --preset {}/study.toml --phase confirm"),
+    ],
+)
+def test_a_command_is_one_that_runs(command: str, told: str, tmp_path: Path) -> None:
+    """Whatever began the study: the installed command, a notebook, or an interpreter."""
+    manifest = {"launches": [{"command": command}], "config": {}}
+    assert format_command(Study("some", str(tmp_path), manifest), "confirm") == told.format(tmp_path)

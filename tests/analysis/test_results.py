@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from analysis.results import (
     ResultsError,
     _list_cell_objectives,
     join_scores,
+    list_trials,
     load_studies,
     load_study,
     name_model,
@@ -37,6 +39,7 @@ from tests.synthetic import true_score, write_synthetic_study
 from trainables.models.architectures import BUILT_IN, CONTROLS, ConvolutionalAutoencoder
 from trainables.models.custom import dump_row
 from trainables.models.layers import count_parameters
+from trainables.training.objectives import OBJECTIVES, dump_objective
 
 CELLS: dict[str, Any] = {
     "architectures": ("model_1", "model_4"),
@@ -211,7 +214,10 @@ def test_a_damaged_file_is_named_and_the_rest_is_read(folder: Path) -> None:
 
 @pytest.mark.parametrize("column", ["study", "study_sha256"])
 def test_rows_of_another_study_are_named_and_left_out(folder: Path, column: str) -> None:
-    """By its name, or by the digest of its identity."""
+    """By the digest of its identity, or by its name where study.json has none."""
+    if column == "study":
+        manifest = json.loads((folder / "study.json").read_text())
+        (folder / "study.json").write_text(json.dumps(manifest | {"study_sha256": None}))
     file = folder / "trials" / "confirm-model_4-10-tuned-2.parquet"
     table = pq.read_table(file)
     place = table.column_names.index(column)
@@ -219,6 +225,16 @@ def test_rows_of_another_study_are_named_and_left_out(folder: Path, column: str)
     results = load_study(folder)
     assert results.problems == (f"trials/{file.name}: 1 of its 1 rows belong to another study; left out",)
     assert not (results.trials["trial_id"] == file.stem).any()
+
+
+def test_a_study_that_goes_on_under_another_name_keeps_its_rows(folder: Path) -> None:
+    """As in a folder that was renamed: to the store they are done, too."""
+    manifest = json.loads((folder / "study.json").read_text())
+    (folder / "study.json").write_text(json.dumps(manifest | {"name": "kept"}))
+    before, after = load_study(folder.parent / "study"), load_study(folder)
+    assert after.problems == ()
+    assert set(after.trials["study"]) == {"kept"}
+    assert len(list_trials(after, after.studies[0])) == len(before.trials) > 0
 
 
 def test_columns_that_an_older_schema_lacks_are_null(folder: Path) -> None:
@@ -513,6 +529,15 @@ def test_a_model_trained_by_another_objective_is_a_model_of_its_own(folder: Path
     assert counts["model_4-variational", "tuned"] == counts["model_4", "published"] == 3
     assert ("model_4", "tuned") not in counts
     assert results.get_label("model_4-variational") == "Model 4, variational"
+    manifest = json.loads((folder / "study.json").read_text())
+    assert "own_objectives" not in manifest["config"]
+    for path in (folder / "trials").glob("*model_4*tuned*.parquet"):
+        rows = [row | {"objective": "mine"} for row in pq.read_table(path).to_pylist()]
+        pq.write_table(table_of("trials", rows), path)
+    assert load_study(folder).get_label("model_4-mine") == "Model 4, mine"  # of a launch that nothing tells of
+    known = [dump_objective(replace(OBJECTIVES["denoising"], name="mine", label="My own"), ())]
+    (folder / "study.json").write_text(json.dumps(manifest | {"objectives": known}))
+    assert load_study(folder).get_label("model_4-mine") == "Model 4, my own"
     labels = list(results.trials["architecture"].cat.categories)
     assert labels.index("model_4-variational") == labels.index("model_4") + 1
     assert len(comparison_tables(results)) == len(before)

@@ -83,3 +83,41 @@ def test_an_objective_of_ones_own_that_trains_otherwise_is_refused() -> None:
         check_study(same, data, earlier, there)
     with pytest.raises(InputError, match="another objective called mine: strengths was"):
         check_study(configure(strengths=(0.5, 5.0, 50.0)), data, earlier, there)
+
+
+def test_an_objective_of_ones_own_stays_what_it_was_over_launches_without_it() -> None:
+    """The second launch knows nothing of it; the third brings another under its name and is refused."""
+
+    def configure(**changes: Any) -> StudyConfig:
+        own = Objective("mine", "Mine", "as it is", (0.1, 1.0, 10.0), OBJECTIVES["denoising"].find_losses)
+        return study_config("quick", own_objectives=(dataclasses.replace(own, **changes),))
+
+    there, dataset = parse_location("there"), load_dataset("digits")
+    manifest: dict[str, Any] | None = None
+    for config in (configure(), study_config("quick")):
+        manifest = json.loads(json.dumps(next_manifest(config, dataset, manifest, there)))
+    assert manifest is not None
+    assert manifest["config"]["own_objectives"] == []
+    check_study(configure(), dataset.sha256, manifest, there)
+    for refuse in (check_study, lambda config, _, *others: next_manifest(config, dataset, *others)):
+        with pytest.raises(InputError, match="another objective called mine: strengths was"):
+            refuse(configure(strengths=(0.5, 5.0, 50.0)), dataset.sha256, manifest, there)
+
+
+def test_every_launch_says_its_seeds_and_those_of_places_that_have_others() -> None:
+    """By which a report tells that some were added after looking."""
+    there, dataset = parse_location("there"), load_dataset("digits")
+    first = json.loads(json.dumps(next_manifest(study_config("quick"), dataset, None, there)))
+    more = study_config("quick", seeds_at=(("tuned", 10, 8),))
+    launches = json.loads(json.dumps(next_manifest(more, dataset, first, there)))["launches"]
+    said = [(launch["seeds"], launch["seeds_at"]) for launch in launches]
+    assert said == [(3, []), (3, [["tuned", 10, 8]])]
+
+
+def test_looks_stay_as_they_were_declared() -> None:
+    """Whatever the order in which a later launch gives models and code sizes."""
+    there, dataset = parse_location("there"), load_dataset("digits")
+    config = study_config("quick", until_decided=True, code_sizes=(2, 10))
+    first = json.loads(json.dumps(next_manifest(config, dataset, None, there)))
+    turned = dataclasses.replace(config, code_sizes=(10, 2), architectures=config.architectures[::-1])
+    assert next_manifest(turned, dataset, first, there)["looks"] == first["looks"]

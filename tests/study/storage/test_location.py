@@ -28,6 +28,13 @@ def test_a_file_address_is_the_folder_that_it_names(tmp_path: Path) -> None:
     assert str(place) == f"{tmp_path}/study/study.json"
 
 
+@pytest.mark.parametrize("address", ["file:///tmp/run#2", "s3://bucket/run#2"])
+def test_an_address_of_which_part_would_be_lost_is_refused(address: str) -> None:
+    """What follows a number sign would be no part of the path."""
+    with pytest.raises(InputError, match=f"{address}: names no folder"):
+        parse_location(address)
+
+
 def test_a_folder_whose_name_is_no_utf8_is_refused(tmp_path: Path) -> None:
     """Arrow would not find it; where Python reads names by another encoding it is told what to export."""
     with pytest.raises(InputError, match="a name that is no UTF-8") as raised:

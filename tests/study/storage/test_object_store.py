@@ -60,7 +60,7 @@ def test_a_study_on_s3_is_stopped_goes_on_and_is_reported(
 
         done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
-        assert f"rows:   {study}" in done.stdout
+        assert f"results: {study}" in done.stdout
         place = parse_location(study)
         trials = pd.read_parquet(f"{place.path}/trials", filesystem=place.filesystem)
         assert len(trials) == trials.trial_id.nunique() == TRIALS

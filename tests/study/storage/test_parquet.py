@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import Mock
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from study.plan.plan import Plan
+from study.storage import parquet
 from study.storage.schema import TABLES, table_of
 from study.storage.store import Store
 from tests.studies import row_of, small_config, take_one
@@ -95,8 +98,27 @@ def test_a_damaged_file_is_named(folder: Path, damage: str) -> None:
         content[content.index(b"model_1", 4) if b"model_1" in content else len(content) // 3] ^= 0xFF
     damaged = {"truncated": content[: len(content) // 2], "flipped": content, "empty": bytearray()}
     path.write_bytes(damaged[damage])
-    with pytest.raises(InputError, match=r"trials/b\.parquet: cannot be read"):
+    with pytest.raises(InputError, match=r"trials/b\.parquet: cannot be read") as raised:
         Store(folder).read_trials()
+    assert raised.value.remedy == "restore it, or move it away: its trials then run again"
+    (folder / "epochs" / "b.parquet").write_bytes(damaged["truncated"])
+    with pytest.raises(InputError, match=r"epochs/b\.parquet: cannot be read") as raised:
+        Store(folder).check_table("epochs")
+    assert raised.value.remedy == "restore it, or move it away: its trials then have no epochs"
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(5, "Input/output error"), OSError("When reading: AWS Error NETWORK_CONNECTION during GetObject")]
+)
+def test_an_error_of_the_disk_or_the_network_is_no_damage_of_a_file(
+    folder: Path, error: OSError, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody is told to take a file away that is whole; whatever reads it does not go on without it."""
+    fragment = SimpleNamespace(physical_schema=TABLES["trials"], to_table=Mock(side_effect=error))
+    monkeypatch.setattr(parquet, "_PARQUET", SimpleNamespace(make_fragment=lambda *_: fragment))
+    with pytest.raises(InputError, match="trials cannot be read: ") as raised:
+        Store(folder).read_trials()
+    assert raised.value.remedy == "check its permissions and the network, then try again"
 
 
 def test_files_that_are_joined_while_they_are_read_are_listed_again(

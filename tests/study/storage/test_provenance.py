@@ -57,3 +57,17 @@ def test_a_checkout_that_git_does_not_trust_is_named_with_the_remedy(
     commit, dirty = provenance.git_state()
     assert commit and not dirty
     assert not capfd.readouterr().err
+
+
+def test_the_commit_of_somebody_elses_repository_is_none_of_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of a project in whose folder the environment lies that this is installed in."""
+    git = ["git", "-C", str(tmp_path), "-c", "user.name=somebody", "-c", "user.email=somebody"]
+    subprocess.run([*git, "init", "--quiet"], check=True)
+    subprocess.run([*git, "commit", "--quiet", "--allow-empty", "-m", "theirs"], check=True)
+    installed = tmp_path / "site-packages"
+    installed.mkdir()
+    (installed / "pyproject.toml").touch()
+    monkeypatch.setattr(provenance, "_ROOT", installed)
+    assert provenance.git_state() == (None, None)

@@ -137,6 +137,39 @@ def test_files_stay_few_however_often_a_study_goes_on(tmp_path: Path) -> None:
     assert written <= 6 * sum(file.stat().st_size for file in epochs.iterdir())
 
 
+@pytest.mark.fault("rows: a joined file of trials taken away")
+def test_trials_that_run_again_leave_no_row_of_before(tmp_path: Path) -> None:
+    """A joined file of another table still has rows of theirs, as of every trial that is not committed."""
+    folder = tmp_path / "study"
+    store = opened(folder)
+    for trial_id in "ab":
+        append(store, trial_id, epochs=3)
+    store.compact()
+    rows = [trial_row("a")]
+    for path in (folder / "trials").iterdir():
+        path.unlink()
+    pyarrow.parquet.write_table(table_of("trials", rows), folder / "trials" / "a.parquet")
+    store = opened(folder)
+    assert set(pd.read_parquet(folder / "epochs")["trial_id"]) == {"a"}
+    append(store, "b", epochs=1)
+    store.compact()
+    assert pd.read_parquet(folder / "epochs").groupby("trial_id").size().to_dict() == {"a": 3, "b": 1}
+
+
+@pytest.mark.fault("rows: compaction stopped, and nothing else to do")
+def test_a_study_with_nothing_left_to_do_is_tidied(tmp_path: Path) -> None:
+    """By the launch that finds so: what a stopped compaction left, and files that it had not yet joined."""
+    store = opened(tmp_path / "study")
+    for trial_id in "ab":
+        append(store, trial_id)
+    (tmp_path / "study" / "trials" / ".c.parquet.partial").touch()
+    store.tidy()
+    assert {table: len(list((tmp_path / "study" / table).iterdir())) for table in ("trials", "epochs")} == {
+        "trials": 1,
+        "epochs": 1,
+    }
+
+
 def test_files_carry_the_schema(tmp_path: Path) -> None:
     """A file explains itself."""
     store = opened(tmp_path / "study")
@@ -155,6 +188,13 @@ def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.fault("rows: damaged file")
+def test_a_file_where_the_folder_should_be_is_refused(tmp_path: Path) -> None:
+    """In words."""
+    (tmp_path / "study").touch()
+    with pytest.raises(InputError, match="cannot be written"):
+        Store(tmp_path / "study").read_manifest()
+
+
 def test_a_damaged_file_is_named(tmp_path: Path) -> None:
     """Rows cannot be believed when one file is not readable."""
     store = opened(tmp_path / "study")
