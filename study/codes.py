@@ -59,6 +59,12 @@ def _encode_data(arguments: argparse.Namespace) -> pa.Table:
     models, objectives = read_models(arguments.models) if arguments.models else ((), ())
     row, model = find_model(store, arguments.which, objectives, models)
     dataset = load_dataset(arguments.dataset or store.require_study()["config"]["dataset"], arguments.data_dir)
+    if not arguments.dataset and dataset.sha256 != row["dataset_sha256"]:
+        raise InputError(
+            f"{dataset.name}, which is not what the study was trained on: it has changed since",
+            f"data of SHA-256 {row['dataset_sha256']}",
+            "restore it, or say that this is what you want: --dataset",
+        )
     parts = [
         _make_table(split, model.encode(images.pixels), images.labels, row, dataset)
         for split, images in (("train", dataset.training), ("test", dataset.test))

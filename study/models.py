@@ -20,6 +20,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from numbers import Integral, Real
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -39,7 +40,7 @@ from trainables.data.images import Dataset
 from trainables.errors import InputError
 from trainables.inference import TrainedModel
 from trainables.models.architectures import BUILT_IN, Architecture, Filters, ModuleAutoencoder
-from trainables.models.custom import dump_row
+from trainables.models.custom import check_row, dump_row, load_row
 from trainables.models.layers import list_layers
 from trainables.models.module import measure_module
 from trainables.training.devices import prepare
@@ -97,15 +98,23 @@ def train(
     row = _find_row(architecture)
     if recipe not in RECIPES:
         raise InputError(f"recipe {recipe!r}"[:80], ", ".join(RECIPES), "choose one of these")
-    if not (isinstance(code_size, int) and 1 <= code_size <= 784 and isinstance(epochs, int) and epochs >= 1):
+    whole = all(isinstance(each, Integral) for each in (code_size, epochs, seed))
+    if not (whole and 1 <= code_size <= 784 and epochs >= 1 and seed >= 0):
         raise InputError(
-            f"code_size {code_size}, epochs {epochs}", "whole numbers: 1 to 784 units, at least 1 epoch", "change them"
+            f"code_size {code_size!r}, epochs {epochs!r}, seed {seed!r}",
+            "whole numbers: 1 to 784 units, at least 1 epoch, a seed from 0",
+            "change them",
         )
-    if seed < 0 or not (learning_rate is None or 0 < learning_rate < math.inf):
-        raise InputError(
-            f"seed {seed}, learning_rate {learning_rate}", "a seed from 0, a learning rate above 0", "change them"
-        )
+    code_size, epochs, seed = int(code_size), int(epochs), int(seed)
+    if not (learning_rate is None or (isinstance(learning_rate, Real) and 0 < learning_rate < math.inf)):
+        raise InputError(f"learning_rate {learning_rate!r}", "a number above 0, or None for the recipe's", "change it")
+    there = ("cpu", *(("cuda",) if torch.cuda.is_available() else ()))
+    if device is not None and device not in there:
+        raise InputError(f"device {device!r:.60}", f"{' or '.join(there)} here, or None", "leave it out")
     if output is not None:
+        if "://" in str(output):
+            raise InputError(f"output {output}", "a folder of this machine", "choose one; copy it afterwards")
+        output = Path(output).expanduser()
         with _opening(Path(output), WEIGHTS) as partial:  # refused before a model is trained for it
             partial.unlink()
     dataset = load_dataset(str(data), data_dir)
@@ -116,6 +125,11 @@ def train(
     place = torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
     prepare(place)
     settings = RECIPES[recipe].trial_config(row, code_size, epochs, learning_rate=learning_rate, filters=filters)
+    built, filters = BUILT_IN.get(row.name), settings.filters
+    if built and not (
+        row.layered and list_layers(row, code_size, filters) == list_layers(settings.variant(), code_size, filters)
+    ):
+        check_row(row)  # which refuses it: saved weights are read as those of the built-in row of that name
     # A data set smaller than a batch of the recipe is one batch.
     settings = dataclasses.replace(settings, batch_size=min(settings.batch_size, len(dataset.training)))
     if output is not None and (replaced := _tell_replaced(Path(output), _identify(row, settings, seed, dataset))):
@@ -228,7 +242,7 @@ def find_kept_trial(
 
 def _find_row(architecture: str | Architecture) -> Architecture:
     if isinstance(architecture, Architecture):
-        return architecture
+        return load_row(architecture)
     if not isinstance(architecture, str) or architecture not in BUILT_IN:
         raise InputError(
             f"model {architecture!r}"[:80], ", ".join(BUILT_IN), "choose one of these, or give a row of your own"

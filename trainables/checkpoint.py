@@ -61,6 +61,8 @@ def unpack_weights(
     Raises:
         InputError: they were not made by `pack_weights`, or the objective or module is an own one that is not given.
     """
+    if not isinstance(objectives, Sequence) or not isinstance(models, Sequence):
+        raise InputError("an objective or a model by itself", "lists: objectives=[...], models=[...]", "give lists")
     known = {**OBJECTIVES, **{each.name: each for each in objectives}}
     try:
         state = safetensors.torch.load(content)
@@ -71,11 +73,8 @@ def unpack_weights(
         # A user's own row stands in the file itself, which so needs no other; of a module all but the factory.
         own = trial_config.architecture not in BUILT_IN and "architecture" in header
         row = restore_row(header["architecture"], models) if own else trial_config.variant()
-        objective = known.get(trial_config.objective)
-        if objective is not None:
-            model = make_model(trial_config, header["image_size"], row, objective)
-            model.load_state_dict(state)
-    except (safetensors.SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        objective, image_size = known.get(trial_config.objective), header["image_size"]
+    except (safetensors.SafetensorError, KeyError, TypeError, ValueError) as error:
         raise InputError(
             f"{received} is not a weights file of a study ({str(error).splitlines()[0]})",
             "a file of RESULTS/weights",
@@ -87,4 +86,14 @@ def unpack_weights(
             ", ".join(known),
             "give the objectives of your own file, as docs/extending.md shows",
         )
+    model = make_model(trial_config, image_size, row, objective)
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        lines = [line.strip() for line in str(error).splitlines()]
+        raise InputError(
+            f"{received} has other weights than {row.name} as it is built now: {' '.join(lines[1:2] or lines)[:200]}",
+            "the model as it was when it was trained",
+            "give the module as it was, or train it again",
+        ) from None
     return model.eval().requires_grad_(False), trial_config

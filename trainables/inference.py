@@ -28,7 +28,8 @@ class TrainedModel:
     """A trained auto-encoder that takes and gives arrays.
 
     Attributes:
-        module: an nn.Module in evaluation mode, from image to image as tensors; ``module.to("cuda")`` moves it.
+        module: an nn.Module in evaluation mode, from images, (n, 1, side, side) in [0, 1], to logits, whose sigmoid is
+            the reconstruction; ``module.to("cuda")`` moves it.
         settings: what it was trained with.
     """
 
@@ -93,7 +94,7 @@ def decode(model: Autoencoder, codes: ArrayLike) -> NDArray[np.float32]:
         raise InputError(
             f"{model.architecture.name} cannot decode a code alone: it unpools with the switches of an image",
             "a model that unpools without them, as model_4",
-            "choose another model, or take model(images), which goes from image to image",
+            "choose another model, or take torch.sigmoid(module(images)), which goes from image to image",
         )
     given = np.asarray(codes)
     accepted = f"codes of shape (n, {model.code_size}), finite floats"

@@ -10,6 +10,7 @@ import platform
 import socket
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 from trainables.data.images import Dataset
 from trainables.evaluation.scores import LARGEST_HALF, Score, make_scores
 from trainables.models.architectures import Architecture, Control
+from trainables.models.module import seeded
 from trainables.models.pictures import Picture, blend_images, choose_ends, draw_samples, take_pictures
 from trainables.training.batched import BatchedTraining
 from trainables.training.devices import SEEDS_AT_ONCE, name_engine
@@ -171,7 +173,9 @@ def _train(
             if not metrics.finite:
                 outcome = Outcome("diverged", f"a loss of epoch {metrics.epoch} is not finite")
             elif training.done:
-                outcome = Outcome("complete") if searching else _measure_test(training, batch, trial, dataset)
+                # A module of the user's own may draw where it is measured, too.
+                with nullcontext() if trial_config.layered or searching else seeded(trial.seed or 0, clock.device):
+                    outcome = Outcome("complete") if searching else _measure_test(training, batch, trial, dataset)
             yield Report(trial.trial_id, columns | clock.columns(), metrics, outcome)
             if outcome is not None:
                 del going[trial]

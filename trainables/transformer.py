@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any, Self
 
 import numpy as np
@@ -106,6 +106,8 @@ class CodeTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         """
         check_is_fitted(self)
         given = self._check(X, reset=False)
+        if isinstance(self.model, TrainedModel) and given.dtype.kind == "f":
+            return self.model.encode(given.reshape(-1, IMAGE_SIZE, IMAGE_SIZE))
         span = getattr(self, "_range", None)
         whole = np.issubdtype(given.dtype, np.integer) and given.dtype != np.uint8
         if getattr(self, "_pixels", False) and (whole or _find_range(given)):  # The same numbers in another type.
@@ -118,6 +120,8 @@ class CodeTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
     def _check(self, X: ArrayLike, reset: bool) -> NDArray[Any]:
         """Return images as rows of numbers."""
         if getattr(X, "ndim", 0) == 3:
+            if X.shape[1] != X.shape[2]:  # type: ignore[union-attr]
+                raise ValueError(f"X of shape {X.shape}; accepted: square images, pad them")  # type: ignore[union-attr]
             X = np.asarray(X).reshape(len(X), -1)  # type: ignore[arg-type]
         if reset or hasattr(self, "n_features_in_"):
             given = validate_data(self, X, reset=reset, dtype="numeric", ensure_min_samples=2 if reset else 1)
@@ -133,7 +137,8 @@ class CodeTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
         return given  # type: ignore[no-any-return]
 
     def _check_parameters(self) -> None:
-        if isinstance(self.model, str) and self.model not in BUILT_IN:
+        row = isinstance(self.model, Architecture)
+        if not row and not (isinstance(self.model, str) and self.model in BUILT_IN):
             raise ValueError(f"model {self.model!r}; accepted: {', '.join(BUILT_IN)}, a row or a trained model")
         if self.recipe not in RECIPES:
             raise ValueError(f"recipe {self.recipe!r}; accepted: {', '.join(RECIPES)}")
@@ -141,6 +146,9 @@ class CodeTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEst
             value = getattr(self, name)
             if not isinstance(value, Integral) or not 1 <= int(value) <= most:
                 raise ValueError(f"{name} {value!r}; accepted: a whole number from 1 to {most:,}")
+        rate = self.learning_rate
+        if rate is not None and not (isinstance(rate, Real) and 0 < float(rate) < math.inf):
+            raise ValueError(f"learning_rate {rate!r}; accepted: a number above 0, or None for the recipe's")
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -14,8 +14,8 @@ from study.config.factorial import make_factorial
 from study.config.study_config import StudyConfig
 from trainables.data.datasets import data_name, is_own_data
 from trainables.errors import FieldError
-from trainables.models.architectures import STUDIED
-from trainables.training.objectives import OBJECTIVES, RECONSTRUCTION
+from trainables.models.architectures import STUDIED, Architecture
+from trainables.training.objectives import OBJECTIVES, RECONSTRUCTION, Objective
 
 _MNIST: Mapping[str, Any] = {"dataset": "mnist", "architectures": STUDIED, "recipe": "modern"}
 
@@ -134,6 +134,10 @@ def change_preset(
     A file of data of one's own is looked for from ``folder`` on.
     """
     values = {"preset": _derive_name(called)} | dict(preset) | dict(changes)
+    for name, kind, example in (("models", Architecture, "MODELS"), ("own_objectives", Objective, "OBJECTIVES")):
+        given = values.get(name) or ()
+        if not isinstance(given, list | tuple) or not all(isinstance(each, kind | Mapping) for each in given):
+            raise FieldError(name, f"{name} {given!r:.60}", f"a list of rows, as {example} in a file", "give a list")
     if "models" in preset and "models" in changes:
         values["models"] = (*preset["models"], *(row for row in changes["models"] if row not in preset["models"]))
     if "seeds" in changes and "seeds_at" not in changes:
@@ -147,7 +151,7 @@ def change_preset(
         values["objectives"] = (*planned, *(each.name for each in values["own_objectives"]))
     dataset: Any = values.get("dataset")
     if is_own_data(dataset):
-        values["dataset"] = os.path.abspath(folder / dataset)
+        values["dataset"] = os.path.abspath(folder / os.path.expanduser(dataset))
     values.setdefault("name", _derive_name(f"{called}-{data_name(dataset)}" if isinstance(dataset, str) else called))
     return StudyConfig(**values)
 

@@ -198,6 +198,13 @@ class StudyConfig:
         _check_choices("factors", self.factors, FACTORS)
         _check_choices("ablated_architectures", self.ablated_architectures, (*BUILT_IN, *own))
         _check_choices("code_sizes", self.code_sizes, self.code_sizes)
+        if self.finalists == 1 < self.trials:
+            raise FieldError(
+                "finalists",
+                f"finalists 1 of {self.trials} trials, which would be trial 0 whatever the search finds",
+                f"a whole number from 2 to {LEAST_SAMPLED_TRIALS - 1}, since trial 0 is one of them",
+                "give more finalists, or search 1 trial",
+            )
         places = [(arm, size) for arm, size, _ in self.seeds_at]
         _check_choices("seeds_at", places, places)
         if self.until_decided and not ("tuned" in self.arms and LOOKS[0] <= self.looks[0] < LOOKS[-1]):
@@ -332,6 +339,12 @@ class StudyConfig:
         size = self.ablated_code_size if self.ablated_code_size in self.code_sizes else self.code_sizes[0]
         names = [name for name in self.ablated_architectures if name in self.architectures]
         return tuple(cell for cell in self.list_cells(size) if cell.architecture in names)
+
+    def list_own_functions(self) -> list[Callable[..., Any]]:
+        """Return the functions of the user's own models and objectives, which trials call."""
+        records = (*self.models, *self.own_objectives)
+        values = (getattr(each, field.name) for each in records for field in dataclasses.fields(each))
+        return [value for value in values if callable(value)]
 
     def list_combinations(self) -> list[tuple[str, str]]:
         """Return architectures and objectives that are asked for together, those that do not fit included."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import os
 import signal
@@ -9,7 +10,7 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -148,6 +149,18 @@ def connect(
         local.stop(on_sigterm)
         ray._private.worker._worker_logs_enabled = True
         local.clear(keep_logs=failed)
+
+
+def send_by_value(functions: Iterable[Callable[..., Any]]) -> None:
+    """Have functions of the user's own reach trials as they are; nodes need not have the modules that define them.
+
+    Those of this package, which nodes have, and of installed ones are sent by name.
+    """
+    for module in filter(None, map(inspect.getmodule, functions)):
+        path = Path(getattr(module, "__file__", None) or "")
+        own = path.is_relative_to(Path(trainables.__file__).parent) or "site-packages" in path.parts
+        if path.suffix == ".py" and not own and module.__name__ in sys.modules and module.__name__ != "__main__":
+            ray.cloudpickle.register_pickle_by_value(module)
 
 
 def _join(address: str, options: dict[str, Any]) -> None:

@@ -102,6 +102,7 @@ def test_what_is_no_objective_is_refused_with_its_line(tmp_path: Path) -> None:
         ('"small_code"', '"denoising"', "line 13: an objective called denoising, which is built in"),
         ("(0.1, 1.0, 10.0)", "(1.0, 0.1, 10.0)", "line 13: small_code: strengths"),
         ("OBJECTIVES = [", "OBJECTIVES = [3, ", "line 11: OBJECTIVES is"),
+        ("10.0),", "10.0), outputs_per_unit=2,", "line 13: small_code: outputs_per_unit 2 without read_code"),
     ]:
         path = tmp_path / "wrong.py"
         path.write_text(good.replace(before, after))

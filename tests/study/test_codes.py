@@ -70,6 +70,11 @@ def test_own_models_and_data_are_reproduced_and_encoded(tmp_path: Path, capsys: 
     assert pq.read_table(tmp_path / "codes.parquet").num_rows == 80
 
     (tmp_path / "mine.npz").rename(tmp_path / "moved.npz")
+    np.savez(tmp_path / "mine.npz", **{name: values[::-1] for name, values in arrays.items()})
+    changed = run("study/codes.py", results, trial_id, "--output", tmp_path / "others.parquet")
+    assert changed.returncode == 2 and "it has changed since" in changed.stderr
+    assert not (tmp_path / "others.parquet").exists()
+    (tmp_path / "mine.npz").unlink()
     assert exit_status(("--reproduce", trial_id, str(results))) == 2
     assert "mine.npz" in capsys.readouterr().err
     moved = run("study/launch.py", "--reproduce", trial_id, results, "--dataset", tmp_path / "moved.npz")

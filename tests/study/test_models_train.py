@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +12,16 @@ import pytest
 import torch
 
 from study.models import ReplacementWarning, load_model, train
+from tests.trainables.models.test_module import Tied
 from trainables.data.datasets import load_dataset
 from trainables.errors import InputError
 from trainables.inference import encode
-from trainables.models.architectures import BUILT_IN
+from trainables.models.architectures import BUILT_IN, Encoder, ModuleAutoencoder
 from trainables.training.training import EpochMetrics, Training, move_pixels
 from trainables.trial_config import RECIPES
 
 TEST = load_dataset("digits").test.pixels
+MODEL_4: Any = BUILT_IN["model_4"]
 
 
 def test_a_model_is_that_of_a_training_and_is_loaded_as_it_was(tmp_path: Path) -> None:
@@ -90,9 +93,17 @@ def test_a_folder_without_a_model_is_refused_with_what_to_name(tmp_path: Path) -
     [
         ({"architecture": "model_9"}, "model_4"),
         ({"architecture": {"pooling": "max"}}, "or give a row of your own"),
+        ({"architecture": replace(MODEL_4, encoder=Encoder("mine", (9, 1), True))}, "which is built in"),
+        (
+            {"architecture": ModuleAutoencoder("model_4", "4", "()", Tied, {"maps": 3, "dropout": 0.3})},
+            "which is built in",
+        ),
         ({"recipe": "adam"}, "caffe, modern, muon"),
         ({"code_size": 0}, "1 to 784 units"),
         ({"epochs": 0}, "at least 1 epoch"),
+        ({"seed": None}, "a seed from 0"),
+        ({"device": "gpu"}, "cpu"),
+        ({"architecture": replace(MODEL_4, name="MyNet")}, "name 'MyNet'"),
         ({"data": "nothing"}, "nothing"),
         ({"learning_rate": 1e30}, "is not finite"),
         ({"learning_rate": -1.0}, "above 0"),
@@ -105,3 +116,14 @@ def test_what_cannot_be_trained_is_refused(changes: dict[str, Any], told: str, t
     with pytest.raises(InputError, match=told):
         train(**values | changes, output=tmp_path / "model")
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_a_home_is_meant_by_a_tilde_and_a_bucket_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As by `load_model`; numbers of NumPy count as numbers."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    settings: dict[str, Any] = {"data": "digits", "epochs": np.int64(1), "recipe": "modern", "seed": np.int64(2)}
+    train("unpool_only", output="~/mine", code_size=np.int64(3), **settings)  # type: ignore[arg-type]
+    assert load_model("~/mine").module.code_size == 3
+    assert (tmp_path / "mine" / "model.safetensors").is_file()
+    with pytest.raises(InputError, match="a folder of this machine"):
+        train("unpool_only", output="s3://bucket/mine", **settings)

@@ -57,6 +57,8 @@ def test_a_file_that_is_no_weights_file_is_refused(tmp_path: Path) -> None:
     foreign.write_bytes(b"not a weights file at all")
     with pytest.raises(InputError, match="not a weights file"):
         load_checkpoint(foreign)
+    with pytest.raises(InputError, match="an objective or a model by itself"):
+        load_checkpoint(foreign, OBJECTIVES["k_sparse"])  # type: ignore[arg-type]
 
 
 def test_the_header_says_which_trial_and_which_row(tmp_path: Path) -> None:

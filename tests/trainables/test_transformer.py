@@ -91,6 +91,8 @@ def test_a_trained_model_is_a_step_of_a_pipeline(model: Autoencoder, digits: Dat
     """Cloned, fitted, with named outputs; images may be rows of pixels, and others than pixels are refused."""
     first = CodeTransformer(trained(model))
     np.testing.assert_array_equal(first.transform(digits.test.pixels), trained(model).encode(digits.test.pixels))
+    between = np.random.default_rng(0).random((5, 28, 28))  # no multiples of 1/255
+    np.testing.assert_array_equal(first.transform(between), trained(model).encode(between))
     classifier = clone(make_pipeline(first, StandardScaler(), LogisticRegression(max_iter=2000)))
     rows = digits.training.pixels.reshape(-1, 784)
     classifier.fit(rows, digits.training.labels)
@@ -109,6 +111,9 @@ def test_a_trained_model_is_a_step_of_a_pipeline(model: Autoencoder, digits: Dat
         ({"recipe": "adam"}, "accepted: caffe"),
         ({"code_size": 0}, "from 1 to 784"),
         ({"epochs": 1.5}, "from 1 to 100,000"),
+        ({"learning_rate": -0.01}, "a number above 0"),
+        ({"learning_rate": "a"}, "a number above 0"),
+        ({"model": None}, "a row or a trained model"),
     ],
 )
 def test_what_cannot_be_trained_is_refused_by_fit(changes: dict[str, Any], told: str) -> None:
@@ -117,6 +122,8 @@ def test_what_cannot_be_trained_is_refused_by_fit(changes: dict[str, Any], told:
         CodeTransformer(**changes).fit(np.random.default_rng(0).random((20, 9)))
     with pytest.raises(ValueError, match="785 features"):
         CodeTransformer().fit(np.zeros((20, 785)))
+    with pytest.raises(ValueError, match=r"of shape \(20, 28, 20\); accepted: square images"):
+        CodeTransformer().fit(np.zeros((20, 28, 20)))
 
 
 @pytest.mark.slow

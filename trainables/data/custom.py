@@ -47,12 +47,24 @@ def load_custom(path: Path) -> Dataset:
     try:
         arrays = _read_npz(path) if path.suffix == ".npz" else _read_parquet(path)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, pa.ArrowException) as error:
+        if "Object arrays" in str(error):  # as pandas gives columns of text
+            raise InputError(
+                f"{path}: an array of Python objects, which would have to be run to be read",
+                "arrays of numbers, and labels that are numbers or text",
+                "labels = labels.astype(str); images = numpy.stack(images)",
+            ) from None
         raise InputError(
             f"data set {path} cannot be read ({explain_unreadable(error)})",
             "a whole .npz or .parquet file of images, without pickled objects",
             "check the path" if isinstance(error, FileNotFoundError) else _SEE,
         ) from None
     pixels = {split: _check_pixels(f"{path}: {split} images", arrays[f"{split}_images"]) for split in LEAST_IMAGES}
+    if max(int(found.max(initial=0)) for found in pixels.values()) == 1:
+        raise InputError(
+            f"{path}: no pixel is above 1 of 255, so that all images are black",
+            "whole numbers from 0 to 255, floats from 0 to 1, or booleans",
+            "of images of 0 and 1: images = images.astype(bool)",
+        )
     if pixels["train"].shape[1:] != pixels["test"].shape[1:]:
         raise InputError(
             "{}: training images of {}x{}, test images of {}x{}".format(
@@ -133,7 +145,7 @@ def _check_pixels(what: str, images: Array) -> NDArray[np.uint8]:
         raise InputError(
             f"{what}: an array of shape {images.shape}",
             "(n, side, side), grey and square, also as (n, side, side, 1), (n, 1, side, side) or (n, side * side)",
-            "of colours take the mean, images = images.mean(axis=3); then cut or pad them to squares",
+            _convert_to_squares(images.shape),
         )
     if images.dtype == bool:
         return np.array(images, np.uint8, order="C") * np.uint8(255)
@@ -145,9 +157,21 @@ def _check_pixels(what: str, images: Array) -> NDArray[np.uint8]:
         raise InputError(
             f"{what}: {images.dtype} from {least} to {most}",
             "whole numbers from 0 to 255, as uint8, floats from 0 to 1, or booleans",
-            "images = images.astype('float32'); images = (images - images.min()) / (images.max() - images.min())",
+            f"images = (images.astype('float32') - {least:g}) / {most - least:g}, the images of both splits alike"
+            if whole or broken
+            else "convert them: images = images.astype('float32')",
         )
     return np.array(images if whole else np.rint(images * 255), np.uint8, order="C")
+
+
+def _convert_to_squares(shape: tuple[int, ...]) -> str:
+    """Return the lines of NumPy that make square grey images of such an array, as far as it is of images."""
+    if len(shape) == 4:
+        return f"take the mean of colours: images = images.mean(axis={1 if shape[1] in (3, 4) else 3}).astype('uint8')"
+    if len(shape) == 3:
+        side = max(shape[1:])
+        return f"images = numpy.pad(images, ((0, 0), (0, {side - shape[1]}), (0, {side - shape[2]})))"
+    return "images = images.reshape(-1, HEIGHT, WIDTH), then cut or pad them to squares"
 
 
 def _check_labels(path: Path, arrays: Mapping[str, Array], counts: Mapping[str, int]) -> dict[str, NDArray[np.int64]]:
@@ -157,6 +181,7 @@ def _check_labels(path: Path, arrays: Mapping[str, Array], counts: Mapping[str, 
         return {}
     if len(given) < len(counts):
         raise InputError(f"{path}: labels of {', '.join(given)} images only", "labels of both splits, or of none", _SEE)
+    given = {split: np.char.decode(values) if values.dtype.kind == "S" else values for split, values in given.items()}
     given = {split: values[:, 0] if values.shape == (counts[split], 1) else values for split, values in given.items()}
     for split, values in given.items():
         # Only NaN is not equal to itself; a table that lacks a name has None.
@@ -176,7 +201,8 @@ def _check_labels(path: Path, arrays: Mapping[str, Array], counts: Mapping[str, 
             raise InputError(
                 f"{path}: {split} labels are {values.dtype} of shape {values.shape}",
                 f"({counts[split]},) whole numbers from 0, or names",
-                "labels = numpy.unique(labels, return_inverse=True)[1] numbers any, or leave the labels out",
+                "number those of both splits together, names, numbers = numpy.unique(numpy.concatenate([train_labels, "
+                "test_labels]), return_inverse=True), or leave the labels out",
             )
         labels[split] = values.astype(np.int64)
     classes = set(np.unique(labels["train"]).tolist())

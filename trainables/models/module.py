@@ -94,7 +94,7 @@ def measure_module(
     Raises:
         InputError: it raises, gives other shapes or kinds, or has parameters that no gradient reaches.
     """
-    model = OwnModule(row, code_size, settings)
+    model = OwnModule(row, code_size, settings, image_size)
     what = f"{row.name} with {', '.join([f'code_size={code_size}', *_name_values(settings)])}"
     images = torch.rand(2, 1, image_size, image_size, generator=torch.Generator().manual_seed(0))
     with seeded(0, torch.device("cpu")):

@@ -19,7 +19,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from trainables.ops.operations import (
     ACTIVATIONS,
@@ -565,9 +564,14 @@ class Layers(torch.autograd.Function):
         return result, *found
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
-        """Return the gradients of the maps, where it is needed, and of the parameters."""
+        """Return the gradients of the maps, where it is needed, and of the parameters.
+
+        Raises:
+            RuntimeError: they are to be differentiated again, as by ``create_graph=True``, which kernels cannot.
+        """
+        if torch.is_grad_enabled():  # PyTorch itself refuses only what depends on the gradients given here.
+            raise RuntimeError("kernels cannot be differentiated twice: an objective that needs it says plain=True")
         result, *parameters = ctx.saved_tensors  # raises where one has changed since the way forward
         given, chain, work, to_input = gradients[0], ctx.chain, ctx.lease.work, ctx.needs_input_grad[3]
         if given is None:
@@ -590,14 +594,23 @@ class Losses(torch.autograd.Function):
         losses = torch.zeros(2, dtype=torch.float64)
         measure_losses = load_kernels().pointwise.measure_losses
         measure_losses(_read(given), _read(wanted), _read(ctx.slopes[0]), _read(ctx.slopes[1]), losses.numpy())
+        ctx.save_for_backward(logits, images)
         ctx.set_materialize_grads(False)
         cross_entropy, squared_error = (losses / len(images)).float()
         return cross_entropy, squared_error
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor, None]:
-        """Return the gradient of the logits."""
+        """Return the gradient of the logits, which can be differentiated again."""
+        if torch.is_grad_enabled():
+            logits, wanted = ctx.saved_tensors
+            shown = logits.sigmoid()
+            slopes = (shown - wanted, 2 * (shown - wanted) * shown * (1 - shown))
+            scaled = (
+                (slope, part / len(wanted)) for slope, part in zip(slopes, gradients, strict=True) if part is not None
+            )
+            first, *rest = (slope * share for slope, share in scaled)
+            return sum(rest, first), None
         images = ctx.slopes.shape[-1]
         parts = [slope * (part / images) for slope, part in zip(ctx.slopes, gradients, strict=True) if part is not None]
         return (parts[0] if len(parts) == 1 else parts[0] + parts[1]).permute(3, 0, 1, 2), None

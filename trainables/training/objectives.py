@@ -27,7 +27,7 @@ RECONSTRUCTION = "reconstruction"
 """The name of the objective that the others are compared with; the only one that trials of older versions have."""
 
 Strengths = tuple[float, float, float]
-"""Weakest, middle and strongest; the middle one is the default, at which settings are searched."""
+"""The smallest number first; the middle one is the default, at which settings are searched."""
 
 
 def _fits_all(row: Architecture) -> str:
@@ -131,10 +131,10 @@ def check_objective(objective: Objective) -> None:
             "give it another name",
         )
     strengths: Any = objective.strengths
-    numbers = isinstance(strengths, tuple) and all(isinstance(each, int | float) for each in strengths)
+    numbers = isinstance(strengths, tuple | list) and all(isinstance(each, int | float) for each in strengths)
     if not numbers or len(strengths) != 3 or not strengths[0] < strengths[1] < strengths[2] < math.inf:
         raise InputError(
-            f"{objective.name}: strengths {strengths!r:.60}", "three numbers, the weakest first", "correct strengths"
+            f"{objective.name}: strengths {strengths!r:.60}", "three numbers, the smallest first", "correct strengths"
         )
     if not callable(objective.find_losses):
         raise InputError(
@@ -147,6 +147,12 @@ def check_objective(objective: Objective) -> None:
             f"{objective.name}: labelled {objective.labelled}, linear {objective.linear}, decodes {objective.decodes}",
             "an objective without labels, of models that decode to logits; the others are of controls",
             "leave these out",
+        )
+    if objective.outputs_per_unit == 2 and objective.read_code is None:
+        raise InputError(
+            f"{objective.name}: outputs_per_unit 2 without read_code",
+            "a function that makes the code of twice as many outputs, such as their mean",
+            "give read_code, as docs/extending.md shows",
         )
     if objective.shared or not 1 <= objective.outputs_per_unit <= 2:
         raise InputError(

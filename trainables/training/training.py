@@ -197,7 +197,7 @@ class Training:
         own = not self.trial_config.layered
         with seeded(int(draws), self.train_pixels.device) if own else nullcontext():
             rate, cross_entropy, squared_error = self._train_steps()
-        return self.end_epoch(started, rate, cross_entropy, squared_error)
+            return self.end_epoch(started, rate, cross_entropy, squared_error)
 
     def _train_steps(self) -> tuple[float, float, float]:
         """Take the steps of an epoch; return the last learning rate and the mean losses."""
@@ -289,7 +289,8 @@ def reconstruction_losses(logits: Tensor, images: Tensor) -> tuple[Tensor, Tenso
 
     Caffe's Euclidean loss is half of the squared error. Source: [file].
     """
-    if logits.device.type == "cpu" and logits.dtype == images.dtype == torch.float32 and has_kernels():
+    fast = logits.device.type == "cpu" and logits.dtype == images.dtype == torch.float32 and has_kernels()
+    if fast and not images.requires_grad:  # An image is what its reconstruction is compared with, too.
         return Losses.apply(logits, images)  # type: ignore[no-untyped-call,no-any-return]
     count = len(images)
     cross_entropy = F.binary_cross_entropy_with_logits(logits, images, reduction="sum") / count

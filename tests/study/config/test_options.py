@@ -6,6 +6,7 @@ import dataclasses
 import sys
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -13,6 +14,7 @@ import study.run
 from study import launch
 from study.config.options import RunOptions
 from study.config.study_config import StudyConfig
+from trainables.errors import InputError
 
 GIVEN = RunOptions(
     results_dir="s3://bucket/results",
@@ -75,3 +77,21 @@ def test_every_flag_reaches_the_launch_with_its_value(monkeypatch: pytest.Monkey
 def test_no_option_changes_what_is_studied(monkeypatch: pytest.MonkeyPatch) -> None:
     """The configuration is the same with all of them as without."""
     assert launched(monkeypatch, "--concurrency", "3", "--quiet")[0] == launched(monkeypatch)[0]
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"concurrency": -1}, "at least 1"),
+        ({"concurrency": 0}, "at least 1"),
+        ({"concurrency": 1.5}, "a whole number"),
+        ({"gpus_per_trial": 1.5}, "a fraction below 1"),
+        ({"time_budget": 0}, "above 0"),
+        ({"epoch_limit": float("nan")}, "above 0"),
+        ({"verbosity": "debug"}, "quiet, normal, verbose"),
+    ],
+)
+def test_what_the_command_line_refuses_python_refuses(given: dict[str, Any], told: str) -> None:
+    """A launch with such a number would wait for ever, or take it for none."""
+    with pytest.raises(InputError, match=told):
+        RunOptions(**given)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,8 @@ from study.config.study_config import PUBLISHED_EPOCHS
 from study.plan.rounds import is_grid, list_rounds
 from study.plan.trials import plan_trials
 from trainables.errors import InputError
-from trainables.models.architectures import STUDIED
+from trainables.models.architectures import BUILT_IN, STUDIED
+from trainables.training.objectives import OBJECTIVES
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -128,3 +130,18 @@ def test_a_study_file_may_have_any_name() -> None:
         config = change_preset(PRESETS["quick"], {}, called)
         assert re.fullmatch("(my-study|etude)", config.preset)
         assert config.name == f"{config.preset}-digits"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"models": BUILT_IN["model_4"]},
+        {"models": ["relu_tile"]},
+        {"own_objectives": ["small_code"]},
+        {"own_objectives": OBJECTIVES["denoising"]},
+    ],
+)
+def test_what_is_no_list_of_rows_is_refused_in_words(changes: dict[str, Any]) -> None:
+    """As one model without its brackets."""
+    with pytest.raises(InputError, match="a list of rows"):
+        study_config("quick", **changes)

@@ -38,6 +38,12 @@ from trainables.trial_config import RECIPES
         ("search_metric", "error", "unknown search metric 'error'", "cross_entropy, squared_error"),
         ("search_metric", 3, "search_metric 3", "one of: cross_entropy, squared_error"),
         ("finalists", 9, "finalists 9", "a whole number from 1 to 8"),
+        (
+            "finalists",
+            1,
+            "finalists 1 of 3 trials, which would be trial 0 whatever the search finds",
+            "a whole number from 2 to 8, since trial 0 is one of them",
+        ),
         ("generation_size", 0, "generation_size 0", "a whole number from 1 to 1,000"),
         ("multiply_adds_budget", 0, "multiply_adds_budget 0", "a whole number from 1 to 1,000,000,000,000"),
         ("name", ".hidden", "name '.hidden'", "letters, digits, '-', '_' and '.', not starting with '.', at most 100"),

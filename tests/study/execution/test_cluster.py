@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import importlib
 import os
 import subprocess
 import sys
@@ -11,10 +13,13 @@ from pathlib import Path
 import pytest
 import ray
 
+from study.config.presets import study_config
 from study.execution import cluster
 from study.execution.tuner import Resources
 from tests.documents import ROOT
 from trainables.errors import InputError
+from trainables.models.architectures import ModuleAutoencoder
+from trainables.training.objectives import OBJECTIVES
 
 
 @pytest.fixture(autouse=True)
@@ -119,3 +124,27 @@ def test_a_process_with_a_ray_of_its_own_keeps_it(monkeypatch: pytest.MonkeyPatc
             cluster.connect(address, None, None, "quiet"),
         ):
             pytest.fail("it was begun")
+
+
+def test_functions_of_a_users_module_reach_processes_that_lack_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of a script that imports its models; what is built in goes by its name."""
+    (tmp_path / "users_models.py").write_text("HIDDEN = 7\n\ndef build(code_size):\n    return code_size + HIDDEN\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    build = importlib.import_module("users_models").build
+    own = dataclasses.replace(OBJECTIVES["denoising"], name="mine")
+    row = ModuleAutoencoder("users", "Users", "(own)", build)
+    config = study_config("quick", models=(row,), own_objectives=(own,))
+    assert build in config.list_own_functions() and own.find_losses in config.list_own_functions()
+    cluster.send_by_value(config.list_own_functions())
+    try:
+        (tmp_path / "sent").write_bytes(ray.cloudpickle.dumps((build, own)))
+    finally:
+        ray.cloudpickle.unregister_pickle_by_value(sys.modules["users_models"])
+    read = "import sys, ray.cloudpickle as c; f, own = c.loads(open(sys.argv[1], 'rb').read()); print(f(3), own.name)"
+    done = subprocess.run(
+        [sys.executable, "-c", read, str(tmp_path / "sent")], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    assert done.stdout == "10 mine\n"
+    assert len(ray.cloudpickle.dumps(own.find_losses)) < 200

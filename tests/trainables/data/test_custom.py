@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
 import shutil
 import sys
 from collections.abc import Callable
@@ -108,15 +109,16 @@ def test_booleans_are_black_and_white(tmp_path: Path) -> None:
     assert np.array_equal(load_dataset(npz(tmp_path, black)).test.pixels, (ARRAYS["test_images"] > 9) * np.uint8(255))
 
 
-@pytest.mark.parametrize("kind", ["names", "floats", "column"])
+@pytest.mark.parametrize("kind", ["names", "bytes", "floats", "column"])
 def test_labels_may_be_names_whole_floats_or_a_column(kind: str, tmp_path: Path) -> None:
     """Names are numbered in the order of the alphabet, which need not be that of their first images."""
     names, order = np.array(["ten", "one", "two"]), np.array([1, 0, 2])
     change = {"names": lambda labels: names[labels], "floats": lambda labels: labels.astype(np.float32)}
     change["column"] = lambda labels: labels[:, None]
+    change["bytes"] = lambda labels: names.astype("S")[labels]
     given = {name: change[kind](ARRAYS[name]) for name in ("train_labels", "test_labels")}
     found = load_dataset(npz(tmp_path, ARRAYS | given)).test.labels
-    expected = order[ARRAYS["test_labels"]] if kind == "names" else ARRAYS["test_labels"]
+    expected = order[ARRAYS["test_labels"]] if kind in ("names", "bytes") else ARRAYS["test_labels"]
     assert found is not None and np.array_equal(found, expected)
 
 
@@ -139,6 +141,11 @@ def test_labels_may_be_left_out(tmp_path: Path) -> None:
     ("changes", "expected"),
     [
         ({"train_images": PIXELS[:60, :, :27]}, "shape (60, 28, 27)"),
+        ({"train_images": PIXELS[:60, :, :27]}, "images = numpy.pad(images, ((0, 0), (0, 0), (0, 1)))"),
+        (
+            {"train_images": PIXELS[:60] * 3.0},
+            f"images = (images.astype('float32') - 0) / {PIXELS[:60].max() * 3.0:g}, the",
+        ),
         ({"train_images": PIXELS[:60, None].repeat(3, 1)}, "shape (60, 3, 28, 28)"),
         ({"train_images": PIXELS[:60].reshape(60, -1)[:, :783]}, "shape (60, 783)"),
         ({"train_images": PIXELS[:60] / 100}, "float64 from 0.0 to 2.55"),
@@ -158,9 +165,12 @@ def test_labels_may_be_left_out(tmp_path: Path) -> None:
         ({"test_labels": LABELS[60:] + 7}, "each with training images"),
         ({"train_labels": 0 * LABELS[:60], "test_labels": 0 * LABELS[60:]}, "1 classes of training images"),
         ({"train_labels": None}, "labels of test images only"),
+        ({name: ARRAYS[name] // 128 for name in UNLABELLED}, "of images of 0 and 1: images = images.astype(bool)"),
+        ({"train_images": PIXELS[:60, None].repeat(3, 1)}, "images = images.mean(axis=1).astype('uint8')"),
+        ({"train_images": PIXELS[:60, :, :, None].repeat(3, 3)}, "images = images.mean(axis=3).astype('uint8')"),
         ({"test_images": None}, "holds train_images, train_labels, test_labels"),
         ({"images": PIXELS}, "rename, add or remove arrays"),
-        ({"train_labels": np.array(["a"] * 60, dtype=object)}, "cannot be read"),
+        ({"train_labels": np.array(["a"] * 60, dtype=object)}, "labels = labels.astype(str)"),
     ],
     ids=str,
 )
@@ -264,3 +274,18 @@ def test_tables_say_that_scores_need_labels(tmp_path: Path) -> None:
     lacking = [each for each in findings(results) if each.missing == ("labels, which the data do not have",)]
     assert lacking
     assert all(each.command == "" for each in lacking)
+
+
+def test_what_a_message_says_to_do_makes_of_labels_what_they_were(tmp_path: Path) -> None:
+    """Both splits are numbered together: a class that one of them lacks keeps its number."""
+    names = [np.array([-3, 4, 9])[labels] for labels in (ARRAYS["train_labels"], ARRAYS["test_labels"] % 2 + 1)]
+    given = dict(zip(("train_labels", "test_labels"), names, strict=True))
+    with pytest.raises(InputError) as raised:
+        load_dataset(npz(tmp_path, ARRAYS | given))
+    advice = re.search(r"names, numbers = .*return_inverse=True\)", str(raised.value))
+    assert advice is not None
+    done: dict[str, Any] = {"numpy": np, **given}
+    exec(advice[0], done)
+    numbered = {"train_labels": done["numbers"][:60], "test_labels": done["numbers"][60:]}
+    found = load_dataset(npz(tmp_path, ARRAYS | numbered)).test.labels
+    assert found is not None and np.array_equal(found, ARRAYS["test_labels"] % 2 + 1)

@@ -12,9 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from trainables.checkpoint import load_checkpoint, pack_weights
+from trainables.data.datasets import load_dataset
 from trainables.errors import InputError
 from trainables.models.architectures import ModuleAutoencoder
 from trainables.models.module import ModuleSize, OwnModule, measure_module
+from trainables.run_trial import Trial, TrialBatch, run_trial
 from trainables.training.training import Training, make_optimizer, measure
 from trainables.trial_config import RECIPES, TrialConfig
 
@@ -96,6 +98,35 @@ def test_validation_is_measured_in_evaluation_mode() -> None:
     assert measure(model, make_pixels()[:40])[0] == metrics.validation_cross_entropy
 
 
+class Noisy(Tied):
+    """One that draws wherever it is asked, also in evaluation."""
+
+    def encode(self, images: Tensor) -> Tensor:
+        """From images to codes."""
+        return super().encode(images) + torch.randn(len(images), self.there.out_features)
+
+
+def test_a_seed_decides_what_is_drawn_where_a_module_is_measured() -> None:
+    """Whatever else the process draws: searches are decided by these figures."""
+    row = dataclasses.replace(TIED, name="noisy", build=Noisy)
+    figures: list[Any] = []
+    for drawn in (1, 2):
+        torch.manual_seed(drawn)
+        metrics = Training(make_config(row=row), 1, make_pixels(), make_pixels()[:40], row).train_epoch()
+        figures.append(metrics.validation_cross_entropy)
+        batch = TrialBatch("confirm", row, 5, make_config(row=row), (Trial("noisy", 1),))
+        outcome = list(run_trial(batch, load_dataset("digits"), torch.device("cpu")))[-1].outcome
+        assert outcome is not None
+        figures.append([score.value for score in outcome.scores])
+    assert figures[:2] == figures[2:]
+
+
+def test_a_module_of_images_of_another_size_is_measured_with_them() -> None:
+    """As one that `study.models.train` trains on images of 32x32."""
+    row = ModuleAutoencoder("wide", "Wide", "(own)", Wide)
+    assert measure_module(row, 4, {}, 32).multiply_adds == 2 * 4 * 32 * 32
+
+
 def test_muon_takes_matrices_and_kernels_for_weights() -> None:
     """All else, of a batch normalisation as well, are biases; what is not trained is in neither."""
     model = OwnModule(TIED, 5, TIED.settings)
@@ -120,6 +151,25 @@ def test_its_weights_load_with_the_module_alone(tmp_path: Path) -> None:
     changed = dataclasses.replace(TIED, settings={"maps": 4, "dropout": 0.3})
     with pytest.raises(InputError, match="a model called tied, which is another"):
         load_checkpoint(path, models=[changed])
+    edited = dataclasses.replace(TIED, build=lambda code_size, maps, dropout: Tied(code_size, maps + 1, dropout))
+    with pytest.raises(InputError, match=r"has other weights than tied as it is built now: size mismatch for module\."):
+        load_checkpoint(path, models=[edited])
+
+
+class Wide(nn.Module):
+    """One matrix each way, for images of 32x32."""
+
+    def __init__(self, code_size: int) -> None:
+        super().__init__()
+        self.there, self.back = nn.Linear(1024, code_size), nn.Linear(code_size, 1024)
+
+    def encode(self, images: Tensor) -> Tensor:
+        """From images to codes."""
+        return self.there(images.flatten(1))  # type: ignore[no-any-return]
+
+    def decode(self, codes: Tensor) -> Tensor:
+        """From codes to logits."""
+        return self.back(codes).view(-1, 1, 32, 32)  # type: ignore[no-any-return]
 
 
 class Wrong(nn.Module):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import math
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from trainables.models import initialization
@@ -337,14 +339,36 @@ def test_derivatives_of_derivatives_are_refused_and_the_plain_path_has_them() ->
     """Wrong ones would be worse."""
     model = start(BUILT_IN["unpool_only"])
     images = draw_images(2).requires_grad_()
-    for plain in (False, True):
+    for plain, power in itertools.product((False, True), (1, 2)):  # of power 1 a gradient depends on weights alone
         model.plain = plain
-        (gradient,) = torch.autograd.grad(model(images).square().sum(), images, create_graph=True)
+        made = (model(images) ** power).sum()
         if plain:
-            assert torch.autograd.grad(gradient.square().sum(), images)[0].abs().max() > 0
+            (gradient,) = torch.autograd.grad(made, images, create_graph=True)
+            assert torch.autograd.grad(gradient.square().sum(), model.get_parameter("code.weight"))[0].abs().max() > 0
         else:
-            with pytest.raises(RuntimeError, match=r"differentia|graph"):
-                torch.autograd.grad(gradient.square().sum(), images)
+            with pytest.raises(RuntimeError, match="differentiated twice: an objective that needs it says plain=True"):
+                torch.autograd.grad(made, images, create_graph=True)
+
+
+@pytest.mark.parametrize("of_target", [False, True])
+def test_losses_are_differentiated_twice_as_stock_ones_are(of_target: bool) -> None:
+    """By what is given, and by the image where it is also what is compared with."""
+    model = start(BUILT_IN["unpool_only"])
+    model.plain = True
+    weight = model.get_parameter("conv1.weight")
+    slopes = []
+    for stock in (False, True):
+        images = draw_images(3).requires_grad_()
+        target = images if of_target else images.detach()
+        logits = model(images)
+        if stock:
+            cross_entropy = F.binary_cross_entropy_with_logits(logits, target, reduction="sum") / 3
+            squared_error = F.mse_loss(torch.sigmoid(logits), target, reduction="sum") / 3
+        else:
+            cross_entropy, squared_error = reconstruction_losses(logits, target)
+        (gradient,) = torch.autograd.grad(cross_entropy + 3 * squared_error, images, create_graph=True)
+        slopes.append((gradient.detach(), *torch.autograd.grad(gradient.square().sum(), weight)))
+    torch.testing.assert_close(slopes[0], slopes[1], rtol=1e-4, atol=1e-5)
 
 
 def test_numba_is_not_imported_before_a_model_computes() -> None:
