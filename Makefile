@@ -45,7 +45,11 @@ test-cluster: $(DEVELOPS)
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 to 3.13 is needed, this is " + sys.version) if not (3, 11) <= sys.version_info < (3, 14) else None'
-	grep -qsx "version = $(VERSION)" .venv/pyvenv.cfg || rm -rf .venv  # another Python makes it anew
+	@# Another Python makes anew what make has made; an environment that somebody else made stays as it is.
+	@[ -z "$$(ls -A .venv 2>/dev/null)" ] || grep -qsx "version = $(VERSION)" .venv/pyvenv.cfg || \
+		if ls .venv/.installed-* >/dev/null 2>&1; then rm -rf .venv; else \
+		echo "make did not make .venv, and it is not of Python $(VERSION): install into it (docs/install.md) and run" \
+			"$(BIN)/python study/launch.py --preset quick, or remove it (rm -rf .venv) and run make again" >&2; exit 1; fi
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e .
 	touch $@

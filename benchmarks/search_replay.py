@@ -147,8 +147,8 @@ def choose_by_rounds(configurations: Sequence[Configuration], finalists: int = 3
 def choose_by_halving(configurations: Sequence[Configuration], epochs_allowed: int) -> tuple[int, int]:
     """Return the place that asynchronous halving chooses of those that come first, until so many epochs are trained.
 
-    A trial goes on at a rung where it is among the best third of those that have reached it by then, its own value
-    among them: the rungs of Tune's ASHA with a grace period of a fifth.
+    A trial goes on at a rung where it is no worse than the best third of those that reached it before, and the first
+    always does: the rungs of Tune's ASHA with a grace period of a fifth.
     """
     longest = max(configurations[0].curves)
     rungs, rung = [], max(1, longest // 5)

@@ -173,19 +173,50 @@ def test_a_study_installs_what_it_needs_and_tests_what_they_need_besides(tmp_pat
         assert ("[dev" in told) is develops
 
 
-@pytest.mark.parametrize(("version", "kept"), [("3.13.99", True), ("3.11.7", False)])
-def test_another_python_makes_the_environment_anew(tmp_path: Path, version: str, kept: bool) -> None:
-    """By a Python that says its version and then makes nothing; that of the same version leaves what is there."""
+@pytest.mark.parametrize(
+    ("found", "by_make", "kept", "goes_on"),
+    [
+        (None, False, False, True),
+        ("", False, True, True),
+        ("version = 3.13.99", False, True, True),
+        ("version = 3.13.99", True, True, True),
+        ("version = 3.11.7", True, False, True),
+        ("version = 3.11.7", False, True, False),
+        ("version_info = 3.13.99", False, True, False),
+    ],
+    ids=["none", "an empty folder", "the same, of venv", "the same, of make", "another, of make", "another", "of uv"],
+)
+def test_another_python_makes_anew_what_make_has_made(
+    found: str | None, by_make: bool, kept: bool, goes_on: bool, tmp_path: Path
+) -> None:
+    """By a Python that says its version and then makes nothing; what somebody else made is not removed."""
     for name in ("Makefile", "pyproject.toml", "constraints.txt"):
         shutil.copy(ROOT / name, tmp_path)
     python = tmp_path / "python"
     python.write_text('#!/bin/sh\n[ "$1" = -c ] && echo 3.13.99\n')
     python.chmod(0o755)
-    (tmp_path / ".venv").mkdir()
-    (tmp_path / ".venv" / "pyvenv.cfg").write_text(f"home = /usr/bin\nversion = {version}\n")
+    if found is not None:
+        (tmp_path / ".venv").mkdir()
+    if found:
+        (tmp_path / ".venv" / "pyvenv.cfg").write_text(f"home = /usr/bin\n{found}\n")
+    if by_make:
+        (tmp_path / ".venv" / ".installed-3.11.7").touch()
+    asked = subprocess.run(["make", "--dry-run", "study", f"PYTHON={python}"], cwd=tmp_path, capture_output=True)
+    assert asked.returncode == 0
     done = subprocess.run(["make", "study", f"PYTHON={python}"], cwd=tmp_path, capture_output=True, text=True)
-    assert f"{python} -m venv .venv" in done.stdout and done.returncode != 0
+    assert done.returncode != 0
+    assert (f"{python} -m venv .venv" in done.stdout) == goes_on
+    assert ("remove it (rm -rf .venv) and run make again" in done.stderr) != goes_on
     assert (tmp_path / ".venv").exists() == kept
+
+
+def test_a_container_leaves_the_environment_of_the_checkout_that_it_mounts_as_it_is() -> None:
+    """Its Python is another one: an empty volume lies over the folder that make would make anew."""
+    page = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
+    (command,) = (line for line in re.findall(r"`([^`]+)`", page) if line.startswith("docker run"))
+    words = shlex.split(command)
+    mounts = [words[at + 1] for at, word in enumerate(words) if word == "-v"]
+    assert mounts == ["$PWD:/cae-study", "/cae-study/.venv"]
 
 
 @pytest.mark.slow

@@ -332,13 +332,10 @@ def _require_loopback() -> None:
 
 
 def _provide_token() -> None:
-    """Give Ray a token of this process alone where the home folder has none and cannot be written."""
+    """Give Ray a token of this process alone where the user has none: Ray would leave one that others can read."""
     if os.environ.keys() & {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"}:
         return
-    folder = Path("~/.ray").expanduser()
-    with suppress(OSError):
-        folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / "auth_token").exists() and not os.access(folder, os.W_OK):
+    if not os.access(Path("~/.ray/auth_token").expanduser(), os.R_OK):
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 
 

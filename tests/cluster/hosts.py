@@ -33,7 +33,7 @@ cp /etc/passwd /etc/group /etc/shadow "$ROOT/etc/"
 echo "$USER_NAME:x:$USER_ID:$USER_ID::/home/$USER_NAME:/bin/bash" >> "$ROOT/etc/passwd"
 echo "$USER_NAME:x:$USER_ID:" >> "$ROOT/etc/group"
 echo "$USER_NAME:*:19000:0:99999:7:::" >> "$ROOT/etc/shadow"
-echo "127.0.0.1 localhost" > "$ROOT/etc/hosts"
+printf '127.0.0.1 localhost\n127.0.1.1 %s\n' "$NAME" > "$ROOT/etc/hosts"  # as Debian writes it
 for other in $HOSTS; do echo "${other#*=} ${other%=*}" >> "$ROOT/etc/hosts"; done
 for file in passwd group shadow hosts; do mount --bind "$ROOT/etc/$file" "/etc/$file"; done
 mount --bind "$PYTHON_PREFIX" "$ROOT/python"
@@ -249,6 +249,7 @@ class Hosts:
             ("addr", "add", f"{host.address}/24", "dev", "eth0"),
             ("link", "set", "eth0", "up"),
             ("link", "set", "lo", "up"),
+            ("route", "add", "default", "via", f"{NETWORK}.1"),  # without which Ray takes what the name leads to
         ):
             self._command("ip", "-n", name, *arguments)
         environment = {

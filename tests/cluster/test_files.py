@@ -105,7 +105,7 @@ def test_both_files_prepare_nodes_alike() -> None:
 
 
 def test_amazon_workers_are_spot_gpus_and_the_head_runs_no_trials() -> None:
-    """One image for both, a profile and a tag for each, idle nodes ended."""
+    """One image and a tag for both, idle nodes ended; the head alone may start machines and end them."""
     cluster = loaded(FILES[0])
     head, worker = (cluster["available_node_types"][name] for name in ("head", "worker"))
     assert head["resources"] == {"CPU": 0}
@@ -113,8 +113,9 @@ def test_amazon_workers_are_spot_gpus_and_the_head_runs_no_trials() -> None:
     assert worker["node_config"]["InstanceMarketOptions"] == {"MarketType": "spot"}
     assert worker["min_workers"] == 0
     assert cluster["idle_timeout_minutes"] <= 15
+    assert head["node_config"]["IamInstanceProfile"] == {"Name": "cae-study"}
+    assert "IamInstanceProfile" not in worker["node_config"]
     for node in (head["node_config"], worker["node_config"]):
-        assert node["IamInstanceProfile"] == {"Name": "cae-study"}
         assert node["TagSpecifications"][0]["Tags"] == [{"Key": "project", "Value": "cae-study"}]
         assert node["ImageId"] == head["node_config"]["ImageId"]
     spot = [line for line in FILES[0].read_text().splitlines() if "MarketType" in line]
@@ -148,21 +149,127 @@ def test_the_kubernetes_job_is_whole() -> None:
     images = {container["image"] for pod in pods for container in pod["containers"]}
     assert len(images) == 1
     assert group["template"]["spec"]["containers"][0]["resources"]["limits"]["nvidia.com/gpu"] == 1
+    assert group["replicas"] == group["minReplicas"] == 1, "one is there when the launch looks"
     assert "study/launch.py" in job["spec"]["entrypoint"]
 
 
 def test_the_identity_policy_of_the_document_is_json_with_what_the_head_does() -> None:
-    """Start and end nodes, find the image, hand its profile on, and write to one bucket."""
+    """Start and end nodes, find the image, and write to one bucket; no other machine gets a role from it."""
     (policy,) = [json.loads(block) for block in blocks("json")]
     actions = {action for statement in policy["Statement"] for action in statement["Action"]}
     assert {
         "ec2:RunInstances",
         "ec2:TerminateInstances",
-        "iam:PassRole",
         "ssm:GetParameters",
         "s3:PutObject",
     } <= actions
-    assert not [action for action in actions if action.endswith(":*")]
+    assert not [action for action in actions if action.endswith(":*") or action.startswith("iam:")]
+
+
+def test_the_role_of_spot_instances_is_made_before_the_cluster() -> None:
+    """Amazon makes it for an account's first spot instance, but not for the head, whose policy does not allow it."""
+    section = DOCUMENT.read_text().partition("## AWS")[2].partition("\n## ")[0]
+    role = "aws iam create-service-linked-role --aws-service-name spot.amazonaws.com"
+    assert role in section.partition("ray up cluster.yaml")[0]
+    assert "AuthFailure.ServiceLinkedRoleCreationNotPermitted" in DOCUMENT.read_text()
+
+
+def run_shell(script: str, home: Path, **programs: str) -> subprocess.CompletedProcess[str]:
+    """Run a script of bash in ``home``, which some programs stand in for, and return what came of it."""
+    (home / "bin").mkdir(parents=True, exist_ok=True)
+    for name, text in programs.items():
+        (home / "bin" / name).write_text(f"#!/bin/bash\n{text}\n")
+        (home / "bin" / name).chmod(0o755)
+    environment = {"HOME": str(home), "PATH": f"{home / 'bin'}:/usr/bin:/bin"}
+    return subprocess.run(
+        ["bash", "-c", script], cwd=home, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def test_the_token_is_made_for_its_owner_alone(tmp_path: Path) -> None:
+    """By a Ray that makes it as everybody's umask has it; one that an earlier Ray left is closed as well."""
+    shown = [block for block in blocks("sh") if "get-auth-token" in block]
+    assert len(shown) == 2
+    token = tmp_path / ".ray" / "auth_token"
+    ray = "umask >> ~/umasks; mkdir -p ~/.ray; echo 1 >> ~/.ray/auth_token"
+    for block in shown:
+        lines = re.findall(r"^.*auth.token.*\n", block, flags=re.M)
+        done = run_shell(f"umask 022\n{''.join(lines)}", tmp_path, ray=ray)
+        assert done.returncode == 0, done.stderr
+        assert token.stat().st_mode & 0o777 == 0o600
+        token.chmod(0o644)
+    assert (tmp_path / "umasks").read_text().split() == ["0077"] * 2, "not readable for a moment either"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_an_environment_that_was_half_made_is_made_again(path: Path, tmp_path: Path) -> None:
+    """Debian's Python without python3-venv makes all of one but pip, and says that it failed."""
+    (command,) = [command for command in loaded(path)["setup_commands"] if "-m venv" in command]
+    made = tmp_path / "cae-study-venv" / "bin"
+    venv = f"echo made >> ~/made; mkdir -p {made}; touch {made}/pip {made}/python; chmod 755 {made}/*"
+    made.mkdir(parents=True)
+    (made / "python").touch(0o755)
+    for _ in range(2):
+        assert run_shell(command, tmp_path, python3=venv).returncode == 0
+    assert (tmp_path / "made").read_text() == "made\n"
+
+
+def test_what_ray_up_wrote_into_a_home_is_taken_back(tmp_path: Path) -> None:
+    """By the lines of the document, from a .bashrc that is kept elsewhere and has lines of the user's own."""
+    (block,) = [block for block in blocks("sh") if ".bashrc" in block]
+    own = 'export EDITOR=vi\nexport PATH="$HOME/bin:$PATH"\n'
+    (tmp_path / "bashrc").write_text(own)
+    (tmp_path / ".bashrc").symlink_to("bashrc")
+    cluster = loaded(FILES[1])
+    written = [
+        command for key in ("setup_commands", "head_setup_commands") for command in cluster[key] if ".bashrc" in command
+    ]
+    assert len(written) == 2
+    run_shell("\n".join(written), tmp_path)
+    assert (tmp_path / "bashrc").read_text().count("\n") == 4
+    for name in ("config.yaml", "key.pem"):
+        (tmp_path / f"ray_bootstrap_{name}").touch()
+    done = run_shell(block, tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / ".bashrc").is_symlink() and (tmp_path / "bashrc").read_text() == own
+    assert not list(tmp_path.glob("ray_*"))
+
+
+def find_slurm_script() -> str:
+    """Return the batch script of the document."""
+    (found,) = re.findall(r"```bash\n(#!/bin/bash\n#SBATCH.*?)```", DOCUMENT.read_text(), flags=re.S)
+    return str(found)
+
+
+@pytest.mark.parametrize(
+    ("names", "address"),
+    [
+        ("echo 10.0.0.7 STREAM node", "10.0.0.7"),
+        ("echo 127.0.1.1 STREAM node", "10.0.0.5"),
+        ("echo 127.0.1.1 STREAM node; echo 10.0.0.7 STREAM", "10.0.0.7"),
+        ("exit 2", "10.0.0.5"),
+    ],
+    ids=["its own", "that of Debian alone", "that of Debian first", "none"],
+)
+def test_a_slurm_job_names_the_first_node_by_an_address_that_the_others_reach(
+    names: str, address: str, tmp_path: Path
+) -> None:
+    """Whatever the name of the node leads to on it; the nodes wait for each other for longer than Ray would."""
+    variables = "export SLURM_JOB_ID=7 SLURM_NNODES=2 SLURM_CPUS_PER_TASK=8"
+    done = run_shell(
+        f"{variables}\n{find_slurm_script()}",
+        tmp_path,
+        python="echo trial",
+        getent=names,
+        hostname='[ "$*" = -I ] && echo "127.0.1.1 fe80::1 10.0.0.5 172.17.0.1 " || echo node',
+        srun='echo "$RAY_SYMMETRIC_RUN_CLUSTER_WAIT_TIMEOUT $RAY_AUTH_MODE"; echo "$@"',
+    )
+    assert done.returncode == 0, done.stderr
+    environment, words = done.stdout.splitlines()
+    assert environment == "600 token"
+    assert words.count(f"--address {address}:20007 ") == 2
+    assert "--num-gpus" not in words, "Slurm has several variables for them, and Ray counts what the task sees"
+    assert "#SBATCH --exclusive\n" in find_slurm_script(), "a second Ray on a node would end with the first"
 
 
 @pytest.mark.slow
@@ -171,7 +278,7 @@ def test_a_slurm_job_with_nothing_left_to_do_starts_no_ray(tmp_path: Path) -> No
     """The document's script without a Slurm: it ends before it asks for one, but for a study that lacks a trial."""
     config = study_config("quick", architectures=("unpool_only",))
     write_rows(config, tmp_path / "results", lambda planned, trial_config: 100.0)
-    (found,) = re.findall(r"```bash\n(#!/bin/bash\n#SBATCH.*?)```", DOCUMENT.read_text(), flags=re.S)
+    found = find_slurm_script()
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("SLURM_")}
     for results, begun in (("results", True), ("new", False)):

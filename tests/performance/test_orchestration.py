@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 import subprocess
 import sys
 from collections import Counter
@@ -12,9 +13,13 @@ import orchestration
 import pytest
 import simulated_scale
 
+from study.plan.plan import Plan
 from study.plan.trials import plan_trials
 from study.storage.schema import SCHEMA_VERSION
 from study.storage.store import Store
+from tests.studies import take_one
+from trainables.models.architectures import BUILT_IN
+from trainables.models.layers import count_multiply_adds
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
 
@@ -30,6 +35,18 @@ def test_waits_are_those_between_the_trials_of_a_slot() -> None:
     assert seen.waiting_share == pytest.approx(6 / 24)
     assert seen.busy_share == pytest.approx(1.5 / 30)
     assert seen.trials_a_minute == pytest.approx(20)
+
+
+def test_the_filters_that_the_search_draws_cost_what_the_page_says() -> None:
+    """Beside the published ones, which the opponent trains; of as many trials as `make bench` runs."""
+    plan, row = Plan(orchestration.make_config(40), ()), BUILT_IN[orchestration.ARCHITECTURE]
+    drawn = [trial_config.filters for _, trial_config in iter(lambda: take_one(plan), None) if trial_config]
+    assert len(drawn) == 40
+    ratio = statistics.mean(count_multiply_adds(row, 10, filters) for filters in drawn)
+    ratio /= count_multiply_adds(row, 10, row.published_filters)
+    said = f"{ratio:.1f} times the multiply-adds"
+    assert said in (BENCHMARKS.parent / "docs" / "performance.md").read_text(encoding="utf-8")
+    assert said in str(orchestration.__doc__)
 
 
 @pytest.mark.slow

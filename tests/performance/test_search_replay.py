@@ -38,7 +38,7 @@ def test_rounds_choose_the_best_and_count_their_epochs() -> None:
 
 
 def test_halving_lets_the_first_pass_and_stops_what_starts_badly() -> None:
-    """The first alone trains to its end where each later one starts worse."""
+    """The first alone trains to its end where each later one starts worse: it goes by those that came before."""
     best_first = sorted(make_configurations(), key=lambda each: each.final)
     place, spent = choose_by_halving(best_first, 1_000)
     assert (place, spent) == (0, 12 + 11 * 2)

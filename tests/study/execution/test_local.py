@@ -95,6 +95,36 @@ def test_a_study_in_a_thread_without_a_home_and_with_a_long_folder_for_temporary
     assert not list(long.glob("**/session_*"))
 
 
+STARTED = """
+import logging, os, signal
+from study.execution.local import LocalRay
+local = LocalRay()
+try:
+    local.start(1, {"log_to_driver": False, "logging_level": logging.ERROR})
+    print(len(os.environ["RAY_AUTH_TOKEN"]), os.environ["RAY_AUTH_MODE"])
+finally:
+    local.watch_no_more()
+    local.stop(signal.getsignal(signal.SIGTERM))
+    local.clear(keep_logs=False)
+"""
+
+
+def test_a_local_ray_leaves_no_token_that_others_can_read(tmp_path: Path) -> None:
+    """Whoever has one can run code as this user: it is of the launch alone. Ray writes one into a home without one."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH")}
+    done = subprocess.run(
+        [sys.executable, "-c", STARTED],
+        cwd=ROOT,
+        env=environment | {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(find_cache().parents[1])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == ["64", "token"]
+    assert not [path for path in tmp_path.rglob("auth_token") if path.stat().st_mode & 0o077]
+
+
 @pytest.mark.fault("machine: Ray's folder is another user's")
 @pytest.mark.skipif(not MAY_UNSHARE, reason="needs root and unshare of util-linux")
 def test_a_folder_of_ray_that_cannot_be_written_is_told() -> None:
