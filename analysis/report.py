@@ -36,6 +36,7 @@ from rich.console import Console
 from analysis import freshness
 from analysis.claims.claims import PRIMARY_CODE_SIZE
 from analysis.claims.findings import tabulate_findings
+from analysis.freshness import PAGE, REPORT
 from analysis.objectives.bypass import judge_bypass
 from analysis.objectives.comparison import compare_objectives
 from analysis.provenance import list_missing, provenance
@@ -59,7 +60,7 @@ from analysis.tables.scores import (
     score_table,
 )
 from analysis.tables.summary import answers, summary
-from analysis.tables.table import Absent, Table, choose_code_size
+from analysis.tables.table import FAILURES, Absent, Table, choose_code_size
 from study.storage.location import parse_location
 
 BRIEF = ("summary",)
@@ -81,8 +82,6 @@ PRINTED = (
 )
 """Tables that it shows when asked for all of them, where they have rows."""
 
-REPORT, PAGE = "report.md", "report.html"
-
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Print and write the report; return the exit status."""
@@ -99,7 +98,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="NAME",
         help="print these, named as their files in DIR/tables, or without a name all main ones (default: summary)",
     )
-    parser.add_argument("--no-tsne", action="store_true", help="leave out t-SNE: seconds a model, when first drawn")
+    parser.add_argument("--no-tsne", action="store_true", help="leave out t-SNE: seconds per model, when first drawn")
     arguments = parser.parse_args(argv)
     # What the terminal's encoding lacks is shown as a question mark instead of ending the report.
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -215,10 +214,26 @@ def print_report(
 
 
 def _shorten(table: Table) -> Table:
-    """Return the rows of the code size at which claims are judged, or of the largest, and say how to see the others."""
+    """Return what a narrow terminal has room for.
+
+    That is the rows of the code size at which claims are judged, or of the largest, the short caption, and neither
+    numbers of seeds that are all the same nor a column of failed runs of which there is none.
+    """
     short, rest = choose_code_size(table, PRIMARY_CODE_SIZE)
-    note = (f"Code sizes {', '.join(map(str, rest))}: --tables {table.name}.",) if rest else ()
-    return dataclasses.replace(short, footnotes=(*table.footnotes, *note))
+    frame, notes = short.frame, [*table.footnotes]
+    counts = frame.filter(regex="_n$")
+    if len(seeds := {*counts.stack().dropna()}) == 1:
+        frame = frame.drop(columns=counts.columns)
+        notes.append(f"Seeds per model: {seeds.pop():.0f}.")
+    columns = table.columns
+    if FAILURES in columns and not frame[FAILURES.name.split("/")].fillna(0).any(axis=None):
+        columns = tuple(column for column in columns if column != FAILURES)
+        notes.append("No run diverged, failed or collapsed.")
+    if rest:
+        notes.append(f"Code sizes {', '.join(map(str, rest))}: --tables {table.name}.")
+    return dataclasses.replace(
+        short, frame=frame, columns=columns, caption=table.brief or table.caption, footnotes=(" ".join(notes),)
+    )
 
 
 def write_report(results: StudyResults, folder: Path, tables: Sequence[Table | Absent]) -> Path:
@@ -259,8 +274,8 @@ def write_page(results: StudyResults, folder: Path, tables: Sequence[Table | Abs
 
 
 def format_report(results: StudyResults, tables: Sequence[Table | Absent]) -> str:
-    """Return the whole report: what is missing, tables, and where the numbers come from."""
-    parts = [f"# Report of {' and '.join(study.name for study in results.studies)}"]
+    """Return the whole report: the answer, what is missing, tables, and where the numbers come from."""
+    parts = [f"# Report of {' and '.join(study.name for study in results.studies)}", *answers(results)]
     gaps = [
         *results.problems,
         *list_missing(results),
@@ -268,7 +283,6 @@ def format_report(results: StudyResults, tables: Sequence[Table | Absent]) -> st
     ]
     if gaps:
         parts += ["## What is missing", "\n".join(f"- {gap}" for gap in gaps)]
-    parts += answers(results)
     for table in tables:
         if isinstance(table, Table):
             files = ", ".join(f"[{suffix}](tables/{table.name}.{suffix})" for suffix in rendering.FORMATS)

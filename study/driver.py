@@ -89,7 +89,11 @@ def run_pending(
     address, config = cluster.choose_address(options.address), plan.config
     shown = _ask_to_start(plan, options, store, dataset) if options.ask and address == "local" else False
     with cluster.connect(address, options.gpus_per_trial, options.concurrency, options.verbosity) as resources:
+        cluster.send_by_value(config.list_own_functions())
         store.open(manifest, format_study_file(config))
+        # Asked once: the trials of later looks run the code that Ray was given now, whatever is committed meanwhile.
+        made_by = provenance.versions(), provenance.git_state()
+        columns = make_provenance_columns(config.name, manifest["study_sha256"], dataset, *made_by)
         started = time.monotonic()
         end = None if options.time_budget is None else started + options.time_budget * 3600
         work, expected = estimate_plan(config, plan, dataset, resources), 0.0
@@ -98,7 +102,7 @@ def run_pending(
             epoch_limit = _choose_epoch_limit(options, work)
             if options.verbosity != "quiet" and not shown:
                 print_plan(config, plan, dataset, work, resources, epoch_limit, store.folder)
-            _run_planned(plan, options, store, dataset, manifest, resources, epoch_limit, end, drain)
+            _run_planned(plan, options, store, dataset, columns, resources, epoch_limit, end, drain)
             if not plan.exhausted or not config.until_decided:
                 break
             if (looked := make_plan(config, store, manifest)).exhausted:
@@ -141,7 +145,7 @@ def _run_planned(
     options: RunOptions,
     store: Store,
     dataset: Dataset,
-    manifest: Mapping[str, Any],
+    columns: Mapping[str, Any],
     resources: Resources,
     epoch_limit: float,
     end: float | None,
@@ -149,9 +153,6 @@ def _run_planned(
 ) -> None:
     """Run what ``plan`` has pending, until it is done, time is up or a drain was asked for."""
     finished = list(plan.rows.values())
-    columns = make_provenance_columns(
-        plan.config.name, manifest["study_sha256"], dataset, provenance.versions(), provenance.git_state()
-    )
     progress = choose_progress(plan, resources.concurrency, store.folder, options.verbosity, finished)
     url = options.optuna_storage
     mirror = Mirror(url, plan, store.folder, progress) if url else nullcontext()

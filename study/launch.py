@@ -27,9 +27,9 @@ if importlib.util.find_spec("study") is None:
     sys.exit(2)
 
 from study.config.ablations import FACTORS
-from study.config.options import RunOptions
+from study.config.options import ACCEPTED, RunOptions
 from study.config.presets import PRESETS
-from study.config.study_config import LOOKS, TRAINED_ARMS, StudyConfig
+from study.config.study_config import LOOKS, StudyConfig
 from study.config.study_file import read_config, read_models
 from study.signals import STATUS, NotStarted, interruptible, leave, reader_may_leave, say_how_to_go_on
 from study.storage.schema import PHASES
@@ -70,7 +70,31 @@ def make_config(arguments: argparse.Namespace) -> StudyConfig:
     if arguments.models is not None:
         own = read_models(arguments.models)
         fields |= {"models": own.models or None, "own_objectives": own.objectives or None}
-    return read_config(**fields)
+    config = read_config(**fields)
+    if arguments.factors is not None and "ablate" not in config.phases:
+        raise InputError(
+            f"--factors {' '.join(arguments.factors)} with phase {' '.join(config.phases)}",
+            "--factors with phase ablate, which changes them",
+            "add ablate to --phase, or leave --factors out",
+        )
+    return config
+
+
+def _check_named_folder(folder: str, arguments: argparse.Namespace) -> None:
+    """Refuse flags of a study beside the folder of one, which says itself what is studied.
+
+    Raises:
+        InputError: with the first of them.
+    """
+    default = make_parser().get_default
+    for name in [field.name for field in dataclasses.fields(StudyConfig) if field.name != "name"]:
+        if (value := getattr(arguments, name, None)) != default(name):
+            given = " ".join(map(str, value)) if isinstance(value, list) else value
+            raise InputError(
+                f"{name} {given} beside {folder}, whose study is that of its last launch",
+                "flags of what is studied, or the folder of a study",
+                "leave one of them out",
+            )
 
 
 def _run(arguments: argparse.Namespace) -> int:
@@ -93,6 +117,7 @@ def _run(arguments: argparse.Namespace) -> int:
             config = make_config(arguments)
             folder = parse_location(arguments.results_dir) / config.name
         else:
+            _check_named_folder(asked, arguments)
             config, folder = status.read_config_of(asked)
         with reader_may_leave():
             if arguments.missing is not None:
@@ -104,6 +129,8 @@ def _run(arguments: argparse.Namespace) -> int:
                 status.print_status(config, folder, arguments.retry_failed, typed)
         return 0
     config = make_config(arguments)
+    if not arguments.dry_run and arguments.verbosity != "quiet":
+        print(f"study {config.name}: loading libraries and data ...", flush=True)  # seconds in which nothing is said
     # Ray reads it when it is imported: a SIGTERM while it starts would wait for work that there is not yet.
     os.environ.setdefault("RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S", "0")
     # Ray, PyTorch and SciPy take seconds to import, which a mistake in the flags need not wait for.
@@ -145,7 +172,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     what.add_argument("--objectives", nargs="+", metavar="NAME", help="what is minimised, as docs/models.md lists")
     what.add_argument("--code-sizes", nargs="+", type=_parse_whole, metavar="UNITS", help="sizes of the code layer")
-    what.add_argument("--arms", nargs="+", metavar="ARM", help=f"any of: {' '.join(TRAINED_ARMS)}")
+    what.add_argument("--arms", nargs="+", metavar="ARM", help="ways to train: tuned (by a search), published")
     what.add_argument("--recipe", help=f"training of the tuned arm, one of: {', '.join(RECIPES)}")
     what.add_argument("--trials", type=_parse_whole, help="configurations to search per model and code size")
     what.add_argument("--seeds", type=_parse_whole, help="trainings of each confirmed configuration")
@@ -165,7 +192,6 @@ def make_parser() -> argparse.ArgumentParser:
     what.add_argument("--seed", type=_parse_whole, help="base of all seeds (default: 0)")
     what.add_argument("--factors", nargs="+", metavar="NAME", help=f"of phase ablate, any of: {' '.join(FACTORS)}")
     where = flags.add_argument_group("where it runs and writes")
-    positive = _parse_number("a number above 0 and at most 1,000,000", lambda number: 0 < number <= 1_000_000)
     where.add_argument("--name", help="folder in RESULTS_DIR (default: PRESET-DATASET)")
     where.add_argument(
         "--results-dir",
@@ -183,22 +209,22 @@ def make_parser() -> argparse.ArgumentParser:
     where.add_argument("--address", help="of a Ray that runs, or 'auto' (default: RAY_ADDRESS)")
     where.add_argument(
         "--concurrency",
-        type=_parse_number(
-            "a whole number of at least 1 and at most 10,000", lambda count: 1 <= count <= 10_000, _parse_whole
-        ),
+        type=_parse_number("concurrency", _parse_whole),
         metavar="TRIALS",
         help="trials at once (default: what GPUs or cores hold)",
     )
     where.add_argument(
         "--gpus-per-trial",
-        type=_parse_number("0, a fraction below 1, or a whole number", _is_share),
+        type=_parse_number("gpus_per_trial"),
         metavar="GPUS",
         help="whole or fraction (default: 1 where there is a GPU, else 0)",
     )
-    where.add_argument("--time-budget", type=positive, metavar="HOURS", help="stop after so long; resume later")
+    where.add_argument(
+        "--time-budget", type=_parse_number("time_budget"), metavar="HOURS", help="stop after this long; resume later"
+    )
     where.add_argument(
         "--epoch-limit",
-        type=positive,
+        type=_parse_number("epoch_limit"),
         metavar="MINUTES",
         help="restart a trial whose epoch takes longer (default: 30 plus 20 times the estimate)",
     )
@@ -212,7 +238,7 @@ def make_parser() -> argparse.ArgumentParser:
     where.add_argument(
         "--no-report", dest="report", action="store_false", help="end with the rows; analysis/report.py makes tables"
     )
-    shown = flags.add_argument_group("what it says")
+    shown = flags.add_argument_group("output")
     lines = shown.add_mutually_exclusive_group()
     shown.set_defaults(verbosity="normal")
     for word, says in (
@@ -231,9 +257,7 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="what is done and missing of the study in DIR, or of the flags, and who runs it",
     )
-    instead.add_argument(
-        "--missing", nargs="?", const=HERE, metavar="DIR", help="ids of the trials that its rows lack, one per line"
-    )
+    instead.add_argument("--missing", nargs="?", const=HERE, metavar="DIR", help="IDs of missing trials, one per line")
     instead.add_argument(
         "--reproduce",
         nargs=2,
@@ -249,9 +273,9 @@ def _parse_whole(text: str) -> int:
     return int(text)
 
 
-def _parse_number(
-    accepted: str, accepts: Callable[[float], bool], kind: Callable[[str], float] = float
-) -> Callable[[str], float]:
+def _parse_number(option: str, kind: Callable[[str], float] = float) -> Callable[[str], float]:
+    accepted, accepts = ACCEPTED[option]
+
     def parse(text: str) -> float:
         with contextlib.suppress(ValueError):
             if accepts(value := kind(text)):
@@ -259,10 +283,6 @@ def _parse_number(
         raise argparse.ArgumentTypeError(f"{text[:40]!r}: accepted is {accepted}")
 
     return parse
-
-
-def _is_share(gpus: float) -> bool:
-    return 0 <= gpus < 1 or (gpus.is_integer() and 1 <= gpus <= 1024)
 
 
 def _parse_path(text: str) -> Path:

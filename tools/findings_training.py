@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.claims.findings import RECIPES
-from analysis.results import ResultsError, StudyResults, select_confirmed
+from analysis.results import ResultsError, StudyResults, select_confirmed, select_last_round
 from analysis.stats.metrics import MEAN_CODE, SQUARED_ERROR, select_metric
 from analysis.tables.ablations import ablations
 from analysis.tables.costs import search
@@ -86,8 +86,15 @@ def describe_search(results: StudyResults) -> str:
     frame = require_table(search(results)).frame
     gains = frame.loc[frame["winner_gain"] > 0, "winner_gain"]
     found = f"In {len(gains)} of {len(frame)} cells the search found a better configuration than trial 0"
+    gained = f", by {gains.min():.2f} to {gains.max():.2f} nats per validation image" if len(gains) else ""
+    last = select_last_round(results.trials[results.trials["phase"] == "search"])
+    losses = last[last["full_budget"]].groupby(["study", "architecture", "code_size", "number"], observed=True)
+    spread = (losses["search_value"].max() - losses["search_value"].min())[losses.size() > 1]
+    if spread.empty:
+        return f"{found}{gained}."
     return (
-        f"{found}, by {gains.min():.2f} to {gains.max():.2f} nats per validation image." if len(gains) else f"{found}."
+        f"{found}{gained}. Seeds of one finalist differ by {spread.median():.2f} nats in the median of {len(spread)} "
+        f"finalists, and by {spread.max():.2f} at most."
     )
 
 
@@ -138,6 +145,22 @@ def describe_last_third(results: StudyResults) -> str:
             told.append(f"by {own.min():.2f} ({low}) to {own.max():.2f} ({high}) in arm `{arm}`")
     began = "In the last third of their epochs the models' squared error on training images still fell"
     return f"{began} {join_words(told)}: longer training may order them otherwise." if told else ""
+
+
+def describe_generalisation(results: StudyResults) -> str:
+    """Return in a sentence by how much squared error is higher on test images than on training images, by model."""
+    runs = select_confirmed(results.trials)
+    runs = runs[(runs["arm"] == "tuned") & (runs["unpooling"] != "switches") & (runs["status"] == "complete")]
+    scores = select_metric(results.scores[results.scores["split"] == "test"], SQUARED_ERROR)
+    both = runs.merge(scores[["trial_id", "value"]], on="trial_id")
+    lost = (both["value"] - both["train_squared_error"]).groupby(both["architecture"].astype("str")).mean()
+    ranked = lost[[results.models[name].ranked for name in lost.index]]
+    if ranked.empty:
+        return ""
+    told = f"Squared error is higher on test images than on training images, by {ranked.min():.1f} to "
+    told += f"{ranked.max():.1f} for ranked models"
+    others = [f"{lost[name]:.1f} for the {results.get_label(name).lower()}" for name in lost.index.drop(ranked.index)]
+    return f"{told} and by {join_words(others)}." if others else f"{told}."
 
 
 def describe_rates(results: StudyResults) -> str:

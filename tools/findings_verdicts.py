@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 
-from findings_training import count_range, describe_last_third
+from findings_training import count_range, describe_generalisation, describe_last_third
 
 from analysis.claims.evidence import PUBLISHED_IMAGES, compute_published_share
 from analysis.claims.findings import RECIPES, findings
@@ -87,6 +87,8 @@ def list_limits(results: StudyResults) -> list[str]:
         )
     if fell := describe_last_third(results):
         limits.append(f"**Not at rest.** {fell}")
+    if lost := describe_generalisation(results):
+        limits.append(f"**Training and test images.** {lost}")
     if len(sizes := {*tuned["code_size"]}) == 1:
         limits.append(f"**Code size.** Only {sizes.pop()}: nothing is said of other sizes.")
     if share < 1:

@@ -221,7 +221,7 @@ def _give_reason(judged: Sequence[Evidence]) -> str:
         if named := sorted((each for each in deciding if each.outcome == outcome), key=_lies_with_the_claim):
             parts.append(f"{outcome}: {_name_some(named)}")
     if beside := [each for each in judged if not each.decides and each.outcome == "fails"]:
-        parts.append(f"not part of the claim, but failing as well: {_name_some(beside)}")
+        parts.append(f"also fails, outside the claim: {_name_some(beside)}")
     return "; ".join(parts)
 
 

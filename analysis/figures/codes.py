@@ -16,8 +16,9 @@ from matplotlib.ticker import NullLocator
 from numpy.typing import NDArray
 
 from analysis.figures.style import (
-    CLASS_COLOURS,
     Drawing,
+    colour_class,
+    fit_columns,
     format_label,
     list_keys,
     make_grid,
@@ -25,6 +26,7 @@ from analysis.figures.style import (
     select_rows,
     spread_code_sizes,
     use_style,
+    wrap_title,
 )
 from analysis.figures.tsne import EMBEDDED_IMAGES, PERPLEXITY, Floats, embed_codes
 from analysis.objectives.runs import collect_runs
@@ -35,6 +37,8 @@ from trainables.training.objectives import RECONSTRUCTION
 
 PANEL = 1.45
 """Inches of a panel's side."""
+CLASS_ROW = 0.18
+"""Inches of a row of the legend of classes."""
 SHOWN_EMBEDDINGS = 2
 """Code sizes whose t-SNE is drawn, the smallest and the largest, where there are more."""
 
@@ -84,7 +88,8 @@ def codes_tsne(results: StudyResults, cache: Path | None = None) -> Drawing | Ab
     # Of raw pixels the images are kept to be seen, too few for this.
     lossless = [name for name, row in results.models.items() if row.lossless]
     kept = kept[(kept["code_size"] > 2) & (kept["arm"] != "published") & ~kept["architecture"].isin(lossless)]
-    kept = kept[kept["code_size"].isin(spread_code_sizes(kept["code_size"], SHOWN_EMBEDDINGS))]
+    sizes, left_out = spread_code_sizes(kept["code_size"], SHOWN_EMBEDDINGS)
+    kept = kept[kept["code_size"].isin(sizes)]
     if kept.empty:
         return make_absent(results, name, title, "no confirmed run of the tuned arm with a larger code kept its codes")
     codes, labels = read_codes(results, kept["trial_id"])
@@ -103,7 +108,7 @@ def codes_tsne(results: StudyResults, cache: Path | None = None) -> Drawing | Ab
         "The farther the colours lie apart, the better a code keeps the classes; distances between clusters mean "
         f"little. t-SNE (scikit-learn, perplexity {PERPLEXITY:g}, started from principal components) of the codes of "
         f"the first {EMBEDDED_IMAGES:,} test images at most, tuned arm, first seed; a digit stands at the median of "
-        "its class.",
+        f"its class.{left_out}",
         rows_by="code_size",
     )
 
@@ -132,10 +137,10 @@ def draw_points(axes: Axes, points: Floats, labels: NDArray[Any]) -> Axes:
     """Draw ``points (images, 2)`` coloured by ``labels (images,)`` and return ``axes``."""
     finite = np.isfinite(points.sum(axis=1))
     labels, points = labels[: len(points)][finite], points[finite]
-    colours = np.asarray([*CLASS_COLOURS, CLASS_COLOURS[-1]])
-    place = np.where(labels < 0, len(CLASS_COLOURS), labels % len(CLASS_COLOURS))
+    classes, places = np.unique(labels, return_inverse=True)
+    colours = np.asarray([colour_class(label) for label in classes], dtype=str)[places]
     # A thousand vector circles a panel would make a file of megabytes.
-    axes.scatter(points[:, 0], points[:, 1], s=3.5, c=colours[place], linewidths=0, rasterized=True)
+    axes.scatter(points[:, 0], points[:, 1], s=3.5, c=colours, linewidths=0, rasterized=True)
     for label in np.unique(labels[labels >= 0]):
         x, y = np.median(points[labels == label], axis=0)
         axes.text(x, y, str(label), fontsize=9, weight="bold", ha="center", va="center", path_effects=_OUTLINE)
@@ -166,7 +171,7 @@ def _panels(
         for axes, model in zip(row, models, strict=True):
             found = select_rows(kept, line | model)["trial_id"].tolist()
             if place == 0:
-                axes.set_title(format_label(results, str(model["architecture"])).strip())
+                axes.set_title(wrap_title(format_label(results, str(model["architecture"])).strip(), PANEL))
             if not found:
                 axes.axis("off")
                 continue
@@ -186,17 +191,19 @@ def _panels(
 
 
 def draw_class_legend(figure: Figure, labels: Iterable[NDArray[Any]]) -> list[int]:
-    """Put the classes of ``labels``, each ``(images,)``, below the panels, and return them."""
+    """Put the classes of ``labels``, each ``(images,)``, below the panels, and return them.
+
+    Where they do not fit in one row, the figure becomes higher by the others.
+    """
     shown = sorted({int(label) for each in labels for label in each if label >= 0})
-    handles = [
-        Line2D([], [], color=CLASS_COLOURS[label % len(CLASS_COLOURS)], marker="o", linestyle="", label=str(label))
-        for label in shown
-    ]
+    handles = [Line2D([], [], color=colour_class(label), marker="o", linestyle="", label=str(label)) for label in shown]
     if handles:
+        columns = fit_columns([str(label) for label in shown], figure.get_figwidth(), 0.365, most=len(shown))
+        figure.set_figheight(figure.get_figheight() + CLASS_ROW * ((len(shown) - 1) // columns))
         figure.legend(
             handles=handles,
             loc="outside lower center",
-            ncols=len(handles),
+            ncols=columns,
             title="Class",
             handletextpad=0,
             columnspacing=1,

@@ -29,7 +29,7 @@ from analysis.stats.aggregate import select_confirmed_scores
 from analysis.stats.headline import get_levels
 from analysis.stats.metrics import LINEAR_ERROR, SQUARED_ERROR, SUMMARY, Metric, select_metric, settle_metrics
 from analysis.stats.ranking import compare_with, select_ranked
-from analysis.tables.ablations import ablations
+from analysis.tables.ablations import ablations, describe_levels
 from analysis.tables.headline import (
     BASELINE,
     compare_with_baseline,
@@ -63,7 +63,7 @@ def model_differences(results: StudyResults) -> Drawing | Absent:
         return make_incomparable(results, name, title, what)
     everything = pd.concat(shown.values())
     keys = list_keys(everything, ["study", "arm", "code_size"])
-    sizes = spread_code_sizes(everything["code_size"])
+    sizes, left_out = spread_code_sizes(everything["code_size"])
     keys = [key for key in keys if key["code_size"] in sizes]
     models = [str(model) for model in results.models if (everything["architecture"] == model).any()]
     order = pd.Categorical(models, models, ordered=True)
@@ -99,7 +99,7 @@ def model_differences(results: StudyResults) -> Drawing | Absent:
         f"Means minus model 4's, over seeds on the test images, tuned arm: right of 0 model 4 is better. {above}"
         "By code size and metric the intervals of a panel hold together with 95 % (Welch's, Bonferroni-adjusted), so "
         "they are wider than a table's, and one that leaves out 0 is no luck. Model 3 has no squared error here: "
-        "switches carry the image past its code, so it looks perfect and is not.",
+        f"switches carry the image past its code, so it looks perfect and is not.{left_out}",
         figure,
     )
 
@@ -168,8 +168,8 @@ def ablation_differences(results: StudyResults) -> Drawing | Absent:
         title,
         "One factor changed from the confirmed configuration: scores on the test images minus those of the confirmed "
         "runs: mean with the 95 % interval, which a single seed does not have. Left of 0 is better. "
-        "Filled: differs from 0 at 5 % (test of the table, Holm-adjusted over the measure); hollow: not shown to "
-        "differ. Squared errors with switches are not compared with those without, and left out. "
+        f"Filled: differs from 0 at {describe_levels(results)} (test of the table, Holm-adjusted over the measure); "
+        "hollow: not shown to differ. Squared errors with switches are not compared with those without, and left out. "
         f"An axis whose largest difference is more than {_LINEAR_UP_TO} times the median is compressed away from 0.",
         figure,
     )

@@ -109,7 +109,7 @@ def error_by_code_size(results: StudyResults) -> Drawing | Absent:
         "Down is better in rows of errors, up in those of accuracy. Models with switches stand apart: these carry the "
         "image past the code, so their squared error looks perfect; what their code is worth, the other rows "
         "say. Means over seeds on the test images with 95 % t intervals, of which those that are much longer than the "
-        f"others are cut; one column an arm. {place}. Hollow: controls, the same in every column (the classic "
+        f"others are cut; one column per arm. {place}. Hollow: controls, the same in every column (the classic "
         "auto-encoder, which is outside the parameter budget, PCA, raw pixels). Squared error is summed over an image.",
         figure,
     )

@@ -12,7 +12,7 @@ from analysis.results import StudyResults
 from analysis.stats.factorial import Factorial, collect_cells, find_factorials
 from analysis.stats.intervals import summarise
 from analysis.stats.metrics import LINEAR_ERROR, SQUARED_ERROR, Metric
-from analysis.tables.ablations import factorial
+from analysis.tables.ablations import describe_levels, factorial
 from analysis.tables.table import Absent
 
 SHOWN = (SQUARED_ERROR, LINEAR_ERROR)
@@ -58,8 +58,9 @@ def factorial_effects(results: StudyResults) -> Drawing | Absent:
         title,
         "Parallel lines above: no interaction; left of 0 below: better. Above: mean over seeds on the test images with "
         " the 95 % t interval of every pooling (lines) with every unpooling. Below: the effects of the table with "
-        "their intervals; filled: differs from 0 at 5 % (Holm-adjusted over the measure), hollow: not shown to differ. "
-        "Switches stand beside the crossing; their squared error, a number at the axis, says little of the code.",
+        f"their intervals; filled: differs from 0 at {describe_levels(results)} (Holm-adjusted over the measure), "
+        "hollow: not shown to differ. Switches stand beside the crossing; their squared error, a number at the axis, "
+        "says little of the code.",
         figure,
     )
 

@@ -48,7 +48,7 @@ def learning_curves(results: StudyResults) -> Drawing | Absent:
     curves = average_curves(results)
     if curves.empty:
         return make_absent(results, name, title, "no confirmed run, and no complete search trial, has rows of epochs")
-    sizes = spread_code_sizes(curves["code_size"])
+    sizes, left_out = spread_code_sizes(curves["code_size"])
     columns = list_keys(curves, ["study", "run"])
     styles = choose_styles(results, curves)
     levels = results.trials.groupby("study", observed=True)["mean_image_cross_entropy"].mean()
@@ -68,7 +68,6 @@ def learning_curves(results: StudyResults) -> Drawing | Absent:
             axes.set_ylabel(f"Code size {size}\n{axes.get_ylabel()}" if axes is row[0] else "")
             axes.set_xlabel(axes.get_xlabel() if row is rows[-1] else "")
     draw_legend(figure, styles.values(), [Line2D([], [], label="Mean image", **_MEAN_IMAGE)])
-    several = "" if len(sizes) == curves["code_size"].nunique() else " Some code sizes are left out."
     return Drawing(
         name,
         title,
@@ -78,7 +77,7 @@ def learning_curves(results: StudyResults) -> Drawing | Absent:
         "from the lowest seed to the highest; they train on the validation images too, so "
         "there is no validation curve. Of the search: the best trial of each cell's last round on the validation "
         "images, with its training curve thin and pale. Dotted: what predicting the mean image costs; first epochs "
-        f"far above it are cut. Each panel has its own vertical axis.{several}",
+        f"far above it are cut. Each panel has its own vertical axis.{left_out}",
         figure,
     )
 

@@ -59,7 +59,7 @@ def learning_rate(results: StudyResults) -> Drawing | Absent:
     trials = results.trials.loc[(results.trials["phase"] == "search") & (results.trials["learning_rate"] > 0), _DRAWN]
     if not (trials["full_budget"] & trials[_LOSS].notna()).any():
         return make_absent(results, name, title, "no search trial is complete", "search")
-    sizes = spread_code_sizes(trials["code_size"])
+    sizes, left_out = spread_code_sizes(trials["code_size"])
     trials = trials[trials["code_size"].isin(sizes)]
     cells = list_keys(trials, ["study", "architecture", "code_size"])
     styles, metrics = choose_styles(results, trials), list_search_metrics(results)
@@ -92,7 +92,8 @@ def learning_rate(results: StudyResults) -> Drawing | Absent:
         "that a trial trained. Trials of short rounds, and those that were stopped early, trained fewer epochs, so "
         "their loss is not comparable; ticks at the top are trials that diverged or failed. The star is the "
         "configuration that was confirmed, at the mean over its seeds. Each panel has its own vertical axis."
-        + (f" Of cells with more than {SHOWN_TRIALS:,} trials the best and a sample are drawn." if thinned else ""),
+        + (f" Of cells with more than {SHOWN_TRIALS:,} trials the best and a sample are drawn." if thinned else "")
+        + left_out,
         figure,
     )
 

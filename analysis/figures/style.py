@@ -121,14 +121,14 @@ _STYLES = {
     "siamese": ModelStyle("#AA4466", "^", ":", filled=False),
     "linear_autoencoder": ModelStyle("#4d4d4d", "P", (0, (1, 1)), filled=False),
 }
-_SPARE = (
-    ModelStyle("#332288", "X", "-"),
-    ModelStyle("#999933", "<", "--"),
-    ModelStyle("#882255", ">", "-."),
-    ModelStyle("#44AA99", "p", (0, (3, 1))),
-    ModelStyle("#6699CC", "h", "-"),
+_SPARE_COLOURS = ("#332288", "#999933", "#882255", "#44AA99", "#6699CC")
+_SPARE_MARKERS = ("X", "<", ">", "p", "h", "*")
+_SPARE_LINES: tuple[str | tuple[int, tuple[float, ...]], ...] = ("-", "--", "-.", (0, (3, 1)))
+_SPARE = tuple(
+    ModelStyle(_SPARE_COLOURS[place % 5], _SPARE_MARKERS[place % 6], _SPARE_LINES[place % 4]) for place in range(60)
 )
-"""For models that a user added. Source: Tol's muted scheme."""
+"""For models that a user added. Of thirty no two have both colour and marker in common, of sixty none looks like
+another, since the three come again after different numbers of models. Source: Tol's muted scheme."""
 
 _OBJECTIVE_STYLES = {
     RECONSTRUCTION: ModelStyle("#222222", "o", "-"),
@@ -156,16 +156,23 @@ CLASS_COLOURS = (
     "#AA4499",
     "#777777",
 )
-"""Colours of the ten classes. Source: Tol's muted scheme, its pale grey darkened."""
+"""Colours of the first ten classes. Source: Tol's muted scheme, its pale grey darkened."""
+_GOLDEN_RATIO = (5**0.5 - 1) / 2
+"""Steps of this share of a range never meet, and each falls into one of the widest gaps that earlier ones left."""
 
 
 def choose_styles(results: StudyResults, frame: pd.DataFrame) -> dict[str, ModelStyle]:
-    """Return the style of each model of ``frame``, in the order of tables; added ones share the spare styles."""
+    """Return the style of each model of ``frame``, in the order of tables; added ones have the spare styles.
+
+    Which one depends on all models of the report, so that a model looks the same in every figure; those that no row
+    describes come last.
+    """
     names = [str(name) for name in frame["architecture"].drop_duplicates().sort_values()]
     controls = list_controls(results)
     parts = {name: split_model(results.models, name) for name in names}
-    added = sorted({model for model, _ in parts.values() if model not in _STYLES})
-    styles = _STYLES | {name: _SPARE[place % len(_SPARE)] for place, name in enumerate(added)}
+    added = {split_model(results.models, name)[0] for name in (*results.models, *names)} - {*_STYLES}
+    added_in_order = sorted(added, key=lambda model: (model not in results.models, model))
+    styles = _STYLES | {name: _SPARE[place % len(_SPARE)] for place, name in enumerate(added_in_order)}
     # By another objective a model keeps its marker and line, and has the objective's colour.
     colours = {name: style.colour for name, style in choose_objective_styles(results).items()}
     return {
@@ -180,11 +187,18 @@ def choose_styles(results: StudyResults, frame: pd.DataFrame) -> dict[str, Model
 
 
 def choose_objective_styles(results: StudyResults) -> dict[str, ModelStyle]:
-    """Return the style of each objective in panels of one model, in the order of tables; added ones share the spare."""
+    """Return the style of each objective in panels of one model, in the order of tables; added ones have the spare."""
     known = list_objectives(results)
     added = [name for name in known if name not in _OBJECTIVE_STYLES]
     styles = _OBJECTIVE_STYLES | {name: _SPARE[place % len(_SPARE)] for place, name in enumerate(added)}
     return {name: dataclasses.replace(styles[name], label=escape_label(each.label)) for name, each in known.items()}
+
+
+def colour_class(label: int) -> str:
+    """Return the colour of a class; beyond the first ten they differ, but less and less. No class, -1, is grey."""
+    if label < len(CLASS_COLOURS):
+        return CLASS_COLOURS[label]
+    return mpl.colors.to_hex(mpl.colormaps["turbo"](label * _GOLDEN_RATIO % 1))
 
 
 def list_controls(results: StudyResults) -> list[str]:
@@ -255,16 +269,22 @@ def draw_legend(figure: Figure, styles: Iterable[ModelStyle], others: Iterable[L
     handles = [Line2D([], [], label=style.label, **style.line_style()) for style in styles]
     handles += others
     width = figure.get_figwidth()
-    columns = min(len(handles), max(2, int(figure.get_figwidth() / 1.55)))
-    while columns > 1 and _measure_legend([str(handle.get_label()) for handle in handles], columns) > width:
-        columns -= 1
+    labels = [str(handle.get_label()) for handle in handles]
+    columns = fit_columns(labels, width, 0.64, most=max(2, int(width / 1.55)))
     figure.legend(handles=handles, loc="outside lower center", ncols=columns, handlelength=3.2, columnspacing=1.4)
 
 
-def _measure_legend(labels: Sequence[str], columns: int) -> float:
-    """Return about how many inches a legend is wide that is filled column by column."""
-    parts = np.array_split(np.array([len(label) for label in labels]), columns)
-    return sum(0.64 + 0.066 * int(part.max()) for part in parts)
+def fit_columns(labels: Sequence[str], width: float, beside: float, most: int) -> int:
+    """Return in how many columns, ``most`` of them at most, a legend of ``labels`` is about ``width`` inches wide.
+
+    ``beside`` are the inches that an entry takes beside its label.
+    """
+    lengths = np.array([len(label) for label in labels])
+    columns = min(len(labels), most)
+    # It is filled column by column.
+    while columns > 1 and sum(beside + 0.066 * part.max() for part in np.array_split(lengths, columns)) > width:
+        columns -= 1
+    return columns
 
 
 def wrap_title(text: str, inches: float) -> str:
@@ -329,12 +349,16 @@ def format_log_axis(axis: Axis, sparse_from: float = 30) -> None:
     axis.set_minor_formatter(FuncFormatter(minor))
 
 
-def spread_code_sizes(code_sizes: Iterable[int], shown: int = SHOWN_CODE_SIZES) -> list[int]:
-    """Return the code sizes, or ``shown`` of them from the smallest to the largest where there are more."""
+def spread_code_sizes(code_sizes: Iterable[int], shown: int = SHOWN_CODE_SIZES) -> tuple[list[int], str]:
+    """Return the code sizes, or ``shown`` of them from the smallest to the largest where there are more.
+
+    With them what a caption says at its end of those that are left out: nothing where none is.
+    """
     sizes = sorted({int(size) for size in code_sizes})
     if len(sizes) <= shown:
-        return sizes
-    return [sizes[place] for place in np.linspace(0, len(sizes) - 1, shown).round().astype(int)]
+        return sizes, ""
+    spread = [sizes[place] for place in np.linspace(0, len(sizes) - 1, shown).round().astype(int)]
+    return spread, " Some code sizes are left out."
 
 
 def dodge(count: int, span: float) -> list[float]:

@@ -82,9 +82,8 @@ def render_page(
 
 
 def _were_ablated_last(results: StudyResults) -> bool:
-    """Whether the last launch of each study was for its ablations alone."""
-    commands = [str(launches[-1].get("command")) for each in results.studies if (launches := each.manifest["launches"])]
-    return bool(commands) and all(re.search(r" --phase ablate(?= --|$)", command) for command in commands)
+    """Whether the last launch of each study, whose configuration study.json has, was for its ablations alone."""
+    return all(each.manifest["config"].get("phases") == ["ablate"] for each in results.studies)
 
 
 def _load_template() -> jinja2.Template:

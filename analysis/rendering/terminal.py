@@ -15,7 +15,7 @@ from analysis.rendering.text import CellText, format_lines
 from analysis.tables.table import Column, Table
 
 _GAP = 2
-_TEXT_LEAST = 20
+_TEXT_LEAST = 14
 """Columns of text wrap down to this width."""
 
 
@@ -49,7 +49,7 @@ def print_table(table: Table, console: Console) -> None:
             )
         console.print(grid)
         console.print()
-    room = (f"Left out for want of room: {', '.join(left_out)}.",) if left_out else ()
+    room = (f"Hidden (narrow terminal): {', '.join(left_out)}.",) if left_out else ()
     for note in (table.caption, *table.footnotes, *room):
         print_note(note, console)
     console.print()

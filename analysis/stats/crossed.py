@@ -27,6 +27,9 @@ _AT_ONCE = 100
 """Replicates whose draws are counted at a time, some megabytes for 10,000 images."""
 
 _KEY = ["evaluator", "metric", *CELL]
+_COMPUTED_CODES = ("pca", "raw_pixels")
+_COMPUTED_SCORES = ("reconstruction", "linear_classifier", "nearest_neighbours")
+"""Codes that no seed changes, and evaluators that draw nothing: what a single run gives is what any would."""
 
 
 def resample_images(values: Floats, generator: np.random.Generator, replicates: int = REPLICATES) -> Floats:
@@ -76,12 +79,13 @@ def cross_confirmed(results: StudyResults) -> pd.DataFrame:
     trials = select_confirmed(results.trials)[["trial_id", *CELL]]
     kept = results.image_scores.merge(trials, on="trial_id")
     columns = [*_KEY, "images_low", "images_high"]
-    if kept.empty:
-        return pd.DataFrame(columns=columns)
     images = kept.groupby(_KEY, observed=True)["values"].agg(["size", _average]).reset_index()
     cells = summarise(select_confirmed_scores(results), _KEY).merge(images, on=_KEY)
     cells = cells[cells["size"] == cells["n"]]
-    once = (cells["arm"] == "control") & (cells["n"] == 1)  # by images alone
+    if cells.empty:  # As where seeds were added to a study of an older version, of which no run keeps its images.
+        return pd.DataFrame(columns=columns)
+    computed = cells["architecture"].isin(_COMPUTED_CODES) & cells["evaluator"].isin(_COMPUTED_SCORES)
+    once = computed & (cells["n"] == 1)  # by images alone
     cells = cells.assign(deviation=cells["deviation"].mask(once, 0.0))
     parts = []
     for _, group in cells.groupby("study", observed=True):  # whose test images are its own

@@ -7,7 +7,7 @@ sum of its cells, and the interval of an effect is Student's t over seeds: it ne
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -66,25 +66,55 @@ def find_factorials(results: StudyResults) -> list[Factorial]:
     found = []
     for _, group in trials.groupby(["study", "code_size"], observed=True):
         study, code_size = str(group["study"].iloc[0]), int(group["code_size"].iloc[0])
-        shapes: dict[Any, dict[Combination, str]] = {}
-        names = set(group["architecture"].astype("str"))
-        for name, row in results.models.items():
-            if name not in names or not isinstance(row, ConvolutionalAutoencoder):
-                continue
-            if "none" not in (row.pooling, row.unpooling):
-                _, objective = split_model(results.models, name)
-                shape = (row.encoder, row.decoder, row.activation, row.published_filters, objective)
-                shapes.setdefault(shape, {})[row.pooling, row.unpooling] = name
-        for models in shapes.values():
-            cells = {each: name for each, name in models.items() if each[1] != "switches"}
-            poolings = tuple(each for each in get_args(Pooling) if each in {pooling for pooling, _ in cells})
-            unpoolings = tuple(each for each in get_args(Unpooling) if each in {unpooling for _, unpooling in cells})
-            complete = len(cells) == len(poolings) * len(unpoolings)
-            alike = group.loc[group["architecture"].isin(list(cells.values())), MATCHED].drop_duplicates()
-            if complete and min(len(poolings), len(unpoolings)) > 1 and len(alike) == 1:
-                beside = {each: name for each, name in models.items() if each not in cells}
-                found.append(Factorial(study, code_size, poolings, unpoolings, cells, beside))
+        for crossed in _cross_models(results, study, code_size, set(group["architecture"].astype("str"))):
+            if not _list_unlike(group, crossed):
+                found.append(crossed)
     return found
+
+
+def explain_no_factorial(results: StudyResults) -> str:
+    """Say of each crossing among the models of a study what it lacks to be a factorial; nothing where none cross."""
+    tuned = results.trials[(results.trials["arm"] == "tuned") & (results.trials["phase"] != "ablate")]
+    lacking = []
+    for study in results.studies:
+        own = tuned[tuned["study"] == study.name]
+        names = {*study.architectures, *own["architecture"].astype("str")}
+        for code_size in sorted(own["code_size"].unique()):
+            confirmed = select_confirmed(own[own["code_size"] == code_size])
+            for crossed in _cross_models(results, study.name, int(code_size), names):
+                where = f"at code size {code_size}" + (f" of {study.name}" if len(results.studies) > 1 else "")
+                missing = [name for name in crossed.cells.values() if not (confirmed["architecture"] == name).any()]
+                if missing:
+                    lacking.append(f"no run of {', '.join(missing)} is complete {where}")
+                elif unlike := _list_unlike(confirmed, crossed):
+                    lacking.append(f"the models differ in {' and '.join(unlike)} {where}")
+    return "; ".join(lacking)
+
+
+def _cross_models(results: StudyResults, study: str, code_size: int, names: Collection[str]) -> Iterator[Factorial]:
+    """Yield each complete crossing of two or more poolings and unpoolings among the models ``names``."""
+    shapes: dict[Any, dict[Combination, str]] = {}
+    for name, row in results.models.items():
+        if name not in names or not isinstance(row, ConvolutionalAutoencoder):
+            continue
+        if "none" not in (row.pooling, row.unpooling):
+            _, objective = split_model(results.models, name)
+            shape = (row.encoder, row.decoder, row.activation, row.published_filters, objective)
+            shapes.setdefault(shape, {})[row.pooling, row.unpooling] = name
+    for models in shapes.values():
+        cells = {each: name for each, name in models.items() if each[1] != "switches"}
+        poolings = tuple(each for each in get_args(Pooling) if each in {pooling for pooling, _ in cells})
+        unpoolings = tuple(each for each in get_args(Unpooling) if each in {unpooling for _, unpooling in cells})
+        complete = len(cells) == len(poolings) * len(unpoolings)
+        if complete and min(len(poolings), len(unpoolings)) > 1:
+            beside = {each: name for each, name in models.items() if each not in cells}
+            yield Factorial(study, code_size, poolings, unpoolings, cells, beside)
+
+
+def _list_unlike(confirmed: pd.DataFrame, crossed: Factorial) -> list[str]:
+    """Return in which of the settings `MATCHED` the cells differ that are among ``confirmed``."""
+    settings = confirmed.loc[confirmed["architecture"].isin(list(crossed.cells.values())), MATCHED]
+    return [name for name in MATCHED if len(settings[name].drop_duplicates()) > 1]
 
 
 def list_effects(factorial: Factorial) -> Iterator[Effect]:

@@ -12,7 +12,8 @@ import pandas as pd
 from analysis.results import StudyResults, join_scores, select_confirmed
 from analysis.stats.aggregate import CELL, add_labels, count_runs
 from analysis.stats.contrasts import SIGNIFICANCE, compare_means
-from analysis.stats.factorial import collect_cells, estimate_effects, find_factorials
+from analysis.stats.factorial import collect_cells, estimate_effects, explain_no_factorial, find_factorials
+from analysis.stats.headline import get_levels
 from analysis.stats.intervals import compare_pairs
 from analysis.stats.metrics import (
     CROSS_ENTROPY,
@@ -21,10 +22,12 @@ from analysis.stats.metrics import (
     MLP_ERROR,
     SQUARED_ERROR,
     SUMMARY,
+    Metric,
     select_metric,
     settle_metrics,
 )
 from analysis.stats.ranking import adjust_p_values
+from analysis.tables.headline import join_words, list_looks
 from analysis.tables.table import (
     FAILURES,
     FAILURES_CAPTION,
@@ -53,12 +56,12 @@ def ablations(results: StudyResults) -> Table | Absent:
     # A trial belongs to the code size of its configuration: its own but where that is the factor.
     base_sizes = results.trials["base_code_size"].fillna(results.trials["code_size"]).astype("int64")
     trials = results.trials.assign(code_size=base_sizes, own_code_size=results.trials["code_size"])
-    results = dataclasses.replace(results, trials=trials)
-    scores = join_scores(results)
+    based = dataclasses.replace(results, trials=trials)
+    scores = join_scores(based)
     scores = scores[scores["split"] == "test"]
     base = select_confirmed(scores)
     changed = scores[(scores["phase"] == "ablate") & scores["full_budget"]]
-    frame = count_runs(results, "ablate", _LEVEL).merge(_describe_levels(trials), on=_LEVEL, how="left")
+    frame = count_runs(based, "ablate", _LEVEL).merge(_describe_levels(trials), on=_LEVEL, how="left")
     paired, columns = frame.loc[frame["paired"], _LEVEL], []
     for place, metric in enumerate(settle_metrics(scores, METRICS)):
         rows = select_metric(changed, metric)
@@ -76,7 +79,7 @@ def ablations(results: StudyResults) -> Table | Absent:
         unequal = _changes_switches(results, tests) if metric.past_code else pd.Series(False, tests.index)
         tests = tests.assign(effect_size=effects, p_value=tests["p_value"].mask(unequal))
         tests = tests.assign(p_holm=adjust_p_values(tests, ["study"]), mark="")
-        tests.loc[tests["p_holm"] < SIGNIFICANCE, "mark"] = "significant"
+        tests.loc[tests["p_holm"] < _get_levels(results, tests), "mark"] = "significant"
         tests.loc[unequal, "mark"] = "unranked"
         name = f"{metric.name}_difference"
         renamed = {part: f"{name}_{part}" for part in tests.columns if part not in (*_LEVEL, "difference")}
@@ -99,8 +102,9 @@ def ablations(results: StudyResults) -> Table | Absent:
         "One factor changed: scores on the test images minus those of the confirmed configuration (squared error per "
         "image, cross-entropy in nats per image): mean ± half of the 95 % interval (seeds). Paired by seed where a "
         "seed stands for the same starting weights and order of images in both (t test), else by Welch's test; * "
-        "differs at 5 % (Holm-adjusted over the column); d is Cohen's d_z with Hedges's factor. A level that changes "
-        f"what a learning rate means has its own, the best on validation images of those tried. {FAILURES_CAPTION}",
+        f"differs at {describe_levels(results)} (Holm-adjusted over the column); d is Cohen's d_z with Hedges's "
+        "factor. A level that changes what a learning rate means has its own, the best on validation images of those "
+        f"tried. {FAILURES_CAPTION}",
         add_labels(results, frame),
         (
             Column("factor", "Factor"),
@@ -120,6 +124,7 @@ def ablations(results: StudyResults) -> Table | Absent:
         ),
         footnotes=(
             *((SWITCHES_FOOTNOTE,) if _changes_switches(results, frame).any() else ()),
+            *_list_looks(results),
             *(note for study in results.studies for note in _describe_left_out(study.manifest)),
         ),
     )
@@ -135,7 +140,8 @@ def _changes_switches(results: StudyResults, levels: pd.DataFrame) -> pd.Series[
 def factorial(results: StudyResults) -> Table | Absent:
     """Return one row an effect of models that cross pooling and unpooling: main effects, interactions, switches."""
     title = "Pooling and unpooling crossed"
-    frames, columns = [], []
+    frames: list[pd.DataFrame] = []
+    columns: dict[Metric, Column] = {}
     for found in find_factorials(results):
         parts = {metric: estimate_effects(collect_cells(results, found, metric), found) for metric in SUMMARY}
         parts = {metric: part for metric, part in parts.items() if len(part)}
@@ -144,21 +150,22 @@ def factorial(results: StudyResults) -> Table | Absent:
         frame = parts[SQUARED_ERROR][["factor", "effect"]].assign(study=found.study, code_size=found.code_size)
         frame["first"] = results.get_label(found.first)
         for metric, part in parts.items():
-            tests = part.assign(study=found.study)
-            switches = tests["factor"] == "switches"
-            tests["p_value"] = tests["p_value"].mask(switches & metric.past_code)
-            tests["p_holm"] = adjust_p_values(tests, ["study"])
-            tests["mark"] = (tests["p_holm"] < SIGNIFICANCE).map({True: "significant", False: ""})
-            tests.loc[switches & metric.past_code, "mark"] = "unranked"
             name = f"{metric.name}_difference"
-            renamed = {part: f"{name}_{part}" for part in tests.columns if part not in ("factor", "effect")}
-            tests = tests.drop(columns="study").rename(columns=renamed | {"difference": name})
+            renamed = {column: f"{name}_{column}" for column in part.columns if column not in ("factor", "effect")}
+            tests = part.rename(columns=renamed | {"difference": name})
             frame = frame.merge(tests, on=["factor", "effect"], how="left")
-            columns.append(Column(name, metric.header, "difference", metric.digits))
+            columns[metric] = Column(name, metric.header, "difference", metric.digits)
         frames.append(frame)
     if not frames:
-        return Absent("factorial", title, "")
+        return Absent("factorial", title, explain_no_factorial(results))
     frame = pd.concat(frames, ignore_index=True)
+    levels = _get_levels(results, frame)
+    for metric, column in columns.items():
+        name, untested = column.name, (frame["factor"] == "switches") & metric.past_code
+        frame[f"{name}_p_value"] = frame[f"{name}_p_value"].mask(untested)
+        frame[f"{name}_p_holm"] = adjust_p_values(frame, ["study"], f"{name}_p_value")
+        marks = (frame[f"{name}_p_holm"] < levels).map({True: "significant", False: ""})
+        frame[f"{name}_mark"] = marks.mask(untested, "unranked")
     crossings = frame.drop_duplicates(["study", "code_size", "first"])
     several = bool(crossings.duplicated(["study", "code_size"]).any())
     return Table(
@@ -167,17 +174,39 @@ def factorial(results: StudyResults) -> Table | Absent:
         "Models that share all but pooling and unpooling, each trained with a learning rate of its own: differences on "
         "the test images (squared error per image), averaged over the other factor; interactions are how much a "
         "difference of poolings changes with the unpooling; mean ± half of the 95 % t interval over the seeds that all "
-        "cells of an effect have (seeds). * differs from 0 at 5 % (t test, Holm-adjusted over the column). Switches go "
-        "with maxima alone, so they stand beside the crossing.",
+        f"cells of an effect have (seeds). * differs from 0 at {describe_levels(results)} (t test, Holm-adjusted over "
+        "the column). Switches go with maxima alone, so they stand beside the crossing.",
         frame,
-        (Column("factor", "Factor"), Column("effect", "Effect"), *dict.fromkeys(columns)),
+        (Column("factor", "Factor"), Column("effect", "Effect"), *columns.values()),
         sections=(
             *list_study_sections(results),
             Column("code_size", "code size", "count"),
             *((Column("first", "models as"),) if several else ()),
         ),
-        footnotes=(SWITCHES_FOOTNOTE,) if (frame["factor"] == "switches").any() else (),
+        footnotes=(
+            *((SWITCHES_FOOTNOTE,) if (frame["factor"] == "switches").any() else ()),
+            *_list_looks(results),
+        ),
     )
+
+
+def describe_levels(results: StudyResults) -> str:
+    """Say at which level ablations and effects, which are of the tuned arm, are judged: 5 % where no study looks."""
+    levels = get_levels(results)
+    told = {study.name: f"{100 * levels.get((study.name, 'tuned'), SIGNIFICANCE):.2g} %" for study in results.studies}
+    if len({*told.values()}) == 1:
+        return next(iter(told.values()))
+    return join_words(f"{level} in {study}" for study, level in told.items())
+
+
+def _get_levels(results: StudyResults, tests: pd.DataFrame) -> pd.Series[float]:
+    levels = get_levels(results)
+    return tests["study"].map(lambda study: levels.get((study, "tuned"), SIGNIFICANCE)).astype("float64")
+
+
+def _list_looks(results: StudyResults) -> tuple[str, ...]:
+    """Return what is said of the looks of studies, where one has some."""
+    return list_looks(results) if get_levels(results) else ()
 
 
 def _describe_levels(trials: pd.DataFrame) -> pd.DataFrame:

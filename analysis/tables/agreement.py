@@ -14,7 +14,7 @@ from analysis.stats.headline import compare_headline
 from analysis.stats.metrics import SQUARED_ERROR, SUMMARY, Metric, select_metric, settle_metrics
 from analysis.stats.ranking import METRIC, select_ranked
 from analysis.tables.headline import select_average
-from analysis.tables.table import Absent, Column, Table, make_absent
+from analysis.tables.table import Absent, Column, Table
 
 LEAST_MODELS = 3
 """Of two models there are two orders, which agree or not."""
@@ -26,7 +26,9 @@ def agreement(results: StudyResults) -> Table | Absent:
     frame = pd.DataFrame(_compare_orders(results), columns=["study", "varied", "first", "second", "models", "tau"])
     frame = frame[frame["models"] >= LEAST_MODELS].reset_index(drop=True)
     if frame.empty:
-        return make_absent(results, "agreement", title, "no three ranked models have been confirmed twice over")
+        # Without a command: what lacks may be a model, a code size, an arm or labels, and no phase adds one of these.
+        what = "no three ranked models have been confirmed twice over, as at two code sizes or by two metrics"
+        return Absent("agreement", title, what)
     return Table(
         "agreement",
         title,

@@ -121,7 +121,7 @@ def search(results: StudyResults) -> Table | Absent:
     return Table(
         "search",
         title,
-        "How the trials of each cell were chosen, and how many trained in each round (round 1/2/3); c/p/d/f: runs that "
+        "How the trials of each cell were chosen, and how many trained in each round (round 1/2/3); ended: runs that "
         "completed, were pruned, diverged, failed; the winner's number, where 0 is the published point; its "
         f"{told}, the mean over the seeds of the last round, and by "
         "how much that is lower than trial 0's (gain); its learning rate, weight decay and filter counts, with what of "
@@ -132,7 +132,7 @@ def search(results: StudyResults) -> Table | Absent:
             Column("label", "Model"),
             Column("chosen_by", "Chosen by"),
             Column("round_1/round_2/round_3", "Rounds", "counts"),
-            Column("complete/pruned/diverged/failed", "c/p/d/f", "counts", main=False),
+            Column("complete/pruned/diverged/failed", "Ended", "counts", main=False),
             Column("best_number", "Winner", "count"),
             *(column for metric in studies for column in list_columns(metric, len(studies) > 1)),
             Column("best_learning_rate", "Learning rate", "general"),

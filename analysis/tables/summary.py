@@ -31,14 +31,17 @@ from analysis.tables.headline import (
 )
 from analysis.tables.scores import compare_ranked, compare_recipes, describe_controls, tabulate_scores
 from analysis.tables.table import (
+    BRIEF_LETTERS,
     ESTIMATE_CAPTION,
     FAILURES,
     FAILURES_CAPTION,
+    NO_LETTERS_CAPTION,
     SWITCHES_FOOTNOTE,
     Absent,
     Column,
     Table,
     describe_letters,
+    has_letters,
     list_study_sections,
     make_absent,
 )
@@ -56,6 +59,10 @@ ALIKE = 0.7
 Of five models an unrelated order has 0.6 or more in 12 % of cases, 0.8 in 4 %.
 """
 
+_ARMS = {
+    "tuned": "Arm tuned (our recipe, each model after a search)",
+    "published": "Arm published (the recipe of a file that appears to be the authors')",
+}
 _VARIED = {
     "code size": "code sizes",
     "metric": "metrics (each against squared error)",
@@ -83,7 +90,7 @@ def summary(results: StudyResults, arm: str = "tuned") -> Table | Absent:
     return Table(
         "summary",
         title,
-        f"{arm.capitalize()} arm and controls on the test images: squared error per image, errors of a linear "
+        f"{_ARMS.get(arm, arm)}, and controls, on the test images: squared error per image, errors of a linear "
         "classifier and of a multi-layer perceptron given the code, accuracy of k-means clusters of codes (whitened, "
         "unless it says raw). "
         f"{ESTIMATE_CAPTION} {describe_letters(frame)} {FAILURES_CAPTION}",
@@ -95,6 +102,8 @@ def summary(results: StudyResults, arm: str = "tuned") -> Table | Absent:
         ),
         sections=(*list_study_sections(results), Column("code_size", "code size", "count")),
         footnotes=(*((SWITCHES_FOOTNOTE,) if unranked else ()), *describe_controls(results)),
+        brief=f"{_ARMS.get(arm, arm)}, and controls, on the test images; squared error per image. Mean ± half of the "
+        f"95 % t interval over seeds. {BRIEF_LETTERS if has_letters(frame) else NO_LETTERS_CAPTION}",
     )
 
 
@@ -113,9 +122,10 @@ def answers(results: StudyResults) -> list[str]:
             continue
         of_study = models[(models["study"] == study.name) & (models["arm"] == "tuned")].set_index("architecture")
         said = [
+            _say_trial_run(results, study.name),
             _say_which(results, study, of_study),
             _say_loss(results, study, of_study.index[of_study["mark"] != ""]),
-            _say_trial_run(results, study.name),
+            _say_classic(results, study.name, of_study),
             _say_better(results, own),
             _say_equivalent(results, own),
             _say_undecided(results, own),
@@ -133,7 +143,7 @@ def answers(results: StudyResults) -> list[str]:
 
 
 def _say_which(results: StudyResults, study: Study, models: pd.DataFrame) -> str:
-    """Say who reconstructs best, by how much from the paper's best, and where the control stands that is not ranked."""
+    """Say who reconstructs best, and by how much from the paper's best."""
     best = models[models["mark"] != ""].sort_values("share")
     names = [results.get_label(name) for name in best.index]
     shares = [f"{100 * row['share']:.1f} ± {100 * row['half_width']:.1f}" for _, row in best.iterrows()]
@@ -151,24 +161,25 @@ def _say_which(results: StudyResults, study: Study, models: pd.DataFrame) -> str
         f"{join_words(names)} {verb}: on {study.manifest['dataset']['test_images']:,} test images {it_is} "
         f"{join_words(shares)} % of {describe_reference(results, study.name, code_sizes)}, {describe_sizes(code_sizes)}"
     )
-    control = _say_classic(results, study.name, code_sizes, best["share"])
     beaten = "" if (best["share"] + best["half_width"] < 1).any() else "None of them is shown to be better than PCA."
-    return " ".join(filter(None, (f"{'; '.join(filter(None, (which, nearest)))}.", beaten, control)))
+    return " ".join(filter(None, (f"{'; '.join(filter(None, (which, nearest)))}.", beaten)))
 
 
-def _say_classic(results: StudyResults, study: str, code_sizes: str, best: pd.Series[float]) -> str:
-    """Say what the classic auto-encoder reaches beside the shares of the ``best``; nothing where it was not run."""
+def _say_classic(results: StudyResults, study: str, models: pd.DataFrame) -> str:
+    """Say what the classic auto-encoder reaches, which is not ranked; nothing where it was not run."""
+    code_sizes, best = str(models["code_sizes"].iloc[0]), models.loc[models["mark"] != "", "share"]
     measured = measure_share(results, study, CLASSIC, code_sizes)
     if measured is None:
         return ""
     share, width = measured
-    place = "lower" if share < 100 * best.min() else "higher" if share > 100 * best.max() else "between theirs"
+    between = f"an error between those of {join_labels(map(results.get_label, best.index))}"
+    error = "a lower error" if share < 100 * best.min() else "a higher error" if share > 100 * best.max() else between
     parameters = results.trials.loc[results.trials["architecture"] == CLASSIC, "parameters"].median()
     how = compare_recipes(results, study).get(CLASSIC)
     recipe = f" It {how}, so this does not compare architectures." if how else ""
     return (
-        f"The classic auto-encoder (fully connected, {parameters / 1e6:.1f} million parameters) is a control and not "
-        f"ranked; its error is {place}: {share:.1f} ± {width:.1f} %.{recipe}"
+        f"The classic auto-encoder, a control (fully connected, {parameters / 1e6:.1f} million parameters), has "
+        f"{error}: {share:.1f} ± {width:.1f} %.{recipe}"
     )
 
 
@@ -340,8 +351,8 @@ def _say_order(orders: pd.DataFrame) -> str:
     if not parts:
         return ""
     return (
-        f"Does the order of the models hold? {'; '.join(parts).capitalize()}. In brackets Kendall's tau: 1 for the "
-        "same order, 0 for unrelated ones, -1 for the reverse."
+        f"Does the order of the models hold (Kendall's tau: 1 the same, 0 unrelated, -1 reversed)? "
+        f"{'; '.join(parts).capitalize()}."
     )
 
 
@@ -382,7 +393,7 @@ def _say_trial_run(results: StudyResults, study: str) -> str:
     taken = (trials["epochs_planned"] * trials["train_images"]).dropna()
     if taken.empty or (images := int(taken.max())) >= TRIAL_RUN:
         return ""
-    return f"A trial run: {images:,} images per training cannot say which model is best."
+    return f"A trial run: {images:,} images per training cannot say which model is best; what follows is of these runs."
 
 
 def _say_ours(results: StudyResults, models: pd.DataFrame) -> str:

@@ -65,6 +65,7 @@ class Table:
     sections: tuple[Column, ...] = ()
     footnotes: tuple[str, ...] = ()
     detail: bool = False
+    brief: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +116,7 @@ LETTERS_CAPTION = (
     "two that share none differ (Welch's test of every pair, Holm-adjusted over the pairs, 5 %); the best mean has an "
     "a. Not shown to differ does not mean equal. Models of fewer than 3 seeds are not compared and have no letter."
 )
+BRIEF_LETTERS = "Models that share a letter are not shown to differ (Welch, Holm-adjusted, 5 %)."
 NO_LETTERS_CAPTION = (
     "No letters that say which models differ: a comparison needs two ranked models of the same code size and arm with "
     "at least 3 seeds each."
@@ -193,5 +195,10 @@ def _name_letters() -> Iterator[str]:
 
 def describe_letters(frame: pd.DataFrame) -> str:
     """Say what the letters in the ``_mark`` columns of ``frame`` mean, or why there are none."""
+    return LETTERS_CAPTION if has_letters(frame) else NO_LETTERS_CAPTION
+
+
+def has_letters(frame: pd.DataFrame) -> bool:
+    """Return whether any of the ``_mark`` columns of ``frame`` has letters."""
     marks = frame.filter(regex="_mark$")
-    return LETTERS_CAPTION if (marks.notna() & ~marks.isin(["", *MARKS])).any(axis=None) else NO_LETTERS_CAPTION
+    return bool((marks.notna() & ~marks.isin(["", *MARKS])).any(axis=None))

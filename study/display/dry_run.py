@@ -53,10 +53,13 @@ def print_plan(
     print(f"study {config.name} on {data_name(config.dataset)}: {_count(len(cells), 'cell')} ({what})")
     for skipped in list_skipped_cells(config):
         _print_fact("left out", f"{skipped['architecture']} by {skipped['objective']}: {skipped['reason']}")
-    _print_fact("trials", f"{plan.total} in all, {plan.done} done, to run: {planned or 'none'}")
+    blocked = f", {len(plan.list_blocked())} cannot run" if plan.list_blocked() else ""
+    _print_fact("trials", f"{plan.total} in all, {plan.done} done, to run: {planned or 'none'}{blocked}")
     _print_fact("epochs", f"{sum(work.epochs.values()):,}{f': {epochs}' if epochs else ''}")
-    _print_fact("search", describe_search(config))
-    if "ablate" in config.phases:
+    tuned = cells and "tuned" in config.arms
+    if tuned and "search" in config.phases:
+        _print_fact("search", describe_search(config))
+    if tuned and "ablate" in config.phases:
         _print_fact("ablated", describe_ablated(config))
     if config.until_decided:
         _print_fact("looks", describe_looks(plan))
@@ -67,11 +70,11 @@ def print_plan(
     _print_fact(
         "estimate", f"{format_range(seconds)} ({format_work(hours, unit)}), measured on this machine, {ESTIMATED}"
     )
-    disk = estimate_room(plan.list_pending(), config, len(dataset.test))
+    disk = estimate_room(plan.list_runnable(), config, len(dataset.test))
     weights, all_of_it = format_size(disk.weights), format_size(disk.rows + disk.weights)
     _print_fact("disk", f"{all_of_it}, {weights} of them weights; a report adds some MB")
-    _print_fact("limit", f"an epoch of over {format_duration(epoch_limit)} is taken to hang; its trial starts again")
-    print(f"  rows:      {folder}", flush=True)  # whole, to be copied
+    _print_fact("limit", f"{format_duration(epoch_limit)} per epoch, then its trial is restarted")
+    print(f"  results:   {folder}", flush=True)  # whole, to be copied
     if seconds > DAY:
         print(
             "  This is over a day. Less: --preset sample, fewer --code-sizes, --architectures,\n"
@@ -100,7 +103,7 @@ def describe_search(config: StudyConfig) -> str:
     for each in list_rounds(config):
         seeds = f" with {each.seeds} seeds each" if each.seeds > 1 else ""
         rounds.append(f"{each.trials} for {_count(each.epochs, 'epoch')}{seeds}")
-    return f"{_count(config.trials, 'configuration')} a cell by {chosen}: {', then '.join(rounds)}"
+    return f"{_count(config.trials, 'configuration')} per cell by {chosen}: {', then '.join(rounds)}"
 
 
 def describe_ablated(config: StudyConfig) -> str:
@@ -113,13 +116,13 @@ def describe_ablated(config: StudyConfig) -> str:
 
 
 def print_first_configurations(plan: Plan) -> None:
-    """Print the first pending trial of a few groups of each phase: one in full, of the next what differs.
+    """Print the first trial that can still run of a few groups of each phase: one in full, of the next what differs.
 
     A search suggests its trial for this, so the plan must not run afterwards.
     """
     firsts: dict[tuple[str, str], list[PlannedTrial]] = {}
     seen = set()
-    for planned in plan.list_pending():
+    for planned in plan.list_runnable():
         if planned.group not in seen:
             seen.add(planned.group)
             firsts.setdefault((planned.phase, planned.arm), []).append(planned)

@@ -102,7 +102,7 @@ class LiveProgress(Progress):
             "",
             Columns(tables, padding=(1, 6)),
             "",
-            Text(f"rows: {self._folder}", overflow="fold"),
+            Text(f"results: {self._folder}", overflow="fold"),
         )
 
     def _list_facts(self) -> list[str]:

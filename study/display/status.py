@@ -66,10 +66,10 @@ def print_status(config: StudyConfig, folder: Location, retry_failed: bool = Fal
     if blocked := len(plan.list_blocked()):
         print(f"{blocked} of the missing cannot run, since the search of their cell found nothing to confirm")
     if missing:
-        print(f"to run:    {_describe_time(plan, Pace(rows), rows)}")
+        print(f"time left: {_describe_time(plan, Pace(rows), rows)}")
     if config.until_decided:
         print(f"looks:     {describe_looks(plan)}")
-    print(f"rows:      {store.folder}")
+    print(f"results:   {store.folder}")
     holder = store.find_holder()
     idle = "nobody; to go on: the same command without --status" if missing and not typed else "nobody"
     print(f"run by:    {holder or idle}", flush=True)
@@ -151,7 +151,7 @@ def describe_looks(plan: Plan) -> str:
 def _describe_time(plan: Plan, pace: Pace, rows: Iterable[Mapping[str, Any]]) -> str:
     seconds = pace.estimate_seconds(plan.count_left())
     if seconds is None:
-        return "not known before a trial has ended; --dry-run measures an estimate"
+        return "unknown until a trial ends; --dry-run measures an estimate"
     devices = Counter(str(row["device"]) for row in rows if row["device"])
     return (
         f"about {format_duration(seconds)} of one core or GPU ({', '.join(sorted(devices))}), by the time of the "

@@ -12,13 +12,13 @@ import numpy as np
 import torch
 
 from study.config.search_space import Cell
-from study.config.study_config import StudyConfig
+from study.config.study_config import PUBLISHED_RECIPE, StudyConfig
 from study.execution.tuner import Resources
 from study.plan.plan import Plan
 from study.plan.planned_trial import PlannedTrial, make_control_config, make_trial_config
 from trainables.data.images import Dataset
 from trainables.models.architectures import IMAGE_SIZE, Architecture, Control, ModuleAutoencoder
-from trainables.models.layers import count_parameters
+from trainables.models.layers import count_multiply_adds, count_parameters
 from trainables.models.module import measure_module
 from trainables.run_trial import KEPT_RECONSTRUCTIONS, count_kept_codes
 from trainables.training.batched import BatchedTraining
@@ -97,13 +97,16 @@ def estimate_plan(config: StudyConfig, plan: Plan, dataset: Dataset, resources: 
     """Return the work that the plan still has to run, at the speed of this process."""
     device = torch.device("cuda" if resources.gpus_per_trial and torch.cuda.is_available() else "cpu")
     torch.set_num_threads(1)
-    return estimate_work(config, plan.list_pending(), dataset, device)
+    return estimate_work(config, plan.list_runnable(), dataset, device)
 
 
 def estimate_work(config: StudyConfig, planned: list[PlannedTrial], dataset: Dataset, device: torch.device) -> Estimate:
-    """Return what ``planned`` will take on ``device``, measured at the published filter counts."""
+    """Return what ``planned`` will take on ``device``, measured at the published filter counts.
+
+    Layers that an ablation makes larger or smaller take time by their multiply-adds.
+    """
     at_once = min(SEEDS_AT_ONCE[device.type], config.seeds)
-    paces: dict[tuple[Cell, bool], _Pace] = {}
+    paces: dict[tuple[Cell, str, bool], _Pace] = {}
     epochs: Counter[str] = Counter()
     trained = evaluated = longest = 0.0
     n2d = N2D_SECONDS * len(dataset.test) / 10_000 if config.with_umap else 0.0
@@ -116,17 +119,20 @@ def estimate_work(config: StudyConfig, planned: list[PlannedTrial], dataset: Dat
         if trial.factor == "objective" and trial.level is not None:  # one that costs what the objective's cells do
             cell = dataclasses.replace(cell, objective=trial.level.label)
         layerwise = trial.factor == "pretraining" and trial.level is not None and trial.level.label == LAYERWISE
-        if (cell, layerwise) not in paces:
-            paces[cell, layerwise] = _measure_pace(config, cell, layerwise, dataset, device, at_once)
-        pace = paces[cell, layerwise]
+        recipe = PUBLISHED_RECIPE if trial.arm == "published" else config.recipe
+        if trial.factor == "recipe" and trial.level is not None:
+            recipe = trial.level.label
+        if (cell, recipe, layerwise) not in paces:
+            paces[cell, recipe, layerwise] = _measure_pace(config, cell, recipe, layerwise, dataset, device, at_once)
+        pace, size = paces[cell, recipe, layerwise], _compare_size(config, trial)
         epochs[trial.group.part] += trial.epochs
-        longest = max(longest, at_once * pace.together * len(dataset.training))
+        longest = max(longest, size * at_once * pace.together * len(dataset.training))
         if trial.validated:
             epoch = pace.alone * len(dataset.search_train) + pace.measuring * len(dataset.validation)
-            trained += trial.epochs * epoch
+            trained += size * trial.epochs * epoch
         else:
-            trained += trial.epochs * pace.together * len(dataset.training)
-            trained += pace.measuring * (len(dataset.training) + 2 * len(dataset.test))
+            trained += size * trial.epochs * pace.together * len(dataset.training)
+            trained += size * pace.measuring * (len(dataset.training) + 2 * len(dataset.test))
             evaluated += EVALUATION_START_SECONDS + EVALUATION_SECONDS * len(dataset.training) / 60_000 + n2d
     return Estimate(Counter(trial.group.part for trial in planned), epochs, trained, evaluated, longest)
 
@@ -140,8 +146,21 @@ class _Pace:
     measuring: float
 
 
+def _compare_size(config: StudyConfig, trial: PlannedTrial) -> float:
+    """Return the multiply-adds of a level that makes layers larger or smaller over those of its base; else 1."""
+    if trial.level is None or trial.factor not in ("filters", "pooling"):
+        return 1.0
+    base, row = make_trial_config(config, trial.cell, config.recipe), config.architecture(trial.cell.architecture)
+    outputs = config.find_objective(trial.cell.objective).outputs_per_unit
+    changed, before = (
+        count_multiply_adds(each.variant(row), each.code_size, each.filters, outputs)
+        for each in (trial.level.apply(base), base)
+    )
+    return changed / before
+
+
 def _measure_pace(
-    config: StudyConfig, cell: Cell, layerwise: bool, dataset: Dataset, device: torch.device, at_once: int
+    config: StudyConfig, cell: Cell, recipe: str, layerwise: bool, dataset: Dataset, device: torch.device, at_once: int
 ) -> _Pace:
     """Train a little as a trial on ``device`` does, ``layerwise`` with layers pretrained one by one, and measure."""
     steps = _STEPS[device.type]
@@ -151,7 +170,7 @@ def _measure_pace(
     if isinstance(row, Control):
         network, trial_config = row.network, make_control_config(config, cell)
     else:
-        network, trial_config = row, make_trial_config(config, cell, config.recipe, epochs=2 * steps)
+        network, trial_config = row, make_trial_config(config, cell, recipe, epochs=2 * steps)
     assert trial_config is not None
     if layerwise:
         trial_config = dataclasses.replace(trial_config, pretraining=LAYERWISE, epochs_planned=4)

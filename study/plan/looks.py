@@ -65,11 +65,13 @@ def check_looks(
 ) -> None:
     """Refuse looks other than those that study.json, ``earlier``, declares, and any that are declared too late.
 
+    The order of models and code sizes is no part of what is compared.
+
     Raises:
         InputError: with what is there and what to do.
     """
     declared, asked = (earlier or {}).get(DECLARED), declare_looks(config)
-    if declared == asked:
+    if _sort_cells(declared) == _sort_cells(asked):
         return
     if declared is not None:
         raise InputError(
@@ -100,6 +102,14 @@ def has_look_ended(config: StudyConfig, rows: Rows, extended: Mapping[str, int])
         if planned.arm == "control"
         or (planned.arm == "tuned" and (planned.configuration or not is_search_over(config, planned.cell, rows)))
     )
+
+
+def _sort_cells(looks: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """Return the looks with their models and code sizes in one order."""
+    if looks is None:
+        return None
+    sizes = sorted(zip(looks["code_sizes"], looks["seeds_first"], strict=True))
+    return {**looks, "architectures": sorted(looks["architectures"]), "code_sizes": sizes, "seeds_first": None}
 
 
 def _join(values: Sequence[object]) -> str:

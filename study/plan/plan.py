@@ -2,8 +2,8 @@
 
 All search trials that can start come first, those of the cell with the most left before others; then cells are
 confirmed whose search has ended, and ablated; then controls and the published arm, which wait for nothing. The first
-seeds of all cells come before the second, so that of a study that is cut short all models have about as many. Resuming
-is the same plan over more rows.
+seeds of all cells come before the second (on a GPU the first eight, which it trains together, before the ninth), so
+that of a study that is cut short all models have about as many. Resuming is the same plan over more rows.
 """
 
 from __future__ import annotations
@@ -105,6 +105,13 @@ class Plan:
                 self._state(planned.cell).confirmations.append(planned)
             elif not self._count_ended(planned):
                 self._free.append(planned)
+        if not self._planned and "ablate" not in config.phases:
+            raise InputError(
+                f"phase {' '.join(config.phases)} of {' '.join(config.architectures)} has no trial in the arms "
+                f"{' '.join(config.arms)}",
+                "a search of the arm tuned and of models, not of controls alone",
+                "add confirm to --phase, or give other --architectures or --arms",
+            )
         if not self._planned:
             raise InputError(
                 f"phase ablate has no trial: factors {' '.join(config.factors)} of {' '.join(config.architectures)}",
@@ -166,6 +173,11 @@ class Plan:
         known = self.rows.keys() | self.running.keys()
         planned = plan_trials(self.config, self.rows.values(), self.extended)
         return [self._name_retry(each) for each in planned if each.trial_id not in known]
+
+    def list_runnable(self) -> list[PlannedTrial]:
+        """Return the trials that `list_pending` does, those left out that cannot run."""
+        blocked = {planned.trial_id for planned in self.list_blocked()}
+        return [planned for planned in self.list_pending() if planned.trial_id not in blocked]
 
     def count_left(self) -> dict[Group, int]:
         """Return how many trials of each group have not ended, running ones included, those that cannot run left out.
@@ -250,7 +262,7 @@ class Plan:
             return True
         state = self._cells[planned.cell]
         if planned.phase == "search":
-            return planned in state.waiting
+            return dataclasses.replace(planned, retry=0) in state.waiting
         retuned = planned.level is not None and planned.level.retuned
         return state.winner is not None and not (retuned and planned.rate_factor is None)
 

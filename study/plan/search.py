@@ -40,9 +40,10 @@ MOST_TRIALS = 200
 """Results from which a suggestion is made at most, since a sampler's time grows with them; of more, the best half of so
 many and an even sample of the others."""
 
-MORE_RATE_FACTORS = (0.55, 1.7, 0.17, 0.1, 0.055)
+MORE_RATE_FACTORS = (0.55, 1.7, 0.17, 0.1, 0.055, 0.75, 1.3, 2.2)
 """With what a grid goes on after `RATE_FACTORS` for a model of which nothing else is searched; others have
-`GRID_FILTERS`, modules with a space random draws of it, at the recipe's rate."""
+`GRID_FILTERS`, modules with a space random draws of it, at the recipe's rate. What a grid would try a second time has
+the next of these factors instead: near the edge of a recipe's range several are one rate."""
 
 GRID_FILTERS = ((1.0, 1.0), (0.5, 1.0), (1.0, 2.0), (1.0, 0.5), (0.75, 1.0))
 """Shares of the parameter budget, and ratios of the filter counts over the published one, at the recipe's rate."""
@@ -61,6 +62,11 @@ class Suggestion:
     filters_ratio: float | None = None
     weight_decay: float | None = None
     settings: Mapping[str, Any] | None = None
+
+    def trains_as(self, other: Suggestion) -> bool:
+        """Whether the other has the same settings, from whichever coordinates they follow."""
+        same = (self.filters, self.weight_decay, self.settings) == (other.filters, other.weight_decay, other.settings)
+        return same and math.isclose(self.learning_rate, other.learning_rate)
 
 
 Result = tuple[Mapping[str, Any], float]
@@ -110,7 +116,8 @@ class CellSearch:
             results: of the trials of all earlier generations, by number.
         """
         if is_grid(self.config):
-            return {number: self._pick_from_grid(number) for number in numbers}
+            grid = self._make_grid()
+            return {number: grid[number] for number in numbers}
         optuna_study = optuna.create_study(direction="minimize")
         optuna_study.add_trials([self._make_trial(*result) for result in thin_out(results)])
         suggestions = {}
@@ -150,17 +157,29 @@ class CellSearch:
             filters = self._choose(1.0, filters[1] / filters[0])
         return Suggestion(self._rate, filters, *measure_filters(self._row, code_size, filters, self._outputs))
 
-    def _pick_from_grid(self, number: int) -> Suggestion:
-        first = self._suggest_published()
-        factors = RATE_FACTORS if first.filters or self._space else RATE_FACTORS + MORE_RATE_FACTORS
-        if number < len(factors):
-            rate = _clip(self._rate * factors[number], self._recipe.learning_rate_range)
-            return dataclasses.replace(first, learning_rate=rate)
+    def _make_grid(self) -> list[Suggestion]:
+        """Return what the trials of a grid try, by number, the same whatever their count: nothing twice."""
+        first, more = self._suggest_published(), iter(MORE_RATE_FACTORS)
+        grid = [self._scale_rate(first, factor) for factor in RATE_FACTORS]
+        for number in range(len(grid), self.config.trials):
+            suggestion = self._pick_from_grid(number, first)
+            while suggestion is None or any(suggestion.trains_as(earlier) for earlier in grid):
+                suggestion = self._scale_rate(first, next(more))
+            grid.append(suggestion)
+        return grid
+
+    def _scale_rate(self, suggestion: Suggestion, factor: float) -> Suggestion:
+        rate = _clip(self._rate * factor, self._recipe.learning_rate_range)
+        return dataclasses.replace(suggestion, learning_rate=rate)
+
+    def _pick_from_grid(self, number: int, first: Suggestion) -> Suggestion | None:
+        """Return what a grid tries besides learning rates, None where nothing else is searched."""
         if self._space:  # of any kind, so that there are no steps to go: drawn
             drawn = optuna.create_study(sampler=RandomSampler(self._make_seed(number))).ask(self._space)
             return Suggestion(self._rate, settings=self._complete_settings(drawn.params))
-        assert first.filters_ratio is not None
-        share, factor = GRID_FILTERS[number - len(factors)]
+        if first.filters_ratio is None:
+            return None
+        share, factor = GRID_FILTERS[number - len(RATE_FACTORS)]
         ratio = _clip(first.filters_ratio * factor, FILTERS_RATIO_RANGE)
         return Suggestion(self._rate, self._choose(share, ratio), share, ratio)
 

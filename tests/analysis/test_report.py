@@ -133,6 +133,8 @@ def test_a_partial_study_gives_a_partial_report_that_says_what_is_missing(
         assert sentence in printed
     assert "Classification from the code: no confirmed run has scores of linear_classifier" in text
     assert "| 10 | tuned | Model 4 |" in text
+    first = answers(load_study(folder))[0]
+    assert text.index(first) < text.index("## What is missing") < text.index("- synthetic: 4 of 12 trials")
     assert not (folder / "report" / "tables" / "classification.csv").exists()
 
 

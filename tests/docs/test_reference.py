@@ -21,10 +21,11 @@ import pytest
 import reference_study
 import scipy.stats
 from PIL import Image
+from rich.console import Console
 
 from analysis.drawing import Illustration, write_figures
 from analysis.rendering.html import render_page
-from analysis.report import comparison_tables
+from analysis.report import comparison_tables, print_report
 from analysis.results import ResultsError, StudyResults, load_study
 from analysis.tables.headline import headline, headline_pairs
 from analysis.tables.summary import summary
@@ -241,6 +242,41 @@ def test_the_page_says_how_much_was_still_learned_at_the_end(results: StudyResul
     told = findings_training.describe_last_third(results)
     assert f"by {least:.2f} ({low}) to {most:.2f} ({high}) in arm `tuned`" in told
     assert told in findings_page.make_findings_parts(results)["limits"]
+
+
+def test_a_launch_of_the_published_study_ends_on_one_screen(
+    results: StudyResults, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """60 lines of 80 characters: all four metrics, the answer, and six lines of paths, next steps and time."""
+    print_report(results, comparison_tables(results), Console(width=80))
+    shown = capsys.readouterr().out
+    assert shown.count("\n") <= 60 - 6
+    assert "Hidden" not in shown and "Failed" not in shown
+    assert "Seeds per model: 5. No run diverged, failed or collapsed." in " ".join(shown.split())
+    assert re.search(r"^Model 4 +7\.49 ± \d.* a +3\.70 ± .* a +1\.60 ± .* a +0\.867 ± .* a", shown, re.MULTILINE)
+
+
+def test_the_page_says_how_seeds_scatter_and_how_much_is_lost_on_test_images(results: StudyResults) -> None:
+    """Worked out from the rows by hand: by finalist, and by model."""
+    trials = results.trials[results.trials["status"] == "complete"]
+    differ = []
+    last = trials[(trials["phase"] == "search") & (trials["epochs"] == 12)]
+    for _, finalist in last.groupby(["architecture", "number"], observed=True):
+        first, second = finalist["validation_cross_entropy"]
+        differ.append(abs(first - second))
+    told = findings_training.describe_search(results)
+    assert f"in the median of {len(differ)} finalists, and by {max(differ):.2f} at most" in told
+    scores = results.scores.query("split == 'test' and evaluator == 'reconstruction' and metric == 'squared_error'")
+    lost = {}
+    for name in ("model_1", "model_2", "model_4", "model_5", "unpool_only", "classic_autoencoder"):
+        own = trials[(trials["phase"] == "confirm") & (trials["arm"] == "tuned") & (trials["architecture"] == name)]
+        errors = scores[scores["trial_id"].isin(own["trial_id"])]["value"]
+        lost[name] = errors.mean() - own["train_squared_error"].mean()
+    classic = lost.pop("classic_autoencoder")
+    assert findings_training.describe_generalisation(results) == (
+        f"Squared error is higher on test images than on training images, by {min(lost.values()):.1f} to "
+        f"{max(lost.values()):.1f} for ranked models and by {classic:.1f} for the classic auto-encoder."
+    )
 
 
 def test_a_study_without_the_authors_recipe_says_so_once(tmp_path: Path) -> None:

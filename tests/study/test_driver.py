@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import os
+import re
 import signal
 import time
 from contextlib import AbstractContextManager, nullcontext
@@ -22,8 +23,9 @@ from study.execution.estimate import Estimate
 from study.execution.recorder import TrialRecorder
 from study.execution.tuner import Resources, run_plan
 from study.plan.plan import Plan
-from study.run import _conclude
+from study.run import _conclude, run
 from study.signals import NotStarted
+from study.storage import provenance
 from study.storage.store import Store
 from tests.studies import row_of, small_config, take_one, write_rows
 from trainables.data.datasets import load_dataset
@@ -83,6 +85,34 @@ def test_who_sits_before_a_terminal_is_asked_before_a_long_study(
             ask()
     assert len(asked) == (outcome is not False)
     assert ("estimate:" in capsys.readouterr().out) is (outcome is not False)
+
+
+@pytest.mark.parametrize(("address", "asked"), [("10.0.0.1:6379", 0), ("auto", 0), (None, 1)])
+def test_only_a_launch_on_this_machine_asks(
+    address: str | None, asked: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seen: dict[str, object]
+) -> None:
+    """A cluster is there for what takes long, and nobody may sit before its terminal."""
+    questions: list[Plan] = []
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(driver, "_ask_to_start", lambda plan, *_: questions.append(plan) or True)
+    run(small_config(), RunOptions(results_dir=str(tmp_path), address=address, ask=True, report=False))
+    assert len(questions) == asked
+
+
+def test_the_time_that_a_study_took_stands_beside_its_estimate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], seen: dict[str, object]
+) -> None:
+    """Of one that has ended; one that goes on has taken part of it."""
+
+    def run_some(recorder: TrialRecorder, *_: object) -> None:
+        while (taken := take_one(recorder.plan)) is not None and recorder.plan.done < most:
+            recorder.plan.finish(row_of(*taken))
+
+    monkeypatch.setattr(driver, "run_plan", run_some)
+    told = r"time: +\d.* without Ray's start and the report; the estimate was \d"
+    for most in (3, 100):
+        assert launch.main(["--preset", "quick", "--no-report", "--results-dir", str(tmp_path / str(most))]) == 0
+        assert bool(re.search(told, capsys.readouterr().out)) is (most == 100)
 
 
 @pytest.mark.parametrize(
@@ -199,6 +229,31 @@ def test_a_stop_tells_of_the_plan_of_its_launch(
     kept = 1 + ended * plans[0].total
     said = capsys.readouterr().err.splitlines()[-1]
     assert said == f"stopped: {kept} of {plans[-1].total} trials are kept; the same command goes on"
+
+
+def test_rows_after_a_look_name_the_code_that_the_launch_began_with(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seen: dict[str, object]
+) -> None:
+    """Ray was given that code, and trials go on with it, whatever is committed while the study runs."""
+    commits, recorders = iter("abcdef"), []
+
+    def run_all(recorder: TrialRecorder, *_: object) -> bool:
+        recorders.append(recorder)
+        while (taken := take_one(recorder.plan)) is not None:
+            recorder.plan.finish(row_of(*taken))
+        return False
+
+    def look(config: StudyConfig, *_: object) -> Plan:
+        rows = [row for recorder in recorders for row in recorder.plan.rows.values()]
+        return Plan(config, rows, extended={"model_1": 5, "model_4": 5} if rows else {})
+
+    monkeypatch.setattr(driver, "run_plan", run_all)
+    monkeypatch.setattr(driver, "make_plan", look)
+    monkeypatch.setattr(provenance, "git_state", lambda: (next(commits) * 40, False))
+    command = ["--preset", "quick", "--quiet", "--no-report", "--results-dir", str(tmp_path)]
+    assert launch.main([*command, "--architectures", "model_1", "model_4", "--trials", "1", "--until-decided"]) == 0
+    assert len(recorders) > 1
+    assert len({recorder._provenance["git_commit"] for recorder in recorders}) == 1
 
 
 @pytest.mark.parametrize(("arms", "told"), [(("published",), False), (("tuned", "published"), True)])

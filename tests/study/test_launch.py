@@ -6,6 +6,7 @@ import contextlib
 import gzip
 import importlib.util
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -32,7 +33,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     status = exit_status(arguments)
     shown = capsys.readouterr()
     assert status == 2
-    assert shown.out == ""
+    assert re.fullmatch(r"(study \S+: loading libraries and data \.\.\.\n)?", shown.out)
     assert_ended_in_words(shown.err)
     assert 0 < len(shown.err.splitlines()) <= 24
     return shown.err
@@ -258,7 +259,7 @@ def test_dry_run_prints_the_plan_and_writes_nothing(tmp_path: Path) -> None:
         "7 cells",
         "trials:",
         "epochs:",
-        "3 configurations a cell by a grid: 3 for 2 epochs",
+        "3 configurations per cell by a grid: 3 for 2 epochs",
         "estimate:",
         "start and the report",
     )
@@ -305,3 +306,45 @@ def test_a_dry_run_refuses_what_follows_from_a_search_that_is_not_over(
     """As the launch does."""
     flags = ["--preset", "quick", "--phase", "ablate", "--results-dir", str(tmp_path), "--dry-run"]
     assert "phase ablate without a finished search" in refused(capsys, *flags)
+
+
+def test_factors_without_an_ablation_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Given as a flag, which would change nothing; those of a study file wait for the phase."""
+    flags = ["--results-dir", str(tmp_path), "--preset"]
+    message = refused(capsys, *flags, "quick", "--factors", "loss", "unpooling", "--missing")
+    assert "--factors loss unpooling with phase search confirm" in message
+    assert launch.main([*flags, "quick", "--factors", "loss", "--phase", "search", "ablate", "--missing"]) == 0
+    (tmp_path / "own.toml").write_text('preset = "quick"\nfactors = ["loss"]\n')
+    assert launch.main([*flags, str(tmp_path / "own.toml"), "--missing"]) == 0
+
+
+@pytest.mark.parametrize("asked", ["--status", "--missing"])
+@pytest.mark.parametrize("flags", ["--seeds 8", "--preset quick", "--until-decided", "--code-sizes 2 10"])
+def test_flags_of_a_study_beside_the_folder_of_one_are_refused(
+    asked: str, flags: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The answer would be of its last launch; where it runs, and which trials are missing, may be said."""
+    config = study_config("quick")
+    store = Store(tmp_path / config.name)
+    store.open(next_manifest(config, load_dataset("digits"), None, store.folder))
+    message = refused(capsys, asked, str(store.folder), *flags.split())
+    name, *values = flags.removeprefix("--").replace("-", "_").split()
+    assert f"error: {' '.join([name, *(values or ['True'])])} beside {store.folder}" in message
+    allowed = ["--retry-failed", "--results-dir", str(tmp_path), *(["--json"] if asked == "--status" else [])]
+    assert launch.main([asked, str(store.folder), *allowed]) == 0
+
+
+def test_the_first_line_comes_before_what_takes_seconds_to_import() -> None:
+    """Who pressed Enter sees at once that something happens."""
+    first = (
+        "import os, sys\n"
+        "from study import launch\n"
+        "def tell(text):\n"
+        "    heavy = {'torch', 'ray', 'scipy', 'pandas', 'sklearn'} & set(sys.modules)\n"
+        "    os.write(2, f'{text.strip()} {sorted(heavy)}'.encode())\n"
+        "    os._exit(0)\n"
+        "sys.stdout.write = tell\n"
+        "launch.main(['--preset', 'quick'])\n"
+    )
+    done = subprocess.run([sys.executable, "-c", first], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stderr == "study quick-digits: loading libraries and data ... []"

@@ -73,7 +73,7 @@ def run_on_ray(study: Path, results: Path, kills: int) -> pd.DataFrame:
         finally:
             launch.kill()
     said = Launch(results, *flags).finish()
-    assert re.fullmatch(r"rows:   .*\nnext:   \S*python \S*analysis/report\.py .*\n(then:   .*\n)?", said), said
+    assert re.fullmatch(r"results: .*\nnext:   \S*python \S*analysis/report\.py .*\n(then:   .*\n)?", said), said
     return read_settings(results / NAME)
 
 

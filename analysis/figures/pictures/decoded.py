@@ -20,19 +20,20 @@ def code_walk(results: StudyResults) -> Drawing | Absent:
     name, title = "code_walk", "A walk between two codes"
     kept, pictures = _select_decoded(results, "walk")
     if not (kept["arm"] != "control").any():
-        return explain_absence(results, name, title)
+        return explain_absence(results, name, title, of_layers=False)
     switched = [name for name, row in results.models.items() if not row.through_code]
     notes = dict.fromkeys(kept.loc[kept["architecture"].isin(switched), "trial_id"], "switches\nkept")
+    figure, left_out = draw_panels(results, kept, pictures, "Faded", notes)
     other = "first one of another class" if any(study.labelled for study in results.studies) else "second one"
     return Drawing(
         name,
         title,
         f"Decoded codes in equal steps from that of the first test image to that of the {other}, of "
-        "one confirmed run a model (the first seed); on top, one image faded into the other, which is what a code of "
+        "one confirmed run per model (the first seed); on top, one image faded into the other, which is what a code of "
         "pixels does. A code that has learned the shapes of the data passes through shapes of their kind, where fading "
         "shows two at once. Models with switches keep those of the first image: what stays of it did not come through "
-        "the code.",
-        _settle(draw_panels(results, kept, pictures, "Faded", notes)),
+        f"the code.{left_out}",
+        _settle(figure),
     )
 
 
@@ -43,13 +44,14 @@ def prior_samples(results: StudyResults) -> Drawing | Absent:
     kept, pictures = _select_decoded(results, "sample")
     if kept.empty:
         return Absent(name, title, "")
+    figure, left_out = draw_panels(results, kept, pictures, "", {})
     return Drawing(
         name,
         title,
         "Decoded draws from the prior, N(0, I), by one confirmed run (the first seed) of each model whose objective "
         "brings its codes towards it. Shapes of the kind of the data say that codes fill the prior; blots say that it "
-        "has places to which no image is encoded.",
-        _settle(draw_panels(results, kept, pictures, "", {})),
+        f"has places to which no image is encoded.{left_out}",
+        _settle(figure),
     )
 
 

@@ -9,6 +9,7 @@ from analysis.figures.pictures.tiles import (
     Images,
     explain_absence,
     fill_pictures,
+    name_code_size,
     read_pictures,
     select_models,
     strip_axes,
@@ -29,6 +30,7 @@ def learned_filters(results: StudyResults) -> Drawing | Absent:
     models = select_models(results, "filter")
     if models.empty:
         return explain_absence(results, name, title)
+    columns, code_size = name_code_size(models)
     figure, rows = make_grid(len(models), 2, 4.75, 0.87, below=0)
     for panels, model in zip(rows, models.to_dict("records"), strict=True):
         filters = read_pictures(results, model["trial_id"], "filter")
@@ -36,13 +38,12 @@ def learned_filters(results: StudyResults) -> Drawing | Absent:
             draw_filters(axes, filters[layer])
             count, side, _ = filters[layer].shape
             axes.set_title(f"{place} layer: {layer}, {count} of {side}x{side}", loc="left", fontsize=8)
-        key = {name: model[name] for name in ("study", "architecture")}
+        key = {name: model[name] for name in columns}
         panels[0].set_yticks([max(panels[0].get_ylim()) / 4], [make_heading(results, key)])
-    code_size = models["code_size"].iloc[0]
     return Drawing(
         name,
         title,
-        f"Filters of the first and the last layer of one confirmed run a model (code size {code_size}, first seed): "
+        f"Filters of the first and the last layer of one confirmed run per model ({code_size}, first seed): "
         f"the {COLUMNS * ROWS} of the largest norm at most, in falling order (dimensionless weights). Grey is 0, white "
         "the largest positive and black the largest negative weight of the layer. A last layer of 1x1 weights only "
         "mixes maps; in its place stands the one before it. Filters that have learned are smooth and differ; noise, or "

@@ -12,7 +12,14 @@ from matplotlib.colors import Colormap, ListedColormap
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from analysis.figures.pictures.tiles import Images, explain_absence, read_pictures, select_models, strip_axes
+from analysis.figures.pictures.tiles import (
+    Images,
+    explain_absence,
+    name_code_size,
+    read_pictures,
+    select_models,
+    strip_axes,
+)
 from analysis.figures.style import LEGEND_HEIGHT, Drawing, make_grid, make_heading, use_style
 from analysis.results import StudyResults
 from analysis.tables.table import Absent
@@ -50,6 +57,7 @@ def layer_maps(results: StudyResults) -> Drawing | Absent:
     models = select_models(results, "map")
     if models.empty:
         return explain_absence(results, name, title)
+    columns, code_size = name_code_size(models)
     records = models.to_dict("records")
     strips = [
         make_strips(*(read_pictures(results, model["trial_id"], kind) for kind in ("map", "switch")))
@@ -63,7 +71,7 @@ def layer_maps(results: StudyResults) -> Drawing | Absent:
     panels = [axes for row in rows for axes in row]
     for axes, model, each in zip(panels, records, strips, strict=False):
         draw_layers(axes, each)
-        axes.set_title(make_heading(results, {name: model[name] for name in ("study", "architecture")}))
+        axes.set_title(make_heading(results, {name: model[name] for name in columns}))
     for axes in panels[len(records) :]:
         axes.remove()
     if below:
@@ -71,11 +79,10 @@ def layer_maps(results: StudyResults) -> Drawing | Absent:
             Line2D([], [], color=colour, marker="s", linestyle="", label=place) for place, colour in PLACES.items()
         ]
         figure.legend(handles=handles, title="Switches", loc="outside lower center", ncols=4, handletextpad=0.2)
-    code_size = models["code_size"].iloc[0]
     return Drawing(
         name,
         title,
-        f"Outputs of every layer for the first test image, by one confirmed run a model (code size {code_size}, first "
+        f"Outputs of every layer for the first test image, by one confirmed run per model ({code_size}, first "
         "seed): down the encoder on the left, through the code, up the decoder on the right. Of a layer the first "
         f"{SHOWN_MAPS} maps, of a fully connected one all units, coloured from its smallest value (dark) to its "
         "largest (bright), which stand beside it; image and reconstruction ink dark. Switches say where in its 2x2 "

@@ -43,7 +43,7 @@ def reconstructions(results: StudyResults) -> Drawing | Absent:
     if models.empty:
         return make_absent(results, name, title, "no confirmed run kept its reconstructions")
     errors = _format_squared_errors(results)
-    figure = draw_panels(results, kept, pictures, "Original", errors)
+    figure, left_out = draw_panels(results, kept, pictures, "Original", errors)
     for axes in figure.axes:
         axes.set_title("Error", loc="right", fontsize=8)
     originals = [name for name, row in results.models.items() if row.lossless]
@@ -53,7 +53,7 @@ def reconstructions(results: StudyResults) -> Drawing | Absent:
         title,
         "A model with switches redraws the originals whatever its code holds: they give its decoder the places of the "
         "ink. The first test images, ink dark, and their reconstructions by one confirmed run per model (the first "
-        f"seed); error: that run's squared error per image, averaged over all test images.{there}",
+        f"seed); error: that run's squared error per image, averaged over all test images.{there}{left_out}",
         figure,
     )
 
@@ -64,8 +64,10 @@ def draw_panels(
     pictures: Mapping[str, Images],
     original: str,
     notes: Mapping[str, str],
-) -> Figure:
+) -> tuple[Figure, str]:
     """Return a figure with a row of panels for each code size, a column for each arm, and in each a row for each model.
+
+    With it what the caption says of code sizes that are left out; see `spread_code_sizes`.
 
     Args:
         results: of which studies.
@@ -75,7 +77,7 @@ def draw_panels(
         notes: what stands to the right of some of them.
     """
     models = kept[kept["arm"] != "control"]
-    sizes = spread_code_sizes(models["code_size"])
+    sizes, left_out = spread_code_sizes(models["code_size"])
     columns = list_keys(models, ["study", "arm"])
     originals = [name for name, row in results.models.items() if row.lossless]
     names = sorted(choose_styles(results, kept), key=lambda name: name not in originals)
@@ -92,7 +94,7 @@ def draw_panels(
             told = [notes.get(trials[name], "") if name in trials else "not kept" for name in names]
             draw_pictures(axes, [each[:SHOWN_IMAGES] for each in shown], labels, told)
             axes.set_title(make_heading(results, key | {"code_size": size}), loc="left")
-    return figure
+    return figure, left_out
 
 
 def _select_shown_trials(

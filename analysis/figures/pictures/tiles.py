@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from analysis.figures.codes import select_trials_with_codes
 from analysis.results import StudyResults
 from analysis.tables.table import Absent, make_absent
+from trainables.models.architectures import Control
 
 Images = NDArray[np.floating[Any]]
 
@@ -19,19 +20,36 @@ Images = NDArray[np.floating[Any]]
 def select_models(results: StudyResults, *kinds: str) -> pd.DataFrame:
     """Return of each study and model the one confirmed trial whose pictures of ``kinds`` show it.
 
-    Of the code sizes the middle one, and of the arms the tuned one where it is there.
+    Of its code sizes the middle one, and of the arms the tuned one where it is there.
     """
     shown = results.pictures.loc[results.pictures["kind"].isin(kinds), "trial_id"].unique()
     kept = select_trials_with_codes(results)
     kept = kept[kept["trial_id"].isin(shown) & (kept["arm"] != "control")]
-    sizes = sorted(kept["code_size"].unique())
-    kept = kept[kept["code_size"].isin(sizes[len(sizes) // 2 :][:1])]
-    return kept.drop_duplicates(["study", "architecture"]).sort_values(["study", "architecture"])
+    model = ["study", "architecture"]
+    kept = kept.drop_duplicates([*model, "code_size"]).sort_values([*model, "code_size"])
+    sizes = kept.groupby(model, observed=True)["code_size"]
+    return kept[sizes.cumcount() == sizes.transform("size") // 2]
 
 
-def explain_absence(results: StudyResults, name: str, title: str) -> Absent:
-    """Return the record of a figure whose pictures are not there: nothing is confirmed, or by an older version."""
-    if results.codes.empty:
+def name_code_size(models: pd.DataFrame) -> tuple[list[str], str]:
+    """Return which columns of `select_models` stand in the title of a panel, and what captions call the code size."""
+    key, sizes = ["study", "architecture"], models["code_size"].unique()
+    if len(sizes) > 1:
+        return [*key, "code_size"], "the middle one of its code sizes"
+    return key, f"code size {sizes[0]}"
+
+
+def explain_absence(results: StudyResults, name: str, title: str, *, of_layers: bool = True) -> Absent:
+    """Return the record of a figure whose pictures are not there: nothing is confirmed, or by an older version.
+
+    Pictures ``of_layers`` are those of models whose layers are known, which a module's are not.
+    """
+    without = [
+        name for name, row in results.models.items() if isinstance(row, Control) or (of_layers and not row.layered)
+    ]
+    if select_trials_with_codes(results)["architecture"].isin(without).all():
+        if of_layers and {model for study in results.studies for model in study.architectures} <= {*without}:
+            return Absent(name, title, "nothing is known of the layers of modules, so no filters and maps are kept")
         return make_absent(results, name, title, "no confirmed run kept its filters and maps")
     return Absent(
         name,

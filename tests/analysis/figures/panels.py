@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from tests.synthetic import (
     RECONSTRUCTED_IMAGES,
     write_synthetic_study,
 )
-from trainables.models.architectures import BUILT_IN, CONTROLS
+from trainables.models.architectures import BUILT_IN, CONTROLS, ModuleAutoencoder
 
 MODELS = ("model_1", "model_3", "model_4", "classic_autoencoder")
 
@@ -64,6 +65,15 @@ def full_study(folder: Path, name: str = "synthetic") -> Path:
     ]
     pq.write_table(table_of("pictures", faded), folder / "pictures" / "originals.parquet")
     return folder
+
+
+def make_modules(results: StudyResults, *names: str) -> StudyResults:
+    """Return the study with modules of a user's own, of whose layers nothing is known, in the place of these models."""
+    modules = {name: ModuleAutoencoder(name, name.capitalize(), "(module)", None) for name in names}
+    unknown = results.pictures["kind"].isin(["filter", "map", "switch"]) & results.pictures["trial_id"].str.contains(
+        "|".join(f"-{name}-" for name in names)
+    )
+    return dataclasses.replace(results, models={**results.models, **modules}, pictures=results.pictures[~unknown])
 
 
 def drawn(plot: Drawing | Absent) -> Drawing:

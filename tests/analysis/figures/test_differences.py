@@ -19,6 +19,7 @@ from tests.analysis.figures.panels import (
     drawn,
     titled,
 )
+from tests.analysis.tables.cells import look_at
 from tests.synthetic import (
     level_effect,
     true_score,
@@ -111,3 +112,15 @@ def test_ablation_differences_are_paired_by_seed(results: StudyResults) -> None:
     for level in ("tanh", "relu"):
         expected = np.mean([level_effect(level, seed) for seed in (1, 2, 3)])
         assert points[f"activation: {level}"] == pytest.approx(expected)
+
+
+def test_the_caption_says_at_which_level_ablations_are_filled(results: StudyResults) -> None:
+    """That of its looks where a study has some."""
+    assert "Filled: differs from 0 at 5 % (test" in drawn(ablation_differences(results)).caption
+    assert "Filled: differs from 0 at 1.1 % (test" in drawn(ablation_differences(look_at(results, 0.0111))).caption
+
+
+def test_the_caption_says_that_code_sizes_are_left_out(many_sizes: StudyResults, results: StudyResults) -> None:
+    """Four of five have rows of panels."""
+    assert drawn(model_differences(many_sizes)).caption.endswith(" Some code sizes are left out.")
+    assert "left out." not in drawn(model_differences(results)).caption

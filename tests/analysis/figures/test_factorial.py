@@ -15,7 +15,7 @@ from analysis.tables.table import Absent
 from study.config.factorial import POOLINGS, UNPOOLINGS
 from tests.analysis.figures.panels import drawn, mean_and_half_width
 from tests.analysis.stats.test_factorial import by_hand, make_crossed
-from tests.analysis.tables.cells import shown
+from tests.analysis.tables.cells import look_at, shown
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +59,12 @@ def test_what_differs_is_marked_and_switches_are_not_tested(crossed: StudyResult
     assert len(tested) == 10
     assert frame[f"{name}_p_holm"].min() == pytest.approx(10 * tested.min())
     assert frame[f"{other}_p_holm"].notna().sum() == 11
+
+
+def test_the_caption_says_at_which_level_effects_are_filled(crossed: StudyResults) -> None:
+    """That of its looks where a study has some."""
+    assert "filled: differs from 0 at 5 % (Holm" in drawn(factorial_effects(crossed)).caption
+    assert "filled: differs from 0 at 1.1 % (Holm" in drawn(factorial_effects(look_at(crossed, 0.0111))).caption
 
 
 def test_a_study_without_a_factorial_lacks_nothing(results: StudyResults, tmp_path: Path) -> None:

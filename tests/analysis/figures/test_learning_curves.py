@@ -78,6 +78,12 @@ def test_the_curve_of_a_search_by_rounds_is_one_of_its_last_round(results: Study
     assert curve["validation"].tolist() == own["validation_cross_entropy"].tolist()
 
 
+def test_the_caption_says_that_code_sizes_are_left_out(many_sizes: StudyResults, results: StudyResults) -> None:
+    """Four of five have rows of panels."""
+    assert drawn(learning_curves(many_sizes)).caption.endswith(" Some code sizes are left out.")
+    assert "left out" not in drawn(learning_curves(results)).caption
+
+
 def test_long_curves_are_thinned_and_keep_their_last_epoch() -> None:
     """The eye sees no more points than that, and the file stays small."""
     epochs = np.arange(1, 5_001)

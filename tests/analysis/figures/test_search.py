@@ -33,6 +33,12 @@ def test_learning_rate_marks_the_best_trial(results: StudyResults) -> None:
     assert (points["*"][0].item(), points["*"][1].item()) == (best["learning_rate"], best["validation_cross_entropy"])
 
 
+def test_the_caption_says_that_code_sizes_are_left_out(many_sizes: StudyResults, results: StudyResults) -> None:
+    """Four of five have panels."""
+    assert drawn(learning_rate(many_sizes)).caption.endswith(" Some code sizes are left out.")
+    assert "left out" not in drawn(learning_rate(results)).caption
+
+
 def test_a_long_search_is_thinned_and_keeps_its_best(results: StudyResults) -> None:
     """Ten thousand trials of a cell give no more points than one can see."""
     rng = np.random.default_rng(0)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
+
+import pandas as pd
 
 from analysis.drawing import figures
 from analysis.figures.codes import codes_2d
 from analysis.figures.errors import error_by_code_size
 from analysis.figures.pictures.reconstructions import reconstructions
-from analysis.figures.style import ModelStyle, draw_legend, make_grid, use_style, wrap_title
+from analysis.figures.style import ModelStyle, choose_styles, draw_legend, make_grid, use_style, wrap_title
 from analysis.results import StudyResults, load_study
 from analysis.tables.table import Absent
 from tests.analysis.figures.panels import (
@@ -29,6 +32,23 @@ def test_no_two_models_look_the_same_in_colour_or_in_grey() -> None:
     assert len({style.colour for style in styles.values()}) == len(styles)
     assert len({(style.marker, style.filled) for style in styles.values()}) == len(styles)
     assert choose("own_a", "own_b") == {name: styles[name] for name in ("own_a", "own_b")}
+    many = choose(*known, *(f"own_{place:02d}" for place in range(30)))
+    assert len({(style.colour, style.marker, style.filled) for style in many.values()}) == len(known) + 30
+
+
+def test_a_model_looks_the_same_in_every_figure(results: StudyResults) -> None:
+    """Whichever of the added ones a figure shows, by whatever objective others were trained."""
+    names = [f"own_{place:02d}" for place in range(30)]
+    rows = {
+        name: dataclasses.replace(BUILT_IN["model_4"], name=name, label=name) for name in [*names, "own_00-k_sparse"]
+    }
+    report = dataclasses.replace(results, models={**results.models, **rows})
+    together = choose_styles(report, pd.DataFrame({"architecture": names}))
+    for name in names:
+        assert choose_styles(report, pd.DataFrame({"architecture": [name]})) == {name: together[name]}
+    assert {name: dataclasses.replace(style, label="") for name, style in together.items()} == {
+        name: dataclasses.replace(style, label="") for name, style in choose(*names).items()
+    }
 
 
 def test_names_of_models_are_drawn_as_they_are(tmp_path: Path) -> None:

@@ -236,16 +236,17 @@ def test_a_whole_study_misses_nothing(tmp_path: Path) -> None:
 def test_after_a_launch_for_ablations_they_stand_under_the_answer(
     results: StudyResults, tables: tuple[Table | Absent, ...], text: str
 ) -> None:
-    """Under the answer, beside the summary; not where they were asked for together with the rest."""
+    """Before the summary; not where they were asked for together with the rest."""
     caption = next(table.caption for table in tables if table.name == "ablations" and isinstance(table, Table))[:40]
     assert text.count(caption) == 1
-    for phase, times in (("ablate", 2), ("search ablate", 1)):
+    for phases, times in ((["ablate"], 2), (["search", "ablate"], 1)):
         (study,) = results.studies
-        launches = [*study.manifest["launches"], {"command": f"study/launch.py --phase {phase} --factors loss"}]
-        last = dataclasses.replace(study, manifest={**study.manifest, "launches": launches})
+        config = {**study.manifest["config"], "phases": phases}
+        last = dataclasses.replace(study, manifest={**study.manifest, "config": config})
         page = render_page(dataclasses.replace(results, studies=(last,)), tables, FIGURES)
         assert page.count(caption) == times
         assert (page.index(caption) < page.index('<section id="findings">')) is (times == 2)
+        assert (page.index(caption) < page.index("Arm tuned (our recipe, each model after a search)")) is (times == 2)
 
 
 def test_what_was_not_asked_for_makes_no_study_incomplete(tmp_path: Path) -> None:

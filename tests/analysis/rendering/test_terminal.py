@@ -40,7 +40,7 @@ def test_terminal_tables_cut_no_number_off(tables: tuple[Table | Absent, ...], w
             text = printed(table, width)
             assert max(len(line) for line in text.splitlines() if "python " not in line) <= width
             assert "…" not in text
-            left_out = " ".join(text.split()).partition("Left out for want of room: ")[2].split(".")[0].split(", ")
+            left_out = " ".join(text.split()).partition("Hidden (narrow terminal): ")[2].split(".")[0].split(", ")
             columns = [column for column in table.columns if column.main and column.header not in left_out]
             assert columns
             for line in rendering.format_lines(table, [column for column in columns if column.kind != "text"]):
@@ -53,9 +53,8 @@ def test_reconstruction_and_classification_fit_80_columns_whole(tables: tuple[Ta
         if table.name in ("reconstruction", "classification"):
             assert isinstance(table, Table)
             text = printed(table, 80)
-            left_out = re.findall(r"Left out for want of room: (.*)\.", text)
-            # Letters of three models out of five take its room; it is a 784th of the column before.
-            assert left_out == ["Nearest-neighbour error (%)" if table.name == "classification" else "Per pixel"]
+            left_out = re.findall(r"Hidden \(narrow terminal\): (.*)\.", text)
+            assert left_out == ["Nearest-neighbour error (%)"] * (table.name == "classification")
             # Numbers end in one place, whatever letters follow.
             assert len({line.index(" (3)") for line in text.splitlines() if " (3)" in line}) == 1
             assert re.search(r"^Model 5 +\d+\.\d\d ± \d+\.\d\d \(3\) a +\d+\.\d\d ± ", text, re.MULTILINE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,8 @@ from crossed_intervals import RATIOS, cross, draw_values, ignore_images, measure
 
 from analysis.results import StudyResults, load_study
 from analysis.stats.crossed import cross_confirmed, cross_intervals, resample_images
+from analysis.tables.scores import CLASSIFICATION, score_table
+from analysis.tables.table import SEEDS_ALONE_CAPTION, Table
 from tests.synthetic import write_synthetic_study
 
 IMAGES = 300
@@ -111,15 +114,23 @@ def test_a_computed_value_of_a_control_varies_by_images_alone(results: StudyResu
     assert_ends((row["images_low"], row["images_high"]), 26.71 - width, 26.71 + width)
 
 
-def test_of_one_seed_a_control_has_an_interval_over_images_and_a_model_has_none(tmp_path: Path) -> None:
-    """What other seeds would do to it nobody knows."""
+def test_of_one_seed_what_a_control_computes_has_an_interval_over_images_and_nothing_else_has_one(
+    tmp_path: Path,
+) -> None:
+    """What other seeds would do to a model nobody knows, nor what to a perceptron or to a code that is drawn."""
     write_synthetic_study(tmp_path, architectures=("model_1",), code_sizes=(10,), seeds=1, test_images=50, mishaps={})
-    found = cross_confirmed(load_study(tmp_path)).set_index("arm")["images_low"].notna()
-    assert found.groupby("arm", observed=True).agg(["any", "all"]).to_dict("index") == {
-        "tuned": {"any": False, "all": False},
-        "published": {"any": False, "all": False},
-        "control": {"any": True, "all": True},
+    results = load_study(tmp_path)
+    found = cross_confirmed(results)
+    known = found[found["images_low"].notna()]
+    computed = {"linear_classifier", "nearest_neighbours"}
+    assert {*zip(known["architecture"], known["arm"], known["evaluator"], strict=True)} == {
+        ("pca", "control", "reconstruction"),
+        *itertools.product(("pca", "raw_pixels"), ("control",), computed),
     }
+    assert {*found["evaluator"]} == {"reconstruction", "mlp_classifier", *computed}
+    trained = results.trials["architecture"].astype("str").replace("pca", "siamese")
+    found = cross_confirmed(dataclasses.replace(results, trials=results.trials.assign(architecture=trained)))
+    assert found.loc[found["architecture"] == "siamese", "images_low"].isna().all()
 
 
 def test_a_cell_of_which_a_run_keeps_no_images_has_no_interval(results: StudyResults) -> None:
@@ -130,6 +141,15 @@ def test_a_cell_of_which_a_run_keeps_no_images_has_no_interval(results: StudyRes
     assert ("model_4", "tuned") not in cells
     assert {("model_1", "tuned"), ("model_4", "published"), ("model_1", "published")} <= cells  # a diverged run is none
     assert cross_confirmed(dataclasses.replace(results, image_scores=kept[:0])).empty
+
+
+def test_seeds_added_to_a_study_without_scores_of_images_have_no_interval_by_themselves(results: StudyResults) -> None:
+    """Every cell has runs of the earlier version; tables say that their intervals are over seeds alone."""
+    added = results.image_scores[results.image_scores["trial_id"].str.endswith("-4")]
+    continued = dataclasses.replace(results, image_scores=added)
+    assert len(added) and cross_confirmed(continued).empty
+    table = score_table(continued, CLASSIFICATION)
+    assert isinstance(table, Table) and SEEDS_ALONE_CAPTION in table.caption
 
 
 @pytest.mark.parametrize("seeds", [3, 5])

@@ -12,10 +12,16 @@ import pytest
 import scipy.stats
 
 from analysis.results import StudyResults, load_study
-from analysis.stats.factorial import collect_cells, estimate_effects, find_factorials, list_effects
+from analysis.stats.factorial import (
+    collect_cells,
+    estimate_effects,
+    explain_no_factorial,
+    find_factorials,
+    list_effects,
+)
 from analysis.stats.metrics import SQUARED_ERROR
 from analysis.tables.ablations import factorial
-from analysis.tables.table import Table
+from analysis.tables.table import Absent, Table
 from study.config.factorial import POOLINGS, UNPOOLINGS, make_factorial
 from tests.synthetic import write_synthetic_study
 from trainables.models.architectures import BUILT_IN, CONTROLS, ConvolutionalAutoencoder
@@ -136,19 +142,7 @@ def test_of_two_models_with_one_combination_the_later_counts(results: StudyResul
 
 def test_models_by_another_objective_are_a_crossing_of_their_own(results: StudyResults) -> None:
     """Neither replaces the other, nor stands among its cells; tables and figures tell them apart."""
-    added = {name: getattr(results, name).astype({"trial_id": "str"}) for name in ("trials", "scores")}
-    denoised = {name: frame.assign(trial_id=frame["trial_id"] + "-denoising") for name, frame in added.items()}
-    architectures = denoised["trials"]["architecture"].astype("str")
-    denoised["trials"] = denoised["trials"].assign(architecture=architectures + "-denoising", objective="denoising")
-    scores = denoised["scores"]["value"] + 1.0
-    denoised["scores"] = denoised["scores"].assign(value=scores)
-    both = {name: pd.concat([added[name], denoised[name]], ignore_index=True) for name in added}
-    rows = {name: row for name, row in results.models.items() if isinstance(row, ConvolutionalAutoencoder)}
-    named = {
-        f"{name}-denoising": dataclasses.replace(row, name=f"{name}-denoising", label=f"{row.label} (denoising)")
-        for name, row in rows.items()
-    }
-    study = dataclasses.replace(results, models={**results.models, **named}, **both)
+    study = add_denoised(results)
     found = find_factorials(study)
     assert len(found) == 2
     plain, other = found
@@ -161,10 +155,46 @@ def test_models_by_another_objective_are_a_crossing_of_their_own(results: StudyR
     assert not factorial(results).frame.duplicated().any()  # type: ignore[union-attr]
 
 
-@pytest.mark.parametrize("change", ["a cell is missing", "filters differ"])
-def test_what_is_not_matched_is_no_factorial(results: StudyResults, change: str) -> None:
-    """Eight cells, or one of other filter counts, whose effect would be taken for pooling's."""
+def add_denoised(results: StudyResults) -> StudyResults:
+    """Return a study of the factorial with the same models by another objective, all of whose scores are 1 higher."""
+    added = {name: getattr(results, name).astype({"trial_id": "str"}) for name in ("trials", "scores")}
+    denoised = {name: frame.assign(trial_id=frame["trial_id"] + "-denoising") for name, frame in added.items()}
+    architectures = denoised["trials"]["architecture"].astype("str")
+    denoised["trials"] = denoised["trials"].assign(architecture=architectures + "-denoising", objective="denoising")
+    scores = denoised["scores"]["value"] + 1.0
+    denoised["scores"] = denoised["scores"].assign(value=scores)
+    both = {name: pd.concat([added[name], denoised[name]], ignore_index=True) for name in added}
+    rows = {name: row for name, row in results.models.items() if isinstance(row, ConvolutionalAutoencoder)}
+    named = {
+        f"{name}-denoising": dataclasses.replace(row, name=f"{name}-denoising", label=f"{row.label} (denoising)")
+        for name, row in rows.items()
+    }
+    return dataclasses.replace(results, models={**results.models, **named}, **both)
+
+
+@pytest.mark.parametrize(
+    ("change", "lacking"),
+    [
+        ("a cell is missing", "no run of stride_tile is complete at code size 10"),
+        ("filters differ", "the models differ in filters_1 at code size 10"),
+    ],
+)
+def test_what_is_not_matched_is_no_factorial(results: StudyResults, change: str, lacking: str) -> None:
+    """Eight cells, or one of other filter counts, whose effect would be taken for pooling's; the report says which."""
     here = (results.trials["architecture"] == "stride_tile") & (results.trials["phase"] == "confirm")
     filters = results.trials["filters_1"].mask(here, 20)
     trials = results.trials[~here] if change == "a cell is missing" else results.trials.assign(filters_1=filters)
-    assert find_factorials(dataclasses.replace(results, trials=pd.DataFrame(trials))) == []
+    unmatched = dataclasses.replace(results, trials=pd.DataFrame(trials))
+    assert find_factorials(unmatched) == []
+    assert factorial(unmatched) == Absent("factorial", "Pooling and unpooling crossed", lacking)
+
+
+def test_what_does_not_cross_lacks_nothing(results: StudyResults) -> None:
+    """Five combinations that nobody asked to be nine, whatever is confirmed; nor does a complete crossing."""
+    assert explain_no_factorial(results) == ""
+    (study,) = results.studies
+    some = [f"max_{unpooling}" for unpooling in UNPOOLINGS] + ["stride_corner", "average_corner"]
+    config = study.manifest["config"] | {"architectures": some}
+    asked = dataclasses.replace(study, manifest={**study.manifest, "config": config})
+    trials = results.trials[results.trials["architecture"].isin(some[1:])]
+    assert explain_no_factorial(dataclasses.replace(results, studies=(asked,), trials=trials)) == ""

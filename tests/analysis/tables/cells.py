@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,18 @@ def made(tmp_path: Path, **arguments: Any) -> StudyResults:
         "mishaps": {},
     }
     return load_study(write_synthetic_study(tmp_path / "study", **(defaults | arguments)))
+
+
+def look_at(results: StudyResults, level: float) -> StudyResults:
+    """Return the study as one that declared two looks, of which none is taken, so that it is judged at ``level``.
+
+    Its configuration is one of built-in models, which can be read from the synthetic study.json.
+    """
+    (study,) = results.studies
+    looks = {"seeds": [3, 5], "levels": [level, 0.05 - level]}
+    config = study.manifest["config"] | {"architectures": ["model_1", "model_4"]}
+    looking = dataclasses.replace(study, manifest={**study.manifest, "config": config, "looks": looks})
+    return dataclasses.replace(results, studies=(looking,))
 
 
 def shown(table: Table | Absent) -> Table:

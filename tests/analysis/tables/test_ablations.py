@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -11,9 +12,10 @@ import scipy.stats
 
 from analysis.rendering.text import format_markdown
 from analysis.results import StudyResults
-from analysis.tables.ablations import ablations
+from analysis.tables.ablations import ablations, factorial
 from analysis.tables.table import Absent
-from tests.analysis.tables.cells import Tables, scores_of, shown
+from tests.analysis.stats.test_factorial import add_denoised, make_crossed
+from tests.analysis.tables.cells import Tables, look_at, scores_of, shown
 from tests.synthetic import LEVELS, level_effect
 
 
@@ -130,3 +132,30 @@ def test_levels_that_all_have_other_weights_are_a_table(results: StudyResults) -
     assert "| relu |" in format_markdown(table)
     without = results.trials[(results.trials["phase"] != "confirm") | (results.trials["arm"] == "control")]
     assert isinstance(ablations(dataclasses.replace(results, trials=without)), Absent)
+
+
+def test_a_study_that_looks_is_judged_at_its_level(results: StudyResults, tables: Tables) -> None:
+    """What differs at 5 % and not at the level of its look has no star; without looks 5 % is said."""
+    plain = shown(tables["ablations"])
+    assert "* differs at 5 % (Holm-adjusted" in plain.caption
+    p_holm = plain.frame.set_index("level")["reconstruction_squared_error_difference_p_holm"]["tile"]
+    looked = shown(ablations(look_at(results, p_holm / 2)))
+    assert looked.frame.set_index("level")["reconstruction_squared_error_difference_mark"]["tile"] == ""
+    assert f"* differs at {100 * p_holm / 2:.2g} % (Holm-adjusted" in looked.caption
+    assert any("at looks declared before the first" in note for note in looked.footnotes)
+    assert not any("looks" in note for note in plain.footnotes)
+
+
+def test_effects_are_adjusted_over_a_study_and_judged_at_its_level(tmp_path: Path) -> None:
+    """Of two crossings with ten effects each that are tested by squared error; Holm's smallest p value is 20-fold."""
+    both = add_denoised(make_crossed(tmp_path))
+    table, name = shown(factorial(both)), "reconstruction_squared_error_difference"
+    assert table.frame[f"{name}_p_value"].notna().sum() == 20
+    assert table.frame[f"{name}_p_holm"].min() / table.frame[f"{name}_p_value"].min() == pytest.approx(20)
+    significant = table.frame[f"{name}_mark"] == "significant"
+    level = table.frame.loc[significant, f"{name}_p_holm"].median()
+    looked = shown(factorial(look_at(both, level)))
+    assert 0 < (looked.frame[f"{name}_mark"] == "significant").sum() < significant.sum()
+    assert "* differs from 0 at 5 % (t test" in table.caption
+    assert f"* differs from 0 at {100 * level:.2g} % (t test" in looked.caption
+    assert any("at looks declared before the first" in note for note in looked.footnotes)

@@ -69,8 +69,10 @@ def test_orders_of_two_studies_are_compared_by_the_models_that_both_have(tmp_pat
 
 
 def test_of_two_models_no_order_is_compared(tmp_path: Path) -> None:
-    """It would be 1 or -1."""
-    assert isinstance(agreement(made(tmp_path)), Absent)
+    """It would be 1 or -1; no command adds a third to the study."""
+    absent = agreement(made(tmp_path))
+    assert isinstance(absent, Absent)
+    assert "no three ranked models" in absent.reason and "--phase" not in absent.reason
 
 
 def test_orders_are_compared_over_the_epochs_of_the_rounds_of_a_search(tmp_path: Path) -> None:

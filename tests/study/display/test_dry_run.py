@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
+from typing import Any
+
 import pytest
 
 from study.display.dry_run import (
@@ -11,9 +15,14 @@ from study.display.dry_run import (
     format_size,
     format_work,
     print_first_configurations,
+    print_plan,
 )
+from study.execution.estimate import Estimate
+from study.execution.tuner import Resources
 from study.plan.plan import Plan
+from study.storage.location import parse_location
 from tests.studies import row_of, small_config, take_one
+from trainables.data.datasets import load_dataset
 from trainables.models.architectures import STUDIED
 
 
@@ -62,11 +71,11 @@ def test_the_tuned_arm_is_resolved_once_its_search_is_done(capsys: pytest.Captur
 
 def test_a_search_says_what_it_minimises_where_it_is_not_cross_entropy() -> None:
     """The plan of any other study keeps its words."""
-    told = "3 configurations a cell by a grid, for the lowest validation squared error: 3 for 2 epochs, then"
+    told = "3 configurations per cell by a grid, for the lowest validation squared error: 3 for 2 epochs, then"
     assert describe_search(small_config(search_metric="squared_error")).startswith(told)
-    assert describe_search(small_config()).startswith("3 configurations a cell by a grid: 3 for 2 epochs, then")
+    assert describe_search(small_config()).startswith("3 configurations per cell by a grid: 3 for 2 epochs, then")
     one = describe_search(small_config(trials=1, epochs=1))
-    assert one.startswith("1 configuration a cell by a grid: 1 for 1 epoch")
+    assert one.startswith("1 configuration per cell by a grid: 1 for 1 epoch")
 
 
 def test_many_cells_are_shown_by_a_few(capsys: pytest.CaptureFixture[str]) -> None:
@@ -76,6 +85,59 @@ def test_many_cells_are_shown_by_a_few(capsys: pytest.CaptureFixture[str]) -> No
     assert shown.count("search-model_") - shown.count("best of search-model_") == SHOWN
     assert "and 11 more like these" in shown
     assert "best of search-model_1-code10 with learning_rate" in shown
+
+
+def show_plan(plan: Plan, capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
+    """Return the facts that are printed of a plan, by name, of work that takes no time."""
+    left = Counter(planned.group.part for planned in plan.list_runnable())
+    work, resources = Estimate(dict(left), {}, 0.0, 0.0, 0.0), Resources(0, 1)
+    print_plan(plan.config, plan, load_dataset("digits"), work, resources, 1.0, parse_location("there"))
+    _, *lines = re.sub(r"\n {13}", " ", capsys.readouterr().out).splitlines()
+    return {name.strip(): fact.strip() for name, _, fact in (line.partition(":") for line in lines)}
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({}, {"search", "ablated"}),
+        ({"arms": ("published",)}, set()),
+        ({"architectures": ("siamese",)}, set()),
+        ({"phases": ("confirm",)}, set()),
+        ({"phases": ("search", "confirm")}, {"search"}),
+    ],
+)
+def test_a_plan_tells_of_searches_and_ablations_that_it_has(
+    changes: dict[str, Any], told: set[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The published arm is not searched, nor are controls."""
+    config = small_config(**({"phases": ("search", "confirm", "ablate"), "factors": ("loss",)} | changes))
+    assert {*show_plan(Plan(config, ()), capsys)} & {"search", "ablated"} == told
+
+
+def test_what_cannot_run_is_told_apart_and_not_previewed(capsys: pytest.CaptureFixture[str]) -> None:
+    """Two confirmations of a cell whose search failed; their disk is not counted."""
+    plan = Plan(small_config(architectures=("model_1",), trials=1, arms=("tuned",)), ())
+    taken = take_one(plan)
+    assert taken is not None
+    before = show_plan(plan, capsys)
+    plan.finish(row_of(*taken, status="failed"))
+    facts = show_plan(plan, capsys)
+    assert facts["trials"] == "7 in all, 1 done, to run: 4 confirm, 2 cannot run"
+    assert before["trials"] == "7 in all, 0 done, to run: 6 confirm"
+    assert re.search("[1-9].* of them weights", before["disk"])
+    assert ", 0 kB of them weights" in facts["disk"]
+    assert "tuned" not in preview(plan, capsys)
+
+
+def test_a_search_trial_that_is_tried_anew_has_known_settings(capsys: pytest.CaptureFixture[str]) -> None:
+    """It follows from nothing that is not there."""
+    config = small_config(architectures=("model_1",), trials=1, phases=("search",))
+    taken = take_one(Plan(config, ()))
+    assert taken is not None
+    shown = preview(Plan(config, [row_of(*taken, status="failed")], retry_failed=True), capsys)
+    assert "search-model_1-code10-round3-grid0000-01-retry1" in shown
+    assert "learning_rate=0.01" in shown
+    assert "not known yet" not in shown
 
 
 def test_who_is_not_ablated_is_said() -> None:

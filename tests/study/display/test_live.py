@@ -93,7 +93,7 @@ def test_the_view_fits_the_terminal(searched: LiveProgress, width: int, beside: 
     assert max(map(len, lines)) <= width
     assert len(lines) < 24
     assert any(line.lstrip().startswith("trials") and "cross-entropy" in line for line in lines) is beside
-    assert lines[-1] == "rows: /results/quick-digits"
+    assert lines[-1] == "results: /results/quick-digits"
 
 
 def test_the_view_of_the_largest_preset_fits_a_screen_of_80_by_24() -> None:
@@ -154,7 +154,7 @@ def test_the_view_is_not_drawn_again_for_every_report() -> None:
     """Ten thousand reports redraw as often as the clock says, and cost next to nothing."""
     shown, seconds = drawn(10_000)
     # One a refresh, besides the first, those below the two lines above the view, and the last.
-    assert shown.count("rows: ") <= seconds / REFRESH_SECONDS + 5
+    assert shown.count("results: ") <= seconds / REFRESH_SECONDS + 5
     assert seconds < 5
 
 

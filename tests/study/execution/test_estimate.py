@@ -10,14 +10,17 @@ import numpy as np
 import pytest
 import torch
 
+from study.config.search_space import Cell
+from study.config.study_config import StudyConfig
 from study.display.progress import Progress
 from study.execution import estimate
 from study.execution.recorder import TrialRecorder, make_provenance_columns
+from study.execution.tuner import Resources
 from study.plan.plan import Plan
 from study.storage.provenance import versions
 from study.storage.schema import TABLES
 from study.storage.store import Store
-from tests.studies import small_config
+from tests.studies import row_of, small_config, take_one
 from trainables.data.datasets import load_dataset
 from trainables.data.images import Dataset, LabelledImages
 from trainables.run_trial import run_trial
@@ -79,12 +82,68 @@ def test_a_level_that_pretrains_is_measured_as_it_trains(monkeypatch: pytest.Mon
     assert [epoch for pretraining, epoch in seen if pretraining == "layerwise"] == [0, 1, 2, 3] * 2  # two cells
     assert [epoch for pretraining, epoch in seen if pretraining == "none"] in ([], [0, 1] * 2)
     paces = {True: estimate._Pace(1e-3, 1e-3, 0.0), False: estimate._Pace(0.0, 0.0, 0.0)}
-    monkeypatch.setattr(estimate, "_measure_pace", lambda _, __, layerwise, *___: paces[layerwise])
+    monkeypatch.setattr(estimate, "_measure_pace", lambda _, __, ___, layerwise, *____: paces[layerwise])
     work = estimate.estimate_work(config, planned, DATASET, torch.device("cpu"))
     layerwise = [trial for trial in planned if trial.level is not None and trial.level.label == "layerwise"]
     images = sum(trial.epochs * (50_000 if trial.validated else 60_000) for trial in layerwise)
     assert work.training_seconds == pytest.approx(images * 1e-3)
     assert images > 0
+
+
+def test_an_arm_and_a_level_are_measured_by_the_recipe_that_trains_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The published arm of a study with muon is plain gradient descent, as is its level caffe; one measurement each."""
+    seen: list[tuple[str, str]] = []
+    paces = {"muon": estimate._Pace(2e-3, 2e-3, 0.0), "caffe": estimate._Pace(1e-3, 1e-3, 0.0)}
+
+    def measure(config: StudyConfig, cell: Cell, recipe: str, *_: object) -> estimate._Pace:
+        seen.append((cell.architecture, recipe))
+        return paces[recipe]
+
+    monkeypatch.setattr(estimate, "_measure_pace", measure)
+    config = small_config(recipe="muon", phases=("confirm", "ablate"), factors=("recipe",), published_epochs=7)
+    planned = [trial for trial in Plan(config, ()).list_pending() if not trial.level or trial.level.label == "caffe"]
+    work = estimate.estimate_work(config, planned, DATASET, torch.device("cpu"))
+    assert sorted(seen) == [(name, recipe) for name in ("model_1", "model_4") for recipe in ("caffe", "muon")]
+    # Of two cells: two seeds of each arm, and of the level's rates three trials, of the level two.
+    tuned, published, level = 2 * 5 * 60_000 * 2e-3, 2 * 7 * 60_000 * 1e-3, 5 * (3 * 50_000 + 2 * 60_000) * 1e-3
+    assert work.training_seconds == pytest.approx(2 * (tuned + published + level))
+
+
+@pytest.mark.parametrize(
+    ("architecture", "factor", "level", "share"),
+    [
+        ("model_1", "filters", "x0.5", 0.339),
+        ("model_4", "filters", "x4", 12.9),
+        ("model_4", "pooling", "stride", 0.652),
+    ],
+)
+def test_a_level_of_larger_or_smaller_layers_takes_time_by_their_multiply_adds(
+    architecture: str, factor: str, level: str, share: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Over those of its base, in its longest epoch, too."""
+    monkeypatch.setattr(estimate, "_measure_pace", lambda *_: estimate._Pace(1e-3, 1e-3, 1e-4))
+    config = small_config(architectures=(architecture,), phases=("confirm", "ablate"), factors=(factor,))
+    trials = [trial for trial in Plan(config, ()).list_pending() if trial.arm == "tuned"]
+    base, changed = (
+        estimate.estimate_work(config, alike, DATASET, torch.device("cpu"))
+        for alike in (
+            [trial for trial in trials if trial.level is None],
+            [trial for trial in trials if trial.level is not None and trial.level.label == level],
+        )
+    )
+    assert changed.training_seconds == pytest.approx(share * base.training_seconds, rel=0.005)
+    assert changed.epoch_seconds == pytest.approx(share * base.epoch_seconds, rel=0.005)
+
+
+def test_what_cannot_run_takes_no_time() -> None:
+    """Confirmations of a search in which nothing was found."""
+    plan = Plan(small_config(architectures=("model_1",), trials=1, arms=("tuned",)), ())
+    taken = take_one(plan)
+    assert taken is not None
+    plan.finish(row_of(*taken, status="failed"))
+    work = estimate.estimate_plan(plan.config, plan, load_dataset("digits"), Resources(0, 1))
+    assert work.trials == {"confirm": 4}
+    assert work.training_seconds == 0.0
 
 
 def test_waiting_for_a_core_is_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:

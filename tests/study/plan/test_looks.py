@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from typing import Any
 
 import numpy as np
@@ -85,6 +86,16 @@ def test_looks_are_declared_before_confirmed_runs_and_never_changed() -> None:
     for changes in ({"until_decided": False}, {"seeds": 5}, {"architectures": ("model_1",)}, {"code_sizes": (2, 10)}):
         with pytest.raises(InputError, match="looks at 3, 5, 8, 12 seeds of model_1, model_4 at code sizes 10"):
             check_looks(dataclasses.replace(config, **changes), declared, (), folder)
+
+
+def test_looks_at_the_same_cells_in_another_order_are_those_that_were_declared() -> None:
+    """As study.json has them; a code size that has the seeds of the other is another plan."""
+    config = small_config(until_decided=True, seeds=3, code_sizes=(2, 10), seeds_at=(("tuned", 10, 4),))
+    declared, folder = json.loads(json.dumps({"looks": declare_looks(config)})), parse_location("results")
+    for order in ({"code_sizes": (10, 2)}, {"architectures": ("model_4", "model_1")}):
+        check_looks(dataclasses.replace(config, **order), declared, (), folder)
+    with pytest.raises(InputError, match="was begun with looks at 3, 5, 8, 12 seeds"):
+        check_looks(dataclasses.replace(config, seeds_at=(("tuned", 2, 4),)), declared, (), folder)
 
 
 def test_only_the_headlines_arm_of_a_model_is_brought_to_more_seeds() -> None:

@@ -18,7 +18,7 @@ from study.plan.plan import Plan
 from study.plan.planned_trial import PlannedTrial, hash_configuration, make_trial_config
 from study.plan.trials import plan_trials
 from tests.studies import row_of, small_config, take_one
-from trainables.errors import FieldError
+from trainables.errors import FieldError, InputError
 from trainables.trial_config import TrialConfig
 
 
@@ -244,6 +244,8 @@ def test_a_cell_whose_search_trials_all_failed_is_named_and_not_confirmed() -> N
     assert [(group.phase, group.cell) for group in plan.find_lost_groups()] == [("search", failed)]
     assert {planned.cell for planned in plan.list_blocked()} == {failed}
     assert len(plan.list_blocked()) == 2
+    pending, runnable = ([planned.trial_id for planned in each()] for each in (plan.list_pending, plan.list_runnable))
+    assert [name for name in pending if name not in runnable] == [each.trial_id for each in plan.list_blocked()]
     confirmed = {planned.cell for planned, _ in run_all(plan) if planned.arm == "tuned"}
     assert failed not in confirmed
     assert plan.exhausted
@@ -517,3 +519,21 @@ def test_trials_of_phases_that_are_not_planned_are_not_tried_anew() -> None:
     ablations = Plan(config, plan.rows.values(), retry_failed=True)
     assert ablations.list_cells_without_result() == []
     assert Plan(plan.config, plan.rows.values(), retry_failed=True).count_left()
+
+
+@pytest.mark.parametrize(
+    ("changes", "received"),
+    [
+        ({"arms": ("published",)}, "phase search of model_1 model_4 has no trial in the arms published"),
+        ({"architectures": ("siamese",)}, "phase search of siamese has no trial in the arms tuned published"),
+        (
+            {"arms": ("published",), "phases": ("search", "ablate"), "factors": ("loss",)},
+            "phase ablate has no trial: factors loss of model_1 model_4",
+        ),
+    ],
+)
+def test_a_study_that_plans_nothing_is_refused_with_what_was_asked_for(changes: dict[str, Any], received: str) -> None:
+    """And not with an ablation that nobody asked for."""
+    with pytest.raises(InputError) as raised:
+        Plan(small_config(**({"phases": ("search",)} | changes)), ())
+    assert raised.value.received == received

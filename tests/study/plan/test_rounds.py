@@ -56,8 +56,9 @@ def end_round(
         (9, {}, (Round(1, 4, 9, 1), Round(3, 33, 3, 3))),  # the best third of 9 are the finalists
         (3, {}, (Round(3, 33, 3, 3),)),
         (30, {"epochs": 2}, (Round(3, 2, 30, 3),)),
-        (5, {"finalists": 1}, (Round(1, 4, 5, 1), Round(2, 11, 2, 1), Round(3, 33, 1, 1))),
+        (7, {"finalists": 2}, (Round(1, 4, 7, 1), Round(2, 11, 3, 1), Round(3, 33, 2, 3))),
         (1, {}, (Round(3, 33, 1, 1),)),
+        (1, {"finalists": 1}, (Round(3, 33, 1, 1),)),
     ],
 )
 def test_rounds_that_decide_nothing_are_none(trials: int, changes: dict[str, Any], expected: tuple[Round, ...]) -> None:

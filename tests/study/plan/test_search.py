@@ -19,7 +19,7 @@ from study.config.search_space import (
 )
 from study.plan.search import MOST_TRIALS, CellSearch, Result, Suggestion, make_sampler, thin_out
 from tests.studies import small_config
-from trainables.models.architectures import BUILT_IN, ModuleAutoencoder
+from trainables.models.architectures import BUILT_IN, ClassicAutoencoder, ModuleAutoencoder
 from trainables.models.layers import count_multiply_adds, count_parameters
 from trainables.trial_config import RECIPES
 
@@ -144,6 +144,32 @@ def test_few_trials_are_a_grid() -> None:
         found_share, found_ratio = measure_filters(row, 10, filters)
         assert share - 0.06 < found_share <= share
         assert found_ratio == pytest.approx(ratio * 36 / 26, rel=0.12)
+
+
+@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize("code_size", [2, 30, 64, 100, 400])
+def test_a_grid_tries_nothing_twice(code_size: int, recipe: str) -> None:
+    """With large codes the widest filters within the budget are those of trial 0; rates end with the recipe's range."""
+    classic = BUILT_IN["classic_autoencoder"]
+    assert isinstance(classic, ClassicAutoencoder)
+    tanh = dataclasses.replace(classic, name="own", activation="tanh")
+    fixed = dataclasses.replace(MODULE, name="fixed", space={})
+    two = dataclasses.replace(MODULE, name="two", space={"depth": SPACE["depth"]})
+    for name in (*BUILT_IN, "own", "fixed", "two"):
+        search = make_search(Cell(name, code_size), trials=8, recipe=recipe, models=(tanh, fixed, two))
+        tried = [*search.suggest(range(8), []).values()]
+        settings = {(f"{each.learning_rate:.6g}", each.filters, json.dumps(each.settings)) for each in tried}
+        assert len(settings) == 8, (name, tried)
+
+
+def test_what_stands_in_the_place_of_a_repeated_point_leaves_the_others_of_a_grid_at_theirs() -> None:
+    """Model 4's filters at code size 30 are the widest of their ratio; ids of studies that go on mean what they did."""
+    tried = make_search(Cell("model_4", 30), trials=8).suggest(range(8), [])
+    assert [round(tried[number].learning_rate, 6) for number in range(8)] == [0.01, 0.003, 0.03, 0.0055, *[0.01] * 4]
+    assert tried[3].filters == tried[0].filters == (26, 36)
+    assert [tried[number].budget_share for number in range(4, 8)] == [0.5, 1.0, 1.0, 0.75]
+    few = make_search(Cell("model_4", 30), trials=5).suggest(range(5), [])
+    assert few == {number: tried[number] for number in range(5)}
 
 
 @pytest.mark.parametrize("change", [{"seed": 1}, {"architectures": ("model_5",)}])

@@ -10,7 +10,7 @@ import pandas as pd
 from analysis.figures.pictures.decoded import code_walk, prior_samples
 from analysis.results import StudyResults
 from analysis.tables.table import Absent
-from tests.analysis.figures.panels import SIZES, drawn, titled
+from tests.analysis.figures.panels import MODELS, SIZES, drawn, make_modules, titled
 
 
 def test_a_walk_is_a_row_of_steps_and_says_whose_switches_were_kept(results: StudyResults) -> None:
@@ -36,6 +36,23 @@ def test_without_walks_of_models_there_is_no_figure(results: StudyResults) -> No
     """A control's alone shows nothing of the study."""
     of_control = results.pictures["trial_id"].str.contains("-control-")
     assert isinstance(code_walk(dataclasses.replace(results, pictures=results.pictures[of_control])), Absent)
+
+
+def test_modules_keep_walks_whose_rows_may_be_of_an_older_version(results: StudyResults) -> None:
+    """Though nothing is known of their layers."""
+    modules = make_modules(results, *MODELS)
+    assert len(drawn(code_walk(modules)).figure.axes) == 4
+    absent = code_walk(dataclasses.replace(modules, pictures=results.pictures[:0]))
+    assert isinstance(absent, Absent) and "older version" in absent.reason
+
+
+def test_captions_say_that_code_sizes_are_left_out(many_sizes: StudyResults, results: StudyResults) -> None:
+    """Four of five have rows of panels."""
+    assert drawn(code_walk(many_sizes)).caption.endswith(" Some code sizes are left out.")
+    assert "left out" not in drawn(code_walk(results)).caption
+    walks = many_sizes.pictures[many_sizes.pictures["kind"] == "walk"]
+    samples = dataclasses.replace(many_sizes, pictures=walks.assign(kind="sample"))
+    assert drawn(prior_samples(samples)).caption.endswith(" Some code sizes are left out.")
 
 
 def test_draws_from_the_prior_are_of_the_models_that_have_some(results: StudyResults) -> None:

@@ -42,3 +42,12 @@ def test_rows_of_an_older_version_have_no_pictures_and_say_so(results: StudyResu
     found = learned_filters(dataclasses.replace(results, pictures=results.pictures[:0]))
     assert isinstance(found, Absent)
     assert "older version" in found.reason and "--name" in found.reason
+
+
+def test_code_sizes_that_differ_are_said_in_titles(results: StudyResults) -> None:
+    """Model 1 is not confirmed at the code size of the others yet."""
+    rest = results.trials[~results.trials["trial_id"].str.startswith("confirm-model_1-10-")]
+    plot = drawn(learned_filters(dataclasses.replace(results, trials=rest)))
+    assert plot.figure.axes[0].get_yticklabels()[0].get_text() == "Model 1, code size 2"
+    assert "(the middle one of its code sizes, first seed)" in plot.caption
+    assert "(code size 10, first seed)" in drawn(learned_filters(results)).caption

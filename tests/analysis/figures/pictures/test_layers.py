@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import matplotlib as mpl
 import numpy as np
 from matplotlib.colors import to_rgb
@@ -62,3 +64,12 @@ def test_a_strip_is_coloured_from_the_layers_smallest_to_its_largest_value() -> 
     units = strips.decoder[1][1]
     np.testing.assert_allclose(units[[0, -1], [0, -1]], [DARK, BRIGHT])
     assert units.shape == (36, 250, 3)
+
+
+def test_code_sizes_that_differ_are_said_in_titles(results: StudyResults) -> None:
+    """Model 1 is not confirmed at the code size of the others yet."""
+    rest = results.trials[~results.trials["trial_id"].str.startswith("confirm-model_1-10-")]
+    plot = drawn(layer_maps(dataclasses.replace(results, trials=rest)))
+    assert plot.figure.axes[0].get_title() == "Model 1, code size 2"
+    assert "(the middle one of its code sizes, first seed)" in plot.caption
+    assert "(code size 10, first seed)" in drawn(layer_maps(results)).caption

@@ -37,6 +37,13 @@ def test_reconstructions_stand_below_the_originals(results: StudyResults) -> Non
     assert [text.get_text() for text in axes.texts][3] == f"{error:.1f}"
 
 
+def test_the_caption_says_that_code_sizes_are_left_out(many_sizes: StudyResults, results: StudyResults) -> None:
+    """Four of five have rows of panels."""
+    plot = drawn(reconstructions(many_sizes))
+    assert len(plot.figure.axes) == 4 and plot.caption.endswith(" Some code sizes are left out.")
+    assert "left out" not in drawn(reconstructions(results)).caption
+
+
 def test_without_originals_the_caption_says_so(tmp_path: Path) -> None:
     """The reconstructions are drawn all the same."""
     folder = write_synthetic_study(tmp_path, architectures=["model_4"], code_sizes=(10,), codes=True, mishaps={})

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
+import pytest
 
-from analysis.figures.pictures.tiles import read_pictures, select_models
-from analysis.results import StudyResults
-from tests.analysis.figures.panels import MODELS
+from analysis.figures.pictures.filters import learned_filters
+from analysis.figures.pictures.layers import layer_maps
+from analysis.figures.pictures.tiles import name_code_size, read_pictures, select_models
+from analysis.results import StudyResults, load_studies
+from analysis.tables.table import Absent
+from tests.analysis.figures.panels import MODELS, make_modules
+from tests.synthetic import write_synthetic_study
 
 
 def test_one_trial_a_model_is_shown_of_the_middle_code_size_and_the_tuned_arm(results: StudyResults) -> None:
@@ -17,6 +23,42 @@ def test_one_trial_a_model_is_shown_of_the_middle_code_size_and_the_tuned_arm(re
     rows = results.pictures[results.pictures["trial_id"] != "confirm-model_3-10-tuned-1"]
     shown = select_models(dataclasses.replace(results, pictures=rows), "map")["trial_id"]
     assert shown.iloc[1] == "confirm-model_3-10-published-1"
+
+
+def test_a_models_code_size_is_the_middle_one_of_its_own(results: StudyResults, tmp_path: Path) -> None:
+    """As of a model that is not confirmed at all code sizes yet, or of a study of other ones."""
+    rest = results.trials[~results.trials["trial_id"].str.startswith("confirm-model_1-10-")]
+    models = select_models(dataclasses.replace(results, trials=rest), "filter")
+    assert [*models["code_size"]] == [2, 10, 10, 10]
+    assert name_code_size(models)[0] == ["study", "architecture", "code_size"]
+    assert name_code_size(models[1:]) == (["study", "architecture"], "code size 10")
+    for name, sizes in (("a", (2, 3, 5)), ("b", (10,))):
+        write_synthetic_study(
+            tmp_path / name, name=name, architectures=["model_4"], code_sizes=sizes, codes=True, pictures=True
+        )
+    models = select_models(load_studies([tmp_path / "a", tmp_path / "b"]), "map")
+    assert [*zip(models["study"], models["code_size"], strict=True)] == [("a", 3), ("b", 10)]
+
+
+@pytest.mark.parametrize(
+    ("modules", "reason"),
+    [
+        ((), "--phase confirm"),
+        (MODELS[1:], "--phase confirm"),
+        (MODELS, "nothing is known of the layers of modules"),
+    ],
+)
+def test_a_figure_without_pictures_says_which_run_is_to_come(
+    results: StudyResults, modules: tuple[str, ...], reason: str
+) -> None:
+    """Where controls alone have ended, or modules, of whose layers nothing is known, no version is to blame."""
+    early = results.trials[
+        (results.trials["phase"] != "confirm") | results.trials["architecture"].isin(["pca", "raw_pixels", *modules])
+    ]
+    for draw in (learned_filters, layer_maps):
+        absent = draw(dataclasses.replace(make_modules(results, *modules), trials=early))
+        assert isinstance(absent, Absent)
+        assert reason in absent.reason and "older version" not in absent.reason
 
 
 def test_pictures_come_by_layer_from_the_image_on(results: StudyResults) -> None:
