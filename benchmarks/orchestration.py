@@ -7,7 +7,7 @@
 
 A trial trains one model in `EPOCHS` epochs on repeated images: as many as ``--seconds`` of stock training hold in this
 process, or ``--images``. Both sides train all epochs: no trial is stopped early, and so few have one round. The
-opponent trains the published filters, ours those that the search draws: 1.2 times the multiply-adds on average.
+baseline trains the published filters, ours those that the search draws: 1.2 times the multiply-adds on average.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ def run_ours(trials: int, dataset: Dataset, slots: int) -> Waits:
 
 
 def run_stock(trials: int, dataset: Dataset, slots: int) -> Waits:
-    """Run as many trials of the same architecture by the opponent; return what was seen."""
+    """Run as many trials of the same architecture by the baseline; return what was seen."""
     search = stock.Search(
         ARCHITECTURE, trials, EPOCHS, concurrency=slots, early_stopping=False, published_filters_only=True
     )

@@ -44,7 +44,7 @@ class Epochs:
 
 
 def measure_epochs(name: str, seeds: int, pixels: Tensor, repetitions: int) -> Epochs:
-    """Time epochs of ``pixels``, (images, side, side) uint8 on the device, by turns."""
+    """Time epochs of ``pixels``, (images, side, side) uint8 on the device, alternately."""
     trial_config = RECIPES["modern"].trial_config(BUILT_IN[name], 10, 1_000)
     on_gpu = pixels.device.type == "cuda"
 

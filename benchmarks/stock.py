@@ -1,4 +1,4 @@
-"""The opponent: the search of a cell as a competent user writes it from the tutorials of Ray Tune and PyTorch.
+"""The baseline: the search of a cell as a competent user writes it from the tutorials of Ray Tune and PyTorch.
 
 ::
 
@@ -35,7 +35,7 @@ from trainables.training.training import scale_pixels
 from trainables.trial_config import RECIPES
 
 FILTERS_RANGE = (2, 65)
-"""Filter counts of either convolution, the last one excluded, which the opponent searches by themselves."""
+"""Filter counts of either convolution, the last one excluded, which the baseline searches by themselves."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The opponent's model and training loop: stock layers in eager mode, as PyTorch's tutorials write them.
+"""The baseline's model and training loop: stock layers in eager mode, as PyTorch's tutorials write them.
 
 It computes what `trainables.models.autoencoder` computes, from the same table of layers and with the same names of
 weights; a test compares them. Batches come from a `DataLoader`, shuffled; the optimizer and the schedule are PyTorch's

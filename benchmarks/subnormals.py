@@ -1,4 +1,4 @@
-"""What it saves to flush subnormal numbers: epochs of MNIST with and without, by turns.
+"""What it saves to flush subnormal numbers: epochs of MNIST with and without, alternately.
 
 ::
 

@@ -71,7 +71,7 @@ def useful_multiply_adds(name: str, code_size: int = 10) -> int:
 def measure_speed(
     name: str, recipe: str, pixels: Tensor, repetitions: int, earlier: EarlierTraining | None = None
 ) -> Speed:
-    """Time epochs of ``pixels``, (images, side, side) uint8, by turns; ``earlier`` has as many images."""
+    """Time epochs of ``pixels``, (images, side, side) uint8, alternately; ``earlier`` has as many images."""
     trial_config = RECIPES[recipe].trial_config(BUILT_IN[name], 10, 1_000)
     contender, champion = StockTraining(trial_config, scale_pixels(pixels)), Training(trial_config, 1, pixels)
     square = torch.randn(PRODUCT_SIDE, PRODUCT_SIDE)

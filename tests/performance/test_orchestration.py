@@ -38,7 +38,7 @@ def test_waits_are_those_between_the_trials_of_a_slot() -> None:
 
 
 def test_the_filters_that_the_search_draws_cost_what_the_page_says() -> None:
-    """Beside the published ones, which the opponent trains; of as many trials as `make bench` runs."""
+    """Beside the published ones, which the baseline trains; of as many trials as `make bench` runs."""
     plan, row = Plan(orchestration.make_config(40), ()), BUILT_IN[orchestration.ARCHITECTURE]
     drawn = [trial_config.filters for _, trial_config in iter(lambda: take_one(plan), None) if trial_config]
     assert len(drawn) == 40
@@ -73,7 +73,7 @@ def test_a_simulated_study_runs_every_trial_once_by_the_real_driver(
 @pytest.mark.slow
 @pytest.mark.parametrize(("side", "trials"), [("ours", 4), ("stock", 2)])
 def test_the_waits_of_real_trials_are_measured(side: str, trials: int) -> None:
-    """A few short trials on a Ray of their own, by either side; each of the opponent's has a worker of its own."""
+    """A few short trials on a Ray of their own, by either side; each of the baseline's has a worker of its own."""
     script = [sys.executable, str(BENCHMARKS / "orchestration.py")]
     command = [*script, side, "--seconds", "0.2", "--trials", str(trials), "--slots", "1", "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -85,7 +85,7 @@ def test_the_waits_of_real_trials_are_measured(side: str, trials: int) -> None:
 
 
 @pytest.mark.slow
-def test_the_opponents_search_ends_with_its_best() -> None:
+def test_the_baselines_search_ends_with_its_best() -> None:
     """Two trials of two epochs, as a user would run it."""
     script = [sys.executable, str(BENCHMARKS / "stock.py"), "--concurrency", "1"]
     command = [*script, "--architecture", "unpool_only", "--trials", "2"]

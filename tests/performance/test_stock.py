@@ -1,4 +1,4 @@
-"""The opponent of the benchmarks is honest: it trains the same models by the same rules, from stock parts."""
+"""The baseline of the benchmarks is honest: it trains the same models by the same rules, from stock parts."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def test_the_stock_model_computes_what_ours_computes(name: str) -> None:
 
 
 @pytest.mark.parametrize("recipe", ["modern", "caffe"])  # PyTorch has no Muon for kernels
-def test_the_opponent_follows_the_recipe(recipe: str) -> None:
+def test_the_baseline_follows_the_recipe(recipe: str) -> None:
     """One step from our starting weights ends at our weights, and its schedule is ours."""
     pixels = torch.randint(0, 256, (20, 28, 28), dtype=torch.uint8)
     trial_config = RECIPES[recipe].trial_config(BUILT_IN["unpool_only"], 4, 5, batch_size=20, filters=(3, 2))
