@@ -74,31 +74,31 @@ def count(tally: Tally, faults: dict[str, tuple[str, int]], found: Damage) -> No
         tally.add(f"trial: {NAMES.get(fault, fault)}", found if number == 0 else Damage(), times)
 
 
+@pytest.mark.slow(minutes=5)
+@pytest.mark.parametrize("shift", [0, 3, 6])
 def test_a_trial_that_dies_starts_again_and_ends_as_if_nothing_had_happened(
-    tmp_path: Path, tally: Tally, every_fault: bool
+    shift: int, tmp_path: Path, tally: Tally, every_fault: bool
 ) -> None:
     """Every fault is met by three trials as often as there are retries, and no figure of any trial changes."""
     if not every_fault:
         pytest.skip("make test-faults does it; the next test has trials that start again too")
     launch(tmp_path / "undisturbed", {}, "--concurrency", "2").finish()
     expected = table(tmp_path / "undisturbed" / "results", "trials").set_index("trial_id")
-    names = list(REASONS)
-    for shift in (0, 3, 6):
-        folder = tmp_path / str(shift)
-        in_turn = itertools.cycle(names[shift:] + names[:shift])
-        faults = {trial_id: (next(in_turn), RETRIES) for trial_id in IDS}
-        # Search evaluates no code, and controls no model: they have nothing to fail in there.
-        faults = {
-            i: ("exit", n) if f == "evaluation" and "-published-" not in i else (f, n) for i, (f, n) in faults.items()
-        }
-        said = launch(folder, faults, "--concurrency", "2", *EPOCH_LIMIT).finish()
-        found = damage(folder / "results" / NAME, CONFIG)
-        count(tally, faults, found)
-        assert found == Damage(), said
-        assert {i: n for i, n in attempts_of(folder).items() if i in IDS} == dict.fromkeys(IDS, RETRIES + 1), said
-        trials = table(folder / "results", "trials").set_index("trial_id")
-        assert set(trials.status) == {"complete"}, said
-        pd.testing.assert_frame_equal(trials, expected, check_exact=True)
+    names, folder = list(REASONS), tmp_path / "disturbed"
+    in_turn = itertools.cycle(names[shift:] + names[:shift])
+    faults = {trial_id: (next(in_turn), RETRIES) for trial_id in IDS}
+    # Search evaluates no code, and controls no model: they have nothing to fail in there.
+    faults = {
+        i: ("exit", n) if f == "evaluation" and "-published-" not in i else (f, n) for i, (f, n) in faults.items()
+    }
+    said = launch(folder, faults, "--concurrency", "2", *EPOCH_LIMIT).finish()
+    found = damage(folder / "results" / NAME, CONFIG)
+    count(tally, faults, found)
+    assert found == Damage(), said
+    assert {i: n for i, n in attempts_of(folder).items() if i in IDS} == dict.fromkeys(IDS, RETRIES + 1), said
+    trials = table(folder / "results", "trials").set_index("trial_id")
+    assert set(trials.status) == {"complete"}, said
+    pd.testing.assert_frame_equal(trials, expected, check_exact=True)
 
 
 def test_a_worker_that_dies_between_two_trials_costs_neither(tmp_path: Path, tally: Tally) -> None:
@@ -186,6 +186,7 @@ def test_trials_that_die_every_time_are_failed_with_their_reason_and_the_study_s
     pd.testing.assert_frame_equal(again.loc[trials.index], trials, check_exact=True)
 
 
+@pytest.mark.slow(minutes=8)
 def test_workers_killed_from_outside_lose_no_trial(tmp_path: Path, tally: Tally, every_fault: bool) -> None:
     """At random moments, each trial at most as often as there are retries."""
     if not every_fault:
