@@ -221,7 +221,7 @@ def test_a_study_is_published_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         assert text.startswith(f"before\n<!-- {names[0]} -->\n")
         assert text.endswith(f"<!-- end of {names[-1]} -->\nafter\n")
         assert "REPLACED" not in text
-    assert "<!-- answer -->\n- Model" in publish.README.read_text()
+    assert "<!-- answer -->\n- A trial run: " in publish.README.read_text()
     assert sorted(path.name for path in publish.ROWS.iterdir()) == sorted([*{*TABLES} - {"image_scores"}, "study.json"])
     published = json.loads((publish.ROWS / "study.json").read_text())
     assert published["launches"][0]["command"] == "study/launch.py --preset quick"

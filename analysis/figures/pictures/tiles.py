@@ -48,7 +48,8 @@ def explain_absence(results: StudyResults, name: str, title: str, *, of_layers: 
         name for name, row in results.models.items() if isinstance(row, Control) or (of_layers and not row.layered)
     ]
     if select_trials_with_codes(results)["architecture"].isin(without).all():
-        if of_layers and {model for study in results.studies for model in study.architectures} <= {*without}:
+        asked = {model for study in results.studies for model in study.architectures}
+        if of_layers and asked and asked <= {*without}:
             return Absent(name, title, "nothing is known of the layers of modules, so no filters and maps are kept")
         return make_absent(results, name, title, "no confirmed run kept its filters and maps")
     return Absent(

@@ -82,7 +82,7 @@ def test_caption_and_first_sentence_say_what_is_drawn_on_top(results: StudyResul
     contrast = f"squared error in % of {shares}"
     assert top.get_title().lower() == contrast.lower()
     assert f"{contrast}: {said}. " in drawing.caption
-    assert f"{shares}; {said}. " in answers(results)[0]
+    assert f"{shares}; {said}." in answers(results)[1]
 
 
 def test_without_model_4_nothing_is_missing(tmp_path: Path) -> None:

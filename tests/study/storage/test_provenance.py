@@ -47,7 +47,9 @@ def test_a_checkout_that_git_does_not_trust_is_named_with_the_remedy(
     monkeypatch.setenv("HOME", str(home))
     for name in ("user.name", "user.email"):
         subprocess.run(["git", "config", "--global", name, "somebody"], check=True)
-    subprocess.run(["git", "-C", str(checkout), "commit", "--quiet", "--allow-empty", "-m", "first"], check=True)
+    (checkout / "pyproject.toml").touch()
+    subprocess.run(["git", "-C", str(checkout), "add", "pyproject.toml"], check=True)
+    subprocess.run(["git", "-C", str(checkout), "commit", "--quiet", "-m", "first"], check=True)
     for path in (checkout, checkout / ".git"):
         shutil.chown(path, 12345)
     monkeypatch.setattr(provenance, "_ROOT", checkout)
