@@ -1,7 +1,7 @@
 """Run every benchmark in short form and print one table with the machine and the versions: ``make bench``.
 
-Ratios compare both sides in one run: of training alternately, as medians of the turns' ratios; of seeds at once as ratios
-of medians; of trials on Ray one side after the other. What a GPU adds is measured where there is one.
+Ratios compare both sides in one run: of training alternately, as medians of the turns' ratios; of seeds at once as
+ratios of medians; of trials on Ray one side after the other. What a GPU adds is measured where there is one.
 """
 
 from __future__ import annotations
