@@ -115,7 +115,7 @@ def run_piece(piece: Piece, flags: Sequence[str]) -> int:
             if write_pages is not None:
                 write_pages()
         except ResultsError as error:
-            if not status:
+            if not status and is_whole(folder):
                 raise
             print(f"the page of {kept.parent.name} waits for more rows ({error.received})", file=sys.stderr)
     return status

@@ -275,7 +275,8 @@ def _tabulate_verdicts(results: StudyResults, found: Sequence[Finding]) -> Table
         FINDINGS,
         "Findings",
         f"What the paper claims and what these rows say at code size {PRIMARY_CODE_SIZE} in the authors' recipe (arm "
-        "published), which the paper is about; claim 7 in ours, since the classic auto-encoder is not the authors'. "
+        "published; that of a file that appears to be theirs), which the paper is about; claim 7 in ours, since the "
+        "classic auto-encoder is not the authors'. "
         "Supported: every comparison of the claim holds, i.e. its 95 % interval lies on the claim's side. "
         "Contradicted: one lies on the other side (Holm-adjusted over claim, arm and code size, 5 %). Not decided: an "
         "interval includes zero, or there is none for want of runs. Not testable: rows are missing, or it is "

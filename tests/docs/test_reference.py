@@ -147,7 +147,7 @@ def split_page(text: str) -> dict[str, str]:
     return {"": begin} | dict(zip(parts[::2], parts[1::2], strict=True))
 
 
-@pytest.mark.parametrize("name", ["reconstructions", "error_by_code_size"])
+@pytest.mark.parametrize("name", publish.PICTURES[:3])
 def test_the_pictures_of_readme_are_drawn_again_from_the_rows(
     name: str, illustrations: tuple[Path, list[Illustration | Absent]]
 ) -> None:

@@ -84,6 +84,8 @@ def test_a_stopped_piece_whose_page_has_too_few_rows_keeps_them_and_says_that_it
     monkeypatch.setattr(reference, "PIECES", {"objectives": piece})
     config = make_config(make_parser().parse_args(piece.flags))
     write_rows(config, tmp_path / "results", lambda planned, settings: 100.0, stop_after=1)
+    assert reference.main(["objectives", "--dry-run"]) == 0  # as one that is drained: not all is done
+    assert "the page of objectives waits for more rows" in capsys.readouterr().err
     assert reference.main(["objectives", "--seeds", "-1"]) == 2
     assert len(pd.read_parquet(kept / "trials")) == 1
     said = capsys.readouterr().err
