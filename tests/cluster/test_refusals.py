@@ -38,7 +38,7 @@ def refused(address: str, results: Path, home: Path | None = None, **environment
         env=kept | ({"HOME": str(home)} if home else {}) | environment,
     )
     assert done.returncode == 2, done.stdout + done.stderr
-    assert done.stdout == ""
+    assert done.stdout == "study quick-digits: loading libraries and data ...\n"
     check_screen(done.stderr, results)
     return done.stderr
 
@@ -116,7 +116,7 @@ def test_a_wrong_address_is_refused(
     """Where nothing listens, a name that is none, no port, and Ray Client: before Ray is asked, so in this process."""
     assert exit_status(make_flags(address, tmp_path / "results")) == 2
     shown = capfd.readouterr()
-    assert shown.out == ""
+    assert shown.out == "study quick-digits: loading libraries and data ...\n"
     check_screen(shown.err, tmp_path / "results")
     assert expected in shown.err
 
