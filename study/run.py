@@ -175,9 +175,8 @@ def _conclude(plan: Plan, store: Store, options: RunOptions) -> int:
     if options.optuna_storage and any(row["phase"] == "search" for row in finished):
         write_optuna(load_study(str(store.folder)), options.optuna_storage)
     print(f"results: {store.folder}")
-    blocked = {planned.trial_id for planned in plan.list_blocked()}
-    if planned := [planned for planned in plan.list_pending() if planned.trial_id not in blocked]:
-        print(f"{len(planned)} of {plan.total} trials are still pending; the same command goes on with them")
+    if runnable := plan.list_runnable():
+        print(f"{len(runnable)} of {plan.total} trials are still pending; the same command goes on with them")
         print(f"next:   {make_command(options) or 'the same call of run'}")
     elif not plan.find_lost_groups():
         print(f"next:   {suggest_report(store.folder, options)}")
@@ -190,6 +189,7 @@ def _conclude(plan: Plan, store: Store, options: RunOptions) -> int:
     if failed := sum(row["status"] == "failed" for row in plan.rows.values()):
         print(f"failed: {failed}; column `reason` of trials says why, --retry-failed tries them anew")
     if lost := plan.find_lost_groups():
+        blocked = plan.list_blocked()
         print(
             f"error: no trial of {'; '.join(map(str, lost[:10]))}{' and others' if lost[10:] else ''} gave a result"
             f"{f', so {len(blocked)} others cannot run' if blocked else ''}: see column `reason` of trials; "
