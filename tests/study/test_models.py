@@ -99,7 +99,7 @@ def test_a_lost_or_damaged_weights_file_is_named(study: Path, tmp_path: Path) ->
     header = whole[8 : 8 + size].replace(b'\\"code_size\\": 10', b'\\"code_size\\": 11')
     assert len(header) == size
     file.write_bytes(whole[:8] + header + whole[8 + size :])
-    with pytest.raises(InputError, match=r"not a weights file.*Autoencoder"):
+    with pytest.raises(InputError, match="has other weights than model_4 as it is built now"):
         load_model(copy, TRIAL)
     file.unlink()
     with pytest.raises(InputError, match=file.name):

@@ -89,7 +89,8 @@ def test_a_verbose_launch_says_more(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("search-unpool_only-code10-round3-grid0000-01 epoch ") == 3
-    first, *others = done.stdout.splitlines()
+    loading, first, *others = done.stdout.splitlines()
+    assert loading == "study quick-tiny: loading libraries and data ..."
     assert first == "starting Ray ..." and first not in others
     assert others.index("starting workers ...") > [line[:11] for line in others].index("  estimate:")
     assert "Started a local Ray instance" in done.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -124,7 +125,10 @@ def test_a_seed_decides_what_is_drawn_where_a_module_is_measured() -> None:
 def test_a_module_of_images_of_another_size_is_measured_with_them() -> None:
     """As one that `study.models.train` trains on images of 32x32."""
     row = ModuleAutoencoder("wide", "Wide", "(own)", Wide)
-    assert measure_module(row, 4, {}, 32).multiply_adds == 2 * 4 * 32 * 32
+    found = None
+    with suppress(InputError):
+        found = measure_module(row, 4, {}, 32).multiply_adds
+    assert found == 2 * 4 * 32 * 32
 
 
 def test_muon_takes_matrices_and_kernels_for_weights() -> None:
