@@ -135,8 +135,10 @@ def _run(config: StudyConfig, options: RunOptions, store: Store, dataset: Datase
     _require_search(plan)
     if plan.exhausted:
         if earlier is None or digest_of(manifest | {"launches": []}) != digest_of(earlier | {"launches": []}):
-            store.open(manifest, format_study_file(config))
-        store.tidy()
+            store.open(manifest, format_study_file(config))  # which removes what a stopped writer left
+            store.compact()
+        else:
+            store.tidy()
         blocked = f", {len(plan.list_blocked())} cannot run" if plan.list_blocked() else ""
         print(f"study {config.name}: {plan.done} of {plan.total} trials are done already{blocked}")
     else:
