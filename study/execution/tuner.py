@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import logging
+import math
 import os
 import tempfile
 import time
@@ -20,6 +22,7 @@ from ray.tune.experiment import Trial as TuneTrial
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
+from study.execution.capacity import count_trials_on_gpu
 from study.execution.local import replaced
 from study.execution.recorder import TrialRecorder
 from study.plan.pace import format_duration
@@ -58,6 +61,12 @@ class Resources:
     def at_once(self) -> int:
         """Return how many trials to keep going now, at least one."""
         return max(1, self.follow()) if self.follow else self.concurrency
+
+    def count_gpus(self) -> int:
+        """Return the GPUs that trials hold at once: as many share one as it holds before the next has any."""
+        if 0 < self.gpus_per_trial < 1:
+            return math.ceil(self.concurrency / count_trials_on_gpu(self.gpus_per_trial))
+        return int(self.gpus_per_trial) * self.concurrency
 
 
 class PlanSearcher(Searcher):
@@ -147,7 +156,9 @@ class RowWriter(tune.Callback):
     def on_trial_result(self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **_: Any) -> None:
         """Pass the report on."""
         self._heard[trial.trial_id] = time.monotonic()
-        report: Report = result.pop("report")
+        # Its arrays lie in Ray's object store. Once that has died, Ray's core ends the process that lets go of one,
+        # even while rows wait for a disk.
+        report: Report = copy.deepcopy(result.pop("report"))
         self._recorder.receive(report)
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **_: Any) -> None:

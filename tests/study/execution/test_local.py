@@ -214,6 +214,17 @@ STALLED: dict[str, Any] = {"RAY_health_check_period_ms": "500", "RAY_health_chec
 STALLED |= {"RAY_health_check_failure_threshold": "2", "RAY_health_check_timeout_ms": "500"}
 
 
+SLOW_DISK = """
+import sys, time
+from study import launch
+from study.signals import leave
+from study.storage.store import Store
+append = Store.append
+Store.append = lambda *trial: (time.sleep(1), append(*trial))
+leave(launch.main(sys.argv[1:]))
+"""
+
+
 @pytest.mark.parametrize(
     ("process", "sent", "variables", "said"),
     [
@@ -231,11 +242,13 @@ def test_a_launch_whose_ray_dies_ends_in_words_and_goes_on(
     tally: Tally,
     every_fault: bool,
 ) -> None:
-    """Within seconds, not after Ray's minute, and without a line of its core."""
+    """Within seconds, not after Ray's minute, without a line of its core, and with the rows that waited for a disk."""
     if process == "gcs_server" and not every_fault:
         pytest.skip("make test-faults does it: the raylet is the short version")
-    launch = Launch(tmp_path / "results", *STUDY, "--concurrency", "1", **variables)
-    launch.wait_for_rows(1)
+    variables = variables | {"PYTHONPATH": str(ROOT)}
+    launch = Launch(tmp_path / "results", *STUDY, "--concurrency", "1", script=("-c", SLOW_DISK), **variables)
+    while "] confirm-" not in launch.said and not launch.ends(0.05):
+        pass
     started = launch.processes()
     (found,) = [pid for pid, command in started.items() if f"/{process} " in command]
     os.kill(found, sent)
@@ -258,6 +271,8 @@ def test_a_launch_whose_ray_dies_ends_in_words_and_goes_on(
     kept = damage(launch.results / NAME, CONFIG, complete=False)
     tally.add(f"Ray: {process} {sent.name}", kept)
     assert kept == Damage()
+    told = set(re.findall(r"^\[ *\d+/\d+\] (\S+) +complete", launch.said, flags=re.MULTILINE))
+    assert told == set(pd.read_parquet(launch.results / NAME / "trials")["trial_id"])
 
 
 GIVEN_UP = """

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from ray.air.execution._internal.actor_manager import RayActorManager
 from ray.exceptions import OutOfMemoryError, RayActorError
@@ -24,8 +26,9 @@ from study.execution.tuner import (
 )
 from study.signals import Drain
 from trainables.errors import InputError
+from trainables.evaluation.scores import Score
 from trainables.models.architectures import BUILT_IN
-from trainables.run_trial import Outcome, Trial, TrialBatch
+from trainables.run_trial import Outcome, Report, Trial, TrialBatch
 
 RAISED = """Failure # 1 (occurred at 2026-01-01_00-00-00)
 \x1b[36mray::Trial.train()\x1b[39m (pid=1, ip=127.0.0.1)
@@ -145,6 +148,20 @@ class Tune:
             self.writer.on_trial_error(self.step, [], self.trial)
         if self.recorder.given_back:
             self.hand_out(self.recorder.given_back.pop(0))
+
+
+def test_what_waits_to_be_written_does_not_lie_in_rays_store(tmp_path: Path) -> None:
+    """Ray's core ends the process that lets go of something there after its raylet has ended."""
+    tune, received = Tune(tmp_path, "a"), list[Report]()
+    vars(tune.recorder)["receive"] = received.append
+    score = Score("test", "code", "mean", 0.5, "", "none", per_image=np.full(4, 0.5, np.float16))
+    buffers: list[pickle.PickleBuffer] = []
+    sent = pickle.dumps(Report("a", {}, None, Outcome("complete", scores=[score])), 5, buffer_callback=buffers.append)
+    shared = bytearray(b"".join(bytes(buffer) for buffer in buffers))
+    tune.writer.on_trial_result(1, [], tune.trial, {"report": pickle.loads(sent, buffers=[shared])})
+    shared[:] = bytes(len(shared))
+    assert received[0].outcome is not None
+    assert received[0].outcome.scores[0].per_image == pytest.approx([0.5] * 4)
 
 
 def test_a_trial_has_two_attempts_more_and_its_node_may_die_between_them(tmp_path: Path) -> None:
