@@ -49,6 +49,13 @@ def test_tests_mirror_the_tree() -> None:
     assert len(untested) <= (1 - MIRRORED) * len(modules()), untested
 
 
+def test_imports_go_one_way() -> None:
+    """By import-linter: the contracts of pyproject.toml."""
+    checked = [str(Path(sys.executable).with_name("lint-imports"))]
+    done = subprocess.run(checked, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def test_words_that_are_not_the_fields_stay_away() -> None:
     """Each was private to this project and has a better one, such as pending, recorder, convolution or im2col."""
     private = re.compile(r"\b(owe[ds]?|owing|ledger|prob(e|ed|ing)|formulations?|patches|spectra|code_usage)\b", re.I)
@@ -149,12 +156,12 @@ def test_every_make_target_that_the_documents_show_exists() -> None:
         subprocess.run(["make", "--dry-run", target], cwd=ROOT, check=True, capture_output=True)
 
 
-def test_every_line_of_the_install_page_finds_its_files(tmp_path: Path) -> None:
+def test_every_line_that_installs_finds_its_files(tmp_path: Path) -> None:
     """Constraints and project are where the line runs: in the checkout, or beside it if the line clones it first."""
     (tmp_path / "cae-study").symlink_to(ROOT)
-    page = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
-    lines = [line for line in re.findall(r"`([^`]+)`", page) if "pip install -c" in line]
-    assert len(lines) >= 5
+    shown = read_page("install") + README.read_text(encoding="utf-8")
+    lines = [line for line in re.findall(r"`([^`\n]+)`", shown) if "pip install -c" in line]
+    assert len(lines) >= 10
     for line in lines:
         words = shlex.split(line.partition("pip install")[2].partition("&&")[0])
         folder = tmp_path if "git clone" in line else ROOT
@@ -210,13 +217,25 @@ def test_another_python_makes_anew_what_make_has_made(
     assert (tmp_path / ".venv").exists() == kept
 
 
-def test_a_container_leaves_the_environment_of_the_checkout_that_it_mounts_as_it_is() -> None:
-    """Its Python is another one: an empty volume lies over the folder that make would make anew."""
-    page = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
-    (command,) = (line for line in re.findall(r"`([^`]+)`", page) if line.startswith("docker run"))
-    words = shlex.split(command)
-    mounts = [words[at + 1] for at, word in enumerate(words) if word == "-v"]
-    assert mounts == ["$PWD:/cae-study", "/cae-study/.venv"]
+def test_the_image_has_the_project_alone_and_installs_as_without_docker() -> None:
+    """What a checkout gathers stays out of it; the base of the pinned Ray is the one that clusters get."""
+    ignored = (ROOT / ".dockerignore").read_text(encoding="utf-8").split()
+    assert {".venv", "results"} <= set(ignored)
+    file = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    (install,) = re.findall(r"^RUN (pip install .*)$", file, flags=re.M)
+    page = read_page("install")
+    assert f"&& {install.replace(' --no-cache-dir', '')}`" in page
+    builds = re.findall(r"docker build(.*) \.(?:$| &&)", page + read_page("cluster"), flags=re.M)
+    assert len(builds) == 2
+    for build in builds:
+        assert set(re.findall(r"--build-arg (\w+)=", build)) <= set(re.findall(r"^ARG (\w+)", file, flags=re.M))
+    (pinned,) = re.findall(r"^ray==(.*)$", (ROOT / "constraints.txt").read_text(encoding="utf-8"), flags=re.M)
+    assert f"BASE=rayproject/ray:{pinned}-py" in builds[-1]
+
+
+def read_page(name: str) -> str:
+    """Return the text of a page of docs."""
+    return (ROOT / "docs" / f"{name}.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow

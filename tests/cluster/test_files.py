@@ -262,14 +262,51 @@ def test_a_slurm_job_names_the_first_node_by_an_address_that_the_others_reach(
         python="echo trial",
         getent=names,
         hostname='[ "$*" = -I ] && echo "127.0.1.1 fe80::1 10.0.0.5 172.17.0.1 " || echo node',
-        srun='echo "$RAY_SYMMETRIC_RUN_CLUSTER_WAIT_TIMEOUT $RAY_AUTH_MODE"; echo "$@"',
+        srun='echo "$RAY_SYMMETRIC_RUN_CLUSTER_WAIT_TIMEOUT $RAY_AUTH_MODE"; echo "$@"\n'
+        'while [ "$1" != -- ]; do shift; done; shift; "$@"',
     )
     assert done.returncode == 0, done.stderr
-    environment, words = done.stdout.splitlines()
+    environment, words, launched = done.stdout.splitlines()
     assert environment == "600 token"
+    assert launched == "trial"
     assert words.count(f"--address {address}:20007 ") == 2
     assert "--num-gpus" not in words, "Slurm has several variables for them, and Ray counts what the task sees"
     assert "#SBATCH --exclusive\n" in find_slurm_script(), "a second Ray on a node would end with the first"
+
+
+SYMMETRIC_RUN = """
+from types import SimpleNamespace
+import ray.scripts.symmetric_run as own
+own.check_ray_already_started = lambda: False
+own.psutil = SimpleNamespace(net_if_addrs=lambda: {"eth0": [SimpleNamespace(family=2, address="10.0.0.7")]})
+own.symmetric_run()
+"""
+"""The pinned Ray's own command on a machine that has the address of the test and no other Ray."""
+
+
+@pytest.mark.parametrize(
+    ("start", "launch", "status"),
+    [(0, 0, 0), (0, 3, 3), (1, 0, 1)],
+    ids=["done", "a launch that fails", "no Ray"],
+)
+def test_a_slurm_job_fails_where_its_launch_does_or_ray_does_not_start(
+    start: int, launch: int, status: int, tmp_path: Path
+) -> None:
+    """On a single node, of which no other tells that it waited in vain; Ray's own command ends well there."""
+    done = run_shell(
+        f"export SLURM_JOB_ID=7 SLURM_NNODES=1 SLURM_CPUS_PER_TASK=8 TMPDIR={tmp_path}\n{find_slurm_script()}",
+        tmp_path,
+        python=f'[ "${{*: -1}}" != --missing ] || exec echo trial; echo launched; exit {launch}',
+        getent="echo 10.0.0.7 STREAM node",
+        srun='while [ "$1" != ray ]; do shift; done; "$@"; status=$?; echo "ray $status"; exit "$status"',
+        ray=f"case $1 in\nstart) exit {start} ;;\n"
+        f"symmetric-run) exec {sys.executable} -c '{SYMMETRIC_RUN}' \"$@\" ;;\nesac",
+    )
+    assert done.returncode == status, done.stdout + done.stderr
+    assert ("\nlaunched\n" in done.stdout) == (start == 0)
+    assert f"\nray {launch}\n" in done.stdout, "once Ray's command says that it did not start, the mark can go"
+    assert ("error: Ray did not start" in done.stderr) == (start != 0)
+    assert not list(tmp_path.glob("tmp.*"))
 
 
 @pytest.mark.slow

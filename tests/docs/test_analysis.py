@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
+import json
 import math
 import re
 import statistics
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -235,6 +238,49 @@ def test_chosen_runs_are_written_for_tensorboard(answers: dict[str, Any], folder
         assert scalars(folder / "tracked" / trial_id) == {
             "train_cross_entropy": pytest.approx(curve.to_dict(), rel=1e-6)
         }
+
+
+def run_tracker(library: str, answers: dict[str, Any], folder: Path) -> None:
+    """Run the block of docs/analysis.md that imports ``library``; what it warns of is not ours."""
+    text = (ROOT / "docs" / "analysis.md").read_text(encoding="utf-8")
+    (block,) = re.findall(rf"^```py\n(import {library}\n.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    with contextlib.chdir(folder), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        exec(block, dict(answers))
+
+
+def test_chosen_runs_are_logged_to_mlflow(answers: dict[str, Any], tmp_path: Path) -> None:
+    """A run a trial with its settings, its status and every epoch, as MLflow reads them from its file."""
+    run_tracker("mlflow", answers, tmp_path)
+    client = importlib.import_module("mlflow").MlflowClient(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("cae-study")
+    logged = {run.info.run_name: run for run in client.search_runs([experiment.experiment_id])}
+    assert set(logged) == set(answers["tracked"]["trial_id"])
+    for row in answers["tracked"].to_dict("records"):
+        run = logged[row["trial_id"]]
+        assert run.data.params == {name: str(row[name]) for name in answers["settings"]}
+        assert run.data.tags["status"] == "complete"
+        curve = answers["curves_of"][row["trial_id"]].set_index("epoch")["train_cross_entropy"]
+        history = client.get_metric_history(run.info.run_id, "train_cross_entropy")
+        assert {point.step: point.value for point in history} == curve.to_dict()
+
+
+def test_chosen_runs_are_logged_to_weights_and_biases(
+    answers: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file a trial, without an account or the network, with its settings, epochs and status.
+
+    No reader of such files is documented: values stand in them as JSON.
+    """
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    run_tracker("wandb", answers, tmp_path)
+    files = [path.read_bytes() for path in tmp_path.glob("wandb/offline-run-*/run-*.wandb")]
+    assert len(files) == len(answers["tracked"])
+    for row in answers["tracked"].to_dict("records"):
+        (file,) = (file for file in files if row["trial_id"].encode() in file)
+        curve = answers["curves_of"][row["trial_id"]]["train_cross_entropy"]
+        written = [json.dumps(value) for value in (*curve, row["learning_rate"], row["status"])]
+        assert not [value for value in written if value.encode() not in file]
 
 
 @pytest.mark.parametrize("reader", ["duckdb", "polars"])

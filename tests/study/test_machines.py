@@ -1,10 +1,12 @@
-"""Other systems: macOS runs studies, Windows reads results, writes reports and loads models."""
+"""Other systems: macOS and small containers run studies, Windows reads results, writes reports and loads models."""
 
 from __future__ import annotations
 
+import os
 import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -90,3 +92,45 @@ def test_a_study_runs_on_macos_and_where_a_newcomer_may_be(tmp_path: Path) -> No
     assert set(trials["status"]) == {"complete"} and trials["device"].notna().all()
     (proposed,) = (line for line in done.stdout.splitlines() if line.startswith("next:"))
     assert shlex.split(proposed)[-1] == str(folder / "results" / "quick-meine-Bilder-u")
+
+
+LIMITS = {("cpu", "cpu.cfs_quota_us"): "100000", ("memory", "memory.limit_in_bytes"): str(2 * 2**30)}
+IN_A_CONTAINER = """
+for controller in cpu memory; do
+    echo $$ > /sys/fs/cgroup/$controller/$1/cgroup.procs
+    mount --bind /sys/fs/cgroup/$controller/$1 /sys/fs/cgroup/$controller
+done
+mount -t tmpfs -o size=64m none /dev/shm && mount -t tmpfs none "$2" && cd "$2" && shift 2 && "$@" && mv results ..
+"""
+
+
+@pytest.fixture
+def container() -> Iterator[str]:
+    """The name of control groups of version 1 with one core and 2 GiB."""
+    name = f"cae-study-container-{os.getpid()}"
+    made = [Path("/sys/fs/cgroup", controller, name) for controller, _ in LIMITS]
+    try:
+        for folder, ((_, file), limit) in zip(made, LIMITS.items(), strict=True):
+            folder.mkdir()
+            (folder / file).write_text(limit)
+    except OSError as error:
+        pytest.skip(f"needs to make control groups of version 1: {error}")
+    yield name
+    for folder in made:
+        folder.rmdir()
+
+
+@pytest.mark.slow
+def test_a_study_runs_in_a_small_container(container: str, tmp_path: Path) -> None:
+    """One core, 2 GiB, /dev/shm of 64 MiB as Docker has it, results on another file system than temporary files."""
+    data, mounted = write_tiny_data(tmp_path), tmp_path / "mounted"
+    mounted.mkdir()
+    flags = ("--preset", "quick", "--dataset", str(data), "--architectures", "unpool_only", "--name", "small")
+    sizes = ("--trials", "1", "--seeds", "1", "--epochs", "1", "--no-report")
+    launch = (sys.executable, str(ROOT / "study" / "launch.py"), *flags, *sizes)
+    script = ("unshare", "-m", "sh", "-euc", IN_A_CONTAINER, "sh", container, str(mounted), *launch)
+    done = subprocess.run(script, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert set(pd.read_parquet(tmp_path / "results" / "small" / "trials")["status"]) == {"complete"}
+    peak = Path("/sys/fs/cgroup/memory", container, "memory.max_usage_in_bytes").read_text()
+    assert 500e6 < int(peak) < 2e9, "counted in this group, and not at its end"
