@@ -200,27 +200,29 @@ def print_report(
             ", ".join(table.name for table in tables),
             "choose among these, or give --tables without a name",
         )
+    sentences = answers(results)
     for table in tables:
         if table.name in printed:
             if isinstance(table, Table):
-                print_table(_shorten(table) if printed is BRIEF else table, console)
+                print_table(_shorten(table, sentences) if printed is BRIEF else table, console)
             elif table.reason:
                 print_note(f"{_format_absent(table)}\n", console)
-    for sentence in answers(results):
+    for sentence in sentences:
         print_note(f"- {sentence}", console)
     console.print()
     for note in (*results.problems, *list_missing(results)):
         print_note(f"note: {note}", console)
 
 
-def _shorten(table: Table) -> Table:
+def _shorten(table: Table, sentences: Sequence[str]) -> Table:
     """Return what a narrow terminal has room for.
 
     That is the rows of the code size at which claims are judged, or of the largest, the short caption, and neither
-    numbers of seeds that are all the same nor a column of failed runs of which there is none.
+    numbers of seeds that are all the same, nor a column of failed runs of which there is none, nor a note that is one
+    of the answer's ``sentences``.
     """
     short, rest = choose_code_size(table, PRIMARY_CODE_SIZE)
-    frame, notes = short.frame, [*table.footnotes]
+    frame, notes = short.frame, [note for note in table.footnotes if not note.endswith((*sentences,))]
     counts = frame.filter(regex="_n$")
     if len(seeds := {*counts.stack().dropna()}) == 1:
         frame = frame.drop(columns=counts.columns)

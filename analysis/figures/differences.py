@@ -26,6 +26,7 @@ from analysis.figures.style import (
 )
 from analysis.results import StudyResults
 from analysis.stats.aggregate import select_confirmed_scores
+from analysis.stats.contrasts import SIGNIFICANCE
 from analysis.stats.headline import get_levels
 from analysis.stats.metrics import LINEAR_ERROR, SQUARED_ERROR, SUMMARY, Metric, select_metric, settle_metrics
 from analysis.stats.ranking import compare_with, select_ranked
@@ -36,6 +37,8 @@ from analysis.tables.headline import (
     describe_nearest,
     describe_reference,
     describe_sizes,
+    list_confidences,
+    list_declared_looks,
 )
 from analysis.tables.table import Absent, make_incomparable
 
@@ -55,7 +58,8 @@ def model_differences(results: StudyResults) -> Drawing | Absent:
     scores = select_confirmed_scores(results)
     metrics = settle_metrics(scores, SUMMARY)
     rows = select_ranked(results, scores[(scores["arm"] == "tuned") & (scores["direction"] != "none")])
-    frame = compare_with(rows, BASELINE, get_levels(results))
+    levels = get_levels(results)
+    frame = compare_with(rows, BASELINE, levels)
     parts = {metric: select_metric(frame, metric) for metric in metrics}
     shown = {metric: part for metric, part in parts.items() if part["half_width"].notna().any()}
     if not shown:
@@ -92,14 +96,17 @@ def model_differences(results: StudyResults) -> Drawing | Absent:
             axes.set_xlabel(f"Worse → ({unit})" if row is panels[-1] else "")
         key.pop("arm")
         row[0].set_ylabel(make_heading(results, key))
+    looks = "".join(f" {told}" for told in list_declared_looks(results))
+    confidences = list_confidences(levels.get((key["study"], "tuned"), SIGNIFICANCE) for key in keys)
     above = f"On top the answer's contrast with its intervals: {'; '.join(captions)}. " if captions else ""
     return Drawing(
         name,
         title,
         f"Means minus model 4's, over seeds on the test images, tuned arm: right of 0 model 4 is better. {above}"
-        "By code size and metric the intervals of a panel hold together with 95 % (Welch's, Bonferroni-adjusted), so "
-        "they are wider than a table's, and one that leaves out 0 is no luck. Model 3 has no squared error here: "
-        f"switches carry the image past its code, so it looks perfect and is not.{left_out}",
+        f"By code size and metric the intervals of a panel hold together with {confidences} % (Welch's, "
+        "Bonferroni-adjusted), so they are wider than a table's, and one that leaves out 0 is no luck. Model 3 has no "
+        "squared error here: switches carry the image past its code, so it looks perfect and is not."
+        f"{looks}{left_out}",
         figure,
     )
 

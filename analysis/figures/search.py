@@ -27,8 +27,15 @@ from analysis.figures.style import (
     wrap_title,
 )
 from analysis.results import StudyResults, average_finalists, select_last_round
-from analysis.stats.importance import HYPERPARAMETERS, MINIMUM_TRIALS, TARGET_QUANTILE, compute_importances
+from analysis.stats.importance import (
+    HYPERPARAMETERS,
+    MINIMUM_TRIALS,
+    TARGET_QUANTILE,
+    compute_importances,
+    list_left_out,
+)
 from analysis.stats.metrics import list_search_metrics
+from analysis.tables.headline import join_labels
 from analysis.tables.table import Absent, make_absent
 
 SHOWN_TRIALS = 150
@@ -136,8 +143,11 @@ def draw_learning_rate(axes: Axes, frame: pd.DataFrame, style: ModelStyle) -> Ax
 def hyperparameter_importance(results: StudyResults) -> Drawing | Absent:
     """Draw how much each searched hyperparameter decided whether a trial was among the best."""
     name, title = "importance", "Importance of the hyperparameters"
-    frame = compute_importances(results.trials)
+    frame, left_out = compute_importances(results.trials), list_left_out(results.trials)
     if frame.empty:
+        searched = results.trials.loc[results.trials["phase"] == "search", "architecture"]
+        if left_out and searched.isin(left_out).all():
+            return Absent(name, title, "no model with filter counts was searched")
         what = f"no model has {MINIMUM_TRIALS} search trials that can be compared"
         return make_absent(results, name, title, what, "search", "--trials N")
     panels = list_keys(frame, ["study"])
@@ -155,6 +165,7 @@ def hyperparameter_importance(results: StudyResults) -> Drawing | Absent:
         bars = [(style.colour, style.label) for style in styles.values()] + [(_ALL_COLOUR, label)]
         handles = [Line2D([], [], color=colour, linewidth=7, label=name) for colour, name in bars]
         draw_legend(figure, (), handles)
+    without = join_labels(map(results.get_label, left_out)) if left_out else ""
     return Drawing(
         name,
         title,
@@ -166,7 +177,7 @@ def hyperparameter_importance(results: StudyResults) -> Drawing | Absent:
         "one those of all models, whose ranges are laid over each other. Of a search by rounds the first counts; "
         "trial 0 and grids are left out, since nobody drew them. Drawn where there are "
         f"{MINIMUM_TRIALS} trials or more; under a hundred it is a hint. What a search hardly varied cannot show as "
-        "important.",
+        f"important.{f' Models without filter counts are left out: {without}.' if without else ''}",
         figure,
     )
 

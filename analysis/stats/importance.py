@@ -36,7 +36,7 @@ def compute_importances(trials: pd.DataFrame) -> pd.DataFrame:
     """Return study, architecture, hyperparameter, importance (its share of 1) and n (trials).
 
     ``architecture`` is empty for all models of a study together. Models with fewer than `MINIMUM_TRIALS` are left out,
-    and so are those without filter counts to search.
+    and so are those of `list_left_out`.
     """
     ranked = rank_in_cell(trials)
     rows = []
@@ -47,6 +47,13 @@ def compute_importances(trials: pd.DataFrame) -> pd.DataFrame:
                 for hyperparameter, importance in ped_anova(group, names).items():
                     rows.append((study, str(architecture), hyperparameter, importance, len(group)))
     return pd.DataFrame(rows, columns=["study", "architecture", "hyperparameter", "importance", "n"])
+
+
+def list_left_out(trials: pd.DataFrame) -> list[str]:
+    """Return the models that were searched and have no filter counts: a share among fewer is another figure."""
+    searched = trials[trials["phase"] == "search"]
+    counts = searched.groupby("architecture", observed=True)["filters_1"].count()
+    return [str(name) for name, count in counts.items() if count == 0]
 
 
 def rank_in_cell(trials: pd.DataFrame) -> pd.DataFrame:

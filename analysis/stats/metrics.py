@@ -1,4 +1,4 @@
-"""The metrics of the test images, each declared once: unit, better direction, how it is called and written.
+"""The metrics of the test images: how each is called and written; unit and better direction are those of its rows.
 
 A metric that rows bring and no constant here names is shown all the same: unit and direction are the row's, and its
 words are made of its names.
@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import pandas as pd
 
 from analysis.results import StudyResults
-
-Direction = Literal["lower", "higher", "none"]
+from trainables.evaluation.scores import METRICS
+from trainables.evaluation.scores import Direction as Direction  # the rules of claims name it from here
 
 _RECONSTRUCTION = "reconstruction"
 _EVALUATORS = {
@@ -128,36 +127,38 @@ class Metric:
         return f"{text} (%)" if self.unit == "%" else text
 
 
-SQUARED_ERROR = Metric("reconstruction", "squared_error", "1/image")
-CLIPPED_SQUARED_ERROR = Metric(
-    "reconstruction", "clipped_squared_error", "1/image", phrase="squared error clipped to [0, 1]"
-)
+def _declare(evaluator: str, metric: str, phrase: str = "", older: Metric | None = None) -> Metric:
+    """Return a metric with the unit and direction that a trial writes into its rows."""
+    return Metric(evaluator, metric, *METRICS[metric], phrase, older)
+
+
+SQUARED_ERROR = _declare(_RECONSTRUCTION, "squared_error")
+CLIPPED_SQUARED_ERROR = _declare(_RECONSTRUCTION, "clipped_squared_error", "squared error clipped to [0, 1]")
 """Of PCA, whose images leave [0, 1] where those of a network cannot; not in the rows of older versions."""
-CROSS_ENTROPY = Metric("reconstruction", "cross_entropy", "nats/image")
-MEAN_CODE = Metric("mean_code", "squared_error", "1/image", phrase="squared error with the mean code")
+CROSS_ENTROPY = _declare(_RECONSTRUCTION, "cross_entropy")
+MEAN_CODE = _declare("mean_code", "squared_error", "squared error with the mean code")
 INCREASE = Metric("mean_code", "increase", "1/image", "higher", "increase of squared error by the mean code")
-OTHER_SWITCHES = Metric(
-    "other_switches", "squared_error", "1/image", phrase="squared error with another image's switches"
-)
-LINEAR_ERROR = Metric("linear_classifier", "error", "%")
-MLP_ERROR = Metric("mlp_classifier", "error", "%")
-NEAREST_NEIGHBOUR_ERROR = Metric("nearest_neighbours", "error", "%")
+"""Of no row: what `MEAN_CODE` is above `SQUARED_ERROR`."""
+OTHER_SWITCHES = _declare("other_switches", "squared_error", "squared error with another image's switches")
+LINEAR_ERROR = _declare("linear_classifier", "error")
+MLP_ERROR = _declare("mlp_classifier", "error")
+NEAREST_NEIGHBOUR_ERROR = _declare("nearest_neighbours", "error")
 RAW_K_MEANS_ACCURACY, RAW_K_MEANS_NMI, RAW_K_MEANS_ARI = (
-    Metric("k_means", metric, direction="higher") for metric in ("accuracy", "nmi", "ari")
+    _declare("k_means", metric) for metric in ("accuracy", "nmi", "ari")
 )
 """Of codes as they are. An invertible map, which changes no reconstruction, changes them: they are ranked in rows of
 older versions only, which have no others."""
 K_MEANS_ACCURACY, K_MEANS_NMI, K_MEANS_ARI = (
-    Metric("k_means_whitened", raw.metric, direction="higher", older=raw)
+    _declare("k_means_whitened", raw.metric, older=raw)
     for raw in (RAW_K_MEANS_ACCURACY, RAW_K_MEANS_NMI, RAW_K_MEANS_ARI)
 )
-N2D_ACCURACY = Metric("umap_gmm", "accuracy", direction="higher")
+N2D_ACCURACY = _declare("umap_gmm", "accuracy")
 TRUSTWORTHINESS, CONTINUITY, NEIGHBOUR_OVERLAP = (
-    Metric("neighbourhood", metric, direction="higher") for metric in ("trustworthiness", "continuity", "overlap")
+    _declare("neighbourhood", metric) for metric in ("trustworthiness", "continuity", "overlap")
 )
-HOYER_SPARSITY = Metric("code", "hoyer_sparsity", direction="none")
-EFFECTIVE_DIMENSION = Metric("code", "effective_dimension", "units", "none")
-DEAD_UNITS = Metric("code", "dead_units", "units", "none")
+HOYER_SPARSITY = _declare("code", "hoyer_sparsity")
+EFFECTIVE_DIMENSION = _declare("code", "effective_dimension")
+DEAD_UNITS = _declare("code", "dead_units")
 
 SUMMARY = (SQUARED_ERROR, LINEAR_ERROR, MLP_ERROR, K_MEANS_ACCURACY)
 """One of each kind: what a reader wants to know first."""

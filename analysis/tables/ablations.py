@@ -27,7 +27,7 @@ from analysis.stats.metrics import (
     settle_metrics,
 )
 from analysis.stats.ranking import adjust_p_values
-from analysis.tables.headline import join_words, list_looks
+from analysis.tables.headline import join_words, list_declared_looks
 from analysis.tables.table import (
     FAILURES,
     FAILURES_CAPTION,
@@ -124,7 +124,7 @@ def ablations(results: StudyResults) -> Table | Absent:
         ),
         footnotes=(
             *((SWITCHES_FOOTNOTE,) if _changes_switches(results, frame).any() else ()),
-            *_list_looks(results),
+            *list_declared_looks(results),
             *(note for study in results.studies for note in _describe_left_out(study.manifest)),
         ),
     )
@@ -185,7 +185,7 @@ def factorial(results: StudyResults) -> Table | Absent:
         ),
         footnotes=(
             *((SWITCHES_FOOTNOTE,) if (frame["factor"] == "switches").any() else ()),
-            *_list_looks(results),
+            *list_declared_looks(results),
         ),
     )
 
@@ -202,11 +202,6 @@ def describe_levels(results: StudyResults) -> str:
 def _get_levels(results: StudyResults, tests: pd.DataFrame) -> pd.Series[float]:
     levels = get_levels(results)
     return tests["study"].map(lambda study: levels.get((study, "tuned"), SIGNIFICANCE)).astype("float64")
-
-
-def _list_looks(results: StudyResults) -> tuple[str, ...]:
-    """Return what is said of the looks of studies, where one has some."""
-    return list_looks(results) if get_levels(results) else ()
 
 
 def _describe_levels(trials: pd.DataFrame) -> pd.DataFrame:

@@ -11,7 +11,7 @@ from analysis.provenance import describe_looking
 from analysis.results import StudyResults
 from analysis.stats.aggregate import add_labels, select_confirmed_scores
 from analysis.stats.contrasts import MINIMUM_SEEDS, make_contrast
-from analysis.stats.headline import MARGIN, SCOPE, compare_headline, get_pca_errors
+from analysis.stats.headline import MARGIN, SCOPE, compare_headline, get_levels, get_pca_errors
 from analysis.stats.intervals import summarise
 from analysis.stats.metrics import SQUARED_ERROR, select_metric
 from analysis.tables.table import (
@@ -111,6 +111,16 @@ def headline_pairs(results: StudyResults) -> Table | Absent:
 def list_looks(results: StudyResults) -> tuple[str, ...]:
     """Return `describe_looking` of each study, by its name where there are several."""
     return _name_studies({study.name: describe_looking(results, study) for study in results.studies})
+
+
+def list_declared_looks(results: StudyResults) -> tuple[str, ...]:
+    """Return `list_looks` where a study has declared some, by whose level letters and marks then are."""
+    return list_looks(results) if get_levels(results) else ()
+
+
+def list_confidences(levels: Iterable[float]) -> str:
+    """Return the confidence of intervals in percent: that of the look by which each was judged."""
+    return join_words(f"{100 * (1 - level):.3g}" for level in sorted({*levels}))
 
 
 def _name_studies(told: Mapping[str, str]) -> tuple[str, ...]:
@@ -221,8 +231,10 @@ def scale(frame: pd.DataFrame, name: str) -> pd.DataFrame:
 
 
 def join_labels(labels: Iterable[str]) -> str:
-    """Return ``Models 1, 2 and Unpool only`` for Model 1, Unpool only and Model 2."""
+    """Return ``Models 1, 2 and Unpool only`` for Model 1, Unpool only and Model 2; with a comma in one, all as is."""
     given = list(labels)
+    if choose_separator(given) != ", ":
+        return join_words(given)
     numbers = sorted(label.removeprefix("Model ") for label in given if label.startswith("Model "))
     names = [*numbers, *(label for label in given if not label.startswith("Model "))]
     if numbers:
@@ -231,6 +243,12 @@ def join_labels(labels: Iterable[str]) -> str:
 
 
 def join_words(words: Iterable[str]) -> str:
-    """Return ``a, b and c``."""
+    """Return ``a, b and c``, or with a comma in one of them ``a; b, c; and d``."""
     *others, last = words
-    return f"{', '.join(others)} and {last}" if others else last
+    between = choose_separator([*others, last])
+    return f"{between.join(others)}{between.rstrip(', ')} and {last}" if others else last
+
+
+def choose_separator(words: Iterable[str]) -> str:
+    """Return what stands between items of a list: semicolons where an item, as a model's objective, has a comma."""
+    return "; " if any(", " in word for word in words) else ", "

@@ -49,7 +49,7 @@ def sizes(results: StudyResults) -> Table:
         config = study.manifest["config"]
         for name, code_size in itertools.product(study.architectures, config.get("code_sizes", ())):
             row = results.models.get(name)
-            if row is not None and not isinstance(row, Control):
+            if row is not None and row.searched:
                 arm = "published" if row.published_filters else "tuned"
                 rows[study.name, arm, name, code_size] = compute_size(results, name, code_size)
     trials = results.trials

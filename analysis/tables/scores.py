@@ -45,7 +45,7 @@ from analysis.stats.metrics import (
     settle_metrics,
 )
 from analysis.stats.ranking import METRIC, compare_all, select_ranked
-from analysis.tables.headline import join_words, list_looks
+from analysis.tables.headline import join_words, list_declared_looks, list_looks
 from analysis.tables.table import (
     ESTIMATE_CAPTION,
     FAILURES,
@@ -57,12 +57,13 @@ from analysis.tables.table import (
     Column,
     Table,
     describe_letters,
+    has_letters,
     letter_models,
     list_group_sections,
     make_absent,
     make_incomparable,
 )
-from trainables.models.architectures import IMAGE_SIZE, Control
+from trainables.models.architectures import CONTROLS, IMAGE_SIZE
 
 CONTROLS_FOOTNOTE = (
     "Controls are never ranked: the classic auto-encoder is outside the parameter budget; what PCA "
@@ -96,7 +97,7 @@ def describe_controls(results: StudyResults) -> tuple[str, ...]:
         for study in results.studies
         for name, how in compare_recipes(results, study.name).items()
     )
-    supervised = [name for name, row in results.models.items() if isinstance(row, Control) and row.supervised]
+    supervised = [name for name, row in CONTROLS.items() if row.supervised]
     seen = [name for name in supervised if (results.trials["architecture"] == name).any()]
     labels = (
         f"{results.get_label(name)} is trained with the labels of the training images: no rival." for name in seen
@@ -229,6 +230,8 @@ def score_table(results: StudyResults, spec: ScoreTable) -> Table | Absent:
         footnotes += (NO_LABELS,)
     if any(metric.evaluator == "objective" for metric in metrics):
         footnotes += (OBJECTIVE_FOOTNOTE,)
+    if has_letters(frame):
+        footnotes += list_declared_looks(results)
     return Table(
         spec.name,
         spec.title,

@@ -21,11 +21,14 @@ from analysis.stats.ranking import METRIC, select_ranked
 from analysis.tables.agreement import agreement
 from analysis.tables.headline import (
     WITHIN,
+    choose_separator,
     describe_nearest,
     describe_reference,
     describe_sizes,
     join_labels,
     join_words,
+    list_confidences,
+    list_declared_looks,
     measure_share,
     select_headline,
 )
@@ -101,7 +104,11 @@ def summary(results: StudyResults, arm: str = "tuned") -> Table | Absent:
             FAILURES,
         ),
         sections=(*list_study_sections(results), Column("code_size", "code size", "count")),
-        footnotes=(*((SWITCHES_FOOTNOTE,) if unranked else ()), *describe_controls(results)),
+        footnotes=(
+            *((SWITCHES_FOOTNOTE,) if unranked else ()),
+            *(list_declared_looks(results) if has_letters(frame) else ()),
+            *describe_controls(results),
+        ),
         brief=f"{_ARMS.get(arm, arm)}, and controls, on the test images; squared error per image. Mean ± half of the "
         f"95 % t interval over seeds. {BRIEF_LETTERS if has_letters(frame) else NO_LETTERS_CAPTION}",
     )
@@ -257,14 +264,8 @@ def _say_better(results: StudyResults, pairs: pd.DataFrame) -> str:
         verb = "are each better" if len(better) > 1 else "is better"
         parts.append(f"{_name_all(results, better)} {verb} {', and '.join(told)}")
     all_near = f"All compared models lie within {WITHIN} of PCA's error of one another. " if near_all else ""
-    return (
-        f"{all_near}In percentage points of PCA's error, {'; '.join(parts)} ({_list_confidences(pairs)} % intervals)."
-    )
-
-
-def _list_confidences(pairs: pd.DataFrame) -> str:
-    """Return the confidence of intervals in percent: that of the look by which each pair was judged."""
-    return join_words(f"{100 * (1 - level):.3g}" for level in sorted({*pairs["level"]}))
+    intervals = f"{list_confidences(pairs['level'])} % intervals"
+    return f"{all_near}In percentage points of PCA's error, {'; '.join(parts)} ({intervals})."
 
 
 def _say_equivalent(results: StudyResults, pairs: pd.DataFrame) -> str:
@@ -325,7 +326,7 @@ def _say_columns(results: StudyResults, study: str) -> str:
         verb = "is" if len(never) == 1 else "are"
         parts.append(f"{_name_all(results, never)} {verb} never shown to be worse than another")
     if told:
-        parts.append(f"worse than some model: {', '.join(told)}")
+        parts.append(f"worse than some model: {choose_separator(told).join(told)}")
     several = ", each at every code size" if len({*tests["code_size"]}) > 1 else ""
     return f"In {count} comparisons of all models ({metrics}{several}): {'; '.join(parts)}."
 

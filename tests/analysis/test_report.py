@@ -17,10 +17,11 @@ import pytest
 from rich.console import Console
 
 from analysis.provenance import provenance
-from analysis.report import PRINTED, choose_output, comparison_tables, main, print_report, write_report
+from analysis.report import BRIEF, PRINTED, choose_output, comparison_tables, main, print_report, write_report
 from analysis.results import ResultsError, StudyResults, load_study
 from analysis.tables.summary import answers
 from analysis.tables.table import Absent, Table
+from tests.analysis.tables.cells import look_at
 from tests.synthetic import write_synthetic_study
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -205,6 +206,16 @@ def test_the_terminal_shows_the_answer_and_one_table_unless_asked_for_more(
     assert all(title in every for title in ("Architectures", "Reconstruction of the test images", "Findings"))
     with pytest.raises(ResultsError, match="no table is called nope"):
         show("nope")
+
+
+def test_the_terminal_says_once_how_a_study_looked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In the answer: the note of the summary's letters is the same sentence."""
+    looked = look_at(load_study(small(tmp_path)), 0.0111)
+    tables = comparison_tables(looked)
+    (told,) = (sentence for sentence in answers(looked) if "looks declared before the first" in sentence)
+    for printed, count in ((("summary",), 2), (BRIEF, 1)):
+        print_report(looked, tables, Console(width=80), printed)
+        assert " ".join(capsys.readouterr().out.split()).count(told) == count
 
 
 def test_a_folder_that_cannot_be_written_is_an_error_of_results(

@@ -41,7 +41,7 @@ def reconstructions(results: StudyResults) -> Drawing | Absent:
     kept = kept[kept["trial_id"].isin(pictures)]
     models = kept[kept["arm"] != "control"]
     if models.empty:
-        return make_absent(results, name, title, "no confirmed run kept its reconstructions")
+        return make_absent(results, name, title, "no confirmed run of a model kept its reconstructions")
     errors = _format_squared_errors(results)
     figure, left_out = draw_panels(results, kept, pictures, "Original", errors)
     for axes in figure.axes:

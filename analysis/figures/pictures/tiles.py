@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from analysis.figures.codes import select_trials_with_codes
 from analysis.results import StudyResults
 from analysis.tables.table import Absent, make_absent
-from trainables.models.architectures import Control
+from trainables.models.architectures import CONTROLS, Control
 
 Images = NDArray[np.floating[Any]]
 
@@ -42,16 +42,20 @@ def name_code_size(models: pd.DataFrame) -> tuple[list[str], str]:
 def explain_absence(results: StudyResults, name: str, title: str, *, of_layers: bool = True) -> Absent:
     """Return the record of a figure whose pictures are not there: nothing is confirmed, or by an older version.
 
-    Pictures ``of_layers`` are those of models whose layers are known, which a module's are not.
+    Pictures ``of_layers`` are those of models whose layers are known, which a module's are not; the others are walks,
+    of which a control's alone shows nothing of the study.
     """
     without = [
         name for name, row in results.models.items() if isinstance(row, Control) or (of_layers and not row.layered)
     ]
     if select_trials_with_codes(results)["architecture"].isin(without).all():
         asked = {model for study in results.studies for model in study.architectures}
+        if asked and asked <= {*CONTROLS}:
+            return Absent(name, title, "only controls were asked for: name a model, too, by --architectures")
         if of_layers and asked and asked <= {*without}:
             return Absent(name, title, "nothing is known of the layers of modules, so no filters and maps are kept")
-        return make_absent(results, name, title, "no confirmed run kept its filters and maps")
+        kept = "filters and maps" if of_layers else "walk"
+        return make_absent(results, name, title, f"no confirmed run of a model kept its {kept}")
     return Absent(
         name,
         title,

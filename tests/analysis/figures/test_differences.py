@@ -120,6 +120,13 @@ def test_the_caption_says_at_which_level_ablations_are_filled(results: StudyResu
     assert "Filled: differs from 0 at 1.1 % (test" in drawn(ablation_differences(look_at(results, 0.0111))).caption
 
 
+def test_intervals_of_models_are_said_to_be_of_the_level_of_their_look(results: StudyResults) -> None:
+    """They hold together with 95 % where no study looks."""
+    plain, looked = (drawn(model_differences(each)).caption for each in (results, look_at(results, 0.0111)))
+    assert "hold together with 95 % (Welch's" in plain and "looks declared" not in plain
+    assert "hold together with 98.9 % (Welch's" in looked and "at looks declared before the first" in looked
+
+
 def test_the_caption_says_that_code_sizes_are_left_out(many_sizes: StudyResults, results: StudyResults) -> None:
     """Four of five have rows of panels."""
     assert drawn(model_differences(many_sizes)).caption.endswith(" Some code sizes are left out.")

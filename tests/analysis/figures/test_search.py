@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
@@ -10,6 +12,7 @@ from matplotlib.patches import Rectangle
 from analysis.figures.search import SHOWN_TRIALS, draw_learning_rate, hyperparameter_importance, learning_rate
 from analysis.results import StudyResults
 from analysis.stats.importance import compute_importances
+from analysis.tables.table import Absent
 from tests.analysis.figures.panels import (
     choose,
     drawn,
@@ -65,3 +68,20 @@ def test_importance_draws_a_bar_a_model(results: StudyResults) -> None:
     assert {round(bar.get_y() + bar.get_height() / 2) for bar in bars} == {0, 1, 2}
     assert len({bar.get_y() for bar in bars}) == len(bars)
     assert [label.get_text() for label in axes.get_yticklabels()] == ["Learning rate", "Filters 1", "Filters 2"]
+
+
+def test_importance_names_the_models_without_filter_counts(results: StudyResults) -> None:
+    """As the classic auto-encoder and modules, whose share would be one among other hyperparameters."""
+    assert drawn(hyperparameter_importance(results)).caption.endswith(
+        " Models without filter counts are left out: Classic auto-encoder."
+    )
+    trials = results.trials
+    of_module = trials.assign(filters_1=trials["filters_1"].mask(trials["architecture"] == "model_3"))
+    caption = drawn(hyperparameter_importance(dataclasses.replace(results, trials=of_module))).caption
+    assert caption.endswith(" Models without filter counts are left out: Model 3 and Classic auto-encoder.")
+    classic = trials["architecture"] == "classic_autoencoder"
+    caption = drawn(hyperparameter_importance(dataclasses.replace(results, trials=trials[~classic]))).caption
+    assert "without filter counts" not in caption
+    absent = hyperparameter_importance(dataclasses.replace(results, trials=trials[classic]))
+    assert isinstance(absent, Absent)
+    assert absent.reason == "no model with filter counts was searched", "more trials would change nothing"

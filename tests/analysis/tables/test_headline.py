@@ -78,8 +78,11 @@ def test_what_makes_models_comparable_is_a_command_that_does_so(
         (["Model 1", "Unpool only", "Model 2"], "Models 1, 2 and Unpool only"),
         (["Model 4"], "Model 4"),
         (["mine", "Model 4"], "Model 4 and mine"),
+        (["Model 4, denoising"], "Model 4, denoising"),
+        (["Model 4, denoising", "Model 4"], "Model 4, denoising; and Model 4"),
+        (["Model 4", "mine", "Model 4, denoising"], "Model 4; mine; and Model 4, denoising"),
     ],
 )
 def test_names_are_joined_as_one_says_them(labels: list[str], joined: str) -> None:
-    """Numbered models share the word."""
+    """Numbered models share the word, unless a comma belongs to a name: semicolons then part the names."""
     assert join_labels(labels) == joined

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pandas as pd
@@ -47,3 +48,13 @@ def test_a_users_own_architecture_is_compared_like_any_other(tmp_path: Path) -> 
     assert pd.isna(line(cost(results), "mine")["multiply_adds"])
     frame = shown(architectures(results)).frame.set_index("architecture")
     assert frame.loc["mine", "label"] == "mine"
+
+
+def test_a_control_that_was_asked_for_has_no_size_before_it_has_run(tmp_path: Path) -> None:
+    """It has no filter counts to work one out from; a model has one from the beginning."""
+    results = made(tmp_path)
+    (study,) = results.studies
+    config = study.manifest["config"] | {"architectures": ["model_4", "unpool_only", "siamese"]}
+    asked = dataclasses.replace(study, manifest={**study.manifest, "config": config})
+    frame = shown(sizes(dataclasses.replace(results, studies=(asked,)))).frame
+    assert {"unpool_only", "siamese"} & {*frame["architecture"]} == {"unpool_only"}

@@ -11,11 +11,13 @@ import pytest
 import scipy.stats
 
 from analysis.rendering.text import format_cell
+from analysis.results import StudyResults
 from analysis.stats.crossed import cross_confirmed
 from analysis.stats.metrics import LINEAR_ERROR, MLP_ERROR, NEAREST_NEIGHBOUR_ERROR, SQUARED_ERROR, select_metric
-from analysis.tables.scores import CLASSIFICATION, CLUSTERING, reconstruction, score_table
+from analysis.tables.scores import CLASSIFICATION, CLUSTERING, CODE, NEIGHBOURHOOD, reconstruction, score_table
+from analysis.tables.summary import summary
 from analysis.tables.table import IMAGES_CAPTION, SEEDS_ALONE_CAPTION
-from tests.analysis.tables.cells import Tables, line, made, scores_of, shown
+from tests.analysis.tables.cells import Tables, line, look_at, made, scores_of, shown
 from tests.synthetic import MEAN_IMAGE_CROSS_ENTROPY, noise
 
 
@@ -118,6 +120,14 @@ def test_controls_stand_beside_without_interval_or_rank(tables: Tables) -> None:
     assert line(tables["classification"], "raw_pixels", "control", 784)["linear_classifier_error"] > 0
 
 
+def test_a_control_that_sees_labels_is_said_to(results: StudyResults, tables: Tables) -> None:
+    """Below tables of scores, where it has run."""
+    told = "Siamese network (sees labels) is trained with the labels of the training images: no rival."
+    trials = results.trials.assign(architecture=results.trials["architecture"].astype("str").replace("pca", "siamese"))
+    assert told in shown(reconstruction(dataclasses.replace(results, trials=trials))).footnotes
+    assert told not in shown(tables["reconstruction"]).footnotes
+
+
 def test_model_3_is_not_ranked_by_reconstruction_but_by_classification(tables: Tables) -> None:
     """Its switches carry the image past the code: shown, with a footnote."""
     table = shown(tables["reconstruction"])
@@ -190,3 +200,16 @@ def test_clusters_by_umap_stand_and_are_ranked_beside_those_by_k_means(tmp_path:
     runs = scores_of("model_4", evaluator="k_means_whitened", metric="accuracy") + 0.02
     assert row["umap_gmm_accuracy"] == pytest.approx(runs.mean())
     assert row["umap_gmm_accuracy_mark"] == row["k_means_whitened_accuracy_mark"]
+
+
+def test_letters_of_a_study_that_looks_come_with_its_looks(results: StudyResults, tables: Tables) -> None:
+    """By whose level they are: at a billionth no two differ, though at 5 % some do. Without letters nothing is said."""
+    looked = look_at(results, 1e-9)
+    scores = (score_table(looked, spec) for spec in (CLASSIFICATION, CLUSTERING, NEIGHBOURHOOD))
+    for table in map(shown, (summary(looked), reconstruction(looked), *scores)):
+        assert sum("at looks declared before the first" in note for note in table.footnotes) == 1, table.name
+        assert not any("looks declared" in note for note in shown(tables[table.name]).footnotes)
+    mark = "reconstruction_squared_error_mark"
+    assert [line(reconstruction(looked), name)[mark] for name in ("model_1", "model_5")] == ["a", "a"]
+    assert line(tables["reconstruction"], "model_1")[mark] != "a"
+    assert not any("looks declared" in note for note in shown(score_table(looked, CODE)).footnotes)

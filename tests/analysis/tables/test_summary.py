@@ -18,8 +18,9 @@ from analysis.rendering.html import render_page
 from analysis.report import format_report
 from analysis.results import StudyResults, load_studies, load_study
 from analysis.stats.metrics import SQUARED_ERROR
+from analysis.tables.headline import list_confidences
 from analysis.tables.scores import CLUSTERING, reconstruction, score_table
-from analysis.tables.summary import _list_confidences, _say_order, _say_what_decides, answers, summary
+from analysis.tables.summary import _say_order, _say_what_decides, answers, summary
 from analysis.tables.table import Absent, Table
 from tests.synthetic import true_score, write_synthetic_study
 
@@ -68,6 +69,14 @@ def test_models_and_their_shares_are_named_in_one_order(tmp_path: Path) -> None:
     shares = [f"{np.mean(near[name]) / 0.2671:.1f}" for name in ("model_5", "model_4")]
     assert which.startswith("Model 5 and Model 4 are not shown to differ")
     assert re.search(rf"they are {shares[0]} ± \S+ and {shares[1]} ± \S+ % of PCA", which)
+
+
+def test_names_with_a_comma_are_told_apart_in_lists(tmp_path: Path) -> None:
+    """As those of models by other objectives."""
+    results = study(tmp_path, architectures=("model_1", "model_3", "model_4", "model_5"))
+    models = {**results.models, "model_3": dataclasses.replace(results.models["model_3"], label="Model 3, denoising")}
+    (columns,) = (each for each in say(dataclasses.replace(results, models=models)) if each.startswith("In 3"))
+    assert re.search(r"worse than some model: Model 1 in 3; .*Model 3, denoising in 2; Model", columns)
 
 
 def test_long_trainings_are_no_trial_run(tmp_path: Path) -> None:
@@ -275,9 +284,8 @@ def test_without_the_error_of_pca_that_is_what_is_missing(tmp_path: Path) -> Non
 
 def test_intervals_and_undecided_pairs_are_told_by_their_look() -> None:
     """Of a first look intervals are of 99.9 %; before it nobody reckons how many seeds a clear difference needs."""
-    pairs = pd.DataFrame({"level": [0.001, 0.001]})
-    assert _list_confidences(pairs) == "99.9"
-    assert _list_confidences(pairs.assign(level=[0.05, 0.011])) == "98.9 and 95"
+    assert list_confidences([0.001, 0.001]) == "99.9"
+    assert list_confidences([0.05, 0.011]) == "98.9 and 95"
     pair = pd.Series({"p_holm": 1e-9, "p_equivalent": 0.9, "level": 0.05, "seeds": pd.NA})
     assert _say_what_decides(pair) == "no look has judged it yet"
     assert _say_what_decides(pd.Series({**pair, "p_holm": 0.2})) == "over 1,000 seeds per model would decide"

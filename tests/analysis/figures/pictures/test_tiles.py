@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from analysis.figures.pictures.decoded import code_walk
 from analysis.figures.pictures.filters import learned_filters
 from analysis.figures.pictures.layers import layer_maps
 from analysis.figures.pictures.tiles import name_code_size, read_pictures, select_models
@@ -59,6 +60,21 @@ def test_a_figure_without_pictures_says_which_run_is_to_come(
         absent = draw(dataclasses.replace(make_modules(results, *modules), trials=early))
         assert isinstance(absent, Absent)
         assert reason in absent.reason and "older version" not in absent.reason
+
+
+def test_a_study_of_controls_alone_says_that_no_model_was_asked_for(results: StudyResults) -> None:
+    """The same launch again would bring none; while models are to come, it is one of their walks that lacks."""
+    (study,) = results.studies
+    config = study.manifest["config"] | {"architectures": ["linear_autoencoder"]}
+    alone = dataclasses.replace(study, manifest={**study.manifest, "config": config})
+    controls = dataclasses.replace(results, trials=results.trials[results.trials["arm"] == "control"])
+    for draw in (code_walk, learned_filters, layer_maps):
+        absent = draw(dataclasses.replace(controls, studies=(alone,)))
+        assert isinstance(absent, Absent)
+        assert absent.reason == "only controls were asked for: name a model, too, by --architectures"
+    early = code_walk(controls)
+    assert isinstance(early, Absent)
+    assert early.reason.startswith("no confirmed run of a model kept its walk. To get it: ")
 
 
 def test_pictures_come_by_layer_from_the_image_on(results: StudyResults) -> None:
