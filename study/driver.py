@@ -6,6 +6,7 @@ import textwrap
 import time
 from collections.abc import Mapping
 from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import Any
 
 from study.config.options import RunOptions
@@ -14,11 +15,10 @@ from study.display.dashboard import Mirror
 from study.display.dry_run import print_first_configurations, print_plan
 from study.display.live import choose_progress
 from study.execution import cluster
-from study.execution.estimate import ESTIMATED, Estimate, estimate_plan
+from study.execution.estimate import Estimate, estimate_around, estimate_plan
 from study.execution.looks import make_plan
 from study.execution.recorder import TrialRecorder, make_provenance_columns
 from study.execution.tuner import Resources, run_plan
-from study.plan.pace import format_duration, format_range
 from study.plan.plan import Plan
 from study.signals import Drain, NotStarted, count_on
 from study.storage import provenance
@@ -31,6 +31,15 @@ EPOCH_LIMIT_FACTOR = 20
 
 LONG = 1_800.0
 """Seconds of a launch from which who sits before a terminal is asked whether to start it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """What a launch ran: the plan as it stands then, when Ray began to start, and the estimate from then to the end."""
+
+    plan: Plan
+    began: float
+    estimate: float
 
 
 def check_resources(options: RunOptions) -> None:
@@ -62,7 +71,8 @@ def print_estimate(plan: Plan, options: RunOptions, dataset: Dataset, store: Sto
         resources = cluster.find_local_resources(options.gpus_per_trial, options.concurrency)
         planned_for = f"  The plan is for this machine: {error.received}."
     work = estimate_plan(plan.config, plan, dataset, resources)
-    print_plan(plan.config, plan, dataset, work, resources, _choose_epoch_limit(options, work), store.folder)
+    around, epoch_limit = estimate_around(plan.config, dataset, options.report), _choose_epoch_limit(options, work)
+    print_plan(plan.config, plan, dataset, work, around, resources, epoch_limit, store.folder)
     if planned_for:
         print(textwrap.fill(planned_for, 80, subsequent_indent="  "))
     print_first_configurations(plan)
@@ -70,10 +80,10 @@ def print_estimate(plan: Plan, options: RunOptions, dataset: Dataset, store: Sto
 
 def run_pending(
     plan: Plan, options: RunOptions, store: Store, dataset: Dataset, manifest: Mapping[str, Any], drain: Drain
-) -> Plan:
+) -> Ran:
     """Run the plan's pending trials and write their rows, and those that looks at them add.
 
-    Return the plan as it stands then: with nothing pending, or when the time is up or a drain was asked for.
+    Return what came of it: a plan with nothing pending, or that of when the time was up or a drain was asked for.
 
     Args:
         plan: with something pending.
@@ -88,20 +98,20 @@ def run_pending(
     """
     address, config = cluster.choose_address(options.address), plan.config
     shown = _ask_to_start(plan, options, store, dataset) if options.ask and address == "local" else False
+    began, around = time.monotonic(), estimate_around(config, dataset, options.report)
     with cluster.connect(address, options.gpus_per_trial, options.concurrency, options.verbosity) as resources:
         cluster.send_by_value(config.list_own_functions())
         store.open(manifest, format_study_file(config))
         # Asked once: the trials of later looks run the code that Ray was given now, whatever is committed meanwhile.
         made_by = provenance.versions(), provenance.git_state()
         columns = make_provenance_columns(config.name, manifest["study_sha256"], dataset, *made_by)
-        started = time.monotonic()
-        end = None if options.time_budget is None else started + options.time_budget * 3600
-        work, expected = estimate_plan(config, plan, dataset, resources), 0.0
+        end = None if options.time_budget is None else time.monotonic() + options.time_budget * 3600
+        work, expected = estimate_plan(config, plan, dataset, resources), around
         while not drain.asked:
-            expected += work.wall_seconds(resources.concurrency, resources.gpus_per_trial)
+            expected += work.wall_seconds(resources)
             epoch_limit = _choose_epoch_limit(options, work)
             if options.verbosity != "quiet" and not shown:
-                print_plan(config, plan, dataset, work, resources, epoch_limit, store.folder)
+                print_plan(config, plan, dataset, work, around, resources, epoch_limit, store.folder)
             _run_planned(plan, options, store, dataset, columns, resources, epoch_limit, end, drain)
             if not plan.exhausted or not config.until_decided:
                 break
@@ -112,11 +122,8 @@ def run_pending(
             if end is not None and time.monotonic() >= end:
                 break
             work = estimate_plan(config, plan, dataset, resources)
-        taken = time.monotonic() - started
     store.compact()
-    if options.verbosity != "quiet" and plan.exhausted:
-        print(f"time:   {format_duration(taken)} {ESTIMATED}; the estimate was {format_range(expected)}")
-    return plan
+    return Ran(plan, began, expected)
 
 
 def _ask_to_start(plan: Plan, options: RunOptions, store: Store, dataset: Dataset) -> bool:
@@ -127,10 +134,11 @@ def _ask_to_start(plan: Plan, options: RunOptions, store: Store, dataset: Datase
     """
     resources = cluster.find_local_resources(options.gpus_per_trial, options.concurrency)
     work = estimate_plan(plan.config, plan, dataset, resources)
-    if work.wall_seconds(resources.concurrency, resources.gpus_per_trial) < LONG:
+    around = estimate_around(plan.config, dataset, options.report)
+    if around + work.wall_seconds(resources) < LONG:
         return False
     limit = _choose_epoch_limit(options, work)
-    print_plan(plan.config, plan, dataset, work, resources, limit, store.folder)
+    print_plan(plan.config, plan, dataset, work, around, resources, limit, store.folder)
     try:
         answer = input("Start it now? It can be stopped and resumed at any time. [y/N] ")
     except EOFError:  # Ctrl-D

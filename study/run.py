@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from analysis.claims.rules import DIGEST, digest_rules
 from analysis.optuna_export import check_storage, write_optuna
@@ -20,9 +22,8 @@ from study.config.study_config import StudyConfig
 from study.config.study_file import format_study_file
 from study.display.commands import make_command, suggest_report
 from study.plan.identity import check_study, digest_of, next_manifest
-from study.plan.pace import Pace, format_duration
+from study.plan.pace import Pace, format_duration, format_range
 from study.plan.plan import Plan
-from study.plan.rounds import is_search_over
 from study.plan.trials import plan_trials
 from study.signals import Drain, count_on
 from study.storage.location import parse_location
@@ -32,6 +33,9 @@ from trainables.data.images import Dataset
 from trainables.errors import InputError
 from trainables.evaluation.clustering import require_umap
 from trainables.models.architectures import IMAGE_SIZE
+
+if TYPE_CHECKING:
+    from study.driver import Ran
 
 
 def load_study_data(config: StudyConfig, data_dir: Path | None) -> Dataset:
@@ -144,7 +148,8 @@ def _run(config: StudyConfig, options: RunOptions, store: Store, dataset: Datase
     else:
         from study.driver import run_pending
 
-        plan = run_pending(plan, options, store, dataset, manifest, drain)
+        ran = run_pending(plan, options, store, dataset, manifest, drain)
+        return _conclude(ran.plan, store, options, ran)
     return _conclude(plan, store, options)
 
 
@@ -154,8 +159,7 @@ def _require_search(plan: Plan) -> None:
     Raises:
         InputError: with the first of its cells.
     """
-    config, cells = plan.config, plan.list_cells_without_result()
-    unsearched = [cell for cell in cells if not is_search_over(config, cell, plan.rows)]
+    config, unsearched = plan.config, plan.list_unsearched_cells()
     if "search" not in config.phases and unsearched:
         raise InputError(
             f"phase {' '.join(config.phases)} without a finished search of {config.trials} configurations of "
@@ -165,8 +169,12 @@ def _require_search(plan: Plan) -> None:
         )
 
 
-def _conclude(plan: Plan, store: Store, options: RunOptions) -> int:
-    """Print what is missing, write the report and return the exit status; nothing runs any more."""
+def _conclude(plan: Plan, store: Store, options: RunOptions, ran: Ran | None = None) -> int:
+    """Print what is missing, write the report and return the exit status; nothing runs any more.
+
+    Of trials that ``ran`` to the plan's end it says how long all took, the report included.
+    """
+    timed = ran if plan.exhausted and options.verbosity != "quiet" else None
     plan.running.clear()  # What was cut off is pending.
     if (finished := store.read_trials()) and options.report:
         from analysis import report  # SciPy and matplotlib, which rows alone need not wait for
@@ -174,6 +182,9 @@ def _conclude(plan: Plan, store: Store, options: RunOptions) -> int:
         # What the launch was for comes first.
         first = ["--tables", "ablations"] if plan.config.phases == ("ablate",) else []
         report.main([str(store.folder), "--output", str(store.folder / "report"), *first])
+    if timed is not None:
+        taken = format_duration(time.monotonic() - timed.began)
+        print(f"time:   {taken}; the estimate was {format_range(timed.estimate)}")
     if options.optuna_storage and any(row["phase"] == "search" for row in finished):
         write_optuna(load_study(str(store.folder)), options.optuna_storage)
     print(f"results: {store.folder}")

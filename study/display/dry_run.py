@@ -11,7 +11,7 @@ import torch
 from analysis.stats.metrics import find_search_metric
 from study.config.study_config import SEARCH_METRICS, StudyConfig
 from study.display.status import describe_looks
-from study.execution.estimate import ESTIMATED, Estimate, estimate_room
+from study.execution.estimate import Estimate, estimate_room
 from study.execution.tuner import Resources
 from study.plan.pace import format_duration, format_range
 from study.plan.plan import Plan
@@ -37,12 +37,14 @@ def print_plan(
     plan: Plan,
     dataset: Dataset,
     work: Estimate,
+    around: float,
     resources: Resources,
     epoch_limit: float,
     folder: Location,
 ) -> None:
-    """Print cells, trials and epochs still pending, and the time and room they take."""
-    seconds = work.wall_seconds(resources.concurrency, resources.gpus_per_trial)
+    """Print cells, trials and epochs still pending, and the time, with the seconds ``around`` them, and room."""
+    trials_seconds = work.wall_seconds(resources)
+    seconds = trials_seconds + around
     cells = list_cells(config)
     objectives = {cell.objective for cell in cells}
     what = f"{_count(len(config.architectures), 'architecture')} x {_count(len(config.code_sizes), 'code size')}"
@@ -65,11 +67,9 @@ def print_plan(
         _print_fact("looks", describe_looks(plan))
     each = f"{resources.gpus_per_trial:g} GPU each" if resources.gpus_per_trial else "one core each"
     _print_fact("at once", f"{resources.concurrency} trials, {each}")
-    hours = seconds / 3600 * resources.concurrency * (resources.gpus_per_trial or 1)
+    hours = trials_seconds / 3600 * (resources.count_gpus() or resources.concurrency)
     _print_fact("engine", describe_engine(torch.device("cuda" if resources.gpus_per_trial else "cpu")))
-    _print_fact(
-        "estimate", f"{format_range(seconds)} ({format_work(hours, unit)}), measured on this machine, {ESTIMATED}"
-    )
+    _print_fact("estimate", f"{format_range(seconds)} ({format_work(hours, unit)}), measured on this machine")
     disk = estimate_room(plan.list_runnable(), config, len(dataset.test))
     weights, all_of_it = format_size(disk.weights), format_size(disk.rows + disk.weights)
     _print_fact("disk", f"{all_of_it}, {weights} of them weights; a report adds some MB")

@@ -65,6 +65,9 @@ def print_status(config: StudyConfig, folder: Location, retry_failed: bool = Fal
         print(f"no result: {group}; see column `reason` of trials")
     if blocked := len(plan.list_blocked()):
         print(f"{blocked} of the missing cannot run, since the search of their cell found nothing to confirm")
+    unsearched = plan.list_unsearched_cells() if "search" not in config.phases else []
+    if waiting := sum(planned.arm == "tuned" and planned.cell in unsearched for planned in missing):
+        print(f"{waiting} of the missing wait for the search of their cell, which is not over: add search to --phase")
     if missing:
         print(f"time left: {_describe_time(plan, Pace(rows), rows)}")
     if config.until_decided:

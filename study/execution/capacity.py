@@ -11,13 +11,18 @@ _ROUNDING = 1e-9
 """Ray counts shares of a GPU in ten thousandths; three thirds are one."""
 
 
+def count_trials_on_gpu(share: float) -> int:
+    """Return the trials that a GPU holds at once, each with a ``share`` of at most 1, which never spans two GPUs."""
+    return int(1 / share + _ROUNDING)
+
+
 def count_slots(resources: Mapping[str, float], gpus_per_trial: float) -> int:
-    """Return the trials that a node holds at once, each with one core; a share of a GPU never spans two."""
+    """Return the trials that a node holds at once, each with one core."""
     cores, gpus = int(resources.get("CPU", 0)), int(resources.get("GPU", 0))
     if not gpus_per_trial:
         return cores
     if gpus_per_trial < 1:
-        return min(cores, gpus * int(1 / gpus_per_trial + _ROUNDING))
+        return min(cores, gpus * count_trials_on_gpu(gpus_per_trial))
     return min(cores, gpus // int(gpus_per_trial))
 
 
@@ -31,26 +36,28 @@ def count_possible_slots(
 ) -> int:
     """Return the trials that a cluster holds when it is as large as its file allows.
 
+    Of machines of one's own the file names no resources: those that are there count as what they hold, and those that
+    are not as the best of these, since what waits for a machine is what has Ray prepare it. One that turns out smaller
+    counts as what it holds once it is there.
+
     Args:
         cluster_file: the file that ``ray up`` left on the head, with the resources of each type of node.
-        nodes: resources of the nodes that are there; machines of one's own, which the file says nothing of, are
-            taken to be like the best of them.
+        nodes: resources of the nodes that are there.
         gpus_per_trial: what a trial holds beside its core.
     """
-    best = max((count_slots(node, gpus_per_trial) for node in nodes), default=0)
+    there = [count_slots(node, gpus_per_trial) for node in nodes]
+    best = max(there, default=0)
     types = cluster_file["available_node_types"]
-    head = cluster_file["head_node_type"]
+    most: int = cluster_file["max_workers"]
 
     def of(name: str) -> int:
         resources = types[name].get("resources")
         return count_slots(resources, gpus_per_trial) if resources else best
 
-    workers = [
-        of(name)
-        for name, kind in types.items()
-        for _ in range(min(kind.get("max_workers", 0), cluster_file["max_workers"]))
-    ]
-    return of(head) + sum(sorted(workers, reverse=True)[: cluster_file["max_workers"]])
+    workers = [of(name) for name, kind in types.items() for _ in range(min(kind.get("max_workers", 0), most))]
+    if not any(kind.get("resources") for kind in types.values()):
+        return sum(there) + best * max(0, 1 + min(len(workers), most) - len(there))
+    return of(cluster_file["head_node_type"]) + sum(sorted(workers, reverse=True)[:most])
 
 
 def find_most_gpus(cluster_file: Mapping[str, Any] | None, nodes: Iterable[Mapping[str, float]]) -> int:

@@ -11,11 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from analysis.figures.tsne import EMBEDDED_IMAGES
 from study.config.search_space import Cell
 from study.config.study_config import PUBLISHED_RECIPE, StudyConfig
 from study.execution.tuner import Resources
 from study.plan.plan import Plan
 from study.plan.planned_trial import PlannedTrial, make_control_config, make_trial_config
+from study.plan.trials import list_cells
 from trainables.data.images import Dataset
 from trainables.models.architectures import IMAGE_SIZE, Architecture, Control, ModuleAutoencoder
 from trainables.models.layers import count_multiply_adds, count_parameters
@@ -62,8 +64,14 @@ PICTURES_BYTES, WALK_BYTES = 65_000, 15_000
 MNIST. Such files are joined when a study ends, which then takes less.
 """
 
-ESTIMATED = "without Ray's start and the report"
-"""What of a launch an estimate is of, and the time that is told at its end."""
+RAY_SECONDS = 4.0
+"""Until a Ray of this machine has started."""
+
+REPORT_SECONDS = 9.0
+"""What a report takes besides its t-SNE."""
+
+EMBEDDING_SECONDS = 3.0
+"""To embed a model's codes of `EMBEDDED_IMAGES` by t-SNE, as a report does at the smallest and largest code size."""
 
 WEIGHT_BYTES = 4
 HALF_BYTES = 2
@@ -83,14 +91,14 @@ class Estimate:
     evaluation_seconds: float
     epoch_seconds: float
 
-    def wall_seconds(self, concurrency: int, gpus_per_trial: float) -> float:
-        """Return how long it takes with so many trials at once, from the first worker's start.
+    def wall_seconds(self, resources: Resources) -> float:
+        """Return how long it takes with what ``resources`` say, from the first worker's start.
 
         Trials that share a GPU take turns on it, as without CUDA MPS; what they evaluate goes on beside that.
         """
-        together = (self.training_seconds + self.evaluation_seconds) / concurrency
-        in_turns = self.training_seconds / (concurrency * gpus_per_trial) if gpus_per_trial else 0.0
-        return START_SECONDS + max(together, in_turns)
+        together = (self.training_seconds + self.evaluation_seconds) / resources.concurrency
+        gpus = resources.count_gpus()
+        return START_SECONDS + max(together, self.training_seconds / gpus if gpus else 0.0)
 
 
 def estimate_plan(config: StudyConfig, plan: Plan, dataset: Dataset, resources: Resources) -> Estimate:
@@ -135,6 +143,16 @@ def estimate_work(config: StudyConfig, planned: list[PlannedTrial], dataset: Dat
             trained += size * pace.measuring * (len(dataset.training) + 2 * len(dataset.test))
             evaluated += EVALUATION_START_SECONDS + EVALUATION_SECONDS * len(dataset.training) / 60_000 + n2d
     return Estimate(Counter(trial.group.part for trial in planned), epochs, trained, evaluated, longest)
+
+
+def estimate_around(config: StudyConfig, dataset: Dataset, report: bool) -> float:
+    """Return what a launch takes before and after its trials: Ray's start and, where there is one, the ``report``."""
+    if not report:
+        return RAY_SECONDS
+    sizes = sorted(size for size in config.code_sizes if size > 2)  # two units are drawn as they are
+    models = sum(cell.code_size in (sizes[0], sizes[-1]) for cell in list_cells(config)) if sizes else 0
+    share = min(1.0, len(dataset.test) / EMBEDDED_IMAGES)
+    return RAY_SECONDS + REPORT_SECONDS + EMBEDDING_SECONDS * models * share
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,7 @@ from study.plan.rounds import (
     average_first_round,
     find_winner,
     is_grid,
+    is_search_over,
     list_entrants,
     list_rounds,
     plan_round,
@@ -45,7 +46,7 @@ from trainables.trial_config import TrialConfig
 @dataclass(slots=True)
 class _CellState:
     search: CellSearch
-    searched: bool  # whether the search is over, as it is where none is planned
+    searched: bool  # whether the search is over
     rounds: int = 0  # that have begun
     stages: list[list[int]] = field(default_factory=list)  # numbers of the round that wait for the stage, next one last
     waiting: list[PlannedTrial] = field(default_factory=list)  # search trials of the stage, the next one last
@@ -120,7 +121,8 @@ class Plan:
             )
         self._free.reverse()
         for cell, state in self._cells.items():
-            if state.searched:
+            if state.searched:  # since none is planned; rows say whether one is over
+                state.searched = is_search_over(config, cell, self.rows)
                 state.winner = find_winner(config, cell, self.rows)
                 self._decide(cell, state)
             else:
@@ -290,6 +292,10 @@ class Plan:
     def list_cells_without_result(self) -> list[Cell]:
         """Return the cells whose search is over without a winner: not confirmable."""
         return [cell for cell, state in self._cells.items() if state.searched and not state.winner]
+
+    def list_unsearched_cells(self) -> list[Cell]:
+        """Return the cells whose search is not over, whether it is planned or not."""
+        return [cell for cell, state in self._cells.items() if not state.searched]
 
     def _name_retry(self, planned: PlannedTrial) -> PlannedTrial:
         return dataclasses.replace(planned, retry=self._retries.get(planned.trial_id, 0))

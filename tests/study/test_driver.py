@@ -10,18 +10,21 @@ import signal
 import time
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from analysis.claims.rules import DIGEST, digest_rules
 from study import driver, launch
+from study import run as study_run
 from study.config.options import RunOptions
 from study.config.study_config import StudyConfig
 from study.driver import EPOCH_LIMIT_FACTOR, LEAST_EPOCH_LIMIT, LONG
-from study.execution import cluster
+from study.execution import cluster, estimate
 from study.execution.estimate import Estimate
 from study.execution.recorder import TrialRecorder
 from study.execution.tuner import Resources, run_plan
+from study.plan.pace import format_range
 from study.plan.plan import Plan
 from study.run import _conclude, run
 from study.signals import NotStarted
@@ -54,7 +57,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
         (LONG, "", NotStarted),
         (LONG, "n", NotStarted),
         (LONG, None, NotStarted),  # Ctrl-D
-        (LONG - 9, "n", False),
+        (LONG - 60, "n", False),
     ],
 )
 def test_who_sits_before_a_terminal_is_asked_before_a_long_study(
@@ -109,10 +112,51 @@ def test_the_time_that_a_study_took_stands_beside_its_estimate(
             recorder.plan.finish(row_of(*taken))
 
     monkeypatch.setattr(driver, "run_plan", run_some)
-    told = r"time: +\d.* without Ray's start and the report; the estimate was \d"
+    told = r"time: +\d.*; the estimate was \d"
     for most in (3, 100):
         assert launch.main(["--preset", "quick", "--no-report", "--results-dir", str(tmp_path / str(most))]) == 0
         assert bool(re.search(told, capsys.readouterr().out)) is (most == 100)
+
+
+@pytest.mark.parametrize(("report", "took", "expected"), [(True, "10 min", 1110.0), (False, "9 min", 110.0)])
+def test_both_times_begin_with_ray_and_end_with_the_report(
+    report: bool,
+    took: str,
+    expected: float,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    seen: dict[str, object],
+) -> None:
+    """Where one is made: what a plan says beforehand can be compared with what is told in the end."""
+    now, read = [0.0], Store.read_trials
+
+    def connect(*_: object, **__: object) -> AbstractContextManager[Resources]:
+        now[0] += 40.0
+        return nullcontext(Resources(0, 1))
+
+    def run_all(recorder: TrialRecorder, *_: object) -> None:
+        now[0] += 500.0
+        while (taken := take_one(recorder.plan)) is not None:
+            recorder.plan.finish(row_of(*taken))
+
+    def make_report(*_: object) -> None:
+        now[0] += 60.0
+
+    for module in (driver, study_run):
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(cluster, "connect", connect)
+    monkeypatch.setattr(driver, "run_plan", run_all)
+    monkeypatch.setattr(estimate, "RAY_SECONDS", 100.0)
+    monkeypatch.setattr(estimate, "REPORT_SECONDS", 1000.0)
+    monkeypatch.setattr(estimate, "EMBEDDING_SECONDS", 0.0)
+    monkeypatch.setattr("analysis.report.main", make_report)
+    monkeypatch.setattr(Store, "read_trials", lambda store: [*read(store), {"phase": "confirm"}])
+    config = small_config(phases=("confirm",), arms=("published",))
+    run(config, RunOptions(results_dir=str(tmp_path), report=report))
+    told = " ".join(capsys.readouterr().out.split())
+    assert f"time: {took}; the estimate was {format_range(expected)}" in told
+    assert f"estimate: {format_range(expected)} (" in told
 
 
 @pytest.mark.parametrize(

@@ -261,7 +261,7 @@ def test_dry_run_prints_the_plan_and_writes_nothing(tmp_path: Path) -> None:
         "epochs:",
         "3 configurations per cell by a grid: 3 for 2 epochs",
         "estimate:",
-        "start and the report",
+        "measured on this machine",
     )
     for word in (*said, "disk:", "search-model_1-code10-round1-grid0000"):
         assert word in done.stdout

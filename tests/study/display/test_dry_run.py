@@ -91,7 +91,7 @@ def show_plan(plan: Plan, capsys: pytest.CaptureFixture[str]) -> dict[str, str]:
     """Return the facts that are printed of a plan, by name, of work that takes no time."""
     left = Counter(planned.group.part for planned in plan.list_runnable())
     work, resources = Estimate(dict(left), {}, 0.0, 0.0, 0.0), Resources(0, 1)
-    print_plan(plan.config, plan, load_dataset("digits"), work, resources, 1.0, parse_location("there"))
+    print_plan(plan.config, plan, load_dataset("digits"), work, 0.0, resources, 1.0, parse_location("there"))
     _, *lines = re.sub(r"\n {13}", " ", capsys.readouterr().out).splitlines()
     return {name.strip(): fact.strip() for name, _, fact in (line.partition(":") for line in lines)}
 
@@ -147,6 +147,16 @@ def test_who_is_not_ablated_is_said() -> None:
     assert describe_ablated(small_config(architectures=("model_4",))) == "model_4 at code size 10"
     none = describe_ablated(small_config(architectures=("model_2",)))
     assert none == "none; not model_2: ablated_architectures of a study file"
+
+
+def test_what_no_trial_takes_is_part_of_the_time_but_not_of_the_work(capsys: pytest.CaptureFixture[str]) -> None:
+    """Ray's start and the report hold no core; shares of 0.3 leave a tenth of a GPU to nobody."""
+    plan, dataset = Plan(small_config(), ()), load_dataset("digits")
+    work = Estimate({}, {}, 2 * 36_000.0 - 2 * 8.0, 0.0, 0.0)
+    for around in (0.0, 36_000.0):
+        print_plan(plan.config, plan, dataset, work, around, Resources(0.3, 6), 1.0, parse_location("there"))
+        told = " ".join(capsys.readouterr().out.split())
+        assert f"{'16.0 to 26.0' if around else '8.0 to 13.0'} h (20.0 GPU-hours)" in told
 
 
 @pytest.mark.parametrize(

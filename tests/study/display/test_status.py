@@ -123,6 +123,23 @@ def test_status_names_what_has_no_result(tmp_path: Path, capsys: pytest.CaptureF
     assert "4 of the missing cannot run" in told
 
 
+@pytest.mark.parametrize("phase", ["confirm", "ablate"])
+def test_status_says_of_a_search_that_is_not_over_that_it_is_waited_for(
+    phase: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also where phases without a search are asked for: nobody knows yet whether it will find something."""
+    begun(tmp_path, small_config(), 6 + 4)  # of eight finalists' trials four
+    asked = ("--results-dir", str(tmp_path), "--phase", phase, "--status")
+    told = shown(capsys, *asked)
+    assert "found nothing" not in told
+    waiting = re.search(r"^(\d+) of the missing wait for the search of their cell, which is not over", told, re.M)
+    missing = re.search(r", (\d+) missing$", told, re.M)
+    assert waiting and missing
+    # Of confirm the two seeds of each cell; controls and the published arm wait for nothing.
+    assert int(waiting[1]) == (4 if phase == "confirm" else int(missing[1]))
+    assert json.loads(shown(capsys, *asked, "--json"))["blocked"] == 0
+
+
 @pytest.mark.parametrize("flag", ["--status", "--missing"])
 def test_another_study_in_the_folder_is_refused_with_the_difference(
     flag: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -78,11 +78,19 @@ def test_a_cloud_may_become_as_large_as_its_file_allows() -> None:
     assert count_unseen_machines(CLOUD, 1) == 0
 
 
-def test_machines_of_ones_own_are_taken_to_be_like_the_best_that_is_there() -> None:
+def test_machines_of_ones_own_that_are_not_there_are_taken_to_be_like_the_best_that_is() -> None:
     """Their file does not say what they hold; a launch waits for them."""
-    assert count_possible_slots(OWN, [{"CPU": 4.0}, {"CPU": 8.0, "GPU": 2.0}], 1) == 6
+    assert count_possible_slots(OWN, [{"CPU": 8.0, "GPU": 2.0}], 1) == 6
     assert find_most_gpus(OWN, [{"CPU": 4.0}]) == 0
     assert [count_unseen_machines(OWN, count) for count in (1, 2, 3, 4)] == [2, 1, 0, 0]
+
+
+def test_machines_of_ones_own_that_are_there_hold_what_they_hold() -> None:
+    """However unlike: of three, one without a GPU, none is counted as another."""
+    nodes = [{"CPU": 4.0}, {"CPU": 8.0, "GPU": 2.0}, {"CPU": 8.0, "GPU": 1.0}]
+    assert count_possible_slots(OWN, nodes[:2], 1) == 0 + 2 + 2
+    assert count_possible_slots(OWN, nodes, 1) == count_slots_now(nodes, 1) == 3
+    assert count_possible_slots(OWN, [*nodes, {"CPU": 2.0}], 0) == 22, "one more joined by hand"
 
 
 def test_a_trial_holds_a_gpu_where_there_are_any() -> None:

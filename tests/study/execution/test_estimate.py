@@ -38,12 +38,30 @@ WORK = estimate.Estimate({}, {}, training_seconds=800.0, evaluation_seconds=200.
         (1, 1, 1000.0),  # a trial has its GPU wait while it evaluates
         (4, 0.25, 800.0),  # four take turns on one GPU and evaluate in the meantime
         (8, 0.25, 400.0),
+        (30, 0.3, 80.0),  # three hold a GPU, whose last tenth nobody has
+        (4, 0.3, 400.0),  # the fourth has one for itself
+        (2, 0.25, 800.0),  # two have no more than the one that they share
+        (3, 1 / 3, 800.0),
         (2, 2, 500.0),  # a second GPU of a trial has nothing to do
     ],
 )
 def test_trials_that_share_a_gpu_take_turns(concurrency: int, gpus_per_trial: float, seconds: float) -> None:
     """What trains is shared out among GPUs, what evaluates among trials; workers start first."""
-    assert WORK.wall_seconds(concurrency, gpus_per_trial) == pytest.approx(8.0 + seconds)
+    assert WORK.wall_seconds(Resources(gpus_per_trial, concurrency)) == pytest.approx(8.0 + seconds)
+
+
+def test_around_trials_ray_starts_and_a_report_is_made() -> None:
+    """Most of which is t-SNE, of every model at two code sizes at most, of as many of the test images as are drawn."""
+    digits = load_dataset("digits")
+    config = small_config(code_sizes=(2, 5, 10, 30))
+    ray = estimate.estimate_around(config, digits, report=False)
+    assert ray == estimate.RAY_SECONDS
+    plain = ray + estimate.REPORT_SECONDS
+    assert estimate.estimate_around(small_config(code_sizes=(2,)), digits, report=True) == plain
+    share, each = len(digits.test) / 1_000, estimate.EMBEDDING_SECONDS
+    assert estimate.estimate_around(small_config(), digits, report=True) == pytest.approx(plain + 2 * share * each)
+    assert estimate.estimate_around(config, digits, report=True) == pytest.approx(plain + 4 * share * each)
+    assert estimate.estimate_around(config, DATASET, report=True) == pytest.approx(plain + 4 * each)
 
 
 def test_seeds_at_once_are_measured_as_one_model(monkeypatch: pytest.MonkeyPatch) -> None:
