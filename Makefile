@@ -29,7 +29,7 @@ coverage: $(DEVELOPS)
 	$(BIN)/coverage report
 
 test-faults: $(DEVELOPS)
-	$(BIN)/python -m pytest -m fault --every-fault -n auto --maxprocesses 4 --dist worksteal
+	$(BIN)/python -m pytest -m fault --every-fault -n $(PROCESSES) --dist worksteal
 
 test-mutants: $(DEVELOPS)
 	$(BIN)/python tests/mutants/run.py
