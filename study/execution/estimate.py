@@ -64,14 +64,19 @@ PICTURES_BYTES, WALK_BYTES = 65_000, 15_000
 MNIST. Such files are joined when a study ends, which then takes less.
 """
 
-RAY_SECONDS = 4.0
-"""Until a Ray of this machine has started."""
+RAY_SECONDS = 3.0
+"""To start a Ray on two idle cores, which took 2.0 to 2.3 s, and to end it; to join one is taken to last as long."""
 
-REPORT_SECONDS = 9.0
-"""What a report takes besides its t-SNE."""
+REPORT_SECONDS = 20.0
+"""What a report takes besides its t-SNE, on two idle cores 24 s of the published study; 17 s of `quick`, by its
+processor time.
+"""
 
-EMBEDDING_SECONDS = 3.0
-"""To embed a model's codes of `EMBEDDED_IMAGES` by t-SNE, as a report does at the smallest and largest code size."""
+EMBEDDING_SECONDS = 8.0
+"""To embed a model's codes of `EMBEDDED_IMAGES` by t-SNE, as a report does at the smallest and largest code size.
+
+It took 64 s of a core for the published study, 16 s for `quick`, whose test images are 360; both have 7 models and PCA.
+"""
 
 WEIGHT_BYTES = 4
 HALF_BYTES = 2
