@@ -52,6 +52,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 		echo "make did not make .venv, and it is not of Python $(VERSION): install into it (docs/install.md) and run" \
 			"$(BIN)/python study/launch.py --preset quick, or remove it (rm -rf .venv) and run make again" >&2; exit 1; fi
 	$(PYTHON) -m venv .venv
+	@echo "installing: minutes, and gigabytes where pip takes PyTorch with CUDA (docs/install.md has CPU wheels) ..."
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e .
 	touch $@
 

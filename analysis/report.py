@@ -60,7 +60,7 @@ from analysis.tables.scores import (
     score_table,
 )
 from analysis.tables.summary import answers, summary
-from analysis.tables.table import FAILURES, Absent, Table, choose_code_size
+from analysis.tables.table import BRIEF_FAILURES, FAILURES, Absent, Table, choose_code_size
 from study.storage.location import parse_location
 
 BRIEF = ("summary",)
@@ -228,9 +228,10 @@ def _shorten(table: Table, sentences: Sequence[str]) -> Table:
         frame = frame.drop(columns=counts.columns)
         notes.append(f"Seeds per model: {seeds.pop():.0f}.")
     columns = table.columns
-    if FAILURES in columns and not frame[FAILURES.name.split("/")].fillna(0).any(axis=None):
-        columns = tuple(column for column in columns if column != FAILURES)
-        notes.append("No run diverged, failed or collapsed.")
+    if FAILURES in columns:
+        failed = bool(frame[FAILURES.name.split("/")].fillna(0).any(axis=None))
+        columns = columns if failed else tuple(column for column in columns if column != FAILURES)
+        notes.append(BRIEF_FAILURES if failed else "No run diverged, failed or collapsed.")
     if rest:
         notes.append(f"Code sizes {', '.join(map(str, rest))}: --tables {table.name}.")
     return dataclasses.replace(

@@ -90,6 +90,7 @@ def train(
     output: Path | None,
 ) -> None:
     """Train one model on all training images, measure it on the test images, and write it to a folder."""
+    click.echo(f"training {model}: libraries and data are loaded, kernels compiled where a machine has none ...")
     from study.config.study_file import read_models
     from study.models import ReplacementWarning
     from study.models import train as train_model

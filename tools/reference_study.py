@@ -14,10 +14,10 @@ from __future__ import annotations
 import argparse
 import itertools
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -103,11 +103,11 @@ def run_piece(piece: Piece, flags: Sequence[str]) -> int:
     folder, kept = RESULTS / piece.study, HERE / piece.folder
     restore_rows(kept, folder)
     command = [sys.executable, str(ROOT / "study" / "launch.py"), *piece.flags, "--results-dir", str(RESULTS), *flags]
-    with subprocess.Popen(command, cwd=ROOT) as launch:
-        while launch.returncode is None:
-            with suppress(KeyboardInterrupt):  # The launch has been told, too, and ends by itself.
-                launch.wait()
-    status = launch.returncode
+    before = signal.signal(signal.SIGINT, lambda *_: None)  # The launch is told, too, and ends by itself.
+    try:
+        status = subprocess.run(command, cwd=ROOT, check=False).returncode
+    finally:
+        signal.signal(signal.SIGINT, before)
     if any(folder.glob("trials/*.parquet")):
         copy_rows(folder, kept)
         write_pages = {ROWS: write_reference, objectives_page.ROWS: objectives_page.write_objectives}.get(kept)

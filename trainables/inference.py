@@ -122,8 +122,10 @@ def check_images(images: ArrayLike, side: int) -> NDArray[Any]:
         raise InputError(
             f"images of shape {pixels.shape}, {pixels.dtype}", accepted, "reshape them, or convert with .astype"
         )
+    if pixels.dtype.kind == "f" and (wrong := int((~np.isfinite(pixels)).sum())):
+        raise InputError(f"images with {wrong} pixels that are NaN or infinite", accepted, "correct them")
     if pixels.dtype.kind == "f" and not ((pixels >= 0) & (pixels <= 1)).all():
-        raise InputError("images with pixels below 0, above 1 or NaN", accepted, "divide pixels of 0 to 255 by 255")
+        raise InputError("images with pixels below 0 or above 1", accepted, "divide pixels of 0 to 255 by 255")
     return pixels
 
 

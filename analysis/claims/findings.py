@@ -26,6 +26,7 @@ from analysis.claims.rules import describe_age
 from analysis.claims.verdicts import decide_verdict, judge
 from analysis.provenance import format_command
 from analysis.results import Study, StudyResults
+from analysis.tables.headline import join_words
 from analysis.tables.scores import compare_recipes
 from analysis.tables.table import Absent, Column, Table, list_study_sections
 
@@ -356,7 +357,8 @@ def _list_commands(found: Iterable[Finding]) -> list[str]:
         if each.command:
             claims.setdefault((each.study, each.command), []).append(each.claim.number)
     return [
-        f"Rows for claim {', '.join(map(str, numbers))} are missing. To get them: {run}"
+        f"Rows for claim{'s' if len(numbers) > 1 else ''} {join_words(map(str, numbers))} are missing. "
+        f"To get them: {run}"
         for (_, run), numbers in claims.items()
     ]
 

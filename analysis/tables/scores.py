@@ -174,8 +174,8 @@ OBJECTIVE_FOOTNOTE = (
 NEIGHBOURHOOD = ScoreTable(
     "neighbourhood",
     "Neighbours that the code keeps",
-    "Of 2,000 test images, evenly spaced: by how far the 10 nearest by whitened code are beyond the 10 nearest by "
-    "pixels (trustworthiness), the other way round (continuity), both 1 where none is and about 0.5 by chance, and "
+    "Of at most 2,000 test images, evenly spaced: by how far the 10 nearest by whitened code are beyond the 10 nearest "
+    "by pixels (trustworthiness), the other way round (continuity), both 1 where none is and about 0.5 by chance, and "
     "the share that both have in common.",
     ("neighbourhood",),
     (TRUSTWORTHINESS, CONTINUITY, NEIGHBOUR_OVERLAP),

@@ -388,13 +388,19 @@ def _say_lowest(results: StudyResults, study: Study) -> list[str]:
 
 
 def _say_trial_run(results: StudyResults, study: str) -> str:
-    """Say of very short trainings that they show nothing of the models."""
+    """Say of very short trainings that they show nothing of the models: as epochs where all took the same."""
     trials = select_confirmed(results.trials)
     trials = trials[(trials["study"] == study) & (trials["arm"] == "tuned")]
-    taken = (trials["epochs_planned"] * trials["train_images"]).dropna()
-    if taken.empty or (images := int(taken.max())) >= TRIAL_RUN:
+    planned = trials[["epochs_planned", "train_images"]].dropna().astype("int64")
+    budgets = {*planned.itertuples(index=False, name=None)}
+    most = max((epochs * images for epochs, images in budgets), default=TRIAL_RUN)
+    if most >= TRIAL_RUN:
         return ""
-    return f"A trial run: {images:,} images per training cannot say which model is best; what follows is of these runs."
+    told = f"{most:,} images per training"
+    if len(budgets) == 1:
+        ((epochs, images),) = budgets
+        told = f"{epochs} epoch{'s' if epochs > 1 else ''} of {images:,} images"
+    return f"A trial run: {told} cannot say which model is best; what follows is of these runs."
 
 
 def _say_ours(results: StudyResults, models: pd.DataFrame) -> str:

@@ -134,6 +134,7 @@ FAILURES = Column("diverged/failed/collapsed", "Failed runs", "counts")
 FAILURES_CAPTION = (
     "Failed runs: those that diverged/failed/collapsed (ended near the mean image's loss, and no longer falling)."
 )
+BRIEF_FAILURES = f"{FAILURES.header}: {FAILURES.name}."
 SWITCHES_FOOTNOTE = (
     "† Not ranked or tested: switches carry the image past the code, so this reconstruction says little of the code."
 )

@@ -59,6 +59,9 @@ def read_config(preset: str, **changes: Any) -> StudyConfig:
         InputError: there is no such preset or file, or a value is not accepted; in a file with its line.
     """
     if not preset.endswith(".toml"):
+        if preset not in PRESETS:
+            accepted = f"{', '.join(PRESETS)}, or a study file (*.toml)"
+            raise FieldError("preset", f"unknown preset {preset!r:.60}", accepted, "choose one of these")
         return study_config(preset, **changes)
     path = Path(preset)
     text = _read(path)

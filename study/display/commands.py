@@ -55,7 +55,12 @@ _NO_REPORT_FLAG = tuple("--no-report"[:length] for length in range(len("--no"), 
 
 
 def make_resuming_command(
-    config: StudyConfig, folder: Location, manifest: Mapping[str, Any], typed: Sequence[str], retry_failed: bool
+    config: StudyConfig,
+    folder: Location,
+    manifest: Mapping[str, Any],
+    typed: Sequence[str],
+    retry_failed: bool,
+    added: Sequence[str] = (),
 ) -> str:
     """Return the command that goes on with the study in ``folder``, whichever it was begun with; nothing if none does.
 
@@ -68,13 +73,14 @@ def make_resuming_command(
         manifest: its study.json.
         typed: the command that asks.
         retry_failed: whether trials that failed are to be tried anew.
+        added: flags that take the place of those of the last launch.
     """
-    retried = ["--retry-failed"] if retry_failed else []
+    added = [*added, *(["--retry-failed"] if retry_failed else [])]
     begun = shlex.split(manifest["launches"][-1]["command"]) if manifest["launches"] else []
     if begun and Path(begun[0]).name != "launch.py" and begun[1:2] != ["run"]:
         begun = []  # a notebook, or a script that calls `run`, has flags of its own
     if folder.local is None or not (folder.local / STUDY_FILE).is_file():
-        return make_command(RunOptions(command=(*begun, *retried))) if begun else ""
+        return make_command(RunOptions(command=(*begun, *added))) if begun else ""
     script, local = Path(typed[0]), folder.local
     starts = [*_name_script(script), *([] if script.suffix == ".py" else ["run"])]
     flags = ["--preset", _shorten(local / STUDY_FILE)]
@@ -84,7 +90,7 @@ def make_resuming_command(
     flags += [word for flag, value in where.items() for word in (f"--{flag.replace('_', '-')}", value)]
     own = config.own_objectives or any(isinstance(row, ModuleAutoencoder) for row in config.models)
     missing = " --models FILE  # the file of your own" if own and "models" not in where else ""
-    return shlex.join([*starts, *flags, *retried]) + missing
+    return shlex.join([*starts, *flags, *added]) + missing
 
 
 _WHERE = argparse.ArgumentParser(add_help=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shlex
 import sys
@@ -12,6 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from study.config.ablations import FACTORS
 from study.config.study_config import StudyConfig, rebuild_config
 from study.display.commands import make_resuming_command
 from study.execution.looks import make_plan
@@ -20,6 +22,7 @@ from study.plan.pace import Pace, format_duration
 from study.plan.plan import Plan
 from study.plan.rounds import name_part
 from study.storage.location import Location, parse_location
+from study.storage.schema import PHASES
 from study.storage.store import Store
 from trainables.errors import InputError
 
@@ -27,20 +30,48 @@ _STATUSES = ("complete", "diverged", "failed")
 
 
 def read_config_of(path: str) -> tuple[StudyConfig, Location]:
-    """Return the configuration of the last launch of the study in a folder, and the folder.
+    """Return the configuration of the study in a folder, and the folder.
+
+    It is that of the last launch, with the phases and factors that rows of earlier launches have.
 
     Raises:
-        InputError: there is no study, or one whose study.json tells too little of its configuration.
+        InputError: there is no study, one whose study.json tells too little of its configuration, or one whose rows
+            cannot be read.
     """
     folder = parse_location(path)
-    config = rebuild_config(Store(folder).require_study())
+    store = Store(folder)
+    manifest = store.require_study()
+    config = rebuild_config(manifest)
     if config is None:
         raise InputError(
             f"{folder}, whose study.json does not tell its whole configuration",
             "a study of this version",
             "give the flags of its launch, and --status or --missing without the folder",
         )
-    return config, folder
+    return _join_phases(config, manifest, store.read_trials()), folder
+
+
+def _join_phases(config: StudyConfig, manifest: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]) -> StudyConfig:
+    """Return ``config``, of the last launch, with the phases and factors that the rows are of.
+
+    Ablations of older versions, which do not say what is ablated, are not planned (`rebuild_config`).
+    """
+    there = {(row["phase"], row.get("factor")) for row in rows}
+    factors = config.factors if "ablate" in config.phases else ()
+    if "factors" in manifest["config"]:
+        factors += tuple(name for name in FACTORS if ("ablate", name) in there and name not in factors)
+    begun = {phase for phase, _ in there if phase != "ablate" or factors}
+    phases = tuple(phase for phase in PHASES if phase in begun or phase in config.phases)
+    return dataclasses.replace(config, phases=phases, factors=factors or config.factors)
+
+
+def _list_added_flags(config: StudyConfig, manifest: Mapping[str, Any]) -> list[str]:
+    """Return the flags with which the last launch has the phases and factors of ``config``, earlier ones' too."""
+    last = rebuild_config(manifest)
+    if last is None or (set(last.phases), last.factors) == (set(config.phases), config.factors):
+        return []
+    factors = ["--factors", *config.factors] if config.factors != last.factors else []
+    return ["--phase", *config.phases, *factors]
 
 
 def print_status(config: StudyConfig, folder: Location, retry_failed: bool = False, typed: Sequence[str] = ()) -> None:
@@ -77,7 +108,9 @@ def print_status(config: StudyConfig, folder: Location, retry_failed: bool = Fal
     idle = "nobody; to go on: the same command without --status" if missing and not typed else "nobody"
     print(f"run by:    {holder or idle}", flush=True)
     if missing and typed and not holder:
-        resuming = make_resuming_command(config, folder, store.require_study(), typed, retry_failed)
+        manifest = store.require_study()
+        added = _list_added_flags(config, manifest)
+        resuming = make_resuming_command(config, folder, manifest, typed, retry_failed, added)
         print(f"next:      {resuming or 'the command of its launch goes on'}", flush=True)
 
 
@@ -139,7 +172,8 @@ def _check(config: StudyConfig, manifest: dict[str, Any], folder: Location) -> N
     try:
         check_study(config, manifest["dataset"]["sha256"], manifest, folder)
     except InputError as error:
-        if rebuild_config(manifest) in (None, config):
+        last = rebuild_config(manifest)
+        if last is None or last == dataclasses.replace(config, phases=last.phases, factors=last.factors):
             raise
         there = f"--status {shlex.quote(str(folder))} tells of the study that is there"
         raise InputError(error.received, error.accepted, f"{there}; {error.remedy}") from None

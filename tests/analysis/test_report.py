@@ -199,6 +199,7 @@ def test_the_terminal_shows_the_answer_and_one_table_unless_asked_for_more(
     assert brief.startswith("Summary\n")
     assert brief.count("code size 10\n") == 1 and "code size 30\n" not in brief
     assert "--tables summary" in brief
+    assert " ".join(brief.split()).count("Failed runs: diverged/failed/collapsed.") == 1
     assert all(f"- {sentence[:40]}" in brief for sentence in answers(results))
     assert "code size 30\n" in show("summary")
     assert show("ablations").startswith("Ablations")

@@ -274,6 +274,7 @@ def test_chosen_runs_are_logged_to_weights_and_biases(
     """
     monkeypatch.setenv("WANDB_SILENT", "true")
     run_tracker("wandb", answers, tmp_path)
+    importlib.import_module("wandb").teardown()  # Its service has written all when it has ended.
     files = [path.read_bytes() for path in tmp_path.glob("wandb/offline-run-*/run-*.wandb")]
     assert len(files) == len(answers["tracked"])
     for row in answers["tracked"].to_dict("records"):

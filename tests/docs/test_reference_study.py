@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import threading
+import time
 from pathlib import Path
 
 import objectives_page
@@ -108,14 +109,20 @@ def test_an_interrupted_piece_waits_for_the_end_of_its_launch(tmp_path: Path, mo
     """Which writes what waits, says how to go on and stops Ray: seconds, in which nobody may kill it."""
     script = tmp_path / "study" / "launch.py"
     script.parent.mkdir()
-    ended = tmp_path / "ended"
+    begun, ended = tmp_path / "begun", tmp_path / "ended"
     script.write_text(
-        f"import pathlib, sys, time; time.sleep(1.5); pathlib.Path({str(ended)!r}).touch(); sys.exit(130)"
+        f"import pathlib, sys, time; pathlib.Path({str(begun)!r}).touch(); time.sleep(1.5); "
+        f"pathlib.Path({str(ended)!r}).touch(); sys.exit(130)"
     )
     monkeypatch.setattr(reference, "ROOT", tmp_path)
     monkeypatch.setattr(reference, "RESULTS", tmp_path / "results")
     monkeypatch.setattr(reference, "HERE", tmp_path / "reference")
-    timer = threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
+
+    def interrupt() -> None:
+        while not begun.exists():
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt, daemon=True).start()
     assert reference.run_piece(reference.Piece("none", (), "none"), ()) == 130
     assert ended.exists()

@@ -58,6 +58,16 @@ def test_images_of_another_kind_are_refused(images: object) -> None:
         encode(Autoencoder(BUILT_IN["model_4"], 10), images)  # type: ignore[arg-type]
 
 
+def test_pixels_that_are_no_numbers_are_not_to_be_divided() -> None:
+    """What helps against a range does not help against NaN."""
+    images = np.zeros((2, 28, 28))
+    images[1, 0, :3] = np.nan, np.inf, 300
+    with pytest.raises(InputError) as raised:
+        encode(Autoencoder(BUILT_IN["model_4"], 10), images)
+    told = "images with 2 pixels that are NaN or infinite", "correct them"
+    assert (raised.value.received, raised.value.remedy) == told
+
+
 @pytest.mark.parametrize("given", [np.zeros(10), np.zeros((2, 9)), np.zeros((2, 10), int), np.full((2, 10), np.inf)])
 def test_codes_of_another_kind_are_refused(given: object) -> None:
     """What is accepted is said."""

@@ -154,10 +154,11 @@ def _check_pixels(what: str, images: Array) -> NDArray[np.uint8]:
         raise InputError(f"{what}: {wrong} pixels are NaN or infinite", "a number for each pixel", "correct them")
     least, most = (images.min(), images.max()) if images.size and (whole or broken) else (0, 0)
     if not (whole and least >= 0 and most <= 255) and not (broken and least >= 0 and most <= 1):
+        shifted = f"(images.astype('float32') - {least:g})" if least else "images.astype('float32')"
         raise InputError(
             f"{what}: {images.dtype} from {least} to {most}",
             "whole numbers from 0 to 255, as uint8, floats from 0 to 1, or booleans",
-            f"images = (images.astype('float32') - {least:g}) / {most - least:g}, the images of both splits alike"
+            f"images = {shifted} / {most - least:g}, the images of both splits alike"
             if whole or broken
             else "convert them: images = images.astype('float32')",
         )

@@ -90,6 +90,20 @@ def test_a_claim_is_not_testable_without_its_rows(
         assert found[claims[0] - 1].command.endswith(f"--architectures {name}")
 
 
+@pytest.mark.parametrize(
+    ("absent", "told"),
+    [
+        ({"architecture": "raw_pixels"}, "Rows for claim 3 are missing. To get them: python study/launch.py "),
+        ({"architecture": "pca"}, "Rows for claims 2, 3, 4, 7 and 8 are missing. To get them: python study/launch.py "),
+    ],
+)
+def test_missing_rows_are_listed_under_the_verdicts(rows: StudyResults, absent: dict[str, str], told: str) -> None:
+    """One claim or several, with the command that makes the rows of all."""
+    verdicts, *_ = tabulate_findings(without(rows, **absent))
+    assert isinstance(verdicts, Table)
+    assert any(note.startswith(told) for note in verdicts.footnotes)
+
+
 def test_rows_without_whitened_clusters_are_judged_by_those_of_raw_codes(rows: StudyResults) -> None:
     """As rows of older versions are, and named so; a study of which some runs have no others is one of them."""
     (first, *_) = rows.trials.loc[rows.trials["trial_id"].str.startswith("confirm-model_1-10-tuned"), "trial_id"]

@@ -254,7 +254,9 @@ def test_what_was_not_asked_for_makes_no_study_incomplete(tmp_path: Path) -> Non
     folder = write_synthetic_study(tmp_path, architectures=["model_1", "model_4"], code_sizes=(10,), mishaps={})
     results = load_study(folder)
     parsed = Page(render_page(results, comparison_tables(results)))
-    assert "Complete as it was asked for; " in parsed.text("p")
+    assert "Complete as it was asked for. Under " in parsed.text("p")
+    linked = [text for tag, text in parsed.texts if tag == "a" and text == "What is missing"]
+    assert linked == ["What is missing"] * 2  # from the contents and from the notice, by the section's heading
     lost = results.trials["trial_id"] == "confirm-model_1-10-tuned-1"
     fewer = dataclasses.replace(results, trials=results.trials[~lost])
     short = Page(render_page(fewer, comparison_tables(fewer)))

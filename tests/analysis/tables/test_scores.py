@@ -54,6 +54,11 @@ def test_every_other_table_of_scores_has_the_t_interval_of_its_metric(
     assert row[[name, f"{name}_low", f"{name}_high"]].tolist() == pytest.approx([values.mean(), low, high])
 
 
+def test_neighbours_are_those_of_at_most_2_000_images(tables: Tables) -> None:
+    """A set of digits has fewer: 360."""
+    assert shown(tables["neighbourhood"]).caption.startswith("Of at most 2,000 test images, evenly spaced: ")
+
+
 def test_the_code_is_described_by_its_runs_mean(tables: Tables) -> None:
     """Hoyer sparsity, which the synthetic study makes of the model and the metric alone."""
     row = line(tables["code"], "model_1")

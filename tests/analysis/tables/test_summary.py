@@ -59,7 +59,7 @@ def test_who_is_better_than_whom_is_said_with_its_distance(tmp_path: Path) -> No
     assert training == "Each was trained from at least 5 seeds, for 4 epochs of 1,437 images."
     assert ours == "No public source defines Model 5: it is ours."
     assert not any("lassic" in sentence for sentence in (better, columns))
-    assert trial_run.startswith("A trial run: 5,748 images per training ")
+    assert trial_run.startswith("A trial run: 4 epochs of 1,437 images cannot say which model is best; ")
 
 
 def test_models_and_their_shares_are_named_in_one_order(tmp_path: Path) -> None:
@@ -85,6 +85,21 @@ def test_long_trainings_are_no_trial_run(tmp_path: Path) -> None:
     for images, said in ((25_000, False), (24_999, True)):
         longer = dataclasses.replace(results, trials=results.trials.assign(train_images=images))
         assert any("trial run" in sentence for sentence in answers(longer)) is said
+
+
+def test_trial_runs_of_different_budgets_are_told_by_their_most_images(tmp_path: Path) -> None:
+    """Epochs and images where every training took the same, or else the largest product; other arms do not count."""
+    results = study(tmp_path, architectures=("model_4", "model_5"), seeds=3)
+    tuned = results.trials["arm"] == "tuned"
+    fifth = tuned & (results.trials["architecture"] == "model_5")
+    for rows, epochs, told in (
+        (fifth, 6, "8,622 images per training"),
+        (~tuned, 6, "4 epochs of 1,437 images"),
+        (tuned, 1, "1 epoch of 1,437 images"),
+    ):
+        planned = results.trials["epochs_planned"].mask(rows, epochs)
+        found = answers(dataclasses.replace(results, trials=results.trials.assign(epochs_planned=planned)))
+        assert found[0].startswith(f"A trial run: {told} cannot say which model is best; ")
 
 
 def test_the_best_models_are_held_against_pca_itself(tmp_path: Path) -> None:

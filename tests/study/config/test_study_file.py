@@ -121,6 +121,12 @@ def test_an_unknown_preset_to_start_from_is_told(tmp_path: Path) -> None:
         read_config(written(tmp_path, "preset = { a = 1 }\n"))
 
 
+def test_an_unknown_preset_is_answered_with_study_files_too() -> None:
+    """Which stand where a preset does."""
+    with pytest.raises(InputError, match=r"unknown preset 'quik'\n  accepted: quick, .*, or a study file \(\*\.toml\)"):
+        read_config("quik")
+
+
 def test_a_flag_that_is_wrong_is_not_the_files_mistake(tmp_path: Path) -> None:
     """Its value is in the message without a line."""
     with pytest.raises(InputError, match=r"^epochs 0\n"):

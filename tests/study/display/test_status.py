@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
@@ -13,14 +14,15 @@ from pathlib import Path
 import pytest
 
 from study import launch
+from study.config.ablations import USUAL
 from study.config.study_config import StudyConfig
 from study.config.study_file import format_study_file
 from study.display.commands import name_python
 from study.plan.identity import next_manifest
 from study.plan.plan import Plan
 from study.plan.trials import plan_trials
-from study.storage.store import Store
-from tests.studies import row_of, small_config, take_one
+from study.storage.store import STUDY_FILE, Store
+from tests.studies import row_of, small_config, take_one, write_rows
 from trainables.data.datasets import load_dataset
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -217,6 +219,42 @@ def test_a_folder_stands_for_the_flags_of_its_study(
     assert told == by_flags.replace("quick-digits\n", "kept\n")
     assert launch.main([flag, str(tmp_path)]) == 2
     assert "to do:" in capsys.readouterr().err
+
+
+def test_a_folder_tells_of_the_phases_of_earlier_launches_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Stopped in confirm, then ablated, then launched as at first: each time all of it is told, as is what goes on."""
+    config = small_config(ablated_architectures=("model_4",), factors=("activation",))
+    ablating = dataclasses.replace(config, phases=("ablate",))
+    folder = write_rows(config, tmp_path, lambda *_: 100.0, stop_after=16)
+    (folder / STUDY_FILE).touch()
+
+    def told(*flags: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["study/launch.py", *flags, str(folder)])
+        assert launch.main([*flags, str(folder)]) == 0
+        return capsys.readouterr().out
+
+    def count_parts() -> dict[str, tuple[int, int]]:
+        found = {}
+        for part in json.loads(told("--json", "--status"))["parts"]:
+            phase = "search" if part["phase"].startswith("search") else part["phase"].split(",")[0]
+            planned, missing = found.get(phase, (0, 0))
+            found[phase] = (planned + part["planned"], missing + part["missing"])
+        return found
+
+    before, unfinished = count_parts(), told("--missing")
+    assert before.keys() == {"search", "confirm"} and before["confirm"][1] > 0
+    write_rows(ablating, tmp_path, lambda *_: 100.0)
+    ablated = count_parts()
+    assert ablated == before | {"ablate": (ablated["ablate"][0], 0)}
+    assert told("--missing") == unfinished
+    assert "study.toml" in (goes_on := told("--status").splitlines()[-1])
+    assert goes_on.endswith(f" --results-dir {tmp_path} --phase search confirm ablate")
+    # Of the factors that it could change only those are missing which it was begun for.
+    write_rows(dataclasses.replace(config, factors=USUAL), tmp_path, lambda *_: 100.0, stop_after=0)
+    assert count_parts() == ablated
+    assert told("--status").endswith(" --phase search confirm ablate --factors activation\n")
 
 
 def test_neither_waits_for_ray_or_torch(tmp_path: Path) -> None:

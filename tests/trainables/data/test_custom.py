@@ -144,7 +144,7 @@ def test_labels_may_be_left_out(tmp_path: Path) -> None:
         ({"train_images": PIXELS[:60, :, :27]}, "images = numpy.pad(images, ((0, 0), (0, 0), (0, 1)))"),
         (
             {"train_images": PIXELS[:60] * 3.0},
-            f"images = (images.astype('float32') - 0) / {PIXELS[:60].max() * 3.0:g}, the",
+            f"images = images.astype('float32') / {PIXELS[:60].max() * 3.0:g}, the",
         ),
         ({"train_images": PIXELS[:60, None].repeat(3, 1)}, "shape (60, 3, 28, 28)"),
         ({"train_images": PIXELS[:60].reshape(60, -1)[:, :783]}, "shape (60, 783)"),
