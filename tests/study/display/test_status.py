@@ -236,7 +236,7 @@ def test_a_folder_tells_of_the_phases_of_earlier_launches_too(
         return capsys.readouterr().out
 
     def count_parts() -> dict[str, tuple[int, int]]:
-        found = {}
+        found: dict[str, tuple[int, int]] = {}
         for part in json.loads(told("--json", "--status"))["parts"]:
             phase = "search" if part["phase"].startswith("search") else part["phase"].split(",")[0]
             planned, missing = found.get(phase, (0, 0))
