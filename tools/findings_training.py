@@ -77,8 +77,8 @@ def describe_budget(results: StudyResults) -> str:
     name = results.studies[0].manifest["dataset"]["name"].replace("mnist", "MNIST")
     epochs, sizes = (join_words(list_values(tuned[column])) for column in ("epochs_planned", "code_size"))
     seeds = count_range(tuned.groupby(cell, observed=True).size(), "seeds")
-    tried = count_range(searched.groupby(cell, observed=True)["number"].nunique(), "configurations searched")
-    return f"{name}, code size {sizes}, {epochs} epochs; per cell (one model at one code size) {seeds} and {tried}."
+    tried = count_range(searched.groupby(cell, observed=True)["number"].nunique(), "configurations")
+    return f"{name}, code size {sizes}, {epochs} epochs; each model with {seeds} after a search of {tried}."
 
 
 def describe_search(results: StudyResults) -> str:

@@ -65,7 +65,7 @@ def encode(model: Autoencoder, images: ArrayLike) -> NDArray[np.float32]:
 
     Args:
         model: a trained model.
-        images: (n, side, side): uint8, or floats in [0, 1].
+        images: (n, side, side) or (n, side * side): uint8, or floats in [0, 1].
 
     Raises:
         InputError: they have another shape, kind or range.
@@ -114,10 +114,12 @@ def check_images(images: ArrayLike, side: int) -> NDArray[Any]:
     """Return images as an array.
 
     Raises:
-        InputError: they are not (n, side, side), uint8 or floats in [0, 1].
+        InputError: they are not (n, side, side) or (n, side * side), uint8 or floats in [0, 1].
     """
     pixels = np.asarray(images)
-    accepted = f"images of shape (n, {side}, {side}): uint8, or floats in [0, 1]"
+    accepted = f"images of shape (n, {side * side}) or (n, {side}, {side}): uint8, or floats in [0, 1]"
+    if pixels.ndim == 2 and pixels.shape[1] == side * side:
+        pixels = pixels.reshape(-1, side, side)
     if pixels.shape[1:] != (side, side) or not (pixels.dtype == np.uint8 or pixels.dtype.kind == "f"):
         raise InputError(
             f"images of shape {pixels.shape}, {pixels.dtype}", accepted, "reshape them, or convert with .astype"

@@ -22,6 +22,12 @@ def test_bytes_and_fractions_give_the_same_codes(model: Autoencoder, digits: Dat
     assert encode(model, pixels[:0]).shape == (0, 10)
 
 
+def test_images_as_rows_of_pixels_have_the_same_codes(model: Autoencoder, digits: Dataset) -> None:
+    """As scikit-learn has them, and as files of one's own may."""
+    images = digits.test.pixels[:7]
+    np.testing.assert_array_equal(encode(model, images.reshape(7, -1)), encode(model, images))
+
+
 def test_codes_become_the_images_of_the_model(model: Autoencoder, digits: Dataset) -> None:
     """The sigmoid of its logits, within [0, 1]."""
     images = decode(model, encode(model, digits.test.pixels[:7]))
