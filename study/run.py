@@ -185,8 +185,6 @@ def _conclude(plan: Plan, store: Store, options: RunOptions, ran: Ran | None = N
     if timed is not None:
         taken = format_duration(time.monotonic() - timed.began)
         print(f"time:   {taken}; the estimate was {format_range(timed.estimate)}")
-    if options.optuna_storage and any(row["phase"] == "search" for row in finished):
-        write_optuna(load_study(str(store.folder)), options.optuna_storage)
     print(f"results: {store.folder}")
     if runnable := plan.list_runnable():
         print(f"{len(runnable)} of {plan.total} trials are still pending; the same command goes on with them")
@@ -201,6 +199,9 @@ def _conclude(plan: Plan, store: Store, options: RunOptions, ran: Ran | None = N
             print(f"then:   {make_command(options, 'ablate')}{takes}")
     if failed := sum(row["status"] == "failed" for row in plan.rows.values()):
         print(f"failed: {failed}; column `reason` of trials says why, --retry-failed tries them anew")
+    # Last, since a storage that fails ends the launch with a message.
+    if options.optuna_storage and any(row["phase"] == "search" for row in finished):
+        write_optuna(load_study(str(store.folder)), options.optuna_storage)
     if lost := plan.find_lost_groups():
         blocked = plan.list_blocked()
         print(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import ctypes
 import os
 import signal
 import sys
@@ -144,6 +145,38 @@ def answer_sigterm(handler: Any) -> None:
     """Put back an answer to SIGTERM in the place of Ray's; outside the main thread Python and Ray have none."""
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, handler)
+
+
+@contextmanager
+def keeps_answer_to_sigterm() -> Iterator[None]:
+    """Put the answer to SIGTERM back as soon as a library has given the signal back to the system, once.
+
+    Until then a second signal, which comes as soon as the first has begun to end a launch, would end the process
+    without a word. The library's threads leave no other moment to do so than this one, which a thread of ours awaits.
+    """
+    change = ctypes.CDLL(
+        None
+    ).sigaction  # Python's own function works in the main thread alone, which is in the library.
+    answer, now = (ctypes.c_void_p * 64)(), (ctypes.c_void_p * 64)()  # larger than any system's structure
+    change(signal.SIGTERM, None, answer)
+    left = threading.Event()
+
+    def watch() -> None:
+        while not left.is_set():  # It does not sleep: the library takes a third of a second.
+            change(signal.SIGTERM, None, now)
+            if not now[0]:  # the address of what answers, which the system's own answer has none of
+                change(signal.SIGTERM, answer, None)
+                return
+
+    watcher = threading.Thread(target=watch, name="answer to SIGTERM", daemon=True)
+    if answer[0]:
+        watcher.start()
+    try:
+        yield
+    finally:
+        left.set()
+        if answer[0]:
+            watcher.join()
 
 
 @contextmanager

@@ -149,7 +149,7 @@ def hyperparameter_importance(results: StudyResults) -> Drawing | Absent:
         if left_out and searched.isin(left_out).all():
             return Absent(name, title, "no model with filter counts was searched")
         what = f"no model has {MINIMUM_TRIALS} search trials that can be compared"
-        return make_absent(results, name, title, what, "search", "--trials N")
+        return make_absent(results, name, title, what, "search", f"--trials {MINIMUM_TRIALS}")
     panels = list_keys(frame, ["study"])
     styles = choose_styles(results, results.trials[results.trials["architecture"].isin(frame["architecture"])])
     figure, (row,) = make_grid(1, len(panels), 6.4 if len(panels) == 1 else 4.6, 3.2, sharey="row")

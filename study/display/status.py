@@ -197,19 +197,15 @@ def _describe_time(plan: Plan, pace: Pace, rows: Iterable[Mapping[str, Any]]) ->
 
 
 def _make_table(plan: Plan) -> Table:
+    """Return how many trials of each phase and cell ended, and how, without columns of zeros alone."""
+    counts = {(part, cell): plan.count_trials(part, cell) for part, cell in plan.list_parts()}
+    told = [name for name in _STATUSES if any(ended[name] for _, ended in counts.values())]
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for name in ("phase", "cell"):
         table.add_column(name, overflow="fold")
-    for name in ("done", *_STATUSES, "missing"):
+    for name in ("done", *told, "missing"):
         table.add_column(name, justify="right")
-    for part, cell in plan.list_parts():
-        planned, ended = plan.count_trials(part, cell)
-        statuses = [str(ended[status]) for status in _STATUSES]
-        table.add_row(
-            name_part(part, plan.config),
-            str(cell),
-            f"{ended.total()}/{planned}",
-            *statuses,
-            str(planned - ended.total()),
-        )
+    for (part, cell), (planned, ended) in counts.items():
+        done, missing = f"{ended.total()}/{planned}", str(planned - ended.total())
+        table.add_row(name_part(part, plan.config), str(cell), done, *(str(ended[name]) for name in told), missing)
     return table

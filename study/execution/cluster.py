@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -34,7 +35,7 @@ from study.execution.capacity import (
 from study.execution.local import LocalRay
 from study.execution.nodes import ask_nodes, check_gpus, check_versions, list_alive_nodes, print_nodes
 from study.execution.tuner import MOST_TRIALS_AT_ONCE, Resources
-from study.signals import answer_sigterm
+from study.signals import answer_sigterm, interrupt
 from study.storage.location import require_utf8
 from trainables.errors import InputError
 
@@ -141,9 +142,11 @@ def connect(
     except (KeyboardInterrupt, InputError):
         failed = False
         raise
-    except SystemExit:
+    except SystemExit:  # While Ray starts, this is its answer to SIGTERM.
         failed = False
-        raise KeyboardInterrupt from None  # While Ray starts, this is its answer to SIGTERM.
+        if threading.current_thread() is threading.main_thread():
+            interrupt()  # From here on further signals change nothing.
+        raise KeyboardInterrupt from None
     finally:
         local.watch_no_more()
         local.stop(on_sigterm)

@@ -6,6 +6,7 @@ import atexit
 import os
 import secrets
 import shutil
+import signal
 import socket
 import sys
 import tempfile
@@ -35,7 +36,7 @@ from study.execution.processes import (
     wait_for_port,
     wait_for_raylet,
 )
-from study.signals import answer_sigterm, ends_process, interrupt, left_behind
+from study.signals import answer_sigterm, ends_process, interrupt, keeps_answer_to_sigterm, left_behind
 from trainables.errors import InputError
 
 LONGEST_FOLDER = 42
@@ -366,17 +367,11 @@ def _make_own_folder(usual: str, trouble: str) -> str:
 
 
 def shut_down(on_sigterm: Any) -> None:
-    """Leave Ray, and stop it where it was started here, with SIGTERM answered by ``on_sigterm``.
+    """Leave Ray, and stop it where it was started here, with SIGTERM answered by ``on_sigterm``, or not any more.
 
     Ray's core gives the signal back to the system when it goes, a second before the last of its processes has ended.
     """
-    if (node := getattr(ray._private.worker, "_global_node", None)) is not None:
-        end = node.kill_all_processes
-
-        def end_and_answer(*arguments: Any, **options: Any) -> None:
-            answer_sigterm(on_sigterm)
-            end(*arguments, **options)
-
-        node.kill_all_processes = end_and_answer
-    ray.shutdown()
-    answer_sigterm(on_sigterm)
+    if signal.getsignal(signal.SIGTERM) != signal.SIG_IGN:  # as it is after the first signal
+        answer_sigterm(on_sigterm)
+    with keeps_answer_to_sigterm():
+        ray.shutdown()

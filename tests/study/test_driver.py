@@ -32,6 +32,7 @@ from study.storage import provenance
 from study.storage.store import Store
 from tests.studies import row_of, small_config, take_one, write_rows
 from trainables.data.datasets import load_dataset
+from trainables.errors import InputError
 
 
 @pytest.fixture
@@ -310,3 +311,18 @@ def test_an_ablation_is_proposed_where_there_would_be_one(
     options = RunOptions(results_dir=str(tmp_path), report=False, command=("study/launch.py",))
     assert _conclude(Plan(config, store.read_trials()), store, options) == 0
     assert ("then:   " in capsys.readouterr().out) == told
+
+
+def test_a_storage_of_optuna_that_fails_at_the_end_does_so_after_all_else_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where results are, and how to go on; then the launch ends with what is wrong."""
+    config = small_config(architectures=("model_4",), validation_seeds=1)
+    store = Store(write_rows(config, tmp_path, lambda planned, _: 100.0 + planned.number))
+    storage = f"sqlite:///{tmp_path / 'gone' / 'study.db'}"
+    options = RunOptions(results_dir=str(tmp_path), report=False, command=("launch",), optuna_storage=storage)
+    with pytest.raises(InputError, match="unable to open database file"):
+        _conclude(Plan(config, store.read_trials()), store, options)
+    told = capsys.readouterr().out
+    assert f"results: {store.folder}" in told
+    assert "next:   " in told

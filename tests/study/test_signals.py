@@ -151,3 +151,28 @@ def test_the_end_begins_once_however_many_threads_ask_for_it(monkeypatch: pytest
         thread.join()
     assert begun == [1]
     assert stop.asked
+
+
+LIBRARY = """
+import ctypes, os, signal, time
+from study.signals import keeps_answer_to_sigterm
+signal.signal(signal.SIGTERM, lambda *_: print("answered"))
+with keeps_answer_to_sigterm():
+    ctypes.CDLL(None).signal(signal.SIGTERM, 0)  # as the end of Ray's core does
+    time.sleep(0.5)
+    os.kill(os.getpid(), signal.SIGTERM)
+print("ended in order")
+"""
+
+
+def test_a_signal_that_a_library_gives_back_to_the_system_is_answered() -> None:
+    """Of the main thread alone Python would take it back, which is in the library all the while."""
+    done = subprocess.run([sys.executable, "-c", LIBRARY], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "answered\nended in order\n"), done.stderr
+
+
+def test_a_signal_that_the_system_answered_before_is_left_to_it() -> None:
+    """As in a program that runs a study and has no answer of its own."""
+    script = "from study.signals import keeps_answer_to_sigterm as keeps\nwith keeps():\n    pass"
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")

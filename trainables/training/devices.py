@@ -19,7 +19,10 @@ after another sooner (docs/performance.md).
 
 
 def prepare(device: torch.device) -> None:
-    """Set what holds for the whole process: one thread, full float32 products, so that devices agree, and kernels."""
+    """Have this thread compute on one core, and the process with full float32 products, so that devices agree.
+
+    Kernels are loaded.
+    """
     # One thread a trial and as many trials as cores beats several threads a trial on models this small.
     torch.set_num_threads(1)
     torch.set_float32_matmul_precision("highest")

@@ -71,14 +71,22 @@ def test_status_counts_by_phase_and_cell(tmp_path: Path, capsys: pytest.CaptureF
     lines = [line.split() for line in told.splitlines()]
     assert "4 of 26 trials are done, 22 missing" in told
     for architecture in ("model_1", "model_4"):
-        assert ["search,", "round", "1", f"{architecture}-code10", "2/3", "2", "0", "0", "1"] in lines
-        assert ["search,", "finalists", f"{architecture}-code10", "0/4", "0", "0", "0", "4"] in lines
-        assert ["confirm", f"{architecture}-code10", "0/4", "0", "0", "0", "4"] in lines
+        assert ["search,", "round", "1", f"{architecture}-code10", "2/3", "2", "1"] in lines
+        assert ["search,", "finalists", f"{architecture}-code10", "0/4", "0", "4"] in lines
+        assert ["confirm", f"{architecture}-code10", "0/4", "0", "4"] in lines
     # 2 of round 1 as the four that ended, 20 s for 2 epochs; 16 others of 5 epochs, 50 s each; controls are not known.
     assert "about 14 min of one core or GPU (a core), by the time of the 4 trials that ended" in told
     assert "nobody; to go on: the same command without --status" in told
     assert str(tmp_path / "quick-digits") in told
     assert files(tmp_path) == before
+
+
+def test_status_has_a_column_of_failures_where_some_failed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """And none of those that are complete or diverged, since none is."""
+    begun(tmp_path, small_config(), 2, status="failed")
+    lines = [line.split() for line in shown(capsys, "--results-dir", str(tmp_path), "--status").splitlines()]
+    assert ["phase", "cell", "done", "failed", "missing"] in lines
+    assert ["search,", "round", "1", "model_1-code10", "1/3", "1", "2"] in lines
 
 
 def test_status_for_a_program_has_the_same_figures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -103,14 +103,20 @@ try:
     local.start(1, {"log_to_driver": False, "logging_level": logging.ERROR})
     print(len(os.environ["RAY_AUTH_TOKEN"]), os.environ["RAY_AUTH_MODE"])
 finally:
+    answer = signal.signal(signal.SIGTERM, signal.SIG_IGN)  # as a launch does at the first signal
     local.watch_no_more()
-    local.stop(signal.getsignal(signal.SIGTERM))
+    local.stop(answer)
+    os.kill(os.getpid(), signal.SIGTERM)
     local.clear(keep_logs=False)
+print("ended")
 """
 
 
-def test_a_local_ray_leaves_no_token_that_others_can_read(tmp_path: Path) -> None:
-    """Whoever has one can run code as this user: it is of the launch alone. Ray writes one into a home without one."""
+def test_a_local_ray_leaves_no_token_and_no_answer_to_signals(tmp_path: Path) -> None:
+    """Whoever has a token can run code as this user: it is of the launch alone. Ray writes one into a home without one.
+
+    What is ignored while Ray stops is ignored after it, too.
+    """
     environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_AUTH")}
     done = subprocess.run(
         [sys.executable, "-c", STARTED],
@@ -121,7 +127,7 @@ def test_a_local_ray_leaves_no_token_that_others_can_read(tmp_path: Path) -> Non
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == ["64", "token"]
+    assert done.stdout.split() == ["64", "token", "ended"]
     assert not [path for path in tmp_path.rglob("auth_token") if path.stat().st_mode & 0o077]
 
 
