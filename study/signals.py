@@ -154,9 +154,7 @@ def keeps_answer_to_sigterm() -> Iterator[None]:
     Until then a second signal, which comes as soon as the first has begun to end a launch, would end the process
     without a word. The library's threads leave no other moment to do so than this one, which a thread of ours awaits.
     """
-    change = ctypes.CDLL(
-        None
-    ).sigaction  # Python's own function works in the main thread alone, which is in the library.
+    change = ctypes.CDLL(None).sigaction  # Python's own works in the main thread alone, which is in the library.
     answer, now = (ctypes.c_void_p * 64)(), (ctypes.c_void_p * 64)()  # larger than any system's structure
     change(signal.SIGTERM, None, answer)
     left = threading.Event()

@@ -1,8 +1,8 @@
 """The engine of a processor core: consecutive layers through compiled kernels, as one function of autograd.
 
-`Layers` computes what stock layers compute, to rounding, and their gradients; objectives and optimizers know nothing of it.
-A whole half of an auto-encoder is the most that it is given. Inside, maps lie in memory as ``[place][map][image]``,
-images padded to whole vectors, so that all arithmetic runs over images.
+`Layers` computes what stock layers compute, to rounding, and their gradients; objectives and optimizers know nothing
+of it. A whole half of an auto-encoder is the most that it is given. Inside, maps lie in memory as
+``[place][map][image]``, images padded to whole vectors, so that all arithmetic runs over images.
 """
 
 from __future__ import annotations
