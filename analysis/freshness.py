@@ -22,7 +22,9 @@ REPORT, PAGE = "report.md", "report.html"
 """The report itself, in the same folder."""
 
 PACKAGES = Path(__file__).resolve().parents[1]
-LIBRARIES = ("pandas", "pyarrow", "numpy", "scipy", "scikit-learn", "matplotlib", "rich", "Jinja2")
+LIBRARIES = ("pandas", "pyarrow", "numpy", "scipy", "scikit-learn", "matplotlib", "rich", "Jinja2", "optuna")
+SUFFIXES = (".py", ".html", ".css", ".js")
+"""Of the files that are this project's code: the page is more than Python."""
 
 
 def digest_inputs(results: Iterable[str | Path], output: str | Path, *asked: object) -> str:
@@ -37,7 +39,7 @@ def digest_inputs(results: Iterable[str | Path], output: str | Path, *asked: obj
     for fact in (*asked, *(f"{name} {version(name)}" for name in LIBRARIES)):
         digest.update(f"{fact}\n".encode())
     for package in ("analysis", "study", "trainables"):
-        for path in sorted((PACKAGES / package).rglob("*.py")):
+        for path in sorted(path for suffix in SUFFIXES for path in (PACKAGES / package).rglob(f"*{suffix}")):
             digest.update(path.read_bytes())
     report = parse_location(output)
     for place in results:

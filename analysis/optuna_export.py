@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from analysis.results import COORDINATES, SEARCHED, StudyResults
+from study.storage.location import hide_credentials
 from study.storage.schema import OPTUNA_STATES
 from trainables.errors import InputError
 from trainables.models.architectures import Architecture, Control
@@ -65,7 +66,8 @@ def write_optuna(results: StudyResults, url: str) -> str:
             began = optuna_study.user_attrs.get("study_sha256", results.manifest.get("study_sha256"))
             if began != results.manifest.get("study_sha256"):
                 raise InputError(
-                    f"Optuna storage {url}: has trials of another study called {results.studies[0].name}",
+                    f"Optuna storage {hide_credentials(url)}: has trials of another study called "
+                    f"{results.studies[0].name}",
                     "a storage of this study's, or one without a study of that name",
                     "give another storage, or delete that study from it",
                 )
@@ -97,7 +99,7 @@ def open_storage(url: str) -> Iterator[Any]:
         yield storage
     except (SQLAlchemyError, optuna.exceptions.OptunaError, ImportError, RuntimeError, ValueError, OSError) as error:
         raise InputError(
-            f"Optuna storage {url}: {str(error).splitlines()[0]}",
+            f"Optuna storage {hide_credentials(url)}: {str(error).splitlines()[0]}",
             "one that can be written: sqlite:///study.db, another database's URL, or a journal file, study.log",
             "check the address, that its folder exists, and that no other program keeps it locked",
         ) from error

@@ -94,12 +94,13 @@ def describe_looking(results: StudyResults, study: Study) -> str:
     """Return a sentence on the looks of ``study``, planned ones or not; nothing where it was not looked at.
 
     A launch that added seeds when confirmed runs could be seen has looked: who goes on until something is found finds
-    it too often. So may one have that asked for fewer. An arm at a code size may have seeds of its own.
+    it too often. So may one have that asked for fewer. An arm at a code size may have seeds of its own. A launch that
+    confirmed nothing, for ablations or a search alone, has changed no confirmed seeds.
     """
     if looks := take_looks(results).get(study.name):
         return describe_looks(looks)
     trials = results.trials[(results.trials["study"] == study.name) & (results.trials["phase"] == "confirm")]
-    trials, launches = trials[trials["arm"] != "control"], study.manifest["launches"]
+    trials, launches = trials[trials["arm"] != "control"], [*filter(_confirms, study.manifest["launches"])]
     lowered, grown = list[str](), list[str]()
     for place in (None, *dict.fromkeys((*own,) for launch in launches for *own, _ in launch.get("seeds_at", ()))):
         there = trials if place is None else trials[(trials["arm"] == place[0]) & (trials["code_size"] == place[1])]
@@ -119,6 +120,16 @@ def describe_looking(results: StudyResults, study: Study) -> str:
             "fewer than were planned."
         )
     return " ".join(sentences)
+
+
+def _confirms(launch: Mapping[str, Any]) -> bool:
+    """Whether phase confirm may have been among those of ``launch``: its command names others, or it was."""
+    phases: list[str] | None = None
+    for flag in re.split(r" (?=--)", str(launch.get("command") or "")):
+        name, *values = re.split("[ =]", flag)
+        if len(name) > len("--p") and "--phase".startswith(name):  # also an unambiguous beginning
+            phases = values
+    return phases is None or "confirm" in phases
 
 
 def _follow_seeds(

@@ -9,9 +9,10 @@ from __future__ import annotations
 import dataclasses
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from analysis.claims.rules import DIGEST, digest_rules
 from analysis.optuna_export import check_storage, write_optuna
@@ -28,7 +29,7 @@ from study.plan.trials import plan_trials
 from study.signals import Drain, count_on
 from study.storage.location import parse_location
 from study.storage.store import Store
-from trainables.data.datasets import load_dataset
+from trainables.data.datasets import count_missing_bytes, load_dataset, make_stand_in
 from trainables.data.images import Dataset
 from trainables.errors import InputError
 from trainables.evaluation.clustering import require_umap
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
 
 def load_study_data(config: StudyConfig, data_dir: Path | None) -> Dataset:
-    """Return the images and labels of a study.
+    """Return the images and labels of a study, downloaded where they are not here.
 
     Raises:
         InputError: they cannot be had, do not fit the models, or are too few for a batch; or what is to measure them
@@ -48,6 +49,16 @@ def load_study_data(config: StudyConfig, data_dir: Path | None) -> Dataset:
     if config.with_umap:
         require_umap()
     dataset = load_dataset(config.dataset, data_dir)
+    _check_data(config, dataset)
+    return dataset
+
+
+def _check_data(config: StudyConfig, dataset: Dataset) -> None:
+    """Refuse images that do not fit the models, or are too few for a batch.
+
+    Raises:
+        InputError: with what does not fit.
+    """
     side = dataset.training.pixels.shape[1]
     if side != IMAGE_SIZE:
         raise InputError(
@@ -70,7 +81,6 @@ def load_study_data(config: StudyConfig, data_dir: Path | None) -> Dataset:
             "choose a smaller batch_size in a study file, or give more images",
         )
     check_modules(config)
-    return dataset
 
 
 def describe(config: StudyConfig, options: RunOptions) -> None:
@@ -79,15 +89,26 @@ def describe(config: StudyConfig, options: RunOptions) -> None:
     Raises:
         InputError: something given cannot be used, as by `run`.
     """
+    from study.display.dry_run import format_size
     from study.driver import print_estimate
     from study.execution.looks import make_plan
 
-    dataset = load_study_data(config, options.data_dir)
     store = Store(parse_location(options.results_dir) / config.name)
-    if (begun := store.read_manifest()) is not None:
+    begun = store.read_manifest()
+    if config.with_umap:
+        require_umap()
+    if missing := count_missing_bytes(config.dataset, options.data_dir):
+        print(f"note: {config.dataset} is not here: a launch downloads {format_size(missing)} of it first")
+        dataset = make_stand_in(config.dataset)
+        if begun is not None:
+            dataset = dataclasses.replace(dataset, sha256=begun["dataset"]["sha256"])
+        _check_data(config, dataset)
+    else:
+        dataset = load_study_data(config, options.data_dir)
+    if begun is not None:
         check_study(config, dataset.sha256, begun, store.folder)
     plan = make_plan(config, store, begun, options.retry_failed)
-    _require_search(plan)
+    _require_search(plan, begun)
     print_estimate(plan, options, dataset, store)
 
 
@@ -136,7 +157,7 @@ def _run(config: StudyConfig, options: RunOptions, store: Store, dataset: Datase
         manifest[DIGEST] = digest_rules()
     plan = make_plan(config, store, earlier, options.retry_failed)
     count_on(plan, options.report)
-    _require_search(plan)
+    _require_search(plan, earlier)
     if plan.exhausted:
         if earlier is None or digest_of(manifest | {"launches": []}) != digest_of(earlier | {"launches": []}):
             store.open(manifest, format_study_file(config))  # which removes what a stopped writer left
@@ -153,11 +174,14 @@ def _run(config: StudyConfig, options: RunOptions, store: Store, dataset: Datase
     return _conclude(plan, store, options)
 
 
-def _require_search(plan: Plan) -> None:
+def _require_search(plan: Plan, earlier: Mapping[str, Any] | None) -> None:
     """Refuse what follows from a search that is neither planned nor over; one that is over without a result is told.
 
+    Refuse as well a search that is smaller than that of study.json, ``earlier``, whose winners were confirmed: others
+    would take their place.
+
     Raises:
-        InputError: with the first of its cells.
+        InputError: with the first of its cells, or with what became smaller.
     """
     config, unsearched = plan.config, plan.list_unsearched_cells()
     if "search" not in config.phases and unsearched:
@@ -167,6 +191,15 @@ def _require_search(plan: Plan) -> None:
             "phase search first, or a folder that holds its rows",
             "add search to --phase, or give the --trials that were searched",
         )
+    if any(row["phase"] != "search" and row["arm"] == "tuned" for row in plan.rows.values()):
+        known = (earlier or {}).get("config", {})
+        for name in ("trials", "finalists", "validation_seeds"):
+            if (now := getattr(config, name)) < (before := known.get(name, 0)):
+                raise InputError(
+                    f"{name} {now} in a study of which winners of a search with {name} {before} were confirmed",
+                    f"{name} {before} or more: of fewer another configuration may win, and take their place",
+                    f"give {name} as before, or choose another --name",
+                )
 
 
 def _conclude(plan: Plan, store: Store, options: RunOptions, ran: Ran | None = None) -> int:
@@ -176,12 +209,13 @@ def _conclude(plan: Plan, store: Store, options: RunOptions, ran: Ran | None = N
     """
     timed = ran if plan.exhausted and options.verbosity != "quiet" else None
     plan.running.clear()  # What was cut off is pending.
+    reported = 0
     if (finished := store.read_trials()) and options.report:
         from analysis import report  # SciPy and matplotlib, which rows alone need not wait for
 
         # What the launch was for comes first.
         first = ["--tables", "ablations"] if plan.config.phases == ("ablate",) else []
-        report.main([str(store.folder), "--output", str(store.folder / "report"), *first])
+        reported = report.main([str(store.folder), "--output", str(store.folder / "report"), *first])
     if timed is not None:
         taken = format_duration(time.monotonic() - timed.began)
         print(f"time:   {taken}; the estimate was {format_range(timed.estimate)}")
@@ -189,14 +223,17 @@ def _conclude(plan: Plan, store: Store, options: RunOptions, ran: Ran | None = N
     if runnable := plan.list_runnable():
         print(f"{len(runnable)} of {plan.total} trials are still pending; the same command goes on with them")
         print(f"next:   {make_command(options) or 'the same call of run'}")
+    elif reported:
+        print(f"next:   {make_command(options) or 'the same call of run'}  # makes the report")
     elif not plan.find_lost_groups():
         print(f"next:   {suggest_report(store.folder, options)}")
         ablating = dataclasses.replace(plan.config, phases=("ablate",))
         if options.command and "ablate" not in plan.config.phases and any(plan_trials(ablating, finished)):
             ablations = Plan(ablating, finished)
             seconds = Pace(finished).estimate_seconds(ablations.count_left())
-            takes = f"  # about {format_duration(seconds)} of a core or GPU" if seconds else ""
-            print(f"then:   {make_command(options, 'ablate')}{takes}")
+            takes = f"about {format_duration(seconds)} of a core or GPU, " if seconds else ""
+            ablated = [name for name in plan.config.ablated_architectures if name in plan.config.architectures]
+            print(f"then:   {make_command(options, 'ablate')}  # {takes}of {', '.join(ablated)}")
     if failed := sum(row["status"] == "failed" for row in plan.rows.values()):
         print(f"failed: {failed}; column `reason` of trials says why, --retry-failed tries them anew")
     # Last, since a storage that fails ends the launch with a message.
@@ -211,4 +248,4 @@ def _conclude(plan: Plan, store: Store, options: RunOptions, ran: Ran | None = N
             file=sys.stderr,
         )
         return 1
-    return 0
+    return reported

@@ -104,8 +104,16 @@ def ends_process() -> bool:
     return isinstance(signal.getsignal(signal.SIGINT), _Stop)
 
 
-def interrupt() -> None:
-    """Interrupt a launch as Ctrl-C does, from a thread, and end its process if the main thread cannot hear it."""
+def interrupt(thread: threading.Thread) -> None:
+    """Interrupt the launch that runs in ``thread`` as Ctrl-C does, from any thread.
+
+    Its process ends if the main thread cannot hear it. A launch in another thread, as of a server, hears it as soon as
+    it is back in Python; signals, which the main thread answers, are none of its business.
+    """
+    if thread is not threading.main_thread():
+        raised, where = ctypes.py_object(KeyboardInterrupt), ctypes.c_ulong(thread.ident or 0)
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(where, raised)
+        return
     answer = signal.getsignal(signal.SIGINT)
     os.kill(os.getpid(), signal.SIGINT)
     if isinstance(answer, _Stop):

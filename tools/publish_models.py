@@ -40,6 +40,7 @@ from trainables.inference import TrainedModel
 
 README, MODELS = ROOT / "README.md", ROOT / "docs" / "models.md"
 PART = "pretrained"
+DATA = re.compile(r"^\| Data set \| ([^|]+) \|", re.MULTILINE)
 """Of both."""
 ROUNDING = 0.001
 """Share of its squared error by which half precision may change a model's; what changes more is refused."""
@@ -270,9 +271,12 @@ def make_pages(folder: Path) -> dict[Path, dict[str, str]]:
         "print(published.encode(digits.test.pixels).shape)",
         "```",
     )
+    data = " or ".join(sorted({name for card in cards.values() for name in DATA.findall(card)}))
     text = (
         "Each is the first seed of its cell in a study, in half precision; its card has data, recipe, figures with "
-        "intervals\nand the trial that made it. It encodes, decodes and serves scikit-learn as any trained model does."
+        "intervals\nand the trial that made it. It encodes, decodes and serves scikit-learn as any trained model does. "
+        f"Each was trained on\n{data} alone, of which the figures are: other images, as the digits here, it "
+        "reconstructs badly."
     )
     return {README: {PART: readme}, MODELS: {PART: "\n".join((*block, "", *lines, "", text))}}
 

@@ -176,7 +176,8 @@ def ablation_differences(results: StudyResults) -> Drawing | Absent:
         "One factor changed from the confirmed configuration: scores on the test images minus those of the confirmed "
         "runs: mean with the 95 % interval, which a single seed does not have. Left of 0 is better. "
         f"Filled: differs from 0 at {describe_levels(results)} (test of the table, Holm-adjusted over the measure); "
-        "hollow: not shown to differ. Squared errors with switches are not compared with those without, and left out. "
+        "hollow: not shown to differ, or not tested. Squared errors with switches are not compared with those without, "
+        "and left out. "
         f"An axis whose largest difference is more than {_LINEAR_UP_TO} times the median is compressed away from 0.",
         figure,
     )

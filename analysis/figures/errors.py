@@ -98,6 +98,7 @@ def error_by_code_size(results: StudyResults) -> Drawing | Absent:
     single = len(sizes) == 1
     # Side by side the models are named below the axis.
     draw_legend(figure, [style for style in styles.values() if style.control or not single])
+    of_pca = select_metric(scores[scores["architecture"] == "pca"], SQUARED_ERROR)
     place = (
         "With one code size the models stand side by side"
         if single
@@ -110,7 +111,8 @@ def error_by_code_size(results: StudyResults) -> Drawing | Absent:
         "image past the code, so their squared error looks perfect; what their code is worth, the other rows "
         "say. Means over seeds on the test images with 95 % t intervals, of which those that are much longer than the "
         f"others are cut; one column per arm. {place}. Hollow: controls, the same in every column (the classic "
-        "auto-encoder, which is outside the parameter budget, PCA, raw pixels). Squared error is summed over an image.",
+        "auto-encoder, which is outside the parameter budget, PCA, raw pixels). Squared error is summed over an image"
+        f"{'; that of PCA is of its images as they are, not clipped to [0, 1]' if len(of_pca) else ''}.",
         figure,
     )
 

@@ -59,8 +59,8 @@ def factorial_effects(results: StudyResults) -> Drawing | Absent:
         "Parallel lines above: no interaction; left of 0 below: better. Above: mean over seeds on the test images with "
         " the 95 % t interval of every pooling (lines) with every unpooling. Below: the effects of the table with "
         f"their intervals; filled: differs from 0 at {describe_levels(results)} (Holm-adjusted over the measure), "
-        "hollow: not shown to differ. Switches stand beside the crossing; their squared error, a number at the axis, "
-        "says little of the code.",
+        "hollow: not shown to differ, or not tested. Switches stand beside the crossing; their squared error, a number "
+        "at the axis, says little of the code.",
         figure,
     )
 

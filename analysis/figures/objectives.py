@@ -184,15 +184,17 @@ def objective_strengths(results: StudyResults) -> Drawing | Absent:
             annotation_clip=False,
         )
     draw_legend(figure, styles.values())
+    fixed = {*scores.loc[scores["place"] == NO_STRENGTH, "objective"].astype("str")} - {RECONSTRUCTION}
+    also = ", and so an objective without strengths" if fixed else ""
     return Drawing(
         name,
         title,
         "Every score by which tables rank models, or that some objectives have alone, of the test images at the weak, "
         "middle and strong strength of each objective (their values stand in the table by objective): mean over seeds "
         "with the 95 % t interval. Horizontal: plain reconstruction, which has no strength, with its interval as a "
-        "band. A curve that leaves the band shows what the objective does, and the way it goes whether more of it does "
-        "more; where all stay inside, it does nothing that these seeds show. Strengths of different objectives have "
-        "nothing in common but their order"
+        f"band{also}. A curve that leaves the band shows what the objective does, and the way it goes whether more of "
+        "it does more; where all stay inside, it does nothing that these seeds show. Strengths of different objectives "
+        "have nothing in common but their order"
         + (
             ": of k-sparse, whose strength is how many units it keeps, the weak end is the sparsest." if sparse else "."
         ),
@@ -202,15 +204,15 @@ def objective_strengths(results: StudyResults) -> Drawing | Absent:
 
 def draw_strengths(axes: Axes, frame: pd.DataFrame, styles: Mapping[str, ModelStyle], metric: Metric) -> Axes:
     """Draw the rows of one model, `RUN` with the estimate ``value``, over their strengths, and return ``axes``."""
-    curves = [name for name in styles if name != RECONSTRUCTION and (frame["objective"] == name).any()]
+    varied = frame[frame["place"] != NO_STRENGTH]
+    curves = [name for name in styles if (varied["objective"] == name).any()]
     for offset, name in zip(dodge(len(curves), 0.3), curves, strict=True):
-        rows = frame[frame["objective"] == name].sort_values("place")
-        places = np.array([STRENGTHS.index(place) for place in rows["place"].astype(str) if place != NO_STRENGTH])
-        if len(places):
-            draw_intervals(axes, places + offset, rows, styles[name].line_style() | {"markersize": 4})
-    for row in frame[frame["objective"] == RECONSTRUCTION].to_dict("records"):
-        style = styles[RECONSTRUCTION]
-        axes.axhline(row["value"], color=style.colour, linewidth=1.0, zorder=1)
+        rows = varied[varied["objective"] == name].sort_values("place")
+        places = np.array([STRENGTHS.index(place) for place in rows["place"].astype(str)])
+        draw_intervals(axes, places + offset, rows, styles[name].line_style() | {"markersize": 4})
+    for row in frame[frame["place"] == NO_STRENGTH].to_dict("records"):
+        style = styles[row["objective"]]
+        axes.axhline(row["value"], color=style.colour, linestyle=style.line, linewidth=1.0, zorder=1)
         if np.isfinite(row["value_half_width"]):
             axes.axhspan(row["value_low"], row["value_high"], color=style.colour, alpha=0.12, linewidth=0, zorder=0)
     axes.set_xticks(range(len(STRENGTHS)), STRENGTHS)
@@ -249,4 +251,5 @@ def _list_size_handles(points: pd.DataFrame) -> list[Line2D]:
 
 
 def _has_switches(results: StudyResults, keys: Sequence[Mapping[str, object]]) -> bool:
-    return any(not results.models[str(key["model"])].through_code for key in keys)
+    models = {str(key["model"]) for key in keys}
+    return any(not row.through_code for name, row in results.models.items() if name in models)

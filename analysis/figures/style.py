@@ -173,12 +173,12 @@ def choose_styles(results: StudyResults, frame: pd.DataFrame) -> dict[str, Model
     added = {split_model(results.models, name)[0] for name in (*results.models, *names)} - {*_STYLES}
     added_in_order = sorted(added, key=lambda model: (model not in results.models, model))
     styles = _STYLES | {name: _SPARE[place % len(_SPARE)] for place, name in enumerate(added_in_order)}
-    # By another objective a model keeps its marker and line, and has the objective's colour.
-    colours = {name: style.colour for name, style in choose_objective_styles(results).items()}
+    # By another objective a model keeps its marker and line, and has the objective's colour, where a study tells of it.
+    colours = {name: style.colour for name, style in choose_objective_styles(results).items() if name != RECONSTRUCTION}
     return {
         name: dataclasses.replace(
             styles[model],
-            colour=styles[model].colour if objective == RECONSTRUCTION else colours[objective],
+            colour=colours.get(objective, styles[model].colour),
             label=format_label(results, name),
             control=name in controls,
         )

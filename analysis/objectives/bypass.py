@@ -16,7 +16,7 @@ from analysis.objectives.runs import STRENGTHS, collect_scores
 from analysis.results import StudyResults
 from analysis.stats.contrasts import MINIMUM_SEEDS, SIGNIFICANCE, compare_means
 from analysis.stats.metrics import INCREASE, LINEAR_ERROR, Metric, select_metric
-from analysis.stats.ranking import adjust_p_values
+from analysis.stats.ranking import adjust_p_values, find_constant
 from analysis.tables.table import Absent, Column, Table, list_study_sections
 from trainables.training.objectives import RECONSTRUCTION
 
@@ -89,7 +89,8 @@ def _compare(scores: pd.DataFrame, metric: Metric) -> pd.DataFrame:
         return pd.DataFrame(columns=_KEY)
     tests = compare_means(subject, plain, ["study"], _KEY)
     few = tests["n"] < MINIMUM_SEEDS
-    tests[["half_width", "p_value"]] = tests[["half_width", "p_value"]].mask(few)
+    constant = find_constant(tests["half_width"], tests["difference"].abs() + rows["value"].abs().median())
+    tests[["half_width", "p_value"]] = tests[["half_width", "p_value"]].mask(few | constant)
     tests["place"] = pd.Categorical(tests["place"], STRENGTHS, ordered=True)
     tests = tests.assign(p_holm=adjust_p_values(tests, ["study"]))
     tests = tests.assign(mark=(tests["p_holm"] < SIGNIFICANCE).map({True: "significant", False: ""}))

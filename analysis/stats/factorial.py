@@ -15,8 +15,10 @@ import pandas as pd
 
 from analysis.results import StudyResults, select_confirmed, split_model
 from analysis.stats.aggregate import select_confirmed_scores
+from analysis.stats.contrasts import MINIMUM_SEEDS
 from analysis.stats.intervals import half_width, p_value
 from analysis.stats.metrics import Metric, select_metric
+from analysis.stats.ranking import find_constant
 from trainables.models.architectures import ConvolutionalAutoencoder, Pooling, Unpooling
 
 Combination = tuple[str, str]
@@ -159,21 +161,25 @@ def collect_cells(results: StudyResults, factorial: Factorial, metric: Metric) -
 def estimate_effects(cells: pd.DataFrame, factorial: Factorial) -> pd.DataFrame:
     """Return one row an effect, of `collect_cells`: factor, effect, n, difference, half_width, low, high, p_value.
 
-    ``n`` are the seeds that all its cells have; of one seed there is no interval, and of none no effect.
+    ``n`` are the seeds that all its cells have; of one seed there is no interval, and of none no effect. Under
+    `MINIMUM_SEEDS`, or where the effect is the same for all seeds (`find_constant`), there is no test: NaN.
     """
     table = cells.pivot_table("value", "seed", ["pooling", "unpooling"])
     rows = []
     for effect in list_effects(factorial):
         if not set(effect.weights) <= set(table.columns):
             continue
-        values = table[list(effect.weights)].dropna() @ pd.Series(effect.weights)
+        scores = table[list(effect.weights)].dropna()
+        values = scores @ pd.Series(effect.weights)
         if values.empty:
             continue
         n, mean, deviation = len(values), float(values.mean()), float(values.std())
         width = float(half_width(deviation, n))
+        few = n < MINIMUM_SEEDS or find_constant(deviation, scores.abs().to_numpy().max())
+        p = float("nan") if few else float(p_value(mean, deviation, n))
         rows.append(
             {"factor": effect.factor, "effect": effect.label, "n": n, "difference": mean, "half_width": width}
-            | {"low": mean - width, "high": mean + width, "p_value": float(p_value(mean, deviation, n))}
+            | {"low": mean - width, "high": mean + width, "p_value": p}
         )
     columns = ["factor", "effect", "n", "difference", "half_width", "low", "high", "p_value"]
     return pd.DataFrame(rows, columns=columns)

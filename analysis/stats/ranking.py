@@ -14,9 +14,10 @@ from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
+from numpy.typing import ArrayLike, NDArray
 
 from analysis.results import StudyResults
-from analysis.stats.aggregate import GROUP
+from analysis.stats.aggregate import GROUP, ROUNDING
 from analysis.stats.contrasts import MINIMUM_SEEDS, SIGNIFICANCE, make_contrast
 from analysis.stats.intervals import holm, summarise
 from analysis.stats.metrics import is_past_code
@@ -43,7 +44,8 @@ def compare_all(scores: pd.DataFrame, levels: Mapping[tuple[str, str], float] = 
     Returns:
         One row a metric, group and pair: evaluator, metric, direction, `GROUP`, architecture, other (the one with the
         better mean), difference (architecture minus other) with half_width, low, high, p_value, p_holm, n (seeds of
-        the one that has fewer) and ``worse``. Where that is under `MINIMUM_SEEDS` there is no test: NaN.
+        the one that has fewer) and ``worse``. Where that is under `MINIMUM_SEEDS`, or no seed changes either model's
+        value (`find_constant`), there is no test: NaN.
     """
     means = summarise(scores, [*_CONTEST, "architecture"])
     means = means[[*_CONTEST, "architecture", "mean", "deviation", "n"]]
@@ -64,7 +66,8 @@ def compare_all(scores: pd.DataFrame, levels: Mapping[tuple[str, str], float] = 
         p_value=contrast.p_value(),
     )
     few = tests["n"] < MINIMUM_SEEDS
-    tests[["half_width", "p_value"]] = tests[["half_width", "p_value"]].mask(few)
+    constant = find_constant(contrast.standard_error, pairs["mean"].abs() + pairs["mean_other"].abs())
+    tests[["half_width", "p_value"]] = tests[["half_width", "p_value"]].mask(few | constant)
     tests = tests.assign(
         low=tests["difference"] - tests["half_width"],
         high=tests["difference"] + tests["half_width"],
@@ -89,7 +92,8 @@ def compare_with(
 
     Returns:
         One row a metric, group and model: evaluator, metric, direction, `GROUP`, architecture, difference
-        (architecture minus ``baseline``), half_width, low, high and n. No interval under `MINIMUM_SEEDS`: NaN.
+        (architecture minus ``baseline``), half_width, low, high and n. No interval under `MINIMUM_SEEDS`, or where no
+        seed changes either model's value: NaN.
     """
     means = summarise(scores, [*_CONTEST, "architecture"]).astype({"architecture": "str"})
     means = means[[*_CONTEST, "architecture", "mean", "deviation", "n"]]
@@ -98,7 +102,8 @@ def compare_with(
     parts = (pairs[[name, f"{name}_baseline"]].to_numpy(dtype="float64") for name in ("mean", "deviation", "n"))
     contrast = make_contrast([1.0, -1.0], *parts)
     n = pairs[["n", "n_baseline"]].min(axis=1)
-    tested = n >= MINIMUM_SEEDS
+    constant = find_constant(contrast.standard_error, pairs["mean"].abs() + pairs["mean_baseline"].abs())
+    tested = (n >= MINIMUM_SEEDS) & ~constant
     count = tested.groupby([pairs[key] for key in _CONTEST], observed=True).transform("sum").clip(lower=1)
     places = zip(pairs["study"].astype("str"), pairs["arm"].astype("str"), strict=True)
     level = np.array([levels.get(place, SIGNIFICANCE) for place in places])
@@ -129,6 +134,15 @@ def mark_models(tests: pd.DataFrame, by: Sequence[str] = _CONTEST) -> pd.DataFra
     alone = (groups["kept"].transform("sum") == 1) & groups["complete"].transform("all")
     mark = models["kept"].map({True: "tie", False: ""}).mask(models["kept"] & alone, "best")
     return models.assign(mark=mark).drop(columns=["worse", "tested", "complete", "kept"])
+
+
+def find_constant(spread: ArrayLike, scale: ArrayLike) -> NDArray[np.bool_]:
+    """Return which tests have a ``spread`` of 0 but for rounding, beside values as large as ``scale``.
+
+    They are not made. Errors come in steps of one test image, so a few runs may agree: taken for a deviation of 0,
+    that would make any difference certain.
+    """
+    return np.asarray(np.asarray(spread, dtype=np.float64) <= ROUNDING * np.asarray(scale, dtype=np.float64))
 
 
 def adjust_p_values(tests: pd.DataFrame, family: Sequence[str], column: str = "p_value") -> pd.Series[float]:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from analysis.results import StudyResults, join_scores, select_confirmed
 from analysis.stats.aggregate import CELL, add_labels, count_runs
-from analysis.stats.contrasts import SIGNIFICANCE, compare_means
+from analysis.stats.contrasts import MINIMUM_SEEDS, SIGNIFICANCE, compare_means
 from analysis.stats.factorial import collect_cells, estimate_effects, explain_no_factorial, find_factorials
 from analysis.stats.headline import get_levels
 from analysis.stats.intervals import compare_pairs
@@ -26,7 +26,7 @@ from analysis.stats.metrics import (
     select_metric,
     settle_metrics,
 )
-from analysis.stats.ranking import adjust_p_values
+from analysis.stats.ranking import adjust_p_values, find_constant
 from analysis.tables.headline import join_words, list_declared_looks
 from analysis.tables.table import (
     FAILURES,
@@ -42,8 +42,9 @@ from analysis.tables.table import (
 METRICS = (SQUARED_ERROR, LINEAR_ERROR, CROSS_ENTROPY, MLP_ERROR, K_MEANS_ACCURACY)
 _MAIN = 2
 _LEVEL = [*CELL, "factor", "level"]
-_DRAWN = ["own_code_size", "filters_1", "filters_2", "starting_weights", "batch_size"]
-"""What decides which starting weights and which order of images a seed stands for."""
+_DRAWN = ["own_code_size", "filters_1", "filters_2", "parameters", "starting_weights", "batch_size"]
+"""What decides which starting weights and which order of images a seed stands for. The number of parameters tells of
+layers that no other column does: an objective may give each unit of the code two outputs."""
 
 
 @lru_cache(maxsize=2)  # a table and a figure show it
@@ -75,9 +76,12 @@ def ablations(results: StudyResults) -> Table | Absent:
         if not parts:  # Their base did not end, or is of a version that did not measure it.
             continue
         tests = pd.concat(parts, ignore_index=True)
-        effects = tests["effect_size"] if "effect_size" in tests else float("nan")  # Only pairs have one.
+        # Only pairs have one.
+        effects = tests["effect_size"] if "effect_size" in tests else pd.Series(float("nan"), tests.index)
         unequal = _changes_switches(results, tests) if metric.past_code else pd.Series(False, tests.index)
-        tests = tests.assign(effect_size=effects, p_value=tests["p_value"].mask(unequal))
+        constant = find_constant(tests["half_width"], tests["difference"].abs() + rows["value"].abs().median())
+        untested = unequal | constant | (tests["n"] < MINIMUM_SEEDS)
+        tests = tests.assign(effect_size=effects.mask(constant), p_value=tests["p_value"].mask(untested))
         tests = tests.assign(p_holm=adjust_p_values(tests, ["study"]), mark="")
         tests.loc[tests["p_holm"] < _get_levels(results, tests), "mark"] = "significant"
         tests.loc[unequal, "mark"] = "unranked"
@@ -102,9 +106,9 @@ def ablations(results: StudyResults) -> Table | Absent:
         "One factor changed: scores on the test images minus those of the confirmed configuration (squared error per "
         "image, cross-entropy in nats per image): mean ± half of the 95 % interval (seeds). Paired by seed where a "
         "seed stands for the same starting weights and order of images in both (t test), else by Welch's test; * "
-        f"differs at {describe_levels(results)} (Holm-adjusted over the column); d is Cohen's d_z with Hedges's "
-        "factor. A level that changes what a learning rate means has its own, the best on validation images of those "
-        f"tried. {FAILURES_CAPTION}",
+        f"differs at {describe_levels(results)} (Holm-adjusted over the column), not tested under {MINIMUM_SEEDS} "
+        "seeds or where no seed changes the difference; d is Cohen's d_z with Hedges's factor. A level that changes "
+        f"what a learning rate means has its own, the best on validation images of those tried. {FAILURES_CAPTION}",
         add_labels(results, frame),
         (
             Column("factor", "Factor"),
@@ -132,7 +136,9 @@ def ablations(results: StudyResults) -> Table | Absent:
 
 def _changes_switches(results: StudyResults, levels: pd.DataFrame) -> pd.Series[bool]:
     """Return of which levels either they or what they are compared with has switches, and the other has not."""
-    past_code = levels["architecture"].map(lambda name: not results.models[str(name)].through_code).astype("bool")
+    # A model that no row describes is taken to have none, as `select_ranked` does.
+    switched = [name for name, row in results.models.items() if not row.through_code]
+    past_code = levels["architecture"].isin(switched)
     return (levels["factor"] == "unpooling") & ((levels["level"] == "switches") != past_code)
 
 
@@ -175,7 +181,8 @@ def factorial(results: StudyResults) -> Table | Absent:
         "the test images (squared error per image), averaged over the other factor; interactions are how much a "
         "difference of poolings changes with the unpooling; mean ± half of the 95 % t interval over the seeds that all "
         f"cells of an effect have (seeds). * differs from 0 at {describe_levels(results)} (t test, Holm-adjusted over "
-        "the column). Switches go with maxima alone, so they stand beside the crossing.",
+        f"the column), not tested under {MINIMUM_SEEDS} seeds or where no seed changes the effect. Switches go with "
+        "maxima alone, so they stand beside the crossing.",
         frame,
         (Column("factor", "Factor"), Column("effect", "Effect"), *columns.values()),
         sections=(

@@ -10,10 +10,11 @@ import pandas as pd
 
 from analysis.results import StudyResults, average_finalists
 from analysis.stats.aggregate import select_confirmed_scores, summarise_groups
-from analysis.stats.headline import compare_headline
+from analysis.stats.contrasts import MINIMUM_SEEDS
+from analysis.stats.headline import get_shares
+from analysis.stats.intervals import summarise
 from analysis.stats.metrics import SQUARED_ERROR, SUMMARY, Metric, select_metric, settle_metrics
 from analysis.stats.ranking import METRIC, select_ranked
-from analysis.tables.headline import select_average
 from analysis.tables.table import Absent, Column, Table
 
 LEAST_MODELS = 3
@@ -35,8 +36,8 @@ def agreement(results: StudyResults) -> Table | Absent:
         "Kendall's tau between the orders of the models' means: 1 where they agree, 0 as for orders by chance, -1 "
         "where one is the other turned round. By code size and metric of the tuned arm; by epochs as the rounds of the "
         "search trained what is confirmed, by squared error on validation images; by arm, study and data set as shares "
-        "of PCA's squared error, averaged over code sizes. The order of means says nothing of how far models are "
-        "apart.",
+        "of PCA's squared error, averaged over the code sizes that both have. The order of means says nothing of how "
+        "far models are apart.",
         frame,
         (
             Column("varied", "Varied"),
@@ -63,19 +64,22 @@ def _compare_orders(results: StudyResults) -> Iterator[tuple[str, str, str, str,
     scores = select_ranked(results, select_confirmed_scores(results)).astype({"architecture": "str", "study": "str"})
     metrics = settle_metrics(scores, SUMMARY[1:])
     means = summarise_groups(scores[scores["arm"] == "tuned"], [*METRIC, "study", "code_size", "arm", "architecture"])
-    shares = select_average(compare_headline(results)[0]).dropna(subset="share")
+    cells = summarise(get_shares(results), ["study", "arm", "code_size", "architecture"], "share")
+    arms = {(str(key[0]), str(key[1])): group for key, group in cells.groupby(["study", "arm"])}
     for study in (study.name for study in results.studies):
         yield from (
             (study, *row) for row in _compare_columns(means[means["study"] == study].set_index("architecture"), metrics)
         )
-        arms = {arm: _get_shares(shares, study, arm) for arm in ("tuned", "published")}
         yield from ((study, "epochs", *row) for row in _compare_rounds(results, study))
-        yield study, "arm", "tuned", "published", *_compare(arms["tuned"], arms["published"])
+        if (study, "tuned") in arms and (study, "published") in arms:
+            both = _average_shares(arms[study, "tuned"], arms[study, "published"])
+            yield study, "arm", "tuned", "published", *_compare(*both)
     data = {study.name: study.manifest["dataset"].get("name") for study in results.studies}
     for one, other in itertools.combinations(data, 2):
-        pair = (_get_shares(shares, study, "tuned") for study in (one, other))
-        varied = "study" if data[one] == data[other] else "data set"
-        yield f"{one}, {other}", varied, one, other, *_compare(*pair)
+        if (one, "tuned") in arms and (other, "tuned") in arms:
+            varied = "study" if data[one] == data[other] else "data set"
+            both = _average_shares(arms[one, "tuned"], arms[other, "tuned"])
+            yield f"{one}, {other}", varied, one, other, *_compare(*both)
 
 
 def _compare_columns(means: pd.DataFrame, metrics: Sequence[Metric]) -> Iterator[tuple[str, str, str, int, float]]:
@@ -109,9 +113,18 @@ def _compare_rounds(results: StudyResults, study: str) -> Iterator[tuple[str, st
             yield f"{one!s} epochs, {size!s}", f"{other!s} epochs, {size!s}", *_compare(rounds[one], rounds[other])
 
 
-def _get_shares(shares: pd.DataFrame, study: str, arm: str) -> pd.Series[float]:
-    own = shares[(shares["study"] == study) & (shares["arm"] == arm)]
-    return own.set_index("architecture")["share"]
+def _average_shares(one: pd.DataFrame, other: pd.DataFrame) -> list[pd.Series[float]]:
+    """Return by architecture the mean share of either's cells over the code sizes that both have.
+
+    Of models that have enough seeds at all of these: an order of other code sizes would be another question.
+    """
+    sizes = {*one["code_size"]} & {*other["code_size"]}
+    found = []
+    for cells in (one, other):
+        common = cells[cells["code_size"].isin(sizes) & (cells["n"] >= MINIMUM_SEEDS)]
+        means = common.groupby("architecture")["mean"]
+        found.append(means.mean()[means.size() == len(sizes)])
+    return found
 
 
 def _compare(one: pd.Series[float], other: pd.Series[float]) -> tuple[int, float]:

@@ -57,6 +57,7 @@ def cost(results: StudyResults) -> Table | Absent:
         ]
     )
     hours = results.trials.groupby("phase", observed=True)["device_seconds"].sum() / 3600
+    by_phase = ", ".join(f"{phase} {value:.2f}" for phase, value in hours.items())
     devices = ", ".join(str(device) for device in trials["device"].dropna().unique())
     return Table(
         "cost",
@@ -77,7 +78,7 @@ def cost(results: StudyResults) -> Table | Absent:
         sections=list_group_sections(results),
         footnotes=(
             f"Measured on: {devices}.",
-            "Device hours in all: " + ", ".join(f"{phase} {value:.2f}" for phase, value in hours.items()) + ".",
+            f"Device hours of the trials in this report: {by_phase}.",
         ),
     )
 

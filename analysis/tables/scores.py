@@ -114,6 +114,7 @@ class ScoreTable:
 
     Attributes:
         caption: what the metrics are, with units.
+        of_classes: what of it, in front of the rest, is said only where data have labels.
         evaluators: whose scores are shown.
         main: the metrics that are ranked and shown where space is short.
         by_image: those that are means over the test images, kept image by image.
@@ -125,6 +126,7 @@ class ScoreTable:
     evaluators: tuple[str, ...]
     main: tuple[Metric, ...]
     by_image: tuple[Metric, ...] = ()
+    of_classes: str = ""
 
 
 RECONSTRUCTION = ScoreTable(
@@ -150,13 +152,13 @@ CLASSIFICATION = ScoreTable(
 CLUSTERING = ScoreTable(
     "clustering",
     "Clustering of the codes",
-    "Agreement of clusters of the codes with the classes, which the clustering has not seen: accuracy by optimal "
-    "assignment, normalised mutual information (NMI), adjusted Rand index (ARI); silhouette needs no classes. Clusters "
-    "are of whitened codes, by k-means and, where a study asks for it, by UMAP and a Gaussian mixture (N2D), of the "
-    "decoder's first layer, and of raw codes. An invertible map of the code, which "
-    "changes no reconstruction, changes the last: they are ranked where rows have no others.",
+    "Clusters are of whitened codes, by k-means and, where a study asks for it, by UMAP and a Gaussian mixture (N2D), "
+    "of the decoder's first layer, and of raw codes. An invertible map of the code, which changes no reconstruction, "
+    "changes the last: they are ranked where rows have no others.",
     ("k_means_whitened", "k_means_decoder_layer", "k_means", "umap_gmm"),
     (K_MEANS_ACCURACY, K_MEANS_NMI, K_MEANS_ARI, N2D_ACCURACY),
+    of_classes="Agreement of clusters of the codes with the classes, which the clustering has not seen: accuracy by "
+    "optimal assignment, normalised mutual information (NMI), adjusted Rand index (ARI); silhouette needs no classes. ",
 )
 CODE = ScoreTable(
     "code",
@@ -208,7 +210,8 @@ def score_table(results: StudyResults, spec: ScoreTable) -> Table | Absent:
             return Absent(spec.name, spec.title, NO_LABELS)
         what = f"no confirmed run has scores of {' or '.join(spec.evaluators)}"
         return make_absent(results, spec.name, spec.title, what)
-    main = {metric.key for metric in ranked}
+    # Where none of those is there, as of clusters without classes, a terminal and a page show what there is.
+    main = {metric.key for metric in ranked} & {metric.key for metric in metrics} or {metric.key for metric in metrics}
     frame = tabulate_scores(results, scores, metrics, ranked)
     crossed = cross_confirmed(results)
     by_image = {metric.key for metric in spec.by_image if len(select_metric(crossed, metric))}
@@ -226,7 +229,9 @@ def score_table(results: StudyResults, spec: ScoreTable) -> Table | Absent:
     over = ((IMAGES_CAPTION if by_image else SEEDS_ALONE_CAPTION),) if spec.by_image else ()
     ranking = (describe_letters(frame),) if marks.notna().any(axis=None) else ()
     footnotes: tuple[str, ...] = (SWITCHES_FOOTNOTE,) if (marks == "unranked").any(axis=None) else ()
-    if spec is CLUSTERING and not all(study.labelled for study in results.studies):
+    labelled = [study.labelled for study in results.studies]
+    caption = (spec.of_classes if any(labelled) else "") + spec.caption
+    if spec is CLUSTERING and not all(labelled):
         footnotes += (NO_LABELS,)
     if any(metric.evaluator == "objective" for metric in metrics):
         footnotes += (OBJECTIVE_FOOTNOTE,)
@@ -235,7 +240,7 @@ def score_table(results: StudyResults, spec: ScoreTable) -> Table | Absent:
     return Table(
         spec.name,
         spec.title,
-        " ".join((spec.caption, ESTIMATE_CAPTION, *over, *ranking, FAILURES_CAPTION)),
+        " ".join((caption, ESTIMATE_CAPTION, *over, *ranking, FAILURES_CAPTION)),
         frame,
         (*columns, FAILURES),
         sections=list_group_sections(results),
@@ -288,7 +293,7 @@ def differences(results: StudyResults) -> Table | Absent:
         title,
         "Model minus the other, which has the better mean, of the same code size and arm: mean ± half of Welch's 95 % "
         "interval (seeds of the one that has fewer); p of Welch's test, Holm-adjusted over the pairs of the metric at "
-        "this code size and arm. * worse at 5 %. Under 3 seeds there is no test.",
+        "this code size and arm. * worse at 5 %. No test under 3 seeds, or where no seed changes the scores of either.",
         frame,
         (
             Column("measure", "Measure"),

@@ -146,6 +146,9 @@ def answers(results: StudyResults) -> list[str]:
         said = [sentence for sentence in said if sentence]
         prefix = f"{study.name}: " if len(results.studies) > 1 else ""
         sentences += [f"{prefix}{said[0]}", *said[1:]]
+    if isinstance(orders, Table):  # Those of two studies are of neither.
+        between = orders.frame[~orders.frame["study"].isin([study.name for study in results.studies])]
+        sentences += [_say_order(between)] if len(between) else []
     return sentences
 
 
@@ -173,14 +176,24 @@ def _say_which(results: StudyResults, study: Study, models: pd.DataFrame) -> str
 
 
 def _say_classic(results: StudyResults, study: str, models: pd.DataFrame) -> str:
-    """Say what the classic auto-encoder reaches, which is not ranked; nothing where it was not run."""
-    code_sizes, best = str(models["code_sizes"].iloc[0]), models.loc[models["mark"] != "", "share"]
+    """Say what the classic auto-encoder reaches, which is not ranked; nothing where it was not run.
+
+    Lower or higher than the best models is said where the intervals are apart.
+    """
+    code_sizes = str(models["code_sizes"].iloc[0])
+    best = 100 * models.loc[models["mark"] != "", ["share", "half_width"]].astype("float64")
     measured = measure_share(results, study, CLASSIC, code_sizes)
     if measured is None:
         return ""
     share, width = measured
-    between = f"an error between those of {join_labels(map(results.get_label, best.index))}"
-    error = "a lower error" if share < 100 * best.min() else "a higher error" if share > 100 * best.max() else between
+    near = best.index[(best["share"] - share).abs() <= best["half_width"] + width]
+    if len(near):
+        those = "those" if len(near) > 1 else "that"
+        error = f"an error not shown to differ from {those} of {join_labels(map(results.get_label, near))}"
+    elif share < best["share"].min() or share > best["share"].max():
+        error = "a lower error" if share < best["share"].min() else "a higher error"
+    else:
+        error = f"an error between those of {join_labels(map(results.get_label, best.index))}"
     parameters = results.trials.loc[results.trials["architecture"] == CLASSIC, "parameters"].median()
     how = compare_recipes(results, study).get(CLASSIC)
     recipe = f" It {how}, so this does not compare architectures." if how else ""
@@ -369,8 +382,10 @@ def _say_training(results: StudyResults, study: str, seeds: int) -> str:
 
 def _say_lowest(results: StudyResults, study: Study) -> list[str]:
     """Say that nothing is compared, and which model has the lowest mean error; nothing without a confirmed one."""
-    scores = select_metric(select_ranked(results, select_confirmed_scores(results)), SQUARED_ERROR)
-    scores = scores[(scores["study"] == study.name) & (scores["arm"] == "tuned")]
+    every = select_metric(select_confirmed_scores(results), SQUARED_ERROR)
+    every = every[every["study"] == study.name]
+    scores = select_ranked(results, every)
+    scores = scores[scores["arm"] == "tuned"]
     if scores.empty:
         return []
     size = scores["code_size"].max()
@@ -380,11 +395,14 @@ def _say_lowest(results: StudyResults, study: Study) -> list[str]:
     prefix = f"{study.name}: " if len(results.studies) > 1 else ""
     enough = (models["count"] >= MINIMUM_SEEDS).sum() > 1
     takes = "PCA's error, which is not there" if enough else f"two ranked models with {MINIMUM_SEEDS} seeds each"
-    return [
-        f"{prefix}Nothing is compared: that takes {takes}. The lowest mean "
-        f"squared error per test image is that of {results.get_label(best)}, {mean:.2f} from {seeds:.0f} "
-        f"seed{'s' if seeds > 1 else ''} at code size {size}."
-    ]
+    pca = every.loc[(every["architecture"] == "pca") & (every["code_size"] == size), "value"].mean()
+    lowest = (
+        f"Nothing is compared: that takes {takes}. The lowest mean squared error per test image is that of "
+        f"{results.get_label(best)}, {mean:.2f} from {seeds:.0f} seed{'s' if seeds > 1 else ''} at code size {size}"
+        f"{'' if pd.isna(pca) else f'; PCA has {pca:.2f}'}."
+    )
+    said = [sentence for sentence in (_say_trial_run(results, study.name), lowest) if sentence]
+    return [f"{prefix}{said[0]}", *said[1:]]
 
 
 def _say_trial_run(results: StudyResults, study: str) -> str:

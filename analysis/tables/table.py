@@ -16,6 +16,7 @@ import pandas as pd
 
 from analysis.provenance import format_command
 from analysis.results import StudyResults, select_confirmed
+from analysis.stats.aggregate import CELL
 from analysis.stats.contrasts import MINIMUM_SEEDS
 from trainables.models.architectures import BUILT_IN
 
@@ -86,18 +87,31 @@ def make_absent(
 
 
 def make_incomparable(results: StudyResults, name: str, title: str, what: str) -> Absent:
-    """Return the record of a table that needs two ranked models of enough seeds, with the command that gives them."""
+    """Return the record of a table that needs two ranked models of enough seeds, with the command that gives them.
+
+    Without a command where all have run already, with enough seeds: what diverged or failed does so again.
+    """
+    unranked = [model for model, row in results.models.items() if not row.ranked]
     commands = []
     for study in results.studies:
-        confirmed = select_confirmed(results.trials[results.trials["study"] == study.name])
-        ranked = [name for name in dict.fromkeys(confirmed["architecture"]) if results.models[name].ranked]
+        planned = study.manifest["config"].get("seeds")
+        # To ask for fewer than the study has would be to take some away.
+        seeds = max(MINIMUM_SEEDS, planned) if isinstance(planned, int) else MINIMUM_SEEDS
+        trials = results.trials[(results.trials["study"] == study.name) & (results.trials["phase"] == "confirm")]
+        control = trials["arm"] == "control"
+        own = trials[~control & ~trials["architecture"].isin(unranked)]
+        ended = own.groupby(CELL, observed=True).size()
+        if len(own["architecture"].drop_duplicates()) > 1 and (ended >= seeds).all() and control.any():
+            continue
+        ranked = [*map(str, dict.fromkeys(select_confirmed(own)["architecture"]))]
         if len(ranked) < 2:
             others = [other for other in BUILT_IN if other not in ranked and BUILT_IN[other].ranked]
             names = " ".join([*ranked, *others[: 2 - len(ranked)]])
-            commands.append(format_command(study, "search confirm", f"--architectures {names} --seeds {MINIMUM_SEEDS}"))
+            commands.append(format_command(study, "search confirm", f"--architectures {names} --seeds {seeds}"))
         else:
-            commands.append(format_command(study, "confirm", f"--seeds {MINIMUM_SEEDS}"))
-    return Absent(name, title, f"{what}. To get it: {' and '.join(dict.fromkeys(commands))}")
+            commands.append(format_command(study, "confirm", f"--seeds {seeds}"))
+    told = " and ".join(dict.fromkeys(commands))
+    return Absent(name, title, f"{what}. To get it: {told}" if told else what)
 
 
 def choose_code_size(table: Table, preferred: int) -> tuple[Table, list[int]]:
@@ -114,12 +128,13 @@ MARKS = {"unranked": "†", "significant": "*"}
 LETTERS_CAPTION = (
     "Letters, column by column: two models of the same code size and arm that share a letter are not shown to differ, "
     "two that share none differ (Welch's test of every pair, Holm-adjusted over the pairs, 5 %); the best mean has an "
-    "a. Not shown to differ does not mean equal. Models of fewer than 3 seeds are not compared and have no letter."
+    "a. Not shown to differ does not mean equal. Models of fewer than 3 seeds are not compared and have no letter; nor "
+    "are two compared whose scores no seed changes."
 )
 BRIEF_LETTERS = "Models that share a letter are not shown to differ (Welch, Holm-adjusted, 5 %)."
 NO_LETTERS_CAPTION = (
     "No letters that say which models differ: a comparison needs two ranked models of the same code size and arm with "
-    "at least 3 seeds each."
+    "at least 3 seeds each, whose scores vary over them."
 )
 ESTIMATE_CAPTION = "Mean ± half of the 95 % t interval over seeds (number of seeds), collapsed runs included."
 IMAGES_CAPTION = (

@@ -104,6 +104,9 @@ def print_status(config: StudyConfig, folder: Location, retry_failed: bool = Fal
     if config.until_decided:
         print(f"looks:     {describe_looks(plan)}")
     print(f"results:   {store.folder}")
+    if not typed and (others := len(rows) - plan.done):
+        told = shlex.quote(str(store.folder))
+        print(f"           {others} of its trials are of other flags: --status {told} tells of all")
     holder = store.find_holder()
     idle = "nobody; to go on: the same command without --status" if missing and not typed else "nobody"
     print(f"run by:    {holder or idle}", flush=True)
@@ -146,13 +149,13 @@ def print_status_as_json(config: StudyConfig, folder: Location, retry_failed: bo
 
 
 def print_missing(config: StudyConfig, folder: Location, retry_failed: bool = False) -> None:
-    """Print the ids of the trials that the rows lack, one a line, in the order of phases.
+    """Print the ids of the trials that the rows lack and that can run, one a line, in the order of phases.
 
     Raises:
         InputError: as `print_status`.
     """
     _, plan = _open_study(config, folder, retry_failed)
-    for planned in plan.list_pending():
+    for planned in plan.list_runnable():
         print(planned.trial_id)
 
 

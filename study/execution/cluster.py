@@ -145,7 +145,7 @@ def connect(
     except SystemExit:  # While Ray starts, this is its answer to SIGTERM.
         failed = False
         if threading.current_thread() is threading.main_thread():
-            interrupt()  # From here on further signals change nothing.
+            interrupt(threading.main_thread())  # From here on further signals change nothing.
         raise KeyboardInterrupt from None
     finally:
         local.watch_no_more()

@@ -109,8 +109,12 @@ class Estimate:
 def estimate_plan(config: StudyConfig, plan: Plan, dataset: Dataset, resources: Resources) -> Estimate:
     """Return the work that the plan still has to run, at the speed of this process."""
     device = torch.device("cuda" if resources.gpus_per_trial and torch.cuda.is_available() else "cpu")
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    return estimate_work(config, plan.list_runnable(), dataset, device)
+    try:
+        return estimate_work(config, plan.list_runnable(), dataset, device)
+    finally:
+        torch.set_num_threads(threads)  # of a notebook, which trains models of its own
 
 
 def estimate_work(config: StudyConfig, planned: list[PlannedTrial], dataset: Dataset, device: torch.device) -> Estimate:

@@ -67,6 +67,7 @@ class LocalRay:
     """From `start` to `stop` a launch is interrupted, in words, when Ray is no longer there."""
 
     def __init__(self) -> None:
+        self._launching = threading.current_thread()
         self._node: Any = None  # once Ray is there
         self._folder = ""
         self._made: str | None = None
@@ -244,7 +245,7 @@ class LocalRay:
                 if sys.stderr is sys.__stderr__:  # Ray's core repeats every second that it cannot be reached.
                     sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)
                     os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
-                interrupt()
+                interrupt(self._launching)
                 return
 
     def _list_started(self) -> dict[Any, str]:

@@ -25,9 +25,20 @@ class RayletEnded(Exception):
 
 
 def list_ray_processes() -> list[Any]:
-    """Return Ray's processes below this one, as psutil has them."""
-    below = psutil.Process().children(recursive=True)
-    return [process for process in below if is_rays(read_command(process))]
+    """Return Ray's processes that this one has started, and those below them, as psutil has them.
+
+    Another study may run below this process, too: its Ray is below a process that is none of Ray's.
+    """
+    started = [process for process in psutil.Process().children() if is_rays(read_command(process))]
+    below = [process for parent in started for process in _list_below(parent)]
+    return [process for process in (*started, *below) if is_rays(read_command(process))]
+
+
+def _list_below(parent: Any) -> list[Any]:
+    try:
+        return list(parent.children(recursive=True))
+    except psutil.Error:
+        return []
 
 
 def is_rays(command: list[str]) -> bool:

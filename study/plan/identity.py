@@ -16,7 +16,7 @@ from study.config.study_config import PUBLISHED_RECIPE, SEARCH_METRICS, StudyCon
 from study.plan.looks import DECLARED, declare_looks
 from study.plan.trials import list_skipped_cells, list_skipped_levels
 from study.storage import provenance
-from study.storage.location import Location
+from study.storage.location import Location, hide_credentials
 from study.storage.schema import SCHEMA_VERSION
 from trainables.data.datasets import data_name
 from trainables.data.images import Dataset
@@ -112,7 +112,7 @@ def next_manifest(
             )
     launch = {
         "started_at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "command": shlex.join(sys.argv),
+        "command": hide_credentials(shlex.join(sys.argv)),
         "seeds": config.seeds,
         "seeds_at": config.as_dict()["seeds_at"],
         "git_commit": commit,

@@ -105,11 +105,20 @@ def has_look_ended(config: StudyConfig, rows: Rows, extended: Mapping[str, int])
 
 
 def _sort_cells(looks: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Return the looks with their models and code sizes in one order."""
+    """Return the looks with their models and code sizes in one order, without levels: those that are declared hold.
+
+    They follow from the seeds; another version of Python works them out with another last digit.
+    """
     if looks is None:
         return None
     sizes = sorted(zip(looks["code_sizes"], looks["seeds_first"], strict=True))
-    return {**looks, "architectures": sorted(looks["architectures"]), "code_sizes": sizes, "seeds_first": None}
+    return {
+        **looks,
+        "architectures": sorted(looks["architectures"]),
+        "code_sizes": sizes,
+        "seeds_first": None,
+        "levels": None,
+    }
 
 
 def _join(values: Sequence[object]) -> str:

@@ -271,9 +271,11 @@ class Plan:
     def find_lost_groups(self) -> list[Group]:
         """Return the groups whose trials have all ended without one that the tables can use.
 
-        Those of a search without a winner, and others whose trials all failed: that trials diverge is a result.
+        Those of a search without a winner, or what follows from it where it is not planned, and others whose trials all
+        failed: that trials diverge is a result.
         """
         without = set(self.list_cells_without_result())
+        follows = () if "search" in self.config.phases else without
         final = list_rounds(self.config)[-1].number
         return [
             group
@@ -281,7 +283,8 @@ class Plan:
             if (
                 group.cell in without and group.round == final
                 if group.phase == "search"
-                else self._ended[group].total() == self._ended[group]["failed"] == count
+                else (group.arm == "tuned" and group.cell in follows)
+                or self._ended[group].total() == self._ended[group]["failed"] == count
             )
         ]
 

@@ -6,6 +6,7 @@ store it is one put, which shows all of it or nothing.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import time
@@ -25,6 +26,9 @@ PATIENCE_SECONDS = 120.0
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.1, 10.0
 REQUESTS_AT_ONCE = 16
+
+NO_FLUSH_OF_FOLDERS = (errno.EINVAL, errno.EBADF, errno.ENOTSUP)
+"""What mounts answer that cannot flush a folder, as those of some networks: what is in it is whole there, too."""
 
 PARTIAL = ".partial"
 """Suffix of half-written files, whose names start with a dot."""
@@ -147,5 +151,8 @@ def _flush_folder(folder: Path) -> None:
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
+    except OSError as error:
+        if error.errno not in NO_FLUSH_OF_FOLDERS:
+            raise
     finally:
         os.close(handle)

@@ -9,6 +9,7 @@ and files:
 from __future__ import annotations
 
 import os
+import re
 import sys
 from contextlib import suppress
 from dataclasses import dataclass
@@ -45,6 +46,11 @@ class Location:
     def local(self) -> Path | None:
         """The path on a disk or mount of this machine; None in an object store."""
         return Path(self.path) if isinstance(self.filesystem, pyarrow.fs.LocalFileSystem) else None
+
+
+def hide_credentials(text: str) -> str:
+    """Return a text with what stands before the host of a URL in it, as a password, left out: ``sql://***@host/name``."""
+    return re.sub(r"(?<=://)[^/\s]*@", "***@", text)
 
 
 def parse_location(text: str | Path) -> Location:

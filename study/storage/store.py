@@ -265,10 +265,12 @@ class Store:
         """Raise what stopped the writing, if anything did.
 
         Raises:
-            StorageError: the folder could not be written for longer than the store's patience.
+            StorageError: the folder could not be written for longer than the store's patience, or another launcher has
+                taken it over.
         """
         if self._failure is not None:
             raise self._failure
+        self._lock.check()
 
     def _write_waiting(self) -> None:
         while (ended := self._waiting.get()) is not None:

@@ -84,10 +84,11 @@ def test_everything_that_a_report_is_made_of_counts(
     seen.add(digest("a"))
     (tmp_path / "analysis").mkdir()
     monkeypatch.setattr(freshness, "PACKAGES", tmp_path)
-    for text in ("", "pass"):
-        (tmp_path / "analysis" / "report.py").write_text(text)
-        seen.add(digest("a"))
-    assert len(seen) == 6
+    for name in ("report.py", "page.html", "page.css", "page.js"):
+        for text in ("", "pass"):
+            (tmp_path / "analysis" / name).write_text(text)
+            seen.add(digest("a"))
+    assert len(seen) == 4 + 5  # an empty file leaves the digest as it is
 
 
 @pytest.mark.parametrize("output", ["study", "."])

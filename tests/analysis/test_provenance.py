@@ -111,6 +111,35 @@ def test_seeds_that_were_added_when_results_could_be_seen_are_told(
     assert (told in answers(results)) == bool(said)
 
 
+@pytest.mark.parametrize(
+    ("flags", "counts"),
+    [
+        ("--phase ablate --factors loss", False),
+        ("--phase=search", False),
+        ("--pha search ablate --seeds 5", False),
+        ("--phase search confirm ablate --factors loss", True),
+        ("--phase confirm", True),
+        ("--preset quick", True),  # the phases of the preset, whatever they are
+    ],
+)
+def test_a_launch_that_confirms_nothing_changes_no_confirmed_seeds(flags: str, counts: bool, tmp_path: Path) -> None:
+    """Neither more seeds of ablations nor fewer are looks at confirmed runs, which ended in March 2026."""
+    folder = write_synthetic_study(tmp_path, architectures=("model_1", "model_4"), code_sizes=(10,), search_trials=1)
+    manifest = json.loads((folder / "study.json").read_text())
+    for seeds, told in ((8, "Seeds were added"), (3, "with fewer than were planned")):
+        manifest["launches"] = [
+            {
+                "started_at": "2026-01-01T00:00:00+00:00",
+                "seeds": 5,
+                "command": "study/launch.py --phase search confirm",
+            },
+            {"started_at": "2027-01-01T00:00:00+00:00", "seeds": seeds, "command": f"study/launch.py {flags}"},
+        ]
+        (folder / "study.json").write_text(json.dumps(manifest))
+        results = load_study(folder)
+        assert (told in describe_looking(results, results.studies[0])) == counts
+
+
 TUNED, PUBLISHED = ("tuned", 10), ("published", 10)
 
 

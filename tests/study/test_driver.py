@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import json
 import os
@@ -11,6 +12,7 @@ import time
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -326,3 +328,34 @@ def test_a_storage_of_optuna_that_fails_at_the_end_does_so_after_all_else_is_tol
     told = capsys.readouterr().out
     assert f"results: {store.folder}" in told
     assert "next:   " in told
+
+
+def test_a_report_that_cannot_be_written_is_no_success(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing is to be opened then; the same command makes it once there is room."""
+    config = small_config(architectures=("model_4",), validation_seeds=1)
+    store = Store(write_rows(config, tmp_path, lambda planned, _: 100.0 + planned.number))
+    (tmp_path / config.name / "report").write_text("in the way")
+    options = RunOptions(results_dir=str(tmp_path), command=("study/launch.py",))
+    assert _conclude(Plan(config, store.read_trials()), store, options) == 2
+    told = capsys.readouterr()
+    assert "cannot be written" in told.err
+    assert "makes the report" in told.out
+    assert "webbrowser" not in told.out
+
+
+@pytest.mark.parametrize(("name", "fewer"), [("trials", 3), ("finalists", 2), ("validation_seeds", 1)])
+def test_a_smaller_search_does_not_replace_winners_that_were_confirmed(name: str, fewer: int, tmp_path: Path) -> None:
+    """As a launch of the ablations alone that leaves a flag out; a study that has confirmed nothing may do with it."""
+    config = small_config(architectures=("model_4",), trials=5, finalists=3)
+    for stop_after, refused in ((1, False), (100_000, True)):
+        store = Store(write_rows(config, tmp_path, lambda planned, _: 100.0 + planned.number, stop_after))
+        smaller = dataclasses.replace(config, phases=("search", "ablate"), **dict[str, Any]({name: fewer}))
+        plan = Plan(smaller, store.read_trials())
+        manifest = store.read_manifest()
+        before = getattr(config, name)
+        told = pytest.raises(
+            InputError, match=f"{name} {fewer} in a study .* search with {name} {before} were confirmed"
+        )
+        with told if refused else nullcontext():
+            study_run._require_search(plan, manifest)
+        study_run._require_search(Plan(dataclasses.replace(config, seeds=1), store.read_trials()), manifest)

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from study import launch
 from study.config.presets import study_config
 from study.run import load_study_data
 from trainables.errors import InputError
@@ -44,3 +45,20 @@ def test_a_batch_larger_than_the_search_trains_on_is_refused(tmp_path: Path) -> 
     assert load_study_data(study_config("quick", dataset=path), None).name == "mine"
     with pytest.raises(InputError, match="batch_size 100 with 50 training images"):
         load_study_data(study_config("sample", dataset=path), None)
+
+
+@pytest.mark.slow
+def test_a_study_whose_images_are_not_here_is_planned_without_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A dry run downloads nothing; what takes time is measured on as many other images."""
+    monkeypatch.delenv("CAE_STUDY_DATA", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
+    flags = ["--preset", "sample", "--architectures", "unpool_only", "--results-dir", str(tmp_path / "results")]
+    assert launch.main([*flags, "--dry-run"]) == 0
+    shown = capsys.readouterr().out
+    assert "note: mnist is not here: a launch downloads 12 MB of it first" in shown
+    assert "trials:" in shown and "estimate:" in shown
+    assert not list(tmp_path.rglob("*mnist*"))

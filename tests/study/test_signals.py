@@ -176,3 +176,23 @@ def test_a_signal_that_the_system_answered_before_is_left_to_it() -> None:
     script = "from study.signals import keeps_answer_to_sigterm as keeps\nwith keeps():\n    pass"
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_launch_in_a_thread_is_interrupted_there() -> None:
+    """Whoever runs it, as a server in its main thread, goes on."""
+    heard, started = [], threading.Event()
+
+    def run() -> None:
+        try:
+            started.set()
+            while True:
+                time.sleep(0.01)
+        except KeyboardInterrupt:
+            heard.append(threading.current_thread())
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    started.wait()
+    signals.interrupt(thread)
+    thread.join(10)
+    assert heard == [thread]

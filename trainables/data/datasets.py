@@ -182,6 +182,29 @@ def load_dataset(name: str, data_dir: Path | None = None) -> Dataset:
     return build_dataset(name, training, facts.validation_size, test)
 
 
+def count_missing_bytes(name: str, data_dir: Path | None = None) -> int:
+    """Return how many bytes `load_dataset` would download; 0 where it finds its files, or looks in a named folder."""
+    if is_own_data(name) or name not in DATASETS or data_dir is not None or os.environ.get(DATA_VARIABLE):
+        return 0
+    folder = _find_cache() / name
+    return sum(file.bytes for file in DATASETS[name].files if not (folder / file.name).exists())
+
+
+def make_stand_in(name: str) -> Dataset:
+    """Return as many images as data set ``name`` has, digits of scikit-learn again and again: what takes as long.
+
+    They serve to plan a study whose images are not here.
+    """
+    facts, (digits, _) = DATASETS[name], _load_digits()
+    assert digits.labels is not None
+
+    def repeat(count: int) -> LabelledImages:
+        places = np.resize(np.arange(len(digits)), count)
+        return freeze_images(digits.pixels[places], np.asarray(digits.labels)[places])
+
+    return build_dataset(name, repeat(facts.training_size), facts.validation_size, repeat(facts.test_size))
+
+
 def read_idx(data: bytes) -> NDArray[np.uint8]:
     """Return the array in an IDX file of unsigned bytes, gzipped or not.
 

@@ -48,12 +48,14 @@ def reconstructions(results: StudyResults) -> Drawing | Absent:
         axes.set_title("Error", loc="right", fontsize=8)
     originals = [name for name, row in results.models.items() if row.lossless]
     there = "" if kept["architecture"].isin(originals).any() else " The originals are left out: no run kept them."
+    clipped = " PCA's images are drawn clipped to [0, 1]; its error is of them as they are, not clipped."
+    clipped = clipped if (kept["architecture"] == "pca").any() else ""
     return Drawing(
         name,
         title,
         "A model with switches redraws the originals whatever its code holds: they give its decoder the places of the "
         "ink. The first test images, ink dark, and their reconstructions by one confirmed run per model (the first "
-        f"seed); error: that run's squared error per image, averaged over all test images.{there}{left_out}",
+        f"seed); error: that run's squared error per image, averaged over all test images.{clipped}{there}{left_out}",
         figure,
     )
 

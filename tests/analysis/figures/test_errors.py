@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +72,14 @@ def test_error_by_code_size_shows_means_and_intervals(results: StudyResults) -> 
             np.testing.assert_allclose(
                 pca[1], [true_score(evaluator, metric, "pca", size, "control", 1) for size in SIZES]
             )
+
+
+def test_the_caption_says_that_pcas_images_are_not_clipped(results: StudyResults) -> None:
+    """Where PCA is drawn: other parts of a report compare with its images clipped to [0, 1], whose error is lower."""
+    told = "that of PCA is of its images as they are, not clipped to [0, 1]"
+    assert told in drawn(error_by_code_size(results)).caption
+    trials = results.trials[results.trials["architecture"] != "pca"]
+    assert told not in drawn(error_by_code_size(dataclasses.replace(results, trials=trials))).caption
 
 
 def test_with_one_code_size_models_stand_side_by_side(tmp_path: Path) -> None:

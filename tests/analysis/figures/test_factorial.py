@@ -54,10 +54,13 @@ def test_what_differs_is_marked_and_switches_are_not_tested(crossed: StudyResult
     name, other = "reconstruction_squared_error_difference", "linear_classifier_error_difference"
     assert frame.loc["stride - max", f"{name}_mark"] == "significant"
     assert frame.loc["switches - corner, max", f"{name}_mark"] == "unranked"
-    assert frame[f"{name}_p_holm"].isna().tolist() == [False] * 10 + [True]
+    # One of the interactions is .75 by every seed.
+    same = "(average - max) with tile - with corner"
+    assert frame.index[frame[f"{name}_p_holm"].isna()].tolist() == [same, "switches - corner, max"]
+    assert frame.loc[same, f"{name}_mark"] == ""
     tested = frame[f"{name}_p_value"].dropna()
-    assert len(tested) == 10
-    assert frame[f"{name}_p_holm"].min() == pytest.approx(10 * tested.min())
+    assert len(tested) == 9
+    assert frame[f"{name}_p_holm"].min() == pytest.approx(9 * tested.min())
     assert frame[f"{other}_p_holm"].notna().sum() == 11
 
 

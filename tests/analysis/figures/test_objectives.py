@@ -134,6 +134,23 @@ def test_every_score_is_a_curve_over_the_strengths(objectives: StudyResults) -> 
     assert legend == ["Reconstruction", "Denoising", "Variational", "k-sparse", "What-where"]
 
 
+def test_an_objective_without_strengths_is_a_horizontal_line(objectives: StudyResults) -> None:
+    """As one of a user's own may be: its mean with its band, like plain reconstruction, and so the caption says."""
+    assert "objective without strengths" not in drawn(objective_strengths(objectives)).caption
+    denoising = (objectives.trials["objective"] == "denoising").fillna(False)
+    trials = objectives.trials[~(denoising & (objectives.trials["phase"] == "ablate"))]
+    trials = trials.assign(objective_strength=trials["objective_strength"].mask(denoising))
+    plot = drawn(objective_strengths(dataclasses.replace(objectives, trials=trials)))
+    axes = [axes for axes in plot.figure.axes if axes.get_title() == "Linear error"][-1]
+    colour = find_colour(objectives, "denoising")
+    mean, _ = mean_and_half_width(expected("denoising", "middle", "linear_classifier", "error"))
+    found = [np.asarray(line.get_ydata(), dtype=float) for line in axes.lines if line.get_color() == colour]
+    assert [values[0] for values in found] == pytest.approx([mean])
+    assert len(axes.patches) == 2
+    assert "Denoising" in [text.get_text() for text in plot.figure.legends[0].get_texts()]
+    assert "band, and so an objective without strengths." in plot.caption
+
+
 def test_strengths_that_were_not_trained_give_no_curve(objectives: StudyResults) -> None:
     """The other two figures are of the middle strength as well."""
     confirmed = dataclasses.replace(objectives, trials=objectives.trials[objectives.trials["phase"] != "ablate"])

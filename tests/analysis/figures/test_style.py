@@ -51,6 +51,12 @@ def test_a_model_looks_the_same_in_every_figure(results: StudyResults) -> None:
     }
 
 
+def test_a_model_by_an_objective_that_no_study_tells_of_has_its_own_colour(results: StudyResults) -> None:
+    """As rows of a study whose file of objectives is gone."""
+    styles = choose_styles(results, pd.DataFrame({"architecture": ["model_4", "model_4-unheard_of"]}))
+    assert styles["model_4-unheard_of"].colour == styles["model_4"].colour
+
+
 def test_names_of_models_are_drawn_as_they_are(tmp_path: Path) -> None:
     """A dollar sign is no mathematics, and a leading underscore no reason to leave the legend."""
     names = ["_own", r"$\frac{1}{2$ & <b>"]

@@ -143,6 +143,13 @@ def test_the_rule_stands_in_the_finding_and_in_the_protocol(results: StudyResult
     assert RULE in " ".join((ROOT / "docs" / "protocol.md").read_text(encoding="utf-8").split())
 
 
+def test_differences_that_no_seed_changes_decide_nothing(study: StudyResults) -> None:
+    """A deviation of 0 would make them certain."""
+    table = judged(having(study, [("more", "less")] * 3, {"more": (12.0,) * 3, "plain": (4.0,) * 3}))
+    assert table.frame["verdict"].tolist() == ["not decided"] * 3
+    assert table.frame["mean_code_increase_difference_p_holm"].isna().all()
+
+
 @pytest.mark.parametrize(
     "lost",
     [

@@ -128,6 +128,19 @@ def test_a_seed_that_a_cell_lacks_takes_no_part(results: StudyResults) -> None:
     assert frame.loc[["stride - max", "average - corner", "switches - corner, max"], "n"].tolist() == [4, 4, 4]
 
 
+def test_an_effect_of_two_seeds_or_the_same_for_all_is_not_tested(results: StudyResults) -> None:
+    """Its interval stays; of errors that come in steps any difference would else be certain."""
+    (found,) = find_factorials(results)
+    cells = collect_cells(results, found, SQUARED_ERROR)
+    two = estimate_effects(cells[cells["seed"] <= 1002], found)
+    assert (two["n"] == 2).all()
+    assert two["half_width"].notna().all()
+    assert two["p_value"].isna().all()
+    same = cells.assign(value=[effect_of(*each) for each in zip(cells["pooling"], cells["unpooling"], strict=True)])
+    for values in (same["value"], same["value"] + 0.1 * cells["seed"]):  # the second with rounding
+        assert estimate_effects(cells.assign(value=values), found)["p_value"].isna().all()
+
+
 def test_of_two_models_with_one_combination_the_later_counts(results: StudyResults) -> None:
     """Model 4, whose search may have chosen other filter counts, is none of the factorial that stands beside it."""
     own = results.trials[results.trials["architecture"] == "max_corner"]

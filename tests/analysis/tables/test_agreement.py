@@ -12,6 +12,7 @@ import scipy.stats
 
 from analysis.results import load_studies, load_study
 from analysis.tables.agreement import agreement, compute_kendall_tau
+from analysis.tables.summary import answers
 from analysis.tables.table import Absent
 from study.plan.planned_trial import PlannedTrial
 from tests.analysis.tables.cells import made, shown
@@ -54,6 +55,26 @@ def test_orders_are_compared_over_code_sizes_metrics_and_arms(tmp_path: Path) ->
     assert len(frame) == 1 + 2 * 3 + 1
 
 
+def test_arms_are_compared_over_the_code_sizes_that_both_have(tmp_path: Path) -> None:
+    """The published arm at 10 alone, where the tuned one has another order than over both."""
+    results = made(tmp_path, architectures=MODELS, code_sizes=(2, 10))
+    left = (results.trials["arm"] == "published") & (results.trials["code_size"] == 2)
+    turned = results.scores["trial_id"].str.contains("-2-tuned-") & (results.scores["metric"] == "squared_error")
+    scores = results.scores.assign(value=results.scores["value"].mask(turned, 1000 - 20 * results.scores["value"]))
+    one = dataclasses.replace(results, trials=results.trials[~left], scores=scores)
+    frame = shown(agreement(one)).frame
+    (row,) = frame[frame["varied"] == "arm"].to_dict("records")
+    tuned, published = (
+        [
+            sum(true_score("reconstruction", "squared_error", name, 10, arm, number) for number in (1, 2, 3))
+            for name in MODELS
+        ]
+        for arm in ("tuned", "published")
+    )
+    assert row["tau"] == pytest.approx(scipy.stats.kendalltau(tuned, published).statistic)
+    assert row["tau"] > 0
+
+
 def test_orders_of_two_studies_are_compared_by_the_models_that_both_have(tmp_path: Path) -> None:
     """Four of five."""
     for name, models in (("a", MODELS), ("b", MODELS[:4])):
@@ -61,6 +82,8 @@ def test_orders_of_two_studies_are_compared_by_the_models_that_both_have(tmp_pat
     frame = shown(agreement(load_studies([tmp_path / "a", tmp_path / "b"]))).frame
     (row,) = frame[frame["varied"] == "study"].to_dict("records")
     assert (row["first"], row["second"], row["models"], row["tau"]) == ("a", "b", 4, 1.0)
+    (told,) = [each for each in answers(load_studies([tmp_path / "a", tmp_path / "b"])) if "Over studies" in each]
+    assert told.endswith("? Over studies yes (1.00).")
     manifest = json.loads((tmp_path / "b" / "study.json").read_text())
     manifest["dataset"]["name"] = "another"
     (tmp_path / "b" / "study.json").write_text(json.dumps(manifest))

@@ -21,6 +21,12 @@ def test_cost_puts_device_seconds_beside_what_they_buy(tables: Tables) -> None:
     )
 
 
+def test_hours_are_those_of_the_trials_that_are_there(tables: Tables) -> None:
+    """Others may have been superseded, or belong to another report."""
+    (told,) = [note for note in shown(tables["cost"]).footnotes if note.startswith("Device hours")]
+    assert told.startswith("Device hours of the trials in this report: search ")
+
+
 def test_search_shows_the_best_trial_and_what_tuning_gained(tables: Tables) -> None:
     """Of twelve: three pruned but one of them failed, one diverged; number 1 is the best, number 0 the published."""
     frame = shown(tables["search"]).frame

@@ -14,7 +14,15 @@ from analysis.rendering.text import format_cell
 from analysis.results import StudyResults
 from analysis.stats.crossed import cross_confirmed
 from analysis.stats.metrics import LINEAR_ERROR, MLP_ERROR, NEAREST_NEIGHBOUR_ERROR, SQUARED_ERROR, select_metric
-from analysis.tables.scores import CLASSIFICATION, CLUSTERING, CODE, NEIGHBOURHOOD, reconstruction, score_table
+from analysis.tables.scores import (
+    CLASSIFICATION,
+    CLUSTERING,
+    CODE,
+    NEIGHBOURHOOD,
+    NO_LABELS,
+    reconstruction,
+    score_table,
+)
 from analysis.tables.summary import summary
 from analysis.tables.table import IMAGES_CAPTION, SEEDS_ALONE_CAPTION
 from tests.analysis.tables.cells import Tables, line, look_at, made, scores_of, shown
@@ -205,6 +213,22 @@ def test_clusters_by_umap_stand_and_are_ranked_beside_those_by_k_means(tmp_path:
     runs = scores_of("model_4", evaluator="k_means_whitened", metric="accuracy") + 0.02
     assert row["umap_gmm_accuracy"] == pytest.approx(runs.mean())
     assert row["umap_gmm_accuracy_mark"] == row["k_means_whitened_accuracy_mark"]
+
+
+def test_clusters_of_data_without_labels_are_shown_where_space_is_short(results: StudyResults, tables: Tables) -> None:
+    """Their silhouettes, of which none is a main one; of classes there is nothing to say but that they are missing."""
+    table = shown(tables["clustering"])
+    assert table.caption.startswith("Agreement of clusters of the codes with the classes, ")
+    assert "k_means_whitened_silhouette" not in [column.name for column in table.columns if column.main]
+    (study,) = results.studies
+    unlabelled = {**study.manifest, "dataset": study.manifest["dataset"] | {"labelled": False}}
+    kept = results.scores[~results.scores["metric"].isin(["accuracy", "nmi", "ari"])]
+    studies = (dataclasses.replace(study, manifest=unlabelled),)
+    table = shown(score_table(dataclasses.replace(results, studies=studies, scores=kept), CLUSTERING))
+    shown_columns = [column.name for column in table.columns if column.main and column.kind == "estimate"]
+    assert shown_columns == ["k_means_whitened_silhouette", "k_means_silhouette"]
+    assert table.caption.startswith("Clusters are of whitened codes, ")
+    assert NO_LABELS in table.footnotes
 
 
 def test_letters_of_a_study_that_looks_come_with_its_looks(results: StudyResults, tables: Tables) -> None:

@@ -27,6 +27,7 @@ from analysis.tables.table import (
     Table,
     describe_letters,
     letter_models,
+    make_incomparable,
     make_letters,
 )
 from tests.analysis.tables.cells import line, made, shown
@@ -151,6 +152,40 @@ def test_models_without_a_test_have_no_letter() -> None:
     assert found["y"].to_dict() == {"near": "", "far": ""}
     assert describe_letters(pd.DataFrame({"error_mark": found["x"]})) == LETTERS_CAPTION
     assert describe_letters(pd.DataFrame({"error_mark": [*found["y"], "unranked", None]})) == NO_LETTERS_CAPTION
+
+
+@pytest.mark.parametrize(
+    ("planned", "lost", "ending"),
+    [
+        (2, (), " --phase confirm --seeds 3"),
+        ("many", (1,), "nothing to compare"),
+        (5, (1,), " --phase confirm --seeds 5"),  # two more seeds are planned
+        (3, (1,), "nothing to compare"),
+    ],
+)
+def test_what_makes_models_comparable_never_takes_seeds_away(
+    planned: object, lost: tuple[int, ...], ending: str, tmp_path: Path
+) -> None:
+    """Where all that is planned has run, and a run of each diverged, no command would change that."""
+    mishaps = {(name, 10, "tuned", number): "diverged" for name in ("model_1", "model_4") for number in lost}
+    results = made(tmp_path, seeds=2 if planned == 2 else 3, mishaps=mishaps)
+    (study,) = results.studies
+    config = study.manifest["config"] | {"seeds": planned}
+    changed = dataclasses.replace(study, manifest={**study.manifest, "config": config})
+    absent = make_incomparable(dataclasses.replace(results, studies=(changed,)), "t", "T", "nothing to compare")
+    assert absent.reason.startswith("nothing to compare")
+    assert absent.reason.endswith(ending)
+    without = dataclasses.replace(
+        results, studies=(changed,), trials=results.trials[results.trials["arm"] != "control"]
+    )
+    assert "--phase confirm" in make_incomparable(without, "t", "T", "nothing to compare").reason, "PCA is missing"
+
+
+def test_models_that_no_row_describes_are_taken_as_ranked(tmp_path: Path) -> None:
+    """Also by what says how to compare them."""
+    results = made(tmp_path, seeds=2)
+    unknown = dataclasses.replace(results, models={})
+    assert make_incomparable(unknown, "t", "T", "nothing").reason.endswith(" --phase confirm --seeds 3")
 
 
 def test_letters_of_a_table_are_those_of_the_tests_behind_it(tmp_path: Path) -> None:

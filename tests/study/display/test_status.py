@@ -89,6 +89,14 @@ def test_status_has_a_column_of_failures_where_some_failed(tmp_path: Path, capsy
     assert ["search,", "round", "1", "model_1-code10", "1/3", "1", "2"] in lines
 
 
+def test_status_of_some_flags_says_that_the_folder_has_more(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of a model that these flags leave out."""
+    begun(tmp_path, small_config(), 4)
+    told = shown(capsys, "--results-dir", str(tmp_path), "--status", "--architectures", "model_4")
+    assert f"2 of its trials are of other flags: --status {tmp_path / 'quick-digits'} tells of all" in told
+    assert "of other flags" not in shown(capsys, "--results-dir", str(tmp_path), "--status")
+
+
 def test_status_for_a_program_has_the_same_figures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """As one object of JSON; --json alone asks for nothing."""
     begun(tmp_path, small_config(), 4)

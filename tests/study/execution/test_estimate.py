@@ -159,7 +159,13 @@ def test_what_cannot_run_takes_no_time() -> None:
     taken = take_one(plan)
     assert taken is not None
     plan.finish(row_of(*taken, status="failed"))
-    work = estimate.estimate_plan(plan.config, plan, load_dataset("digits"), Resources(0, 1))
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)  # of a notebook, which has its own work for them
+    try:
+        work = estimate.estimate_plan(plan.config, plan, load_dataset("digits"), Resources(0, 1))
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
     assert work.trials == {"confirm": 4}
     assert work.training_seconds == 0.0
 

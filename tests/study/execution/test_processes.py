@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -20,6 +21,7 @@ from study.execution.processes import (
     get_name,
     is_alive,
     is_rays,
+    list_ray_processes,
     read_command,
     tell,
     wait_for_port,
@@ -81,3 +83,30 @@ def test_a_raylet_is_waited_for_until_it_is_ready_or_has_ended() -> None:
         wait_for_raylet(make_node({}, -9), lambda: False)
     with pytest.raises(TimeoutError, match="not ready"):
         wait_for_raylet(make_node({}, None), lambda: True)
+
+
+PARENT = """
+import os, subprocess, sys
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", os.environ["OF_RAY"]])
+print(child.pid, flush=True)
+child.wait()
+"""
+
+
+def test_the_ray_of_another_study_below_this_process_is_not_of_this_one() -> None:
+    """A server may run one study itself and another in a process of its own, whose Ray must live on."""
+    told, parents = [], []
+    for of_ray in ((ray.__file__,), ()):
+        command, environment = [sys.executable, "-c", PARENT, *of_ray], os.environ | {"OF_RAY": ray.__file__}
+        parents.append(subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True))
+        assert parents[-1].stdout is not None
+        told.append(int(parents[-1].stdout.readline()))
+    try:
+        seen = {process.pid for process in list_ray_processes()}
+        assert {parents[0].pid, told[0]} <= seen
+        assert not {parents[1].pid, told[1]} & seen
+    finally:
+        for pid in (*told, *(parent.pid for parent in parents)):
+            psutil.Process(pid).kill()
+        for parent in parents:
+            parent.communicate()

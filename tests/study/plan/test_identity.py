@@ -114,6 +114,15 @@ def test_every_launch_says_its_seeds_and_those_of_places_that_have_others() -> N
     assert said == [(3, []), (3, [["tuned", 10, 8]])]
 
 
+def test_a_launch_keeps_no_password_of_its_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reports repeat the command, and studies are passed on."""
+    monkeypatch.setattr(
+        "sys.argv", ["launch.py", "--optuna-storage", "postgresql://me:secret@db/optuna", "--seed", "3"]
+    )
+    manifest = next_manifest(study_config("quick"), load_dataset("digits"), None, parse_location("there"))
+    assert manifest["launches"][0]["command"] == "launch.py --optuna-storage postgresql://***@db/optuna --seed 3"
+
+
 def test_looks_stay_as_they_were_declared() -> None:
     """Whatever the order in which a later launch gives models and code sizes."""
     there, dataset = parse_location("there"), load_dataset("digits")

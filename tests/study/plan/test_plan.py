@@ -269,6 +269,23 @@ def test_a_group_is_lost_when_its_last_trial_failed_and_not_when_one_diverged() 
     assert {*map(str, resumed.find_lost_groups())} == {*everything, "model_1-code10, tuned"}
 
 
+@pytest.mark.parametrize(
+    ("phases", "lost"), [(("confirm",), "model_1-code10, tuned"), (("search", "confirm"), "search")]
+)
+def test_what_a_search_without_a_winner_leaves_is_told_by_launches_without_the_search_too(
+    phases: tuple[str, ...], lost: str
+) -> None:
+    """Else a launch that confirms nothing would end as if all were done."""
+    config = small_config(architectures=("model_1",), arms=("tuned",), trials=1)
+    plan = Plan(config, ())
+    rows = []
+    while (taken := take_one(plan)) is not None:
+        rows.append(row_of(*taken, status="failed" if taken[0].phase == "search" else "complete"))
+        plan.finish(rows[-1])
+    (told,) = Plan(dataclasses.replace(config, phases=phases), rows).find_lost_groups()
+    assert lost in str(told)
+
+
 @pytest.mark.parametrize("change", [{"trials": 5}, {"seeds": 3}, {"architectures": ("model_1", "model_4", "model_5")}])
 def test_more_trials_seeds_or_cells_extend_a_study(change: dict[str, Any]) -> None:
     """Rows at hand keep their place; only what is new runs."""

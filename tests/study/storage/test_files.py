@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -216,3 +219,21 @@ def test_a_file_has_its_name_only_once_it_is_whole_and_on_the_disk(
         "flush while the name holds b'after'",
     ]
     assert [each.name for each in tmp_path.iterdir()] == ["a.parquet"]
+
+
+@pytest.mark.parametrize(("answer", "written"), [(errno.EINVAL, True), (errno.EIO, False)])
+def test_a_mount_that_cannot_flush_a_folder_holds_a_study(
+    answer: int, written: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says so by some errors; others are trouble."""
+    flush = os.fsync
+
+    def refuse(handle: int) -> None:
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            raise OSError(answer, os.strerror(answer))
+        flush(handle)
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with nullcontext() if written else pytest.raises(OSError, match=os.strerror(answer)):
+        Storage(parse_location(tmp_path)).write("a.parquet", b"whole")
+    assert (tmp_path / "a.parquet").read_bytes() == b"whole"

@@ -202,6 +202,8 @@ def test_a_heart_beats_and_notices_that_the_study_was_taken_over(folder: str, mo
             assert time.monotonic() < deadline
             holder(folder, 0)
             beating.join(0.1)
+        with pytest.raises(StorageError, match="taken over by process 4711 of elsewhere"):
+            store.check()  # as at every epoch that a trial reports
         append(store, "a")
     assert json.loads(Storage(parse_location(folder)).read(lock.NAME))["token"] == "theirs"
     assert Store(folder).read_trials() == []

@@ -333,3 +333,19 @@ def test_reading_data_sets_needs_no_library_that_is_slow_to_import() -> None:
     """Those that download, train or hold the digits are imported where they are used."""
     code = "import sys, trainables.data.datasets; sys.exit(bool({'pooch', 'torch', 'sklearn'} & set(sys.modules)))"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_what_is_missing_is_counted_and_stood_in_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only what would be downloaded: a folder that is named is looked into, and never written."""
+    monkeypatch.delenv("CAE_STUDY_DATA", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    files = DATASETS["mnist"].files
+    assert datasets.count_missing_bytes("mnist") == sum(file.bytes for file in files)
+    (tmp_path / "cae-study" / "mnist").mkdir(parents=True)
+    (tmp_path / "cae-study" / "mnist" / files[0].name).write_bytes(b"")
+    assert datasets.count_missing_bytes("mnist") == sum(file.bytes for file in files[1:])
+    for name, folder in (("mnist", tmp_path), ("digits", None), ("mine.npz", None), ("unknown", None)):
+        assert datasets.count_missing_bytes(name, folder) == 0
+    stand_in = datasets.make_stand_in("mnist")
+    assert (len(stand_in.training), len(stand_in.validation), len(stand_in.test)) == (60_000, 10_000, 10_000)
+    assert stand_in.training.pixels.any(axis=(1, 2)).all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +43,14 @@ def test_the_caption_says_that_code_sizes_are_left_out(many_sizes: StudyResults,
     plot = drawn(reconstructions(many_sizes))
     assert len(plot.figure.axes) == 4 and plot.caption.endswith(" Some code sizes are left out.")
     assert "left out" not in drawn(reconstructions(results)).caption
+
+
+def test_the_caption_says_of_which_images_of_pca_the_error_is(results: StudyResults) -> None:
+    """They are drawn clipped to [0, 1]; nothing is said of PCA where it is not drawn."""
+    told = "PCA's images are drawn clipped to [0, 1]; its error is of them as they are, not clipped."
+    assert told in drawn(reconstructions(results)).caption
+    trials = results.trials[results.trials["architecture"] != "pca"]
+    assert "PCA" not in drawn(reconstructions(dataclasses.replace(results, trials=trials))).caption
 
 
 def test_without_originals_the_caption_says_so(tmp_path: Path) -> None:
