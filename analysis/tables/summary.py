@@ -165,8 +165,10 @@ def _say_which(results: StudyResults, study: Study, models: pd.DataFrame) -> str
         verb = f"{'has' if certain else 'may have'} the lowest squared error"
     elif len(best) == models["share"].notna().sum():
         verb = "are not shown to differ in their squared errors"
-    else:
+    elif (models["share"] >= best["share"].max()).sum() == len(models) - len(best) + 1:
         verb = "have the lowest squared errors and are not shown to differ"
+    else:  # One whose seeds scatter widely may be among them, while others of lower means are shown to be worse.
+        verb = "are the models that no other is shown to beat in squared error"
     which = (
         f"{join_words(names)} {verb}: on {study.manifest['dataset']['test_images']:,} test images {it_is} "
         f"{join_words(shares)} % of {describe_reference(results, study.name, code_sizes)}, {describe_sizes(code_sizes)}"

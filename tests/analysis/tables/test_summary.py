@@ -466,3 +466,17 @@ def test_switches_are_explained_where_a_model_has_them(tmp_path: Path) -> None:
         table = summary(load_study(study))
         assert isinstance(table, Table)
         assert any("switches carry the image past the code" in note for note in table.footnotes) == explained
+
+
+def test_a_model_whose_seeds_scatter_is_not_said_to_have_the_lowest_error(tmp_path: Path) -> None:
+    """It cannot be told from the best, while one of a lower mean can."""
+    results = study(tmp_path, architectures=("model_1", "model_4", "model_5"), code_sizes=(10,), mishaps={})
+    scores = results.scores.copy()
+    error = (scores["evaluator"] == "reconstruction") & (scores["metric"] == "squared_error")
+    reached = {"model_5": (10.0,) * 5, "model_4": (12.0,) * 5, "model_1": (9.0, 21.0, 10.0, 22.0, 9.0)}
+    for name, values in reached.items():
+        for number, value in enumerate(values, 1):
+            of_seed = scores["trial_id"] == f"confirm-{name}-10-tuned-{number}"
+            scores.loc[error & of_seed, "value"] = value + 0.1 * number
+    said = say(dataclasses.replace(results, scores=scores))[0]
+    assert said.startswith("Model 5 and Model 1 are the models that no other is shown to beat in squared error: ")
