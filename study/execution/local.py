@@ -11,6 +11,7 @@ import socket
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -54,6 +55,9 @@ BOUND = HELD_BY if sys.platform.startswith("linux") else ()
 """Of these, those that the system ends with the process that started them."""
 
 WATCH_SECONDS = 0.5
+
+GLANCE_SECONDS = 0.02
+"""How often it is seen whether Ray is there at all: once it is not, its core may end this process without a word."""
 
 LONGEST_ANSWER = 2.0
 """Seconds to wait for what is asked of Ray in the moment in which it is stopped."""
@@ -234,7 +238,11 @@ class LocalRay:
 
         Ray itself says nothing for a minute, then ends the process.
         """
-        while not self._stopped.wait(WATCH_SECONDS):
+        asked = -WATCH_SECONDS
+        while not self._stopped.wait(GLANCE_SECONDS):
+            if time.monotonic() < asked + WATCH_SECONDS and (self._node is None or self._find_ended() is None):
+                continue
+            asked = time.monotonic()
             with self._looks:
                 trouble = None if self._stopped.is_set() else self._find_trouble()
                 if trouble:
